@@ -1,0 +1,143 @@
+"""A driver for i-PI (Kapil et al., J. Chem. Phys. 152, 124104 (2020)): the model as i-PI's PES.
+
+Inside i-PI, without sockets; all beads are evaluated at once where batch_size is their number:
+
+    <ffdirect name='model'>
+      <pes>custom</pes> <pes_path> what driver_path() says </pes_path>
+      <batch_size> 8 </batch_size>
+      <parameters>{model: model.safetensors, structure: structure.extxyz}</parameters>
+    </ffdirect>
+
+or as a client of its own: i-pi-driver-py -u -a ADDRESS -m custom -P PATH
+-o model=model.safetensors,structure=structure.extxyz
+
+i-PI reads the two names below from the source text, so they are plain literals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from ipi.pes.dummy import Dummy_driver
+
+from calculators.ipi_units import Answer, cells_to_angstrom, to_angstrom, to_answers
+from mlpotential.errors import ConfigError, StructureError, nearest_name
+
+if TYPE_CHECKING:
+    from mlpotential.graph import Prediction
+
+__DRIVER_NAME__ = "mlpotential"
+__DRIVER_CLASS__ = "MLPotentialDriver"
+
+PARAMETERS = ("model", "structure", "device", "dtype")
+PROPERTIES = ("energy", "forces", "virial")
+
+
+class Evaluates(Protocol):
+    """What the translation needs of an `Evaluator`."""
+
+    pbc: np.ndarray
+
+    @property
+    def n_atoms(self) -> int:
+        """How many atoms each replica has."""
+
+    def evaluate(
+        self, positions: np.ndarray, cells: np.ndarray | None, properties: Sequence[str]
+    ) -> Prediction:
+        """As `mlpotential.inference.evaluator.Evaluator.evaluate`."""
+
+
+def driver_path() -> str:
+    """Absolute path of this file, for i-PI's pes_path and the option -P of its client."""
+    return str(Path(__file__).resolve())
+
+
+def answer(
+    evaluator: Evaluates, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]
+) -> list[Answer]:
+    """Answers i-PI for all replicas with one evaluation.
+
+    Args:
+        evaluator: made for the atoms that i-PI moves.
+        cells: i-PI's h of each replica, [3, 3] (bohr). Counts only if the evaluator is periodic:
+            i-PI always sends one, for a molecule too.
+        positions: of each replica, [n_atoms, 3] (bohr).
+
+    Returns:
+        Potential, forces, virial and extras of each replica as `ipi_units.to_answers`.
+
+    Raises:
+        StructureError: wrong number of atoms, or a structure no energy can be computed for.
+        RunError: if the model gives a number that is not finite.
+    """
+    if len(cells) != len(positions):
+        raise StructureError(f"i-PI sent {len(cells)} cells for {len(positions)} replicas")
+    prediction = evaluator.evaluate(
+        to_angstrom(positions, evaluator.n_atoms),
+        cells_to_angstrom(cells) if np.any(evaluator.pbc) else None,
+        PROPERTIES,
+    )
+    return to_answers(prediction, len(positions))
+
+
+class MLPotentialDriver(Dummy_driver):
+    """The driver that i-PI makes and calls.
+
+    Args:
+        model: model file.
+        structure: a file ASE reads, with the atoms in i-PI's order: its elements and its
+            periodicity are used, positions and cell come from i-PI.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: float32 or float64; the model's own where not given.
+        verbosity: given by i-PI, not used.
+
+    Raises:
+        ConfigError: for an unknown or missing parameter.
+        StructureError: if the structure file cannot be read.
+        ModelFileError: if the model file is no usable model.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        structure: str | None = None,
+        device: str = "auto",
+        dtype: str | None = None,
+        verbosity: Any = None,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            name = next(iter(unknown))
+            raise ConfigError(
+                f"unknown driver parameter {name!r}.{nearest_name(name, PARAMETERS)} "
+                f"There are: {', '.join(PARAMETERS)}"
+            )
+        if model is None or structure is None:
+            missing = "model" if model is None else "structure"
+            raise ConfigError(f"the driver parameter {missing!r} is missing: give a file")
+        super().__init__()
+        self._evaluator = _make_evaluator(str(model), str(structure), str(device), dtype)
+
+    def compute(self, cell: Any, pos: Any) -> Answer | list[Answer]:
+        """One structure, or lists of many and then a list of answers (hartree, bohr)."""
+        if isinstance(pos, list):
+            return answer(self._evaluator, cell, pos)
+        return answer(self._evaluator, [cell], [pos])[0]
+
+
+def _make_evaluator(model: str, structure: str, device: str, dtype: str | None) -> Evaluates:
+    import ase.io
+    from ase import Atoms
+
+    from mlpotential.inference.evaluator import Evaluator
+
+    try:
+        template = ase.io.read(structure, index=-1)
+    except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
+        raise StructureError(f"cannot read the structure file {structure}: {error}") from error
+    assert isinstance(template, Atoms)  # one index, one structure
+    return Evaluator(model, template.numbers, template.pbc, device=device, dtype=dtype)

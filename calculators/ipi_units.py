@@ -1,0 +1,102 @@
+"""Between i-PI's atomic units and the units of an `Evaluator`, with i-PI's own constants.
+
+i-PI rounds its constants (angstrom 1.8897261 bohr, electronvolt 0.036749326 hartree), 1e-7 away
+from CODATA. What i-PI prints in angstrom or electronvolt it converts back with the same numbers, so
+with them a user reads what the model said.
+
+- i-PI's cell h has the lattice vectors as columns; here they are rows: cell = h.T.
+- i-PI's virial is -dU/dstrain in hartree, not divided by the volume: `Prediction.virial` as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ipi.utils.units import unit_to_internal
+
+from mlpotential.errors import RunError, StructureError
+
+if TYPE_CHECKING:
+    from mlpotential.graph import Prediction
+
+BOHR_PER_ANGSTROM = unit_to_internal("length", "angstrom", 1.0)
+HARTREE_PER_EV = unit_to_internal("energy", "electronvolt", 1.0)
+# Not i-PI's own rounded "ev/ang": forces stay the exact derivative of the energy.
+HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM = HARTREE_PER_EV / BOHR_PER_ANGSTROM
+
+Answer = tuple[float, np.ndarray, np.ndarray, str]
+
+
+def to_angstrom(positions_bohr: Sequence[np.ndarray], n_atoms: int) -> np.ndarray:
+    """Positions of all replicas as i-PI sends them.
+
+    Args:
+        positions_bohr: of each replica, [n_atoms, 3] or flat (bohr).
+        n_atoms: how many atoms each must have.
+
+    Returns:
+        [n_replicas, n_atoms, 3] (A).
+
+    Raises:
+        StructureError: if a replica has another number of atoms.
+    """
+    for replica in positions_bohr:
+        if np.size(replica) != 3 * n_atoms:
+            raise StructureError(
+                f"i-PI sent {np.size(replica) / 3:g} atoms, but the structure file has {n_atoms}: "
+                "both must list the same atoms in the same order"
+            )
+    stacked = np.array(positions_bohr, dtype=np.float64).reshape(-1, n_atoms, 3)
+    return stacked / BOHR_PER_ANGSTROM
+
+
+def cells_to_angstrom(h_bohr: Sequence[np.ndarray]) -> np.ndarray:
+    """Vectors as columns, each [3, 3] (bohr) -> vectors as rows, [n_replicas, 3, 3] (A)."""
+    columns = np.array(h_bohr, dtype=np.float64).reshape(-1, 3, 3)
+    return columns.transpose(0, 2, 1) / BOHR_PER_ANGSTROM
+
+
+def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
+    """What i-PI wants of each replica.
+
+    Args:
+        prediction: energy, forces and virial of all replicas.
+        n_replicas: how many.
+
+    Returns:
+        Of each replica: potential (hartree); forces, [n_atoms, 3] (hartree/bohr); virial,
+        symmetric, [3, 3] (hartree); extras, a JSON object with the energy in eV. The arrays are
+        nobody else's: i-PI writes into the virial it is given.
+
+    Raises:
+        RunError: if a number is not finite. i-PI would carry it to the end and report success.
+    """
+    energy = np.asarray(prediction.energy, np.float64).reshape(n_replicas)
+    forces = np.asarray(prediction.forces, np.float64).reshape(n_replicas, -1, 3)
+    virial = np.asarray(prediction.virial, np.float64).reshape(n_replicas, 3, 3)
+    virial = 0.5 * (virial + virial.transpose(0, 2, 1))
+    for name, values in (("energy", energy), ("forces", forces), ("virial", virial)):
+        _check_finite(name, values)
+    return [
+        (
+            float(energy[k]) * HARTREE_PER_EV,
+            forces[k] * HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM,
+            virial[k] * HARTREE_PER_EV,
+            json.dumps({"energy_eV": float(energy[k])}, allow_nan=False),
+        )
+        for k in range(n_replicas)
+    ]
+
+
+def _check_finite(name: str, values: np.ndarray) -> None:
+    """Raises RunError naming replica and, for forces, atom of the first number that is not."""
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        place = f"bead {bad[0][0]}" + (f", atom {bad[0][1]}" if name == "forces" else "")
+        raise RunError(
+            f"the model gave {values[tuple(bad[0])]} in the {name} of {place}: the structure is "
+            "far from all it was trained on. Look at the last frames; a smaller time step may help"
+        )

@@ -1,0 +1,1 @@
+"""Molecular dynamics and path-integral MD runs, their trajectories, analysis and figures."""

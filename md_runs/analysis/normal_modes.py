@@ -1,0 +1,230 @@
+"""Normal modes of a molecule from its Hessian, translations and rotations projected out.
+
+E. B. Wilson, J. C. Decius, P. C. Cross, "Molecular Vibrations" (McGraw-Hill, 1955). With the
+mass-weighted Hessian F_ij = H_ij / sqrt(m_i m_j) and an orthonormal basis B of everything that is
+orthogonal to the rigid motions,
+
+    (B^T F B) c = omega^2 c,  mode = B c.   (1)
+
+The rigid motions never enter, so that a softest mode cannot be mistaken for one of them, and the
+modes of a geometry that is not quite stationary stay free of rotation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from md_runs.analysis.frames import check_masses
+from md_runs.analysis.results import AnalysisResult
+from md_runs.analysis.rigid_body import rigid_vectors
+from md_runs.analysis.wavenumbers import wavenumbers_of_curvatures
+from mlpotential.errors import DataError
+from mlpotential.units import EV_PER_WAVENUMBER
+
+LINEAR_TOLERANCE = 1e-6  # chosen: smallest to largest moment of inertia; CO2 bent by 0.03 degrees
+ASYMMETRY_TOLERANCE = 1e-2  # chosen: of the largest element; finite differences stay below 1e-3
+
+
+@dataclass(frozen=True)
+class NormalModes(AnalysisResult):
+    """The vibrations of a molecule, softest first.
+
+    Attributes:
+        wavenumbers_per_cm: [n_modes]; an imaginary mode has a negative number.
+        modes: mass-weighted and orthonormal, [n_modes, n_atoms, 3]; divide by sqrt(mass) for
+            Cartesian displacements.
+        residual_wavenumbers_per_cm: of the translations and rotations that were projected out,
+            the eigenvalues of the Hessian among them, [5 or 6]; zero at a stationary point of an
+            energy that knows no place and no orientation.
+        masses: [n_atoms] (amu).
+    """
+
+    wavenumbers_per_cm: np.ndarray
+    modes: np.ndarray
+    residual_wavenumbers_per_cm: np.ndarray
+    masses: np.ndarray
+
+    UNITS: ClassVar[dict[str, str]] = {
+        "wavenumbers_per_cm": "1/cm",
+        "residual_wavenumbers_per_cm": "1/cm",
+        "modes": "1",
+        "masses": "amu",
+    }
+    COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm",)
+
+    @property
+    def n_modes(self) -> int:
+        """3N - 6, or 3N - 5 if the molecule is linear."""
+        return len(self.wavenumbers_per_cm)
+
+    @property
+    def n_imaginary(self) -> int:
+        """Number of modes of negative curvature: 0 at a minimum."""
+        return int(np.sum(self.wavenumbers_per_cm < 0))
+
+    @property
+    def zero_point_energy(self) -> float:
+        """Sum of half a quantum over the real modes (eV)."""
+        real = self.wavenumbers_per_cm[self.wavenumbers_per_cm > 0]
+        return float(0.5 * EV_PER_WAVENUMBER * real.sum())
+
+    def cartesian_displacements(self) -> np.ndarray:
+        """The modes as motions of the atoms, each of length 1, [n_modes, n_atoms, 3]."""
+        displacements = self.modes / np.sqrt(self.masses)[:, None]
+        return displacements / np.linalg.norm(displacements, axis=(1, 2), keepdims=True)
+
+    def degenerate_groups(self, tolerance_per_cm: float = 0.5) -> list[list[int]]:
+        """Indices of the modes that share a wavenumber, see `degenerate_groups`."""
+        return degenerate_groups(self.wavenumbers_per_cm, tolerance_per_cm)
+
+    def table(self, tolerance_per_cm: float = 0.5) -> str:
+        """One line for each group of degenerate modes: numbers (from 1), wavenumber, degeneracy."""
+        lines = ["   modes   wavenumber (1/cm)   degeneracy"]
+        for group in self.degenerate_groups(tolerance_per_cm):
+            first, last = group[0] + 1, group[-1] + 1
+            numbers = f"{first}" if first == last else f"{first}-{last}"
+            mean = self.wavenumbers_per_cm[group].mean()
+            imaginary = "  imaginary" if mean < 0 else ""
+            lines.append(f"{numbers:>8}   {mean:>17.2f}   {len(group):>10}{imaginary}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class FrequencyComparison(AnalysisResult):
+    """Two sets of wavenumbers in ascending order, one against the other.
+
+    Attributes:
+        wavenumbers_per_cm: [n_modes].
+        reference_per_cm: [n_modes].
+        relative_deviations: (wavenumber - reference) / reference, [n_modes].
+        mean_relative_deviation: mean of their magnitudes.
+        max_relative_deviation: largest magnitude.
+    """
+
+    wavenumbers_per_cm: np.ndarray
+    reference_per_cm: np.ndarray
+    relative_deviations: np.ndarray
+    mean_relative_deviation: float
+    max_relative_deviation: float
+
+    UNITS: ClassVar[dict[str, str]] = {
+        "wavenumbers_per_cm": "1/cm",
+        "reference_per_cm": "1/cm",
+        "relative_deviations": "1",
+        "mean_relative_deviation": "1",
+        "max_relative_deviation": "1",
+    }
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "reference_per_cm",
+        "wavenumbers_per_cm",
+        "relative_deviations",
+    )
+
+
+def normal_modes(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray) -> NormalModes:
+    """The normal modes (1) of an isolated molecule: 3N - 6 of them, 3N - 5 if it is linear.
+
+    Args:
+        hessian: second derivatives of the energy, [3 n_atoms, 3 n_atoms] (eV/A^2).
+        masses: [n_atoms] (amu).
+        positions: [n_atoms, 3] (A).
+
+    Raises:
+        DataError: shapes that do not belong together, numbers that are not finite, a mass that is
+            not positive, or a Hessian that is not symmetric.
+    """
+    masses, positions = np.asarray(masses, np.float64), np.asarray(positions, np.float64)
+    hessian = np.asarray(hessian, np.float64)
+    _check_hessian(hessian, masses, positions)
+    n_atoms = len(masses)
+    root_mass = np.repeat(np.sqrt(masses), 3)
+    mass_weighted = 0.5 * (hessian + hessian.T) / np.outer(root_mass, root_mass)
+    rigid = rigid_vectors(positions, masses, LINEAR_TOLERANCE).reshape(-1, 3 * n_atoms)
+    basis = np.linalg.svd(rigid)[2][len(rigid) :].T
+    curvatures, coefficients = np.linalg.eigh(basis.T @ mass_weighted @ basis)  # (1)
+    return NormalModes(
+        wavenumbers_per_cm=wavenumbers_of_curvatures(curvatures),
+        modes=(basis @ coefficients).T.reshape(-1, n_atoms, 3),
+        residual_wavenumbers_per_cm=wavenumbers_of_curvatures(
+            np.linalg.eigvalsh(rigid @ mass_weighted @ rigid.T)
+        ),
+        masses=masses,
+    )
+
+
+def degenerate_groups(
+    wavenumbers_per_cm: np.ndarray, tolerance_per_cm: float = 0.5
+) -> list[list[int]]:
+    """Indices of wavenumbers that lie within the tolerance of the first of their group.
+
+    Args:
+        wavenumbers_per_cm: ascending, [n_modes].
+        tolerance_per_cm: how far degenerate modes may lie apart.
+    """
+    groups: list[list[int]] = []
+    for index, wavenumber in enumerate(wavenumbers_per_cm):
+        if groups and wavenumber - wavenumbers_per_cm[groups[-1][0]] <= tolerance_per_cm:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def compare_frequencies(
+    wavenumbers_per_cm: np.ndarray, reference_per_cm: np.ndarray
+) -> FrequencyComparison:
+    """Relative deviations of one set of wavenumbers from another, paired in ascending order.
+
+    Args:
+        wavenumbers_per_cm: [n_modes].
+        reference_per_cm: [n_modes], all real.
+
+    Raises:
+        DataError: different or no numbers of modes, a number that is not finite, or an imaginary
+            mode in the reference.
+    """
+    wavenumbers = np.sort(np.asarray(wavenumbers_per_cm, np.float64))
+    reference = np.sort(np.asarray(reference_per_cm, np.float64))
+    if wavenumbers.shape != reference.shape or wavenumbers.ndim != 1 or len(reference) == 0:
+        raise DataError(
+            f"two lists of as many modes are needed, not {wavenumbers.shape} and {reference.shape}"
+        )
+    if not (np.isfinite(wavenumbers).all() and np.isfinite(reference).all()):
+        raise DataError("there are wavenumbers that are not finite")
+    if reference[0] <= 0:
+        raise DataError(
+            f"the reference has a mode of {reference[0]:.4g} 1/cm: relative deviations need real, "
+            "positive wavenumbers"
+        )
+    deviations = (wavenumbers - reference) / reference
+    return FrequencyComparison(
+        wavenumbers_per_cm=wavenumbers,
+        reference_per_cm=reference,
+        relative_deviations=deviations,
+        mean_relative_deviation=float(np.abs(deviations).mean()),
+        max_relative_deviation=float(np.abs(deviations).max()),
+    )
+
+
+def _check_hessian(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray) -> None:
+    """Raises DataError as `normal_modes` says."""
+    if positions.ndim != 2 or positions.shape[1] != 3 or len(positions) == 0:
+        raise DataError(f"positions must have shape [n_atoms, 3], not {list(positions.shape)}")
+    n_atoms = len(positions)
+    check_masses(masses, n_atoms)
+    if hessian.shape != (3 * n_atoms, 3 * n_atoms):
+        raise DataError(
+            f"{n_atoms} atoms need a Hessian of shape [{3 * n_atoms}, {3 * n_atoms}], not "
+            f"{list(hessian.shape)}"
+        )
+    if not (np.isfinite(hessian).all() and np.isfinite(positions).all()):
+        raise DataError("the Hessian or the positions hold numbers that are not finite")
+    asymmetry = np.abs(hessian - hessian.T).max()
+    if asymmetry > ASYMMETRY_TOLERANCE * np.abs(hessian).max():
+        raise DataError(
+            f"the Hessian is not symmetric: elements differ by up to {asymmetry:.3g} eV/A^2 from "
+            "their mirror images"
+        )

@@ -1,0 +1,73 @@
+"""How every analysis result is saved: one mixin for frozen dataclasses, JSON and CSV.
+
+A result names the units of its fields in `UNITS` and, where it is tabular, the fields that are
+columns in `COLUMNS`. What is unknown (NaN, an error bar of a single block) becomes null in JSON and
+an empty place in CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mlpotential.run_folder import write_atomically
+
+
+class AnalysisResult:
+    """Base of the frozen dataclasses that analysis functions return.
+
+    Attributes:
+        UNITS: unit of each field that has one; "1" for a pure number.
+        COLUMNS: the fields, arrays of one length, that make up the CSV table.
+    """
+
+    UNITS: ClassVar[dict[str, str]] = {}
+    COLUMNS: ClassVar[tuple[str, ...]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain numbers, lists and texts, with its type and units."""
+        content = {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+        units = {"units": dict(self.UNITS)} if self.UNITS else {}
+        return {"type": type(self).__name__, **units, **content}
+
+    def save_json(self, path: Path) -> None:
+        """Writes `to_dict` as strict JSON. Raises RunError where the file cannot be written."""
+        write_atomically(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+
+    def save_csv(self, path: Path) -> None:
+        """Writes `COLUMNS` under the header `name (unit)`. Raises RunError as `save_json`."""
+        if not self.COLUMNS:
+            raise TypeError(f"{type(self).__name__} is not tabular: save it with save_json")
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(f"{name} ({self.UNITS[name]})" for name in self.COLUMNS)
+        table.writerows(zip(*(plain(getattr(self, name)) for name in self.COLUMNS), strict=True))
+        write_atomically(path, text.getvalue())
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: arrays as lists, results as dictionaries, NaN as None.
+
+    Raises:
+        TypeError: if the value, or something inside it, has no such form.
+    """
+    if isinstance(value, AnalysisResult):
+        return value.to_dict()
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"{type(value).__name__} has no plain form")

@@ -1,0 +1,139 @@
+"""The checkpoint of a classical run: all that the next step depends on, to the last bit.
+
+The file is a SHA-256 digest (32 bytes) followed by a NumPy archive of the arrays and one JSON text.
+Reading it never runs code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from mlpotential.errors import RunError
+from mlpotential.run_folder import write_atomically
+
+FORMAT_VERSION = 1
+DIGEST_SIZE = 32  # bytes of SHA-256
+POSITION_TOLERANCE = (
+    1e-4  # A; chosen: a structure relaxed anew on another machine is still the same
+)
+
+
+@dataclass(frozen=True)
+class ClassicalState:
+    """A run after `step` steps.
+
+    Attributes:
+        step: steps done.
+        n_frames: frames recorded.
+        positions: [n_atoms, 3] (A).
+        momenta: [n_atoms, 3] (amu A / ASE time).
+        energy: potential energy at the positions (eV).
+        transferred_energy: heat given by the Bussi thermostat so far (eV).
+        generator: state of the random number generator.
+        settings: those of the run, by name, without n_steps.
+        start: numbers, masses, pbc, cell and positions the run began with.
+    """
+
+    step: int
+    n_frames: int
+    positions: np.ndarray
+    momenta: np.ndarray
+    energy: float
+    transferred_energy: float
+    generator: dict[str, Any]
+    settings: dict[str, Any]
+    start: dict[str, np.ndarray]
+
+    def write(self, path: Path) -> None:
+        """Replaces the file in one step. Raises RunError if the disk is full; the old one stays."""
+        numbers = {
+            name: getattr(self, name)
+            for name in ("step", "n_frames", "energy", "transferred_energy", "generator")
+        }
+        text = json.dumps(
+            {"format_version": FORMAT_VERSION, "settings": self.settings, "numbers": numbers}
+        )
+        arrays: dict[str, Any] = {f"start_{name}": array for name, array in self.start.items()}
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            text=np.array(text),
+            positions=self.positions,
+            momenta=self.momenta,
+            **arrays,
+        )
+        content = buffer.getvalue()
+        write_atomically(path, hashlib.sha256(content).digest() + content)
+
+    @classmethod
+    def read(cls, path: Path) -> ClassicalState:
+        """Raises RunError if the file is damaged, foreign or of a newer version."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RunError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+        digest, packed = data[:DIGEST_SIZE], data[DIGEST_SIZE:]
+        if hashlib.sha256(packed).digest() != digest:
+            raise RunError(
+                f"the checkpoint {path} is damaged or was written by something else: start again "
+                "in another folder"
+            )
+        with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        content = json.loads(str(arrays.pop("text")))
+        if content["format_version"] > FORMAT_VERSION:
+            raise RunError(
+                f"{path} has format version {content['format_version']}; this program reads up to "
+                f"{FORMAT_VERSION}: install a newer one"
+            )
+        return cls(
+            positions=arrays.pop("positions"),
+            momenta=arrays.pop("momenta"),
+            settings=content["settings"],
+            start={name.removeprefix("start_"): array for name, array in arrays.items()},
+            **content["numbers"],
+        )
+
+    def refuse_another_run(
+        self, folder: Path, settings: dict[str, Any], start: dict[str, np.ndarray]
+    ) -> None:
+        """Raises RunError naming what differs between this run and the one now asked for."""
+        differing = [
+            f"{name} was {self.settings.get(name)!r} and is now {settings.get(name)!r}"
+            for name in sorted(self.settings.keys() | settings.keys())
+            if self.settings.get(name) != settings.get(name)
+        ]
+        differing += [
+            f"the {name} of the structure differ"
+            for name, array in start.items()
+            if not _agree(self.start[name], array)
+        ]
+        if differing:
+            raise RunError(
+                f"{folder} holds another run: {'; '.join(differing)}. Choose another folder (only "
+                "n_steps can be raised)"
+            )
+
+
+def start_of(atoms: Atoms) -> dict[str, np.ndarray]:
+    """What a run begins with, as arrays by name."""
+    return {
+        "atomic numbers": atoms.get_atomic_numbers(),
+        "masses": atoms.get_masses(),
+        "periodic directions": atoms.get_pbc(),
+        "cell vectors": np.array(atoms.cell),
+        "positions": atoms.get_positions(),
+        "velocities": atoms.get_velocities(),
+    }
+
+
+def _agree(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and np.allclose(a, b, rtol=0.0, atol=POSITION_TOLERANCE)

@@ -1,0 +1,76 @@
+"""What a classical run is told, as plain settings. Free of torch and of ASE."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Literal
+
+from mlpotential.errors import ConfigError, nearest_name
+
+ENSEMBLES = ("langevin", "bussi", "nve")
+
+
+@dataclass(frozen=True)
+class ClassicalRun:
+    """Settings of a classical run.
+
+    Attributes:
+        ensemble: "langevin", "bussi" or "nve".
+        temperature_K: of the thermostat and of the velocities drawn at the start; 0 starts an NVE
+            or Langevin run at rest.
+        timestep_fs: integration step.
+        n_steps: length of the run; the same folder can be continued with more.
+        stride: steps between recorded frames.
+        friction_per_fs: Langevin only.
+        time_constant_fs: relaxation time of the temperature, Bussi only.
+        seed: of the velocities and of the thermostat.
+        checkpoint_stride: steps between checkpoints.
+    """
+
+    ensemble: Literal["langevin", "bussi", "nve"] = "langevin"
+    temperature_K: float = 300.0
+    timestep_fs: float = 0.5
+    n_steps: int = 2000
+    stride: int = 10
+    friction_per_fs: float = 0.01
+    time_constant_fs: float = 100.0
+    seed: int = 0
+    checkpoint_stride: int = 5000
+
+    def __post_init__(self) -> None:
+        if self.ensemble not in ENSEMBLES:
+            raise ConfigError(
+                f"ensemble must be one of {', '.join(ENSEMBLES)}, not {self.ensemble!r}."
+                + nearest_name(str(self.ensemble), ENSEMBLES)
+            )
+        for name in ("timestep_fs", "friction_per_fs", "time_constant_fs"):
+            _check_number(name, getattr(self, name), positive=True)
+        _check_number("temperature_K", self.temperature_K, positive=self.ensemble == "bussi")
+        for name in ("n_steps", "stride", "checkpoint_stride"):
+            _check_count(name, getattr(self, name), smallest=1)
+        _check_count("seed", self.seed, smallest=0)
+        if self.ensemble == "langevin" and self.friction_per_fs * self.timestep_fs >= 1.0:
+            raise ConfigError(
+                f"friction_per_fs times timestep_fs is "
+                f"{self.friction_per_fs * self.timestep_fs:g}; the integrator needs it below 1: "
+                "lower the friction or the time step"
+            )
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a molecule's rotation is thermal (Langevin) or absent (Bussi, NVE)."""
+        return self.ensemble == "langevin"
+
+
+def _check_number(name: str, value: float, positive: bool) -> None:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < 0.0 or (positive and value == 0.0):
+        expected = "positive" if positive else "zero or positive"
+        raise ConfigError(f"{name} must be a {expected} number, not {value!r}")
+
+
+def _check_count(name: str, value: int, smallest: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < smallest:
+        raise ConfigError(f"{name} must be a whole number of at least {smallest}, not {value!r}")

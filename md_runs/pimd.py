@@ -1,0 +1,262 @@
+"""Path-integral molecular dynamics through a real i-PI process (Kapil et al., J. Chem. Phys. 152,
+124104 (2020)) that evaluates all beads at once and without sockets.
+
+A run folder holds everything its run needs: settings, structure, a copy of the model. The same call
+in the same folder goes on where an interrupted run stopped, however it was stopped: outputs are cut
+back to the last complete checkpoint, and every step stands in them exactly once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.io import write as write_structure
+from tqdm import tqdm
+
+from md_runs.interruption import RunInterrupted
+from md_runs.ipi_input import (
+    GEOMETRY_NAME,
+    PREFIX,
+    ForceProvider,
+    continued_xml,
+    geometry_xyz,
+    input_xml,
+    to_ipi_frame,
+)
+from md_runs.ipi_output import (
+    CONTINUED_NAME,
+    Checkpoint,
+    PimdProperties,
+    ProgressReader,
+    cut_outputs,
+    newest_checkpoint,
+    read_positions,
+    read_properties,
+    remove_checkpoints_after,
+    remove_old_checkpoints,
+    remove_outputs,
+)
+from md_runs.ipi_process import LOG_NAME, follow, ipi_process, log_tail
+from md_runs.pimd_record import RECORD_NAME, check_same_run, make_record, write_record
+from md_runs.pimd_settings import PimdRun
+from md_runs.trajectory import Trajectory
+from mlpotential.errors import ConfigError, ModelFileError, RunError
+from mlpotential.run_folder import lock_folder, write_atomically
+
+__all__ = ["PimdProperties", "PimdResult", "PimdRun", "run_pimd"]
+
+INPUT_NAME = "input.xml"
+MODEL_NAME = "model.safetensors"
+STRUCTURE_NAME = "structure.extxyz"
+
+
+@dataclass(frozen=True)
+class PimdResult:
+    """A finished run.
+
+    Attributes:
+        trajectory: positions of every bead.
+        properties: energies and temperatures in time.
+        steps_per_second: of what was computed in this call; None where that was too short to tell.
+    """
+
+    trajectory: Trajectory
+    properties: PimdProperties
+    steps_per_second: float | None
+
+
+def run_pimd(
+    atoms: Atoms,
+    model: str | Path,
+    settings: PimdRun,
+    folder: str | Path,
+    progress: bool = True,
+    device: str = "auto",
+    dtype: str | None = None,
+    stall_limit_s: float = 600.0,
+) -> PimdResult:
+    """Runs path-integral MD, or goes on with the run that is in the folder.
+
+    Args:
+        atoms: where all beads start; its masses count, its velocities do not. A periodic cell stays
+            as it is but for a rotation to i-PI's frame (a along x, b in the xy plane).
+        model: model file; the folder keeps a copy.
+        settings: of the run.
+        folder: made where needed; one run per folder.
+        progress: show a bar, if standard error is a terminal.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: float32 or float64; the model's own if None.
+        stall_limit_s: a run without a new step for so long is stopped (s).
+
+    Raises:
+        StructureError, ModelFileError, ConfigError: if there can be no such run.
+        RunError: if the folder is in use or holds another run, if i-PI fails or stands still, or if
+            a number in the outputs is not finite.
+        RunInterrupted: after SIGTERM or SIGINT; i-PI has stopped softly.
+    """
+    from mlpotential.inference.evaluator import Evaluator
+
+    atoms = to_ipi_frame(atoms)
+    evaluator = Evaluator(model, atoms.numbers, atoms.pbc, device=device, dtype=dtype)
+    evaluator.evaluate(atoms.positions[None], atoms.cell.array[None] if atoms.pbc.any() else None)
+    provider = _model_provider(Path(model), device, dtype or evaluator.dtype)
+    return run_with_provider(atoms, provider, settings, Path(folder), progress, stall_limit_s)
+
+
+def _model_provider(model: Path, device: str, dtype: str) -> ForceProvider:
+    from calculators.ipi_driver import driver_path
+
+    try:
+        sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelFileError(f"cannot read {model}: {error.strerror}") from error
+    parameters = {"model": MODEL_NAME, "structure": STRUCTURE_NAME}
+    return ForceProvider(
+        pes_path=driver_path(),
+        parameters=parameters | {"device": device, "dtype": dtype},
+        files={MODEL_NAME: model},
+        identity={"model (sha256)": sha256, "dtype": dtype},
+    )
+
+
+def run_with_provider(
+    atoms: Atoms,
+    provider: ForceProvider,
+    settings: PimdRun,
+    folder: Path,
+    progress: bool,
+    stall_limit_s: float,
+) -> PimdResult:
+    """`run_pimd` with any driver: atoms in i-PI's frame, forces from the provider."""
+    if len(atoms) == 1 and settings.fix_center_of_mass:
+        raise ConfigError("a single atom with a fixed center of mass cannot move: free it")
+    run = _Run(folder, atoms, settings, provider)
+    with lock_folder(folder):
+        run.prepare()
+        checkpoint = run.newest_checkpoint()
+        speed = None
+        if checkpoint is None or checkpoint.step < settings.n_steps:
+            speed = run.advance(checkpoint, progress, stall_limit_s)
+        return run.result(speed)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run in its folder, which is locked."""
+
+    folder: Path
+    atoms: Atoms
+    settings: PimdRun
+    provider: ForceProvider
+
+    def prepare(self) -> None:
+        """Puts what i-PI needs into a new folder, or compares with what is there."""
+        record = make_record(self.atoms, self.settings, self.provider.identity)
+        if (self.folder / RECORD_NAME).exists():
+            check_same_run(self.folder, record)
+        elif any(self.folder.glob(f"{PREFIX}.*")):
+            raise RunError(f"{self.folder} holds files of a foreign run: choose another folder")
+        else:
+            for name, source in self.provider.files.items():
+                write_atomically(self.folder / name, source.read_bytes())
+            write_structure(self.folder / STRUCTURE_NAME, self.atoms, format="extxyz")
+            write_atomically(self.folder / GEOMETRY_NAME, geometry_xyz(self.atoms))
+        write_record(self.folder, record)
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        return newest_checkpoint(self.folder, self.settings, len(self.atoms))
+
+    def advance(
+        self, checkpoint: Checkpoint | None, progress: bool, stall_limit_s: float
+    ) -> float | None:
+        """Lets i-PI work until the last step. Returns steps per second."""
+        self._remove_stale_exit()
+        input_name = self._write_input(checkpoint)
+        reader = ProgressReader(self.folder, 0 if checkpoint is None else checkpoint.step)
+        log = self.folder / LOG_NAME
+        log_start = log.stat().st_size if log.exists() else 0
+        n_steps = self.settings.n_steps
+        try:
+            with (
+                self._progress_bar(reader.step, progress) as bar,
+                ipi_process(input_name, self.folder) as process,
+            ):
+                speed = follow(process, self._observer(reader, bar), stall_limit_s)
+        except RunInterrupted as stop:
+            raise RunInterrupted(
+                f"interrupted after step {reader.step} of {n_steps}: the state is saved in "
+                f"{self.folder}, the same command continues it",
+                stop.signal_number,
+            ) from None
+        except RunError as error:
+            raise RunError(f"{error}. i-PI: {log_tail(log, log_start)}") from error
+        end = self.newest_checkpoint()
+        if end is None or end.step < n_steps:
+            raise RunError(
+                f"i-PI ended after step {reader.step} of {n_steps}: {log_tail(log, log_start)}"
+            )
+        return speed
+
+    def result(self, steps_per_second: float | None) -> PimdResult:
+        """Reads and checks all outputs."""
+        settings, atoms = self.settings, self.atoms
+        positions = read_positions(self.folder, settings, settings.n_steps, len(atoms))
+        n_frames = len(positions)
+        cell = atoms.cell.array if atoms.pbc.any() else None
+        trajectory = Trajectory(
+            atomic_numbers=atoms.numbers.copy(),
+            masses=atoms.get_masses(),
+            times_fs=settings.timestep_fs * settings.stride * np.arange(n_frames),
+            positions=positions,
+            cells=None if cell is None else np.repeat(cell[None], n_frames, axis=0),
+            pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
+        )
+        properties = read_properties(self.folder, settings, settings.n_steps)
+        return PimdResult(trajectory, properties, steps_per_second)
+
+    def _remove_stale_exit(self) -> None:
+        """i-PI stops at once where it finds a file of this name, and calls that success."""
+        path = self.folder / "EXIT"
+        if path.exists():
+            path.unlink()
+            warnings.warn(f"removed an old {path}, which would stop i-PI at once", stacklevel=2)
+
+    def _write_input(self, checkpoint: Checkpoint | None) -> str:
+        """Makes input and outputs agree. Returns the name of the input."""
+        if checkpoint is None:
+            remove_outputs(self.folder)
+            xml = input_xml(self.atoms, self.settings, self.provider)
+            write_atomically(self.folder / INPUT_NAME, xml)
+            return INPUT_NAME
+        xml = continued_xml(checkpoint.tree, self.settings, self.provider)
+        write_atomically(self.folder / CONTINUED_NAME, xml)
+        cut_outputs(self.folder, checkpoint.step, self.settings, len(self.atoms))
+        remove_checkpoints_after(self.folder, checkpoint.step)
+        return CONTINUED_NAME
+
+    def _progress_bar(self, start_step: int, progress: bool) -> tqdm[Any]:
+        """Silent unless standard error is a terminal."""
+        return tqdm(
+            total=self.settings.n_steps,
+            initial=start_step,
+            desc=f"PIMD, {self.settings.n_beads} beads",
+            unit="step",
+            disable=None if progress else True,
+        )
+
+    def _observer(self, reader: ProgressReader, bar: tqdm[Any]) -> Callable[[], int]:
+        def newest_step() -> int:
+            shown, step = reader.step, reader.update()
+            remove_old_checkpoints(self.folder)
+            bar.set_postfix_str(f"{reader.temperature_K:.0f} K", refresh=False)
+            bar.update(step - shown)
+            return step
+
+        return newest_step

@@ -1,0 +1,93 @@
+"""Relaxation of a structure to the nearest minimum, by ASE's optimizers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+from ase.optimize import BFGS, FIRE
+
+from mlpotential.errors import ConfigError, RunError, nearest_name
+
+OPTIMIZERS = {"bfgs": BFGS, "fire": FIRE}
+
+
+@dataclass(frozen=True)
+class RelaxationResult:
+    """Where a relaxation ended.
+
+    Attributes:
+        energy: (eV).
+        max_force: length of the longest force (eV/A).
+        n_steps: steps of the optimizer.
+    """
+
+    energy: float
+    max_force: float
+    n_steps: int
+
+
+def relax(
+    atoms: Atoms,
+    force_tolerance: float = 1e-4,
+    max_steps: int = 2000,
+    optimizer: Literal["bfgs", "fire"] = "bfgs",
+    trajectory_file: Path | None = None,
+    log_file: Path | None = None,
+) -> tuple[Atoms, RelaxationResult]:
+    """The relaxed structure (a copy, with the same calculator and at rest) and how it was reached.
+
+    Args:
+        atoms: with a calculator; not changed. Constraints are kept.
+        force_tolerance: no force is longer than this at the end (eV/A).
+        max_steps: give up after so many steps.
+        optimizer: "bfgs" (fewest evaluations) or "fire" (robust far from a minimum).
+        trajectory_file: an ASE trajectory of the steps.
+        log_file: ASE's log of the steps.
+
+    Raises:
+        ConfigError: a tolerance, number of steps or optimizer that cannot be used.
+        RunError: not converged (the residual force is told), or a force that is not finite.
+    """
+    if not (math.isfinite(force_tolerance) and force_tolerance > 0.0):
+        raise ConfigError(f"force_tolerance must be positive (eV/A), not {force_tolerance}")
+    if max_steps < 1:
+        raise ConfigError(f"max_steps must be at least 1, not {max_steps}")
+    if optimizer not in OPTIMIZERS:
+        raise ConfigError(
+            f"optimizer must be 'bfgs' or 'fire', not {optimizer!r}."
+            + nearest_name(optimizer, OPTIMIZERS)
+        )
+    relaxed = atoms.copy()
+    relaxed.calc = atoms.calc
+    relaxed.set_momenta(None)
+    _check_finite_forces(relaxed, 0)
+    with OPTIMIZERS[optimizer](relaxed, trajectory=trajectory_file, logfile=log_file) as steps:
+        for _ in steps.irun(fmax=force_tolerance, steps=max_steps):
+            _check_finite_forces(relaxed, steps.nsteps)
+    result = RelaxationResult(
+        energy=float(relaxed.get_potential_energy()),
+        max_force=_max_force(relaxed),
+        n_steps=int(steps.nsteps),
+    )
+    if result.max_force >= force_tolerance:
+        raise RunError(
+            f"not relaxed after {result.n_steps} steps: the longest force is "
+            f"{result.max_force:.3g} eV/A, not {force_tolerance:.3g}. Raise max_steps or "
+            "force_tolerance (a float32 model may not reach 1e-4 eV/A)"
+        )
+    return relaxed, result
+
+
+def _max_force(atoms: Atoms) -> float:
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+
+
+def _check_finite_forces(atoms: Atoms, step: int) -> None:
+    finite = np.isfinite(atoms.get_forces()).all(axis=1)
+    if not finite.all():
+        raise RunError(f"the force on atom {int(np.argmin(finite))} is not finite at step {step}")

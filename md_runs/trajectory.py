@@ -1,0 +1,46 @@
+"""What a run leaves behind: positions (of every bead) in time, with whatever else was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A run of one structure; a classical run has one bead. Quantities not recorded are None.
+
+    Attributes:
+        atomic_numbers: [n_atoms].
+        masses: [n_atoms] (amu).
+        times_fs: [n_frames], ascending.
+        positions: unwrapped, [n_frames, n_beads, n_atoms, 3] (A).
+        velocities_angstrom_per_fs: [n_frames, n_beads, n_atoms, 3].
+        forces: [n_frames, n_beads, n_atoms, 3] (eV/A).
+        energies: potential energies, [n_frames, n_beads] (eV).
+        cells: lattice vectors as rows, [n_frames, 3, 3] (A); None for a molecule.
+        pbc: periodic directions, [3].
+    """
+
+    atomic_numbers: np.ndarray
+    masses: np.ndarray
+    times_fs: np.ndarray
+    positions: np.ndarray
+    velocities_angstrom_per_fs: np.ndarray | None = None
+    forces: np.ndarray | None = None
+    energies: np.ndarray | None = None
+    cells: np.ndarray | None = None
+    pbc: tuple[bool, bool, bool] = (False, False, False)
+
+    @property
+    def n_frames(self) -> int:
+        return self.positions.shape[0]
+
+    @property
+    def n_beads(self) -> int:
+        return self.positions.shape[1]
+
+    @property
+    def n_atoms(self) -> int:
+        return self.positions.shape[2]

@@ -1,0 +1,39 @@
+"""Machine-learned interatomic potentials: from reference data to a fast energy and force evaluator.
+
+The package is lazy: importing it (or its torch-free modules, such as `mlpotential.units`) does not
+import torch. The names below are resolved on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_LOCATION = {
+    "AtomGraph": "mlpotential.graph",
+    "Prediction": "mlpotential.graph",
+    "ReferenceData": "mlpotential.data.reference_data",
+    "SchNet": "mlpotential.models.schnet",
+    "SchNetConfig": "mlpotential.models.config",
+    "Evaluator": "mlpotential.inference.evaluator",
+    "load_model": "mlpotential.models.model_file",
+    "save_model": "mlpotential.models.model_file",
+}
+
+__all__ = ["__version__", *_LOCATION]
+
+if TYPE_CHECKING:
+    from mlpotential.data.reference_data import ReferenceData
+    from mlpotential.graph import AtomGraph, Prediction
+    from mlpotential.inference.evaluator import Evaluator
+    from mlpotential.models.config import SchNetConfig
+    from mlpotential.models.model_file import load_model, save_model
+    from mlpotential.models.schnet import SchNet
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LOCATION:
+        return getattr(importlib.import_module(_LOCATION[name]), name)
+    raise AttributeError(f"module 'mlpotential' has no attribute {name!r}")

@@ -1,0 +1,174 @@
+"""The command `mlpotential`: train a model, measure it, look into a model file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mlpotential import __version__
+from mlpotential.errors import InputError
+
+EXAMPLES = """examples:
+  mlpotential train train.yaml
+  mlpotential train train.yaml --training.learning_rate 5e-4 --folder second_try
+  mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
+  mlpotential info model.safetensors --check
+"""
+
+USER_MISTAKE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one subcommand; a user's mistake becomes one line on standard error and code 2."""
+    parser = build_parser()
+    options, overrides = parser.parse_known_args(arguments)
+    if overrides and options.command != "train":
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    try:
+        return int(COMMANDS[options.command](options, overrides))
+    except InputError as error:
+        print(f"mlpotential {options.command}: {error}", file=sys.stderr)
+        return USER_MISTAKE
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, without importing torch."""
+    parser = argparse.ArgumentParser(
+        prog="mlpotential",
+        description="Machine-learned force fields: training, evaluation, model files.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mlpotential {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = _add_command(
+        commands,
+        "train",
+        "train a model as a YAML file says, or continue an interrupted training",
+        "  mlpotential train train.yaml\n"
+        "  mlpotential train train.yaml --training.seed 1 --model.n_features=64 --folder seed_1",
+    )
+    train.add_argument("config", help="YAML file with data:, model: and training:")
+
+    evaluate = _add_command(
+        commands,
+        "evaluate",
+        "errors of a model on labelled data (MAE and RMSE), with a parity plot",
+        "  mlpotential evaluate model.safetensors test.extxyz --energy-unit eV "
+        "--length-unit Angstrom --plot parity.png",
+    )
+    evaluate.add_argument("model", help="model file (.safetensors)")
+    evaluate.add_argument("data", help=".xyz, .extxyz (also .gz), .npz or ASE .db")
+    evaluate.add_argument("--energy-unit", required=True, help="e.g. eV, kcal/mol, Hartree")
+    evaluate.add_argument("--length-unit", required=True, help="e.g. Angstrom, Bohr")
+    evaluate.add_argument("--energy-key", help="name of the energy label in the file")
+    evaluate.add_argument("--forces-key", help="name of the forces label in the file")
+    evaluate.add_argument("--no-forces", action="store_true", help="the data has energies only")
+    evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    evaluate.add_argument("--dtype", choices=("float32", "float64"), help="default: the model's")
+    evaluate.add_argument("--batch-size", type=int, default=32, help="structures at once (32)")
+    evaluate.add_argument("--plot", metavar="PNG", help="write a parity plot")
+    evaluate.add_argument("--json", metavar="FILE", help="write the errors as JSON")
+
+    info = _add_command(
+        commands,
+        "info",
+        "what a model file holds, where it comes from and how good it is",
+        "  mlpotential info model.safetensors --check --device cuda",
+    )
+    info.add_argument("model", help="model file (.safetensors)")
+    info.add_argument(
+        "--check", action="store_true", help="evaluate its golden structures here and compare"
+    )
+    info.add_argument("--device", default="cpu", help="device of --check (cpu)")
+    info.add_argument("--dtype", choices=("float32", "float64"), help="dtype of --check")
+    return parser
+
+
+def _add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _train(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from mlpotential.training.config_file import read_config
+
+    config = read_config(options.config, overrides)
+    from mlpotential.training.report import format_errors
+    from mlpotential.training.run import run_training
+    from mlpotential.training.trainer import TrainingInterrupted
+
+    try:
+        result = run_training(config)
+    except TrainingInterrupted as interruption:
+        print(f"mlpotential train: {interruption}; the same command continues", file=sys.stderr)
+        return interruption.exit_code
+    print(format_errors(result.errors))
+    print(f"model: {result.model_path}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from mlpotential.training.evaluate import evaluate_model
+    from mlpotential.training.report import errors_as_json, format_errors
+
+    evaluation = evaluate_model(
+        options.model,
+        options.data,
+        energy_unit=options.energy_unit,
+        length_unit=options.length_unit,
+        energy_key=options.energy_key,
+        forces_key=options.forces_key,
+        with_forces=not options.no_forces,
+        device=options.device,
+        dtype=options.dtype,
+        batch_size=options.batch_size,
+    )
+    print(format_errors({options.data: evaluation.errors}))
+    if options.json:
+        from pathlib import Path
+
+        from mlpotential.run_folder import write_atomically
+
+        write_atomically(Path(options.json), errors_as_json({options.data: evaluation.errors}))
+    if options.plot:
+        from mlpotential.training.parity_plot import save_parity_plot
+
+        save_parity_plot(evaluation, options.plot)
+        print(f"parity plot: {options.plot}")
+    return 0
+
+
+def _info(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from mlpotential.models.model_file import check_golden, load_model
+    from mlpotential.training.report import describe_model
+
+    model = load_model(options.model)
+    print(describe_model(model))
+    if not options.check:
+        return 0
+    check = check_golden(model, options.device, options.dtype)
+    verdict = "passed" if check.passed else "FAILED"
+    print(
+        f"check on {options.device}: {verdict}; energies within {check.energy_deviation:.1e} "
+        f"eV/atom, forces within {check.forces_deviation:.1e} of the largest "
+        f"(both may be {check.tolerance:.0e})"
+    )
+    return 0 if check.passed else 1
+
+
+COMMANDS = {"train": _train, "evaluate": _evaluate, "info": _info}

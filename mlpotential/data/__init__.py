@@ -1,0 +1,1 @@
+"""Reference data: readers with declared units, reproducible splits, statistics."""

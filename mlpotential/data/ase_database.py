@@ -1,0 +1,145 @@
+"""ASE databases (`.db`, SQLite), opened read-only.
+
+A label is looked for, under its key, among
+
+- the row's `data`: SchNetPack 2 (units in the metadata `_property_unit_dict`, `_distance_unit`) and
+  SchNetPack 0.x (base64 text with `_shape_*` and `_dtype_*` beside it);
+- the row's key-value pairs: the original SchNet;
+- the results of the row's calculator: everybody else.
+
+Energies are looked for under `energy`, then `REF_energy`; forces under `forces`, then `REF_forces`.
+Units that the metadata state are compared with the declared ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from ase.db.row import AtomsRow
+from ase.db.sqlite import SQLite3Database
+
+from mlpotential.data.declared_units import DeclaredUnits
+from mlpotential.data.raw_frame import (
+    KNOWN_KEYS,
+    LabelRequest,
+    RawFrame,
+    choose_key,
+    single_number,
+    vectors,
+)
+from mlpotential.errors import DataError
+
+_DAMAGE = (
+    sqlite3.Error,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AssertionError,
+    OverflowError,
+)
+
+
+class _ReadOnlyDatabase(SQLite3Database):
+    """ASE's reader, without the creation of missing files and tables."""
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{quote(str(self.filename))}?mode=ro", uri=True)
+
+
+def read_ase_database(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[RawFrame]:
+    """Reads every row, in the order of their ids.
+
+    Raises:
+        DataError: if the file is damaged or no ASE database; if a label is absent, ambiguous or of
+            the wrong shape; if the metadata state other units than the declared ones.
+    """
+    database = _ReadOnlyDatabase(str(path.absolute()), create_indices=False, use_lock_file=False)
+    try:
+        with database:
+            metadata = database.metadata
+            rows = list(database.select(sort="id"))
+            labels = [_labels_of(row) for row in rows]
+    except _DAMAGE as error:
+        raise DataError(f"{path} is damaged or not an ASE database: {error}") from error
+    places = [f"{path.name}, frame {k} (row {row.id})" for k, row in enumerate(rows)]
+    keys = _choose_keys(request, labels, places)
+    _check_units(metadata, keys, units, path.name)
+    return [_frame(*one, keys) for one in zip(rows, labels, places, strict=True)]
+
+
+def _labels_of(row: AtomsRow) -> dict[str, list[Any]]:
+    """Every value of a row by its key; most keys have one value."""
+    results = {name: row.get(name) for name in ("energy", "forces") if row.get(name) is not None}
+    values: dict[str, list[Any]] = {}
+    for source in (_decoded(row.data), row.key_value_pairs, results):
+        for key, value in source.items():
+            values.setdefault(key, []).append(value)
+    return values
+
+
+def _decoded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Row data with SchNetPack 0.x's base64 text turned into arrays, its private keys left out."""
+    decoded = {}
+    for key, value in data.items():
+        if key.startswith("_"):
+            continue
+        if f"_shape_{key}" in data and f"_dtype_{key}" in data:
+            flat = np.frombuffer(base64.b64decode(value), np.dtype(data[f"_dtype_{key}"]))
+            value = flat.reshape(data[f"_shape_{key}"])
+        decoded[key] = value
+    return decoded
+
+
+def _choose_keys(
+    request: LabelRequest, labels: list[dict[str, list[Any]]], places: list[str]
+) -> dict[str, str]:
+    """The key of each label, the same in all rows."""
+    keys: dict[str, str] = {}
+    for values, place in zip(labels, places, strict=True):
+        for label in request.properties:
+            key = choose_key(label, request, KNOWN_KEYS[label], values, place)
+            if keys.setdefault(label, key) != key:
+                raise DataError(
+                    f"{place}: {label} stands under {key!r}, but under {keys[label]!r} in the rows "
+                    "before"
+                )
+    return keys
+
+
+def _check_units(
+    metadata: Mapping[str, Any], keys: Mapping[str, str], units: DeclaredUnits, place: str
+) -> None:
+    if "_distance_unit" in metadata:
+        units.check_length(metadata["_distance_unit"], f"{place} (_distance_unit)")
+    stated = metadata.get("_property_unit_dict", {})
+    checks = {"energy": units.check_energy, "forces": units.check_force}
+    for label, key in keys.items():
+        if key in stated:
+            checks[label](stated[key], f"{place} (_property_unit_dict, {key})")
+
+
+def _frame(
+    row: AtomsRow, values: Mapping[str, list[Any]], place: str, keys: Mapping[str, str]
+) -> RawFrame:
+    labels: dict[str, Any] = {}
+    for label, key in keys.items():
+        first, *others = (
+            single_number(value, key, place)
+            if label == "energy"
+            else vectors(value, row.natoms, key, place)
+            for value in values[key]
+        )
+        if not all(np.array_equal(first, other, equal_nan=True) for other in others):
+            raise DataError(
+                f"{place}: {key!r} stands in the row {len(values[key])} times, "
+                "with different values"
+            )
+        labels[label] = first
+    return RawFrame(row["numbers"], row.positions, place, row["cell"], row["pbc"], **labels)

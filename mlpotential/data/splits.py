@@ -1,0 +1,111 @@
+"""Reproducible random splits into training, validation and test set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlpotential.errors import DataError
+
+if TYPE_CHECKING:
+    from mlpotential.data.reference_data import ReferenceData
+    from mlpotential.graph import AtomGraph
+
+SAME_POSITION = 1e-6  # A, chosen: the decimals of the files in use; nearer structures are the same
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the frames of each set, in random order (a shorter set is a prefix)."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+    def as_lists(self) -> dict[str, list[int]]:
+        """Plain lists, for a model file."""
+        return {name: list(indices) for name, indices in asdict(self).items()}
+
+    @classmethod
+    def from_lists(cls, lists: Mapping[str, Sequence[int]]) -> Split:
+        """The inverse of `as_lists`.
+
+        Raises:
+            DataError: if a set is missing or an index stands in two of them.
+        """
+        missing = {"train", "validation", "test"} - set(lists)
+        if missing:
+            raise DataError(f"the split lacks {', '.join(sorted(missing))}")
+        sets = [tuple(int(i) for i in lists[name]) for name in ("train", "validation", "test")]
+        everything = [i for indices in sets for i in indices]
+        if len(set(everything)) != len(everything):
+            twice = next(i for i in everything if everything.count(i) > 1)
+            raise DataError(f"frame {twice} stands in the split twice")
+        return cls(*sets)
+
+
+def random_split(
+    n_frames: int, n_train: int, n_validation: int, n_test: int | None = None, *, seed: int
+) -> Split:
+    """Draws disjoint sets.
+
+    The frames are sorted by 64-bit numbers from NumPy's PCG64(seed), whose raw stream never changes
+    between versions (that of `Generator.permutation` may).
+
+    Args:
+        n_frames: size of the whole set.
+        n_train: size of the training set, at least 1.
+        n_validation: size of the validation set.
+        n_test: size of the test set; None for all that is left.
+        seed: whole number, not negative.
+
+    Raises:
+        DataError: if a size is negative or the sets are larger than the whole.
+    """
+    sizes = {"train": n_train, "validation": n_validation, "test": n_test or 0}
+    for name, size in sizes.items():
+        if size < (1 if name == "train" else 0):
+            raise DataError(f"the size of the {name} set must not be {size}")
+    if sum(sizes.values()) > n_frames:
+        wanted = " + ".join(f"{size} for {name}" for name, size in sizes.items())
+        raise DataError(f"{wanted} is more than the {n_frames} frames there are")
+    keys = np.random.PCG64(seed).random_raw(n_frames)
+    order = np.argsort(keys, kind="stable").tolist()
+    first_test = n_train + n_validation
+    end = n_frames if n_test is None else first_test + n_test
+    return Split(
+        tuple(order[:n_train]), tuple(order[n_train:first_test]), tuple(order[first_test:end])
+    )
+
+
+def check_no_overlap(train: ReferenceData, held_out: ReferenceData) -> None:
+    """Refuses a validation or test set that shares structures with the training set.
+
+    Structures are the same if elements, periodicity, positions and cell agree to `SAME_POSITION`.
+
+    Raises:
+        DataError: naming the first such pair of frames.
+    """
+    first_seen: dict[bytes, int] = {}
+    for k, graph in enumerate(train):
+        first_seen.setdefault(_fingerprint(graph), k)
+    twins = [(first_seen.get(_fingerprint(graph)), k) for k, graph in enumerate(held_out)]
+    shared = [(i, k) for i, k in twins if i is not None]
+    if shared:
+        raise DataError(
+            f"{len(shared)} of {len(held_out)} held-out structures are also in the training set; "
+            f"the first is frame {shared[0][1]} of {held_out.source}, which is frame "
+            f"{shared[0][0]} of {train.source} (counted in each set): remove the duplicates"
+        )
+
+
+def _fingerprint(graph: AtomGraph) -> bytes:
+    digest = hashlib.sha256(graph.atomic_numbers.numpy().tobytes() + graph.pbc.numpy().tobytes())
+    for lengths in (graph.positions, graph.cell):
+        if lengths is not None:
+            digest.update(np.rint(lengths.numpy() / SAME_POSITION).astype(np.int64).tobytes())
+    return digest.digest()

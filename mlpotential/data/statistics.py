@@ -1,0 +1,234 @@
+"""What training must know of its data: atom references, scales, shortest distances."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
+
+from mlpotential.data.declared_units import ev_per_energy
+from mlpotential.data.npz import open_archive, read_array
+from mlpotential.errors import DataError
+from mlpotential.neighbors import all_pairs, neighbor_pairs
+
+if TYPE_CHECKING:
+    from mlpotential.data.reference_data import ReferenceData
+    from mlpotential.graph import AtomGraph
+
+PERIODIC_SEARCH_RADIUS = 6.0  # A, chosen: beyond it no two atoms are near neighbours
+_NEGLIGIBLE_SPREAD = 1e-12  # relative; chosen: some thousand roundings of float64
+_FRAMES_AT_ONCE = 1000
+
+
+def fit_atom_references(data: ReferenceData) -> dict[int, float]:
+    """Energy per element that fits the total energies best.
+
+    Least squares of E_k = sum_Z n_kZ e_Z. Where the compositions do not determine every e_Z (one
+    molecule only, say) the solution of least norm is taken; the total energies are fitted equally
+    well by any other.
+
+    Returns:
+        Reference energy of each element (eV).
+
+    Raises:
+        DataError: if there are no structures or no energies.
+    """
+    counts = _element_counts(data)
+    references = np.linalg.lstsq(counts, data.energies, rcond=None)[0]
+    return dict(zip(data.elements, references.tolist(), strict=True))
+
+
+def read_atom_references(
+    path: Path | str, *, energy_unit: str, key: str | None = None
+) -> dict[int, float]:
+    """Reads reference energies of elements.
+
+    Either text, one element and one energy: a mapping in `.json`, `.yaml` or `.yml`, or lines such
+    as `C, -1027.6` in any other file (`#` starts a comment); or SchNetPack's `.npz`, with energies
+    by atomic number in the columns of `atom_ref`, named in `labels`, or in one array per name.
+    Zeros in the latter mean that there is no reference.
+
+    Args:
+        path: the file.
+        energy_unit: a name of `units.EV_PER_ENERGY_UNIT`.
+        key: which column or array of an `.npz`; None where there is only one.
+
+    Returns:
+        Reference energy of each element (eV).
+
+    Raises:
+        DataError: if the file, an element, an energy or the unit cannot be understood.
+    """
+    path, unit = Path(path), ev_per_energy(energy_unit)
+    try:
+        if path.suffix.lower() == ".npz":
+            energies = _atom_reference_column(path, key)
+        else:
+            energies = _named_energies(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    for z, energy in energies.items():
+        if not np.isfinite(energy):
+            raise DataError(f"{path.name}: the reference energy of element {z} is {energy}")
+    return {z: energy * unit for z, energy in sorted(energies.items())}
+
+
+def _named_energies(path: Path) -> dict[int, float]:
+    text = path.read_text()
+    if path.suffix.lower() in (".json", ".yaml", ".yml"):
+        entries = _mapping_entries(path.name, text)
+    else:
+        lines = [line.split("#")[0].strip() for line in text.splitlines()]
+        entries = [re.split(r"[\s,;:=]+", line) for line in lines if line]
+    energies: dict[int, float] = {}
+    for entry in entries:
+        try:
+            symbol, energy = entry
+            z = NUMBER_OF_SYMBOL[str(symbol)]
+            value = float(energy)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path.name}: expected an element and its energy, such as 'C, -1027.6', "
+                f"found {' '.join(map(str, entry))[:60]!r}"
+            ) from error
+        if z in energies:
+            raise DataError(f"{path.name} gives two reference energies for {symbol}")
+        energies[z] = value
+    if not energies:
+        raise DataError(f"{path.name} holds no reference energies")
+    return energies
+
+
+def _mapping_entries(name: str, text: str) -> list[list[str]]:
+    import yaml
+
+    try:
+        mapping = yaml.load(text, yaml.BaseLoader)  # plain text only: `No` is nobelium, not False
+    except yaml.YAMLError as error:
+        raise DataError(f"{name} is not valid JSON or YAML: {error}") from error
+    if not isinstance(mapping, dict):
+        raise DataError(f"{name}: expected a mapping from elements to energies")
+    return [list(item) for item in mapping.items()]
+
+
+def _atom_reference_column(path: Path, key: str | None) -> dict[int, float]:
+    with open_archive(path) as archive:
+        arrays = {name: read_array(archive, name, path.name) for name in archive.files}
+    if {"atom_ref", "labels"} <= set(arrays) and arrays["atom_ref"].ndim == 2:
+        names = arrays["labels"].astype(str).tolist()
+        arrays = dict(zip(names, arrays["atom_ref"].T, strict=False))
+    known = {n: a for n, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "iuf"}
+    if key is None and len(known) == 1:
+        (key,) = known
+    if key not in known:
+        raise DataError(
+            f"{path.name}: say with `key` which reference energies to read: "
+            f"{', '.join(known) or 'there are none'} (not {key!r})"
+        )
+    return {z: float(energy) for z, energy in enumerate(known[key]) if energy != 0.0}
+
+
+def energy_statistics(
+    data: ReferenceData, atom_references: Mapping[int, float]
+) -> tuple[float, float]:
+    """Mean and standard deviation of (E - sum of atom references) / n_atoms.
+
+    Args:
+        data: with energies.
+        atom_references: reference energy of each element (eV).
+
+    Returns:
+        mean_per_atom (eV) and std_per_atom (eV); the latter is 1.0 where all are equal.
+
+    Raises:
+        DataError: if there are no structures or no energies, or a reference is missing.
+    """
+    missing = sorted(set(data.elements) - set(atom_references))
+    if missing:
+        raise DataError(f"no reference energy for the elements {missing} of {data.source}")
+    counts = _element_counts(data)
+    n_atoms = counts.sum(axis=1)
+    references = np.array([atom_references[z] for z in data.elements])
+    per_atom = (data.energies - counts @ references) / n_atoms
+    spread = float(per_atom.std())
+    resolution = _NEGLIGIBLE_SPREAD * float(np.abs(data.energies / n_atoms).max())
+    return float(per_atom.mean()), spread if spread > resolution else 1.0
+
+
+def force_scale(data: ReferenceData) -> float:
+    """Root mean square of the force components (eV/A); 1.0 where all forces vanish.
+
+    Raises:
+        DataError: if there are no structures or no forces.
+    """
+    forces = [graph.forces.numpy().ravel() for graph in data if graph.forces is not None]
+    if not forces:
+        raise DataError(f"{data.source} was read without forces, but they are needed here")
+    return float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) or 1.0
+
+
+def _element_counts(data: ReferenceData) -> np.ndarray:
+    """Atoms of each element of `data.elements` in each structure, [n_frames, n_elements]."""
+    if not len(data):
+        raise DataError(f"{data.source}: statistics of no structures")
+    elements = np.array(data.elements)
+    return np.array(
+        [(g.atomic_numbers.numpy()[:, None] == elements).sum(axis=0) for g in data], np.float64
+    )
+
+
+def shortest_distances(data: ReferenceData) -> dict[tuple[int, int], float]:
+    """The shortest distance between each two elements over the whole set.
+
+    Periodic structures are searched within `PERIODIC_SEARCH_RADIUS`, images included; pairs that
+    never come so near are absent.
+
+    Returns:
+        Distance (A) by (Z1, Z2), Z1 <= Z2.
+    """
+    shortest: dict[tuple[int, int], float] = {}
+    molecules: dict[bytes, list[AtomGraph]] = defaultdict(list)
+    for graph in data:
+        if bool(graph.pbc.any()):
+            _keep_shorter(shortest, *_periodic_distances(graph))
+        else:
+            molecules[graph.atomic_numbers.numpy().tobytes()].append(graph)
+    for same_atoms in molecules.values():
+        for first in range(0, len(same_atoms), _FRAMES_AT_ONCE):
+            _keep_shorter(
+                shortest, *_molecular_distances(same_atoms[first : first + _FRAMES_AT_ONCE])
+            )
+    return shortest
+
+
+def _periodic_distances(graph: AtomGraph) -> tuple[np.ndarray, np.ndarray]:
+    """Elements [2, n_pairs] and distances [n_pairs] (A) of one periodic structure."""
+    assert graph.cell is not None  # a periodic structure has one
+    positions, cell = graph.positions.numpy(), graph.cell[0].numpy()
+    pairs, shifts = neighbor_pairs(positions, PERIODIC_SEARCH_RADIUS, cell, graph.pbc[0].numpy())
+    vectors = positions[pairs[1]] + shifts @ cell - positions[pairs[0]]
+    return graph.atomic_numbers.numpy()[pairs], np.linalg.norm(vectors, axis=1)
+
+
+def _molecular_distances(graphs: list[AtomGraph]) -> tuple[np.ndarray, np.ndarray]:
+    """The same for molecules with the same atoms: the shortest over all of them."""
+    pairs = all_pairs(graphs[0].n_atoms)
+    positions = np.stack([graph.positions.numpy() for graph in graphs])
+    vectors = positions[:, pairs[1]] - positions[:, pairs[0]]
+    return graphs[0].atomic_numbers.numpy()[pairs], np.linalg.norm(vectors, axis=2).min(axis=0)
+
+
+def _keep_shorter(
+    shortest: dict[tuple[int, int], float], elements: np.ndarray, distances: np.ndarray
+) -> None:
+    """Enters elements [2, n_pairs] with distances [n_pairs] (A) into the table."""
+    kinds, index = np.unique(np.sort(elements, axis=0), axis=1, return_inverse=True)
+    nearest = np.full(kinds.shape[1], np.inf)
+    np.minimum.at(nearest, index.ravel(), distances)
+    for (z1, z2), distance in zip(kinds.T.tolist(), nearest.tolist(), strict=True):
+        shortest[z1, z2] = min(distance, shortest.get((z1, z2), np.inf))

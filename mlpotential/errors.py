@@ -1,0 +1,40 @@
+"""Mistakes a user can mend: each says what was expected, what came, and what to do.
+
+Commands print these as one line and end with a non-zero code; everything else is a defect of ours
+and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used."""
+
+
+class StructureError(InputError):
+    """Positions, elements, cell or periodicity that no energy can be computed for."""
+
+
+class DataError(InputError):
+    """A reference data file that is missing, damaged, or lacks what was asked for."""
+
+
+class ModelFileError(InputError):
+    """A model file that is missing, damaged, or made by something else."""
+
+
+class ConfigError(InputError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+class RunError(InputError):
+    """A run that cannot start, go on, or be trusted."""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: ` Did you mean 'cutoff'?`, or nothing where no name is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {matches[0]!r}?" if matches else ""

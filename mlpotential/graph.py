@@ -1,0 +1,288 @@
+"""Structures as tensors (one or many) and what a potential says of them.
+
+Conventions, for every function that touches an edge:
+
+- `edge_index[0]` is the centre i, `edge_index[1]` the neighbour j; the list is full (i->j and j->i).
+- Its second half reverses the first, in order: edge `n_pairs + k` is edge `k` with i and j exchanged
+  and the cell shift negated. What depends on the distance alone is computed for the first half.
+- displacement = r_j + shift . cell - r_i; rows of `cell` are lattice vectors.
+- stress = (1/V) dE/dstrain, positive under tension (ASE); virial = -dE/dstrain.
+- A molecule has no cell, and none is ever invented.
+- Positions, cells and displacements are float64 whatever the dtype of the model: an atom at 1e6 A
+  keeps its distances, and sums over atoms keep their digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlpotential.errors import StructureError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+SMALLEST_CELL_HEIGHT = 0.5  # A; chosen: below it a cutoff of 5 A meets thousands of images per atom
+
+
+@dataclass(frozen=True)
+class AtomGraph:
+    """One structure or many, with their edges and, where known, their reference labels.
+
+    Attributes:
+        atomic_numbers: [n_atoms], int64.
+        positions: Cartesian coordinates, [n_atoms, 3], float64 (A).
+        graph_index: the structure each atom belongs to, ascending, [n_atoms], int64.
+        n_graphs: number of structures.
+        pbc: periodic directions, [n_graphs, 3], bool.
+        cell: lattice vectors as rows, [n_graphs, 3, 3], float64 (A); None where no structure has
+            one, zeros for a structure without a cell beside others with one.
+        edge_index: centre and neighbour, [2, n_edges], int64; None before `neighbors.connect`.
+        edge_shift: lattice translations of the neighbour, [n_edges, 3], float64; None without cell.
+        energy: reference energies, [n_graphs], float64 (eV).
+        forces: reference forces, [n_atoms, 3], float64 (eV/A).
+    """
+
+    atomic_numbers: Tensor
+    positions: Tensor
+    graph_index: Tensor
+    n_graphs: int
+    pbc: Tensor
+    cell: Tensor | None = None
+    edge_index: Tensor | None = None
+    edge_shift: Tensor | None = None
+    energy: Tensor | None = None
+    forces: Tensor | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        atomic_numbers: np.ndarray,
+        positions: np.ndarray,
+        cell: np.ndarray | None = None,
+        pbc: np.ndarray | Sequence[bool] | bool = False,
+        energy: float | None = None,
+        forces: np.ndarray | None = None,
+    ) -> AtomGraph:
+        """One structure, checked; a cell without any periodic direction is ignored.
+
+        Raises:
+            StructureError: if `check_structure` finds fault with it.
+        """
+        numbers, pbc = np.asarray(atomic_numbers), np.broadcast_to(np.asarray(pbc, bool), 3)
+        positions = np.asarray(positions, np.float64)
+        cell = None if cell is None or not pbc.any() else np.asarray(cell, np.float64)
+        check_structure(numbers, positions, cell, pbc)
+        return cls(
+            atomic_numbers=torch.tensor(numbers, dtype=torch.int64),
+            positions=torch.tensor(positions),
+            graph_index=torch.zeros(len(numbers), dtype=torch.int64),
+            n_graphs=1,
+            pbc=torch.tensor(pbc[None].copy()),
+            cell=None if cell is None else torch.tensor(cell[None]),
+            energy=None if energy is None else torch.tensor([energy], dtype=torch.float64),
+            forces=None if forces is None else torch.tensor(np.asarray(forces, np.float64)),
+        )
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms) -> AtomGraph:
+        """One structure from ASE, without labels. Raises StructureError as `from_arrays`."""
+        cell = complete_cell(np.asarray(atoms.cell), atoms.pbc)
+        return cls.from_arrays(atoms.numbers, atoms.positions, cell, atoms.pbc)
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.atomic_numbers)
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of unordered pairs: half the number of edges."""
+        return self._edges().shape[1] // 2
+
+    @property
+    def pair_index(self) -> Tensor:
+        """The first half of `edge_index`, [2, n_pairs]: each unordered pair once."""
+        return self._edges()[:, : self.n_pairs]
+
+    def _edges(self) -> Tensor:
+        if self.edge_index is None:
+            raise RuntimeError("the graph has no edges yet: call neighbors.connect(graph, cutoff)")
+        return self.edge_index
+
+    def pair_displacements(self) -> Tensor:
+        """r_j + shift . cell - r_i of each unordered pair, [n_pairs, 3] (A)."""
+        i, j = self.pair_index
+        displacements = self.positions[j] - self.positions[i]
+        if self.cell is not None and self.edge_shift is not None:
+            shifts = self.edge_shift[: self.n_pairs, None, :]
+            displacements = displacements + (shifts @ self.cell[self.graph_index[i]]).squeeze(1)
+        return displacements
+
+    def atoms_per_graph(self) -> Tensor:
+        """[n_graphs], int64."""
+        return torch.bincount(self.graph_index, minlength=self.n_graphs)
+
+    def to(self, device: torch.device | str) -> AtomGraph:
+        moved = {
+            f.name: value.to(device)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a potential says; a quantity that was not asked for is None.
+
+    A `Potential` fills it with torch tensors, an `Evaluator` with fresh NumPy float64 arrays.
+
+    Attributes:
+        energy: [n_graphs], always float64 (eV).
+        forces: [n_atoms, 3] (eV/A).
+        virial: -dE/dstrain, [n_graphs, 3, 3], symmetric (eV).
+        stress: -virial / volume, [n_graphs, 3, 3] (eV/A^3); only where there is a cell.
+        atomic_energies: [n_atoms] (eV).
+    """
+
+    energy: Any
+    forces: Any = None
+    virial: Any = None
+    stress: Any = None
+    atomic_energies: Any = None
+
+
+def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
+    """Many graphs as one; edges keep the order of the module's convention.
+
+    Raises:
+        ValueError: if `graphs` is empty, or a label or the edges are present in some only.
+    """
+    if not graphs:
+        raise ValueError("there is nothing to collate: the list of structures is empty")
+    atom_offsets = np.cumsum([0] + [g.n_atoms for g in graphs])
+    graph_offsets = np.cumsum([0] + [g.n_graphs for g in graphs])
+
+    def joined(name: str) -> Tensor | None:
+        parts = [getattr(g, name) for g in graphs]
+        present = [p is not None for p in parts]
+        if not any(present):
+            return None
+        if not all(present):
+            raise ValueError(f"{name!r} is present in {sum(present)} of {len(graphs)} structures")
+        return torch.cat(parts)
+
+    def halves(tensors: list[Tensor], dim: int) -> Tensor:
+        """First halves of all graphs, then second halves of all graphs."""
+        first, second = zip(*(t.tensor_split(2, dim) for t in tensors), strict=True)
+        return torch.cat([*first, *second], dim)
+
+    edge_index = None
+    if all(g.edge_index is not None for g in graphs):
+        edge_index = halves(
+            [g._edges() + int(a) for g, a in zip(graphs, atom_offsets, strict=False)], dim=1
+        )
+    has_cell = any(g.cell is not None for g in graphs)
+    edge_shift = None
+    if has_cell and edge_index is not None:
+        edge_shift = halves([_shift_or_zeros(g) for g in graphs], dim=0)
+    return AtomGraph(
+        atomic_numbers=torch.cat([g.atomic_numbers for g in graphs]),
+        positions=torch.cat([g.positions for g in graphs]),
+        graph_index=torch.cat(
+            [g.graph_index + int(k) for g, k in zip(graphs, graph_offsets, strict=False)]
+        ),
+        n_graphs=int(graph_offsets[-1]),
+        pbc=torch.cat([g.pbc for g in graphs]),
+        cell=torch.cat([_cell_or_zeros(g) for g in graphs]) if has_cell else None,
+        edge_index=edge_index,
+        edge_shift=edge_shift,
+        energy=joined("energy"),
+        forces=joined("forces"),
+    )
+
+
+def _cell_or_zeros(graph: AtomGraph) -> Tensor:
+    return graph.positions.new_zeros(graph.n_graphs, 3, 3) if graph.cell is None else graph.cell
+
+
+def _shift_or_zeros(graph: AtomGraph) -> Tensor:
+    if graph.edge_shift is None:
+        return graph.positions.new_zeros(graph._edges().shape[1], 3)
+    return graph.edge_shift
+
+
+def complete_cell(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """A slab's or wire's cell with its missing (zero) non-periodic vectors made unit normals.
+
+    Only the volume depends on their length; energies and forces do not. [3, 3] -> [3, 3] (A).
+    """
+    if np.any(pbc) and not np.all(cell.any(axis=1)) and np.all(cell[np.asarray(pbc)].any(axis=1)):
+        from ase.geometry.cell import complete_cell as complete
+
+        return np.asarray(complete(cell))
+    return cell
+
+
+def check_structure(
+    atomic_numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None, pbc: np.ndarray
+) -> None:
+    """Refuses what no energy can be computed for, naming the place.
+
+    Args:
+        atomic_numbers: [n_atoms].
+        positions: [n_atoms, 3] (A).
+        cell: [3, 3] (A) or None.
+        pbc: [3], bool.
+
+    Raises:
+        StructureError: no atoms; wrong shapes; a position or cell that is not finite; an atomic
+            number outside 1...118; periodic without cell; a singular, thin or incomplete cell.
+    """
+    numbers = np.asarray(atomic_numbers)
+    if len(numbers) == 0:
+        raise StructureError("the structure has no atoms: at least one is needed")
+    if positions.shape != (len(numbers), 3):
+        raise StructureError(
+            f"positions have shape {positions.shape}, but {len(numbers)} atoms need "
+            f"({len(numbers)}, 3)"
+        )
+    outside = (numbers < 1) | (numbers > 118)
+    if outside.any():
+        atom = int(np.argmax(outside))
+        raise StructureError(f"atom {atom} has atomic number {numbers[atom]}, outside 1...118")
+    check_finite_positions(positions)
+    if cell is not None or np.any(pbc):
+        check_cell(cell, pbc)
+
+
+def check_finite_positions(positions: np.ndarray) -> None:
+    """Raises StructureError naming the first atom whose position is NaN or infinite."""
+    if not np.isfinite(positions).all():
+        atom = int(np.argmax(~np.isfinite(positions).all(axis=-1).reshape(-1)))
+        row = positions.reshape(-1, 3)[atom]
+        raise StructureError(f"the position of atom {atom} is not finite: {row.tolist()}")
+
+
+def check_cell(cell: np.ndarray | None, pbc: np.ndarray) -> None:
+    """Raises StructureError for a periodic structure whose cell is absent, singular or too thin."""
+    if cell is None or not np.any(cell):
+        raise StructureError("the structure is periodic but has no cell: set one or set pbc=False")
+    if cell.shape != (3, 3) or not np.isfinite(cell).all():
+        raise StructureError(f"the cell must be 3 x 3 finite numbers, not {cell.tolist()}")
+    volume = abs(np.linalg.det(cell))
+    if volume < 1e-6 * np.prod(np.linalg.norm(cell, axis=1)) or volume == 0.0:
+        raise StructureError(f"the cell is singular (volume {volume:.3g} A^3): {cell.tolist()}")
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    thin = (heights < SMALLEST_CELL_HEIGHT) & np.asarray(pbc)
+    if thin.any():
+        axis = int(np.argmax(thin))
+        raise StructureError(
+            f"the cell is only {heights[axis]:.3g} A high along periodic axis {axis} "
+            f"(at least {SMALLEST_CELL_HEIGHT} A is needed)"
+        )

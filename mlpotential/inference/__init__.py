@@ -1,0 +1,1 @@
+"""The evaluator: one fast way to energies, forces and Hessians, behind every calculator."""

@@ -1,0 +1,1 @@
+"""Potentials: the base that turns atomic quantities into energy and forces, its models, model files."""

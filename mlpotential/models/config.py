@@ -1,0 +1,87 @@
+"""Architectures as plain settings: what a model file needs to rebuild a network. Free of torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from mlpotential.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SchNetConfig:
+    """Hyperparameters of SchNet; the defaults are those of the published C20 networks.
+
+    Attributes:
+        n_features: F, size of the atomic feature vectors and number of filters.
+        n_interactions: T, number of interaction blocks.
+        rbf_start: first Gaussian centre (A).
+        rbf_stop: last Gaussian centre (A).
+        n_rbf: number of Gaussians; exclusive with `rbf_spacing`. Neither: spacing 0.1 A.
+        rbf_spacing: distance of neighbouring centres (A); exclusive with `n_rbf`.
+        rbf_gamma: 1 / (2 width^2) (1/A^2); None makes the width equal to the spacing.
+        cutoff_function: `none` (all pairs of a molecule), `cosine` (smooth), or `hard` (messages
+            averaged over the neighbours inside; forces jump at the cutoff).
+        cutoff: cutoff radius (A); None with `cutoff_function: none`.
+        filter_output_activation: `ssp` as published, `none` as in SchNetPack and torch_geometric.
+        n_readout_hidden: width of the hidden layer of the atomwise readout; None for F / 2.
+        max_atomic_number: largest atomic number the embedding has a row for.
+    """
+
+    n_features: int = 128
+    n_interactions: int = 6
+    rbf_start: float = 0.0
+    rbf_stop: float = 20.0
+    n_rbf: int | None = None
+    rbf_spacing: float | None = None
+    rbf_gamma: float | None = 10.0
+    cutoff_function: Literal["none", "hard", "cosine"] = "none"
+    cutoff: float | None = None
+    filter_output_activation: Literal["ssp", "none"] = "ssp"
+    n_readout_hidden: int | None = None
+    max_atomic_number: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("n_features", "n_interactions", "max_atomic_number"):
+            _require(getattr(self, name) >= 1, f"model.{name}", "at least 1", getattr(self, name))
+        if self.n_rbf is not None and self.rbf_spacing is not None:
+            raise ConfigError("give model.n_rbf or model.rbf_spacing, not both")
+        _require(self.n_gaussians >= 2, "model.n_rbf", "at least 2 Gaussians", self.n_gaussians)
+        _require(
+            self.rbf_stop > self.rbf_start >= 0.0,
+            "model.rbf_stop",
+            f"a distance beyond rbf_start = {self.rbf_start} A",
+            self.rbf_stop,
+        )
+        if self.rbf_gamma is not None:
+            _require(self.rbf_gamma > 0.0, "model.rbf_gamma", "a positive number", self.rbf_gamma)
+        if self.cutoff_function == "none":
+            _require(
+                self.cutoff is None, "model.cutoff", "none with cutoff_function none", self.cutoff
+            )
+        else:
+            radius = self.cutoff if self.cutoff is not None else math.nan
+            _require(radius > 0.0, "model.cutoff", "a positive radius (A)", self.cutoff)
+
+    @property
+    def n_gaussians(self) -> int:
+        """Number of Gaussians, whichever way it was given."""
+        if self.n_rbf is not None:
+            return self.n_rbf
+        spacing = 0.1 if self.rbf_spacing is None else self.rbf_spacing
+        _require(spacing > 0.0, "model.rbf_spacing", "a positive distance (A)", spacing)
+        return round((self.rbf_stop - self.rbf_start) / spacing) + 1
+
+    @property
+    def gamma(self) -> float:
+        """Inverse squared width of the Gaussians (1/A^2)."""
+        if self.rbf_gamma is not None:
+            return self.rbf_gamma
+        spacing = (self.rbf_stop - self.rbf_start) / (self.n_gaussians - 1)
+        return 0.5 / spacing**2
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise ConfigError(f"{name} must be {expected}, not {value!r}")

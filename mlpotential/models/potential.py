@@ -1,0 +1,165 @@
+"""The base of every potential: forces, virial, Hessian, batching and scaling live here, once.
+
+A subclass says how atoms see each other (`representation`); a readout maps the features to atomic
+energies; their sum in float64 is the energy, and everything else is a derivative of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mlpotential.graph import AtomGraph, Prediction
+from mlpotential.models.readouts import AtomwiseReadout, EnergyScale
+
+HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
+
+
+@dataclass(frozen=True)
+class ModelTraits:
+    """What a potential promises, so that callers and tests know what to expect of it.
+
+    Attributes:
+        smooth_at_cutoff: forces go continuously to zero where atoms leave the cutoff.
+        additive: the energy of two distant molecules is the sum of theirs.
+        radial_filters: atoms interact through functions of one distance, which can be tabulated.
+        periodic: can be used with periodic boundaries.
+    """
+
+    smooth_at_cutoff: bool
+    additive: bool
+    radial_filters: bool
+    periodic: bool
+
+
+class Potential(nn.Module, ABC):
+    """Energy of structures and its derivatives.
+
+    Attributes:
+        cutoff: largest distance at which atoms see each other directly (A); None for all pairs.
+        traits: what the model promises.
+        readout: features -> atomic energies in units of the scale.
+        scale: atomic energies -> eV.
+        elements: atomic numbers the model was trained on.
+    """
+
+    cutoff: float | None
+    traits: ModelTraits
+    readout: AtomwiseReadout
+    scale: EnergyScale
+    elements: tuple[int, ...] = ()
+
+    @abstractmethod
+    def representation(self, graph: AtomGraph) -> Tensor:
+        """Features of each atom, [n_atoms, n_features]; a smooth function of `graph.positions`."""
+
+    @property
+    @abstractmethod
+    def config(self) -> Any:
+        """The settings this network can be rebuilt from."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def atomic_energies(self, graph: AtomGraph) -> Tensor:
+        """[n_atoms], float64 (eV)."""
+        return self.scale(self.readout(self.representation(graph)), graph.atomic_numbers)
+
+    def forward(
+        self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
+    ) -> Prediction:
+        """Evaluates a connected graph.
+
+        Args:
+            graph: structures with edges (`neighbors.connect(graph, model.cutoff)`).
+            properties: any of energy, forces, virial, stress, atomic_energies. In training mode the
+                derivatives can be differentiated again.
+
+        Returns:
+            A `Prediction` of tensors; stress only where the graph has cells.
+        """
+        needs_virial = bool({"virial", "stress"} & set(properties))
+        variables: dict[str, Tensor] = {}
+        if "forces" in properties or needs_virial:
+            variables["positions"] = graph.positions.detach().clone().requires_grad_()
+        if needs_virial:
+            variables["strain"] = graph.positions.new_zeros(graph.n_graphs, 3, 3).requires_grad_()
+        with torch.set_grad_enabled(self.training or bool(variables)):
+            moved = graph if not variables else replace(graph, positions=variables["positions"])
+            atomic = self.atomic_energies(
+                _strained(moved, variables["strain"]) if needs_virial else moved
+            )
+            energy = _sum_per_graph(atomic, graph)
+            gradients = self._gradients(energy, variables)
+        if not self.training:
+            energy, atomic = energy.detach(), atomic.detach()
+        virial = -gradients["strain"] if needs_virial else None
+        stress = None
+        if virial is not None and graph.cell is not None:
+            stress = -virial / torch.linalg.det(graph.cell).abs()[:, None, None]
+        return Prediction(
+            energy=energy,
+            forces=-gradients["positions"] if "forces" in properties else None,
+            virial=virial,
+            stress=stress if "stress" in properties else None,
+            atomic_energies=atomic if "atomic_energies" in properties else None,
+        )
+
+    def _gradients(self, energy: Tensor, variables: dict[str, Tensor]) -> dict[str, Tensor]:
+        """dE/dx of every variable; zeros where nothing interacts (isolated atoms)."""
+        if not variables:
+            return {}
+        if not energy.requires_grad:
+            return {name: torch.zeros_like(x) for name, x in variables.items()}
+        gradients = torch.autograd.grad(
+            energy.sum(),
+            list(variables.values()),
+            create_graph=self.training,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return dict(zip(variables, gradients, strict=True))
+
+    def hessian(self, graph: AtomGraph) -> Tensor:
+        """Exact second derivatives of the energy of one structure, [3 n_atoms, 3 n_atoms] (eV/A^2)."""
+        if graph.n_graphs != 1:
+            raise ValueError(f"a Hessian is of one structure, not of {graph.n_graphs}")
+        positions = graph.positions.detach().clone().requires_grad_()
+        size = positions.numel()
+        with torch.enable_grad():
+            energy = self.atomic_energies(replace(graph, positions=positions)).sum()
+            if not energy.requires_grad:
+                return positions.new_zeros(size, size)
+            (gradient,) = torch.autograd.grad(
+                energy, positions, create_graph=True, materialize_grads=True, allow_unused=True
+            )
+        if not gradient.requires_grad:
+            return positions.new_zeros(size, size)
+        unit_vectors = torch.eye(size, dtype=positions.dtype, device=positions.device)
+        rows = [
+            torch.autograd.grad(
+                gradient.reshape(-1), positions, chunk, retain_graph=True, is_grads_batched=True
+            )[0].reshape(-1, size)
+            for chunk in unit_vectors.split(HESSIAN_ROWS_AT_ONCE)
+        ]
+        hessian = torch.cat(rows)
+        return 0.5 * (hessian + hessian.T)
+
+
+def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:
+    """r -> r (1 + strain), cell -> cell (1 + strain), strain symmetrised, [n_graphs, 3, 3]."""
+    symmetric = 0.5 * (strain + strain.transpose(1, 2))
+    moved = (graph.positions[:, None, :] @ symmetric[graph.graph_index]).squeeze(1)
+    cell = None if graph.cell is None else graph.cell + graph.cell @ symmetric
+    return replace(graph, positions=graph.positions + moved, cell=cell)
+
+
+def _sum_per_graph(atomic: Tensor, graph: AtomGraph) -> Tensor:
+    """[n_atoms] -> [n_graphs]."""
+    return atomic.new_zeros(graph.n_graphs).index_add(0, graph.graph_index, atomic)

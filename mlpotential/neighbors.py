@@ -1,0 +1,119 @@
+"""Which atoms see which: all pairs of a molecule, or neighbours within a cutoff (vesin).
+
+Both give the edge order that `mlpotential.graph` describes: each unordered pair once, then all of
+them reversed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from vesin import NeighborList
+
+from mlpotential.errors import StructureError
+from mlpotential.graph import AtomGraph, collate
+
+
+def all_pairs(n_atoms: int) -> np.ndarray:
+    """Every unordered pair i < j, [2, n_atoms (n_atoms - 1) / 2], int64."""
+    return np.stack(np.triu_indices(n_atoms, k=1)).astype(np.int64)
+
+
+def neighbor_pairs(
+    positions: np.ndarray, cutoff: float, cell: np.ndarray | None, pbc: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every unordered pair within the cutoff, periodic images included.
+
+    Args:
+        positions: [n_atoms, 3] (A).
+        cutoff: (A).
+        cell: lattice vectors as rows, [3, 3] (A), or None for a molecule.
+        pbc: [3], bool.
+
+    Returns:
+        Pairs i, j, [2, n_pairs], int64, and lattice translations of j, [n_pairs, 3], float64.
+    """
+    box = np.zeros((3, 3)) if cell is None else cell
+    wrapped, translation = _wrap(positions, cell, pbc)
+    search = NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
+    i, j, shifts = search.compute(
+        points=wrapped, box=box, periodic=np.asarray(pbc, bool), quantities="ijS"
+    )
+    pairs = np.stack([i, j]).astype(np.int64)
+    return pairs, shifts + (translation[pairs[1]] - translation[pairs[0]])
+
+
+def _wrap(
+    positions: np.ndarray, cell: np.ndarray | None, pbc: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions folded into the cell, and the translations taken off, [n_atoms, 3], whole numbers.
+
+    A search over atoms 1e6 A away from the cell would otherwise build as many empty boxes.
+    """
+    if cell is None:
+        return positions, np.zeros_like(positions)
+    fractional = np.linalg.solve(cell.T, positions.T).T
+    translation = np.where(pbc, -np.floor(fractional), 0.0)
+    return positions + translation @ cell, translation
+
+
+def connect(graph: AtomGraph, cutoff: float | None) -> AtomGraph:
+    """The same structures with their edges.
+
+    Args:
+        graph: one structure or many.
+        cutoff: largest distance of an edge (A); None for all pairs.
+
+    Raises:
+        StructureError: if a structure is periodic and there is no cutoff.
+    """
+    if cutoff is None and bool(graph.pbc.any()):
+        raise StructureError(
+            "the model has no cutoff, so it cannot be used with periodic boundaries: "
+            "an atom would see infinitely many images. Use a model with a cutoff"
+        )
+    if graph.n_graphs > 1:
+        return collate([connect(single, cutoff) for single in split(graph)])
+    if cutoff is None:
+        return with_pairs(graph, all_pairs(graph.n_atoms), None)
+    cell = None if graph.cell is None else graph.cell[0].cpu().numpy()
+    positions, pbc = graph.positions.detach().cpu().numpy(), graph.pbc[0].cpu().numpy()
+    pairs, shifts = neighbor_pairs(positions, cutoff, cell, pbc)
+    return with_pairs(graph, pairs, None if cell is None else shifts)
+
+
+def with_pairs(graph: AtomGraph, pairs: np.ndarray, shifts: np.ndarray | None) -> AtomGraph:
+    """Attaches unordered pairs [2, n_pairs] and shifts [n_pairs, 3] as the full edge list."""
+    edges = np.concatenate([pairs, pairs[::-1]], axis=1)
+    device = graph.positions.device
+    edge_shift: Tensor | None = None
+    if shifts is not None:
+        edge_shift = torch.from_numpy(np.concatenate([shifts, -shifts])).to(device, torch.float64)
+    return replace(graph, edge_index=torch.from_numpy(edges).to(device), edge_shift=edge_shift)
+
+
+def split(graph: AtomGraph) -> Sequence[AtomGraph]:
+    """The structures of a graph one by one, without edges: the inverse of `collate`."""
+    singles = []
+    counts = graph.atoms_per_graph().tolist()
+    starts = np.cumsum([0, *counts])
+    for k, n in enumerate(counts):
+        atoms = slice(int(starts[k]), int(starts[k]) + n)
+        cell = None if graph.cell is None or not bool(graph.pbc[k].any()) else graph.cell[k : k + 1]
+        singles.append(
+            AtomGraph(
+                atomic_numbers=graph.atomic_numbers[atoms],
+                positions=graph.positions[atoms],
+                graph_index=torch.zeros_like(graph.graph_index[atoms]),
+                n_graphs=1,
+                pbc=graph.pbc[k : k + 1],
+                cell=cell,
+                energy=None if graph.energy is None else graph.energy[k : k + 1],
+                forces=None if graph.forces is None else graph.forces[atoms],
+            )
+        )
+    return singles

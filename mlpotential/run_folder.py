@@ -1,0 +1,64 @@
+"""Folders of long work: one process at a time, and files that are either old or new, never half.
+
+`lock_folder` holds a POSIX lock, which the system releases however the process ends, so a lock left
+by kill -9 is never mistaken for a live one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlpotential.errors import RunError
+
+LOCK_NAME = "run.lock"
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Creates the folder where needed and keeps every other process out of it.
+
+    Raises:
+        RunError: if another process works in it (named by pid and host), or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / LOCK_NAME, "a+")  # noqa: SIM115 - the lock lives as long as the handle
+    except OSError as error:
+        raise RunError(f"cannot write in the folder {folder}: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            owner = handle.read().strip() or "another process"
+            raise RunError(
+                f"{folder} is in use by {owner}: wait for it, stop it, or choose another folder"
+            ) from error
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        handle.flush()
+        yield
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Replaces a file in one step: after a crash it holds the old content or the new.
+
+    Raises:
+        RunError: if the disk is full or the folder cannot be written; the old file stays.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Training: configuration, loss, trainer, checkpoints, evaluation."""

@@ -1,0 +1,146 @@
+"""Everything a training run is told, as plain settings. Free of torch.
+
+One YAML file holds a `RunConfig`; each field can be overridden on the command line.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mlpotential.errors import ConfigError
+from mlpotential.models.config import SchNetConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Reference data, its labels and its units.
+
+    Attributes:
+        path: training data (.xyz/.extxyz(.gz), .npz, .db), relative to the configuration file.
+        energy_unit: unit of the energies in the file, e.g. eV, kcal/mol, Hartree.
+        length_unit: unit of the positions, e.g. Angstrom, Bohr; forces are energy / length.
+        energy_key: name of the energy label; None for `energy` or `REF_energy`.
+        forces_key: name of the forces label; None for `forces` or `REF_forces`.
+        validation_path: validation data; None takes `n_validation` frames of `path`.
+        test_path: test data; None takes what the split leaves over.
+        n_train: frames to train on; None for all that remain.
+        n_validation: validation frames taken from `path` where there is no `validation_path`.
+        split_seed: seed of the random split.
+        atom_references: `none`, `least_squares`, or a file of energies per element.
+    """
+
+    path: str
+    energy_unit: str
+    length_unit: str
+    energy_key: str | None = None
+    forces_key: str | None = None
+    validation_path: str | None = None
+    test_path: str | None = None
+    n_train: int | None = None
+    n_validation: int | None = None
+    split_seed: int = 0
+    atom_references: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.validation_path is None and self.n_validation is None:
+            raise ConfigError(
+                "early stopping and the choice of the best model need validation data: "
+                "give data.validation_path or data.n_validation"
+            )
+        for name in ("n_train", "n_validation"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"data.{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is fitted; the defaults are those of the paper where it states them.
+
+    Attributes:
+        targets: what the loss sees. `forces` fits the integration constant afterwards.
+        energy_weight: rho, the trade-off of energy against forces in the combined loss (1/A^2).
+        batch_size: structures per step.
+        max_epochs: passes over the training data.
+        learning_rate: of Adam, at the start.
+        schedule: `exponential` (factor per `decay_steps`, continuously), `plateau` (factor when the
+            validation loss stalls), `cosine` (to zero at `max_epochs`).
+        decay_factor: factor of the exponential and plateau schedules.
+        decay_steps: steps per factor of the exponential schedule.
+        plateau_patience: epochs without improvement before the plateau schedule acts.
+        early_stopping_patience: epochs without improvement before training ends; None for never.
+        ema_decay: decay per step of the exponential moving average of the weights that is
+            validated and stored; None for none.
+        max_gradient_norm: gradients are clipped to this norm; None for never.
+        dtype: of the network during training; positions, energies and sums are float64 always.
+        device: auto, cpu, cuda or cuda:N.
+        seed: of the initial weights and of the order of the data.
+        checkpoint_interval_s: seconds between checkpoints; killing the run loses at most these.
+    """
+
+    targets: Literal["energy_and_forces", "energy", "forces"] = "energy_and_forces"
+    energy_weight: float = 0.01
+    batch_size: int = 32
+    max_epochs: int = 1000
+    learning_rate: float = 1e-3
+    schedule: Literal["exponential", "plateau", "cosine"] = "exponential"
+    decay_factor: float = 0.96
+    decay_steps: int = 100_000
+    plateau_patience: int = 25
+    early_stopping_patience: int | None = None
+    ema_decay: float | None = None
+    max_gradient_norm: float | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = "auto"
+    seed: int = 0
+    checkpoint_interval_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "max_epochs", "decay_steps", "plateau_patience"):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        _require_positive(self, "learning_rate")
+        _require(0.0 < self.decay_factor < 1.0, "decay_factor", "between 0 and 1", self.decay_factor)
+        weight = self.energy_weight
+        _require(0.0 <= weight < math.inf, "energy_weight", "0 or more", weight)
+        if self.targets == "energy_and_forces":
+            _require(weight > 0.0, "energy_weight", "positive, or use targets: forces", weight)
+        if self.ema_decay is not None:
+            _require(0.0 < self.ema_decay < 1.0, "ema_decay", "between 0 and 1", self.ema_decay)
+        if self.max_gradient_norm is not None:
+            _require_positive(self, "max_gradient_norm")
+        if self.early_stopping_patience is not None:
+            patience = self.early_stopping_patience
+            _require(patience >= 1, "early_stopping_patience", "at least 1", patience)
+
+    @property
+    def uses_forces(self) -> bool:
+        return self.targets != "energy"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run.
+
+    Attributes:
+        data: reference data.
+        model: architecture.
+        training: optimisation.
+        folder: where checkpoints, history and the model go, relative to the working directory.
+    """
+
+    data: DataConfig
+    model: SchNetConfig = field(default_factory=SchNetConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    folder: str = "training"
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise ConfigError(f"training.{name} must be {expected}, not {value!r}")
+
+
+def _require_positive(config: TrainingConfig, name: str) -> None:
+    value = getattr(config, name)
+    _require(0.0 < value < math.inf, name, "a positive number", value)

@@ -1,0 +1,76 @@
+"""Errors and models in words: tables for the screen, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from ase.data import chemical_symbols
+
+from mlpotential.models.model_file import LoadedModel
+from mlpotential.training.metrics import Errors
+from mlpotential.units import EV_PER_KCAL_PER_MOL
+
+KCAL_PER_MOL_PER_EV = 1.0 / EV_PER_KCAL_PER_MOL
+
+
+def format_errors(errors: Mapping[str, Errors]) -> str:
+    """A table of MAE and RMSE, in meV and, as the papers give them, kcal/mol."""
+    lines = []
+    for name, e in errors.items():
+        lines.append(f"{name} ({e.n_structures} structures)")
+        lines += _line("energy", e.energy_mae, e.energy_rmse, "meV", "kcal/mol")
+        lines += _line("energy per atom", e.energy_per_atom_mae, e.energy_per_atom_rmse, "meV")
+        lines += _line("forces", e.forces_mae, e.forces_rmse, "meV/A", "kcal/mol/A")
+        if len(e.forces_mae_by_element) > 1:
+            for symbol, mae in e.forces_mae_by_element.items():
+                lines += _line(f"forces on {symbol}", mae, None, "meV/A", "kcal/mol/A")
+    return "\n".join(lines)
+
+
+def _line(
+    name: str, mae: float | None, rmse: float | None, unit: str, second_unit: str | None = None
+) -> list[str]:
+    if mae is None:
+        return []
+    parts = [f"  {name:<18} MAE {1e3 * mae:10.3f} {unit}"]
+    if second_unit:
+        parts.append(f"({mae * KCAL_PER_MOL_PER_EV:.4f} {second_unit})")
+    if rmse is not None:
+        parts.append(f"  RMSE {1e3 * rmse:10.3f} {unit}")
+    return [" ".join(parts)]
+
+
+def errors_as_json(errors: Mapping[str, Errors]) -> str:
+    """Errors in eV and eV/A by data set."""
+    return json.dumps({name: asdict(e) for name, e in errors.items()}, indent=2) + "\n"
+
+
+def describe_model(model: LoadedModel) -> str:
+    """A model file in a few lines."""
+    potential, record = model.potential, model.record
+    n_parameters = sum(p.numel() for p in potential.parameters())
+    cutoff = "none (all pairs)" if potential.cutoff is None else f"{potential.cutoff} A"
+    settings = ", ".join(f"{k}={v}" for k, v in asdict(potential.config).items() if v is not None)
+    traits = ", ".join(f"{k}={v}" for k, v in asdict(potential.traits).items())
+    lines = [
+        record.title or "(untitled)",
+        f"architecture: {type(potential).__name__}, {n_parameters} parameters, "
+        f"{str(potential.dtype).removeprefix('torch.')}",
+        f"settings:     {settings}",
+        f"elements:     {', '.join(chemical_symbols[z] for z in potential.elements)}",
+        f"cutoff:       {cutoff}",
+        f"promises:     {traits}",
+        f"sha256:       {model.sha256}",
+    ]
+    for name, origin in record.training.get("data", {}).items():
+        lines.append(
+            f"{name + ' data:':<14}{origin['n_structures']} structures of {origin['source']}"
+        )
+    if record.shortest_distances:
+        shortest = ", ".join(f"{k} {v:.3f}" for k, v in record.shortest_distances.items())
+        lines.append(f"shortest distances seen in training (A): {shortest}")
+    if record.errors:
+        lines.append(format_errors({k: Errors(**v) for k, v in record.errors.items()}))
+    return "\n".join(lines)

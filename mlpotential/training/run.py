@@ -1,0 +1,218 @@
+"""One training run, from a configuration to a model file.
+
+data -> split -> references and scale -> connected graphs -> `Trainer` -> errors -> model file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlpotential.data.reference_data import ReferenceData, read_reference_data
+from mlpotential.data.splits import check_no_overlap, random_split
+from mlpotential.data.statistics import energy_statistics, fit_atom_references, shortest_distances
+from mlpotential.errors import DataError
+from mlpotential.graph import AtomGraph, collate
+from mlpotential.inference.device import resolve_device
+from mlpotential.models.model_file import ModelRecord, golden_sample, save_model
+from mlpotential.models.potential import Potential
+from mlpotential.models.schnet import SchNet
+from mlpotential.neighbors import connect
+from mlpotential.run_folder import lock_folder
+from mlpotential.training.config import DataConfig, RunConfig
+from mlpotential.training.config_file import write_config
+from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.trainer import Trainer, run_fingerprint
+
+MODEL_NAME = "model.safetensors"
+CONFIG_NAME = "config.yaml"
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """The three sets of a run; `test` may be empty. `split`: indices where one file was split."""
+
+    train: ReferenceData
+    validation: ReferenceData
+    test: ReferenceData | None
+    split: dict[str, list[int]] | None
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run leaves: the model file and its errors by data set."""
+
+    model_path: Path
+    errors: dict[str, Errors]
+
+
+def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
+    """Trains, or continues training, in `config.folder`; finished runs return at once.
+
+    Raises:
+        InputError: for unusable data or settings, a folder in use or of another run.
+        TrainingInterrupted: on SIGINT or SIGTERM; the same call continues.
+    """
+    folder = Path(config.folder)
+    with lock_folder(folder):
+        data = read_data_sets(config)
+        fingerprint = run_fingerprint(
+            config.training,
+            model=asdict(config.model),
+            train_sha256=data.train.sha256,
+            validation_sha256=data.validation.sha256,
+            atom_references=config.data.atom_references,
+        )
+        write_config(folder / CONFIG_NAME, config)
+        device = resolve_device(config.training.device)
+        model = make_model(config, data.train).to(device)
+        train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
+        trainer = Trainer(
+            model, train, validation, config.training, folder, fingerprint, progress
+        )
+        trainer.run()
+        if config.training.targets == "forces":
+            fit_integration_constant(model, trainer)
+        errors = {"validation": _errors(trainer, validation)}
+        if data.test is not None:
+            errors["test"] = _errors(trainer, _connected(data.test, model.cutoff))
+        record = _record(config, data, errors, trainer)
+        golden = collate(golden_sample(list(data.test or data.validation)))
+        save_model(folder / MODEL_NAME, model, golden, record)
+    return TrainingResult(folder / MODEL_NAME, errors)
+
+
+def read_data_sets(config: RunConfig) -> DataSets:
+    """Reads and, where one file holds all sets, splits the reference data.
+
+    Raises:
+        DataError: if a file or label is missing, or sets overlap.
+    """
+    settings = config.data
+    labels = {"energy_and_forces": ("energy", "forces"), "energy": ("energy",)}
+    properties = labels.get(config.training.targets, ("energy", "forces"))
+    everything = _read(settings, settings.path, properties)
+    validation, test, split = None, None, None
+    if settings.validation_path is not None:
+        validation = _read(settings, settings.validation_path, properties)
+    if settings.test_path is not None:
+        test = _read(settings, settings.test_path, properties)
+    n_validation = 0 if validation is not None else settings.n_validation or 0
+    n_train = settings.n_train or len(everything) - n_validation
+    train = everything
+    if n_validation or n_train < len(everything):
+        drawn = random_split(len(everything), n_train, n_validation, seed=settings.split_seed)
+        split = drawn.as_lists()
+        train = everything.select(drawn.train)
+        validation = validation or everything.select(drawn.validation)
+        if test is None and drawn.test:
+            test = everything.select(drawn.test)
+    assert validation is not None  # DataConfig asks for one or the other
+    for held_out in (validation, test):
+        if held_out is not None:
+            check_no_overlap(train, held_out)
+    return DataSets(train, validation, test, split)
+
+
+def make_model(config: RunConfig, train: ReferenceData) -> Potential:
+    """A fresh network with the scale of the training data.
+
+    Raises:
+        DataError: if an element is beyond the embedding, or a reference energy is missing.
+    """
+    from mlpotential.data.statistics import read_atom_references
+
+    if max(train.elements) > config.model.max_atomic_number:
+        raise DataError(
+            f"{train.source} holds atomic number {max(train.elements)}, but "
+            f"model.max_atomic_number is {config.model.max_atomic_number}: raise it"
+        )
+    torch.manual_seed(config.training.seed)
+    model = SchNet(config.model).to(getattr(torch, config.training.dtype))
+    model.elements = train.elements
+    references = {z: 0.0 for z in train.elements}
+    if config.data.atom_references == "least_squares":
+        references = fit_atom_references(train)
+    elif config.data.atom_references != "none":
+        references |= read_atom_references(
+            config.data.atom_references, energy_unit=config.data.energy_unit
+        )
+    mean, std = energy_statistics(train, references)
+    model.scale.set(mean, std, references)
+    return model
+
+
+def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
+    """Shifts the energy per atom so that training energies are met best (least squares).
+
+    Forces determine the energy up to a constant: min_c sum_k (E_k - E'_k - c n_k)^2 gives
+    c = sum_k n_k (E_k - E'_k) / sum_k n_k^2.
+    """
+    numerator = denominator = 0.0
+
+    def visit(prediction: Any, graph: AtomGraph) -> None:
+        nonlocal numerator, denominator
+        n_atoms = graph.atoms_per_graph().double()
+        assert graph.energy is not None
+        numerator += float((n_atoms * (graph.energy - prediction.energy)).sum())
+        denominator += float((n_atoms**2).sum())
+
+    predict_batches(model, trainer.batches(trainer.train), False, visit)
+    model.scale.mean_per_atom += numerator / denominator
+
+
+def _read(settings: DataConfig, path: str, properties: tuple[str, ...]) -> ReferenceData:
+    return read_reference_data(
+        path,
+        energy_unit=settings.energy_unit,
+        length_unit=settings.length_unit,
+        energy_key=settings.energy_key,
+        forces_key=settings.forces_key,
+        properties=properties,
+    )
+
+
+def _connected(data: ReferenceData, cutoff: float | None) -> list[AtomGraph]:
+    return [connect(graph, cutoff) for graph in data]
+
+
+def _errors(trainer: Trainer, graphs: list[AtomGraph]) -> Errors:
+    accumulator = ErrorAccumulator()
+    with_forces = graphs[0].forces is not None
+    predict_batches(trainer.model, trainer.batches(graphs), with_forces, accumulator.add)
+    return accumulator.errors()
+
+
+def _record(
+    config: RunConfig, data: DataSets, errors: dict[str, Errors], trainer: Trainer
+) -> ModelRecord:
+    from ase.data import chemical_symbols
+
+    training = {
+        "data": {
+            name: {"source": d.source, "n_structures": len(d), "sha256": d.sha256}
+            for name, d in (
+                ("train", data.train), ("validation", data.validation), ("test", data.test)
+            )
+            if d is not None
+        },
+        "split": data.split,
+        "settings": asdict(config.training),
+        "atom_references": config.data.atom_references,
+        "epochs": trainer.epoch,
+        "steps": trainer.step,
+    }
+    distances = {
+        f"{chemical_symbols[a]}-{chemical_symbols[b]}": d
+        for (a, b), d in sorted(shortest_distances(data.train).items())
+    }
+    return ModelRecord(
+        title=f"{type(trainer.model).__name__} trained on {data.train.source}",
+        training=training,
+        errors={name: asdict(e) for name, e in errors.items()},
+        shortest_distances=distances,
+    )
+

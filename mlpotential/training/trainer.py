@@ -1,0 +1,324 @@
+"""The training loop: Adam on mini-batches, validation each epoch, the best weights kept.
+
+The order of the data is a function of the seed and the epoch, so a checkpoint needs no generator
+state and an interrupted run continues exactly where it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from mlpotential.errors import RunError
+from mlpotential.graph import AtomGraph, collate
+from mlpotential.models.potential import Potential
+from mlpotential.run_folder import write_atomically
+from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
+from mlpotential.training.config import TrainingConfig
+from mlpotential.training.losses import loss_per_graph
+from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+
+HISTORY_NAME = "history.csv"
+
+
+class TrainingInterrupted(Exception):
+    """A signal ended the run after its checkpoint was written; the same command continues it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(signal_number).name}")
+        self.exit_code = 128 + signal_number
+
+
+class Trainer:
+    """Fits a potential to connected, labelled structures.
+
+    Args:
+        model: fitted in place; holds the best weights at the end.
+        train: connected training structures.
+        validation: connected validation structures.
+        config: optimisation settings.
+        folder: for checkpoint and history.
+        fingerprint: what must be unchanged for a checkpoint to be continued, by name.
+        progress: show a progress bar where standard error is a terminal.
+    """
+
+    def __init__(
+        self,
+        model: Potential,
+        train: list[AtomGraph],
+        validation: list[AtomGraph],
+        config: TrainingConfig,
+        folder: Path,
+        fingerprint: dict[str, Any],
+        progress: bool = True,
+    ) -> None:
+        self.model = model.train()
+        self.train, self.validation = train, validation
+        self.config, self.folder, self.fingerprint = config, folder, fingerprint
+        self.progress = progress
+        self.device = next(model.parameters()).device
+        self.steps_per_epoch = math.ceil(len(train) / config.batch_size)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+        self.scheduler = self._make_scheduler()
+        self.averaged: AveragedModel | None = None
+        if config.ema_decay is not None:
+            average = get_ema_multi_avg_fn(config.ema_decay)
+            self.averaged = AveragedModel(model, multi_avg_fn=average)
+        self.step = 0
+        self.epoch_loss = 0.0  # sum over the structures seen in the current epoch
+        self.best_loss = math.inf
+        self.epochs_since_best = 0
+        self.best_weights = copy.deepcopy(model.state_dict())
+        self.history: list[dict[str, Any]] = []
+        self._last_checkpoint = time.monotonic()
+
+    @property
+    def epoch(self) -> int:
+        """Complete passes over the training data."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def is_finished(self) -> bool:
+        patience = self.config.early_stopping_patience
+        stalled = patience is not None and self.epochs_since_best >= patience
+        return self.epoch >= self.config.max_epochs or stalled
+
+    def run(self) -> None:
+        """Trains to the end, continuing from a checkpoint where there is one.
+
+        Raises:
+            TrainingInterrupted: on SIGINT or SIGTERM, after a checkpoint.
+            RunError: if the loss is no longer finite, or a checkpoint of something else is there.
+        """
+        self._resume()
+        with _caught_signals() as caught, self._progress_bar() as bar:
+            while not self.is_finished:
+                self._train_one_batch()
+                if self.step % self.steps_per_epoch == 0:
+                    self._finish_epoch()
+                    bar.set_postfix_str(self._describe_last_epoch(), refresh=False)
+                bar.update()
+                if caught:
+                    self._save()
+                    raise TrainingInterrupted(caught[0])
+                if time.monotonic() - self._last_checkpoint >= self.config.checkpoint_interval_s:
+                    self._save()
+        self._save()
+        self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+
+    def _train_one_batch(self) -> None:
+        graph = self._next_batch()
+        properties = ("energy", "forces") if self.config.uses_forces else ("energy",)
+        losses = loss_per_graph(self.model(graph, properties), graph, self.config)
+        loss = losses.mean()
+        if not torch.isfinite(loss):
+            raise RunError(
+                f"the loss is {loss.item()} at step {self.step}: lower training.learning_rate, or "
+                "set training.max_gradient_norm; the last checkpoint is kept"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.max_gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
+        self.optimizer.step()
+        if isinstance(self.scheduler, LambdaLR):
+            self.scheduler.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        self.epoch_loss += float(losses.detach().sum())
+        self.step += 1
+
+    def _next_batch(self) -> AtomGraph:
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.train), generator=generator).tolist()
+        start = position * self.config.batch_size
+        chosen = order[start : start + self.config.batch_size]
+        return collate([self.train[k] for k in chosen]).to(self.device)
+
+    def _finish_epoch(self) -> None:
+        loss, errors = self._validate()
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(loss)
+        if loss < self.best_loss:
+            self.best_loss, self.epochs_since_best = loss, 0
+            self.best_weights = copy.deepcopy(self._validated_model().state_dict())
+        else:
+            self.epochs_since_best += 1
+        row = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "learning_rate": learning_rate,
+            "train_loss": self.epoch_loss / len(self.train),
+            "validation_loss": loss,
+            "validation_energy_mae_meV_per_atom": _scaled(errors.energy_per_atom_mae, 1e3),
+            "validation_forces_mae_eV_per_angstrom": errors.forces_mae,
+            "validation_forces_rmse_eV_per_angstrom": errors.forces_rmse,
+        }
+        self.history.append(row)
+        self.epoch_loss = 0.0
+        self._append_history(row)
+
+    def _validated_model(self) -> Potential:
+        if self.averaged is None:
+            return self.model
+        averaged = self.averaged.module
+        assert isinstance(averaged, Potential)
+        return averaged
+
+    def _validate(self) -> tuple[float, Errors]:
+        """Mean loss per structure and errors on the validation set."""
+        accumulator = ErrorAccumulator()
+        total = 0.0
+
+        def visit(prediction: Any, graph: AtomGraph) -> None:
+            nonlocal total
+            total += float(loss_per_graph(prediction, graph, self.config).detach().sum())
+            accumulator.add(prediction, graph)
+
+        model, batches = self._validated_model(), self.batches(self.validation)
+        predict_batches(model, batches, self.config.uses_forces, visit)
+        return total / len(self.validation), accumulator.errors()
+
+    def batches(self, graphs: list[AtomGraph]) -> Iterator[AtomGraph]:
+        """The structures in order, `batch_size` at a time, on the device."""
+        for start in range(0, len(graphs), self.config.batch_size):
+            chosen = graphs[start : start + self.config.batch_size]
+            yield collate(chosen).to(self.device)
+
+    def _make_scheduler(self) -> LambdaLR | ReduceLROnPlateau:
+        config = self.config
+        if config.schedule == "plateau":
+            return ReduceLROnPlateau(
+                self.optimizer, factor=config.decay_factor, patience=config.plateau_patience
+            )
+        total_steps = config.max_epochs * self.steps_per_epoch
+
+        def factor(step: int) -> float:
+            if config.schedule == "cosine":
+                return 0.5 * (1.0 + math.cos(math.pi * min(step / total_steps, 1.0)))
+            return float(config.decay_factor ** (step / config.decay_steps))
+
+        return LambdaLR(self.optimizer, factor)
+
+    def _save(self) -> None:
+        state = {
+            "fingerprint": self.fingerprint,
+            "step": self.step,
+            "epoch_loss": self.epoch_loss,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
+            "best_weights": self.best_weights,
+            "best_loss": self.best_loss,
+            "epochs_since_best": self.epochs_since_best,
+            "history": self.history,
+        }
+        save_checkpoint(self.folder, state)
+        self._last_checkpoint = time.monotonic()
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.folder)
+        if state is not None:
+            _require_same_run(state["fingerprint"], self.fingerprint, self.folder)
+            self.step, self.epoch_loss = state["step"], state["epoch_loss"]
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scheduler.load_state_dict(state["scheduler"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(state["averaged"])
+            self.best_weights, self.best_loss = state["best_weights"], state["best_loss"]
+            self.epochs_since_best, self.history = state["epochs_since_best"], state["history"]
+        write_atomically(self.folder / HISTORY_NAME, _as_csv(self.history, header=True))
+
+    def _append_history(self, row: dict[str, Any]) -> None:
+        with open(self.folder / HISTORY_NAME, "a") as handle:
+            handle.write(_as_csv([row], header=len(self.history) == 1))
+
+    def _progress_bar(self) -> tqdm:
+        return tqdm(
+            total=self.config.max_epochs * self.steps_per_epoch,
+            initial=self.step,
+            unit="step",
+            desc="training",
+            disable=None if self.progress else True,
+        )
+
+    def _describe_last_epoch(self) -> str:
+        row = self.history[-1]
+        energy = row["validation_energy_mae_meV_per_atom"]
+        forces = row["validation_forces_mae_eV_per_angstrom"]
+        parts = [f"epoch {row['epoch']}"]
+        parts += [] if energy is None else [f"E {energy:.2f} meV/atom"]
+        parts += [] if forces is None else [f"F {1e3 * forces:.1f} meV/A"]
+        return ", ".join(parts)
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _as_csv(rows: list[dict[str, Any]], header: bool) -> str:
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _require_same_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    names = sorted(set(stored) | set(wanted))
+    differing = [n for n in names if stored.get(n) != wanted.get(n)]
+    if differing:
+        changes = "; ".join(f"{n}: {stored.get(n)!r} -> {wanted.get(n)!r}" for n in differing)
+        raise RunError(
+            f"{folder} holds a run with other settings ({changes}): "
+            "choose another folder, or remove it to start again"
+        )
+
+
+def run_fingerprint(config: TrainingConfig, **others: Any) -> dict[str, Any]:
+    """What two runs must share for one to continue the other's checkpoint."""
+    settings = asdict(config)
+    for free in ("device", "checkpoint_interval_s"):
+        del settings[free]
+    if config.schedule != "cosine":  # a cosine ends at max_epochs; the others can be prolonged
+        del settings["max_epochs"]
+    return {f"training.{name}": value for name, value in settings.items()} | others
+
+
+@contextmanager
+def _caught_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM are noted in the list instead of ending the process at once."""
+    caught: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,30 @@
+"""Conversion factors, and nothing else: multiply by `TO_PER_FROM` to go from FROM to TO.
+
+Values are those of ASE (`ase.units`, CODATA 2014), so that energies agree with every ASE program to
+the last digit. i-PI uses rounded constants of its own; `calculators.ipi_units` converts with those.
+"""
+
+from __future__ import annotations
+
+from ase import units as _ase
+
+EV_PER_HARTREE = _ase.Hartree
+EV_PER_RYDBERG = _ase.Rydberg
+EV_PER_KCAL_PER_MOL = _ase.kcal / _ase.mol
+EV_PER_KJ_PER_MOL = _ase.kJ / _ase.mol
+EV_PER_MEV = 1e-3
+EV_PER_KELVIN = _ase.kB
+EV_PER_WAVENUMBER = _ase.invcm
+ANGSTROM_PER_BOHR = _ase.Bohr
+ANGSTROM_PER_NM = 10.0
+ASE_TIME_PER_FS = _ase.fs
+
+EV_PER_ENERGY_UNIT = {
+    "eV": 1.0,
+    "meV": EV_PER_MEV,
+    "Hartree": EV_PER_HARTREE,
+    "Rydberg": EV_PER_RYDBERG,
+    "kcal/mol": EV_PER_KCAL_PER_MOL,
+    "kJ/mol": EV_PER_KJ_PER_MOL,
+}
+ANGSTROM_PER_LENGTH_UNIT = {"Angstrom": 1.0, "Bohr": ANGSTROM_PER_BOHR, "nm": ANGSTROM_PER_NM}

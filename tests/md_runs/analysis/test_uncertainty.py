@@ -1,0 +1,76 @@
+"""Honest error bars, on autoregressive series whose true error is known.
+
+x(t+1) = a x(t) + noise has C(k)/C(0) = a^k, hence g = (1 + a) / (1 - a), and its mean has the
+variance g var(x) / n.
+"""
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from md_runs.analysis.uncertainty import block_average, statistical_inefficiency
+from mlpotential.errors import ConfigError, DataError
+
+N_FRAMES, N_SERIES = 20_000, 200
+
+
+def autoregressive(coefficient: float) -> np.ndarray:
+    """Stationary series of variance 1, [N_FRAMES, N_SERIES]."""
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=(N_FRAMES, N_SERIES)) * np.sqrt(1 - coefficient**2)
+    noise[0] = rng.normal(size=N_SERIES)
+    return lfilter([1.0], [1.0, -coefficient], noise, axis=0)
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.9, 0.99])
+def test_block_errors_are_the_true_errors(coefficient: float) -> None:
+    true_error = np.sqrt((1 + coefficient) / (1 - coefficient) / N_FRAMES)
+    estimate = block_average(autoregressive(coefficient), n_blocks=20)
+    scatter = estimate.value.std() / true_error
+    claimed = np.sqrt(np.mean(estimate.standard_error**2)) / true_error
+    assert scatter == pytest.approx(1.0, abs=0.2)
+    assert claimed == pytest.approx(1.0, abs=0.15)
+    within = np.mean(np.abs(estimate.value) < 2 * estimate.standard_error)
+    assert 0.88 < within < 0.99  # Student's t with 19 degrees of freedom: 0.94
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.5, 0.9, 0.99])
+def test_statistical_inefficiency_is_the_true_one(coefficient: float) -> None:
+    expected = (1 + coefficient) / (1 - coefficient)
+    series = autoregressive(coefficient)
+    found = [statistical_inefficiency(series[:, k]) for k in range(N_SERIES)]
+    assert np.mean(found) == pytest.approx(expected, rel=0.1)
+
+
+def test_an_alternating_series_is_no_better_than_independent() -> None:
+    assert statistical_inefficiency(np.tile([1.0, -1.0], 50)) == 1.0
+
+
+def test_the_mean_is_over_all_frames_also_where_blocks_do_not_divide_them() -> None:
+    samples = np.random.default_rng(4).normal(size=(103, 2, 3))
+    estimate = block_average(samples, n_blocks=10)
+    assert np.allclose(estimate.value, samples.mean(axis=0), rtol=0, atol=1e-15)
+    assert estimate.standard_error.shape == (2, 3)
+
+
+def test_one_block_has_no_error_bar() -> None:
+    estimate = block_average(np.arange(3.0), n_blocks=1)
+    assert estimate.value == 1.0
+    assert np.isnan(estimate.standard_error)
+
+
+def test_an_estimate_reads_as_a_number_with_its_error() -> None:
+    assert str(block_average(np.array([1.0, 2.0]), n_blocks=2)) == "1.5 +- 0.5"
+
+
+def test_impossible_input_is_refused() -> None:
+    with pytest.raises(DataError, match="5 frames cannot be divided into 10 blocks"):
+        block_average(np.zeros(5))
+    with pytest.raises(ConfigError, match="n_blocks"):
+        block_average(np.zeros(5), n_blocks=-1)
+    with pytest.raises(DataError, match="frame 2 are not finite"):
+        block_average(np.array([0.0, 1.0, np.nan, 1.0]), n_blocks=2)
+    with pytest.raises(DataError, match="constant"):
+        statistical_inefficiency(np.full(10, 0.1))
+    with pytest.raises(DataError, match="at least 3 frames"):
+        statistical_inefficiency(np.zeros(2))

@@ -1,0 +1,227 @@
+"""MD17, revised MD17 and sGDML archives, and hostile ones."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlpotential.data.reference_data import ReferenceData, read_reference_data
+from mlpotential.errors import DataError
+
+MD17 = ("z", "R", "E", "F")
+REVISED = ("nuclear_charges", "coords", "energies", "forces")
+
+
+def water(names: tuple[str, ...] = MD17) -> dict[str, Any]:
+    """Four frames: atomic numbers, positions, energies, forces."""
+    random = np.random.default_rng(8)
+    shape = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
+    arrays = (
+        np.array([8, 1, 1], np.uint8),
+        shape + 0.02 * random.normal(size=(4, 3, 3)),
+        -100.0 + random.normal(size=(4, 1)),
+        random.normal(size=(4, 3, 3)),
+    )
+    return dict(zip(names, arrays, strict=True))
+
+
+def read_arrays(tmp_path: Path, arrays: dict[str, Any], **options: Any) -> ReferenceData:
+    path = tmp_path / "set.npz"
+    np.savez(path, **arrays)
+    return read_reference_data(path, **{"energy_unit": "eV", "length_unit": "Angstrom", **options})
+
+
+@pytest.mark.parametrize("names", [MD17, REVISED])
+@pytest.mark.parametrize("energy_shape", [(4,), (4, 1)])
+def test_known_layouts(
+    tmp_path: Path, names: tuple[str, ...], energy_shape: tuple[int, ...]
+) -> None:
+    arrays = water(names)
+    numbers, positions, energies, forces = (arrays[name] for name in names)
+    arrays[names[2]] = energies.reshape(energy_shape)
+    data = read_arrays(tmp_path, arrays)
+    assert len(data) == 4
+    np.testing.assert_array_equal(data.energies, energies[:, 0])
+    for k, graph in enumerate(data):
+        np.testing.assert_array_equal(graph.atomic_numbers, numbers)
+        np.testing.assert_array_equal(graph.positions, positions[k])
+        np.testing.assert_array_equal(graph.forces, forces[k])
+        assert graph.cell is None
+
+
+def test_other_keys(tmp_path: Path) -> None:
+    arrays = water()
+    arrays["ccsd"] = arrays["E"] - 1.0
+    data = read_arrays(tmp_path, arrays, energy_key="ccsd")
+    np.testing.assert_array_equal(data.energies, arrays["ccsd"][:, 0])
+
+
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [
+        ("F", r"set.npz: no forces \(looked for F, forces\); keys there: E, R, z"),
+        ("E", r"set.npz: no energy \(looked for E, energies\); keys there: F, R, z"),
+        ("z", "set.npz: atomic numbers are expected under exactly one of z, nuclear_charges; keys"),
+        ("R", "set.npz: positions are expected under exactly one of R, coords; keys there: z, E"),
+    ],
+)
+def test_absent_arrays(tmp_path: Path, absent: str, message: str) -> None:
+    """Fault 38 and 47."""
+    arrays = water()
+    del arrays[absent]
+    with pytest.raises(DataError, match=message):
+        read_arrays(tmp_path, arrays)
+
+
+def test_two_energies_ask_for_the_key(tmp_path: Path) -> None:
+    arrays = water()
+    with pytest.raises(DataError, match="energy could be any of E, energies: say which"):
+        read_arrays(tmp_path, {**arrays, "energies": arrays["E"]})
+
+
+def test_nan_label_names_the_frame(tmp_path: Path) -> None:
+    """Fault 39."""
+    arrays = water()
+    arrays["E"][2] = np.nan
+    with pytest.raises(DataError, match=r"set.npz, frame 2: the energy is nan"):
+        read_arrays(tmp_path, arrays)
+    arrays = water()
+    arrays["F"][3, 1, 0] = np.inf
+    with pytest.raises(DataError, match=r"set.npz, frame 3: the force on atom 1 is \[inf"):
+        read_arrays(tmp_path, arrays)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("R", np.zeros((4, 2, 3)), r"positions have shape \(4, 2, 3\) .* shape \(4, 3, 3\)"),
+        ("R", np.zeros(()), r"positions have shape \(\)"),
+        ("R", np.zeros((4, 3, 3), complex), "positions have shape .* type complex128"),
+        ("F", np.zeros((3, 3, 3)), r"forces \(F\) have shape \(3, 3, 3\)"),
+        ("E", np.zeros((4, 2)), r"energy \(E\) have shape \(4, 2\) .* \(4,\) or \(4, 1\)"),
+        ("E", np.array(["a"] * 4), r"energy \(E\) have shape \(4,\) and type <U1"),
+        ("z", np.full((4, 3), 1), r"atomic numbers have shape \(4, 3\) .* one row of whole"),
+        ("z", np.array([8.0, 1.0, 1.0]), "atomic numbers have shape .* type float64"),
+        ("z", np.array([8, 1, 0]), "frame 0: atom 2 has atomic number 0, outside 1...118"),
+        ("z", np.array([], int), r"positions have shape \(4, 3, 3\)"),
+    ],
+)
+def test_unexpected_arrays(tmp_path: Path, key: str, value: np.ndarray, message: str) -> None:
+    """Fault 43."""
+    with pytest.raises(DataError, match=r"set.npz.*" + message):
+        read_arrays(tmp_path, {**water(), key: value})
+
+
+def test_no_frames(tmp_path: Path) -> None:
+    """Fault 45."""
+    arrays = {name: (a if name == "z" else a[:0]) for name, a in water().items()}
+    with pytest.raises(DataError, match=r"set.npz holds no structures"):
+        read_arrays(tmp_path, arrays)
+
+
+def test_units_stated_by_sgdml(tmp_path: Path) -> None:
+    arrays = {**water(), "type": np.array(b"d"), "r_unit": "Ang", "e_unit": "kcal/mol"}
+    assert len(read_arrays(tmp_path, arrays, energy_unit="kcal/mol")) == 4
+    message = r"set.npz \(e_unit\) states the energy unit 'kcal/mol', but 'eV' was declared"
+    with pytest.raises(DataError, match=message):
+        read_arrays(tmp_path, arrays)
+    message = r"set.npz \(r_unit\) states the length unit 'Ang', but 'Bohr' was declared"
+    with pytest.raises(DataError, match=message):
+        read_arrays(tmp_path, arrays, energy_unit="kcal/mol", length_unit="Bohr")
+
+
+@pytest.mark.parametrize(
+    ("extra", "what"),
+    [
+        ({"type": np.array(b"m")}, "model"),
+        ({"type": "m"}, "model"),
+        ({"type": "t"}, "task"),
+        ({"sig": 10, "perms": np.zeros((1, 3))}, "model"),
+    ],
+)
+def test_sgdml_models_are_refused(tmp_path: Path, extra: dict[str, Any], what: str) -> None:
+    with pytest.raises(DataError, match=f"set.npz is an sGDML {what}, not a data set"):
+        read_arrays(tmp_path, {**water(), **extra})
+
+
+def test_lattice_of_unknown_orientation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"set.npz holds a lattice, and the format does not fix"):
+        read_arrays(tmp_path, {**water(), "lattice": np.eye(3)})
+
+
+class Bomb:
+    """Creates a file when unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.trace,)
+
+
+def test_python_objects_are_never_loaded(tmp_path: Path) -> None:
+    trace = tmp_path / "executed"
+    with pytest.raises(DataError, match=r"set.npz: 'E' holds Python objects, which could run code"):
+        read_arrays(tmp_path, {**water(), "E": np.array(Bomb(trace), dtype=object)})
+    (tmp_path / "raw.npz").write_bytes(pickle.dumps(Bomb(trace)))
+    with pytest.raises(DataError, match=r"raw.npz is not a NumPy archive"):
+        read_reference_data(tmp_path / "raw.npz", energy_unit="eV", length_unit="Angstrom")
+    assert not trace.exists()
+
+
+def test_objects_in_keys_that_are_not_needed_do_no_harm(tmp_path: Path) -> None:
+    arrays = {**water(), "theory": np.array({"functional": "PBE"}, dtype=object)}
+    assert len(read_arrays(tmp_path, arrays)) == 4
+
+
+def test_single_array_and_foreign_zip(tmp_path: Path) -> None:
+    with open(tmp_path / "set.npz", "wb") as handle:
+        np.save(handle, np.zeros(3))
+    with pytest.raises(DataError, match=r"set.npz is not a NumPy archive of named arrays"):
+        read_reference_data(tmp_path / "set.npz", energy_unit="eV", length_unit="Angstrom")
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("z", "8 1 1")
+        archive.writestr("R", "text")
+    with pytest.raises(DataError, match=r"set.npz: 'z' is not a NumPy array"):
+        read_reference_data(tmp_path / "set.npz", energy_unit="eV", length_unit="Angstrom")
+
+
+def test_header_that_announces_more_than_there_is(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (4000000000, 3, 3), }"
+    header += b" " * (117 - len(header)) + b"\n"
+    npy = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80)
+    np.savez(tmp_path / "set.npz", z=np.array([8, 1, 1]))
+    with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
+        archive.writestr("R.npy", npy)
+    with pytest.raises(DataError, match=r"set.npz: the array 'R' is damaged"):
+        read_reference_data(tmp_path / "set.npz", energy_unit="eV", length_unit="Angstrom")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damaged_archives(tmp_path: Path, save: Any) -> None:
+    """Cut anywhere, or with a flipped bit: an error, or (in unused bytes) the same data."""
+    path = tmp_path / "set.npz"
+    save(path, **water())
+    whole = path.read_bytes()
+    original = read_reference_data(path, energy_unit="eV", length_unit="Angstrom").sha256
+    for length in range(0, len(whole), 37):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"set\.npz"):
+            read_reference_data(path, energy_unit="eV", length_unit="Angstrom")
+    n_refused = 0
+    for place in range(0, len(whole), 11):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << (place % 8)
+        path.write_bytes(bytes(flipped))
+        try:
+            data = read_reference_data(path, energy_unit="eV", length_unit="Angstrom")
+        except DataError:
+            n_refused += 1
+        else:
+            assert data.sha256 == original
+    assert n_refused > 0.7 * len(whole) / 11

@@ -1,0 +1,166 @@
+"""Every model, in every cutoff mode, through the shipped contract checks."""
+
+import numpy as np
+import pytest
+import torch
+
+from mlpotential import testing
+from mlpotential.graph import AtomGraph
+from mlpotential.models.config import SchNetConfig
+from mlpotential.models.schnet import SchNet
+from mlpotential.neighbors import connect
+
+MODES = {
+    "none": {},
+    "hard": {"cutoff_function": "hard", "cutoff": 4.0},
+    "cosine": {"cutoff_function": "cosine", "cutoff": 4.0},
+    "cosine-linear-filters": {
+        "cutoff_function": "cosine",
+        "cutoff": 4.0,
+        "filter_output_activation": "none",
+    },
+}
+
+
+def make_model(mode: str) -> SchNet:
+    torch.manual_seed(3)
+    config = SchNetConfig(
+        n_features=12, n_interactions=2, rbf_stop=5.0, rbf_spacing=0.25, rbf_gamma=None,
+        **MODES[mode],
+    )
+    model = SchNet(config).double()
+    model.scale.set(-2.0, 0.7, {1: -13.6, 8: -75.0})
+    return model.eval()
+
+
+def molecule(seed: int = 0, n_atoms: int = 7) -> AtomGraph:
+    rng = np.random.default_rng(seed)
+    grid = np.array(list(np.ndindex(2, 2, 3)))[:n_atoms] * 1.3
+    positions = grid + rng.normal(scale=0.15, size=(n_atoms, 3))
+    return AtomGraph.from_arrays(rng.choice([1, 8], n_atoms), positions)
+
+
+def skewed_cell() -> AtomGraph:
+    rng = np.random.default_rng(5)
+    cell = np.array([[3.1, 0.0, 0.0], [1.4, 2.9, 0.0], [-0.9, 0.7, 3.3]])
+    fractional = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    positions = fractional @ cell + rng.normal(scale=0.1, size=(4, 3))
+    return AtomGraph.from_arrays(np.array([8, 1, 8, 1]), positions, cell, True)
+
+
+def water_box() -> AtomGraph:
+    """Eight water molecules, turned at random, on a cubic lattice."""
+    rng = np.random.default_rng(8)
+    water = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])
+    corners = np.array(list(np.ndindex(2, 2, 2))) * 3.1
+    rotations = np.linalg.qr(rng.normal(size=(8, 3, 3)))[0]
+    positions = (water @ rotations + corners[:, None, :]).reshape(-1, 3)
+    return AtomGraph.from_arrays(np.tile([8, 1, 1], 8), positions, np.eye(3) * 6.2, True)
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
+
+
+@pytest.fixture
+def model(mode):
+    return make_model(mode)
+
+
+def test_forces_are_gradients(model):
+    testing.check_forces_are_gradients(model, molecule())
+
+
+def test_virial_of_a_molecule(model):
+    testing.check_virial_is_strain_derivative(model, molecule())
+
+
+def test_symmetries(model):
+    testing.check_symmetries(model, molecule())
+
+
+def test_no_net_force_or_torque(model):
+    testing.check_no_net_force_or_torque(model, molecule())
+
+
+def test_batch_equals_singles(model):
+    testing.check_batch_equals_singles(model, [molecule(0), molecule(1, 4), molecule(2, 1)])
+
+
+def test_hessian(model):
+    testing.check_hessian(model, molecule(n_atoms=4))
+
+
+@pytest.mark.parametrize("atomic_number", [1, 8])
+def test_isolated_atom(model, atomic_number):
+    testing.check_isolated_atom(model, atomic_number)
+
+
+def test_additive_where_promised(model):
+    if model.traits.additive:
+        testing.check_additive(model, molecule())
+    else:
+        with pytest.raises(AssertionError, match="does not promise"):
+            testing.check_additive(model, molecule())
+
+
+def test_continuous_at_cutoff_where_promised(mode, model):
+    if mode.startswith("cosine"):
+        testing.check_continuous_at_cutoff(model, (1, 8))
+    elif mode == "hard":
+        assert not model.traits.smooth_at_cutoff
+        with pytest.raises(AssertionError, match="does not promise"):
+            testing.check_continuous_at_cutoff(model, (1, 8))
+
+
+@pytest.mark.parametrize("structure", [skewed_cell, water_box])
+def test_periodic(model, structure):
+    """Forces, stress and symmetries under periodic boundaries; 2 x 2 x 2 cells are eight times one."""
+    if not model.traits.periodic:
+        pytest.skip("no cutoff, no periodic boundaries")
+    graph = structure()
+    testing.check_no_net_force_or_torque(model, graph)
+    testing.check_virial_is_strain_derivative(model, graph)
+    if graph.n_atoms < 10:
+        testing.check_forces_are_gradients(model, graph)
+        testing.check_symmetries(model, graph)
+        testing.check_hessian(model, graph)
+    single = testing.predict(model, graph, "energy", "forces", "stress")
+    big = testing.predict(model, supercell(graph), "energy", "forces", "stress")
+    torch.testing.assert_close(big.energy, 8.0 * single.energy, rtol=1e-12, atol=0.0)
+    torch.testing.assert_close(big.forces, single.forces.repeat(8, 1), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(big.stress, single.stress, rtol=1e-9, atol=1e-12)
+
+
+def supercell(graph: AtomGraph) -> AtomGraph:
+    cell = graph.cell[0].numpy()
+    shifts = np.array(list(np.ndindex(2, 2, 2))) @ cell
+    positions = (shifts[:, None, :] + graph.positions.numpy()).reshape(-1, 3)
+    return AtomGraph.from_arrays(np.tile(graph.atomic_numbers.numpy(), 8), positions, 2 * cell, True)
+
+
+def test_float32_follows_float64(model):
+    graph = molecule()
+    exact = testing.predict(model, graph)
+    single = testing.predict(model.float(), graph)
+    assert single.energy.dtype == torch.float64
+    torch.testing.assert_close(single.energy, exact.energy, rtol=1e-7, atol=0.0)
+    scale = float(exact.forces.abs().max())
+    torch.testing.assert_close(single.forces, exact.forces, rtol=0.0, atol=2e-5 * scale)
+
+
+def test_hard_cutoff_averages_over_neighbours():
+    """A message is the mean over neighbours: writing every neighbour twice changes nothing."""
+    torch.manual_seed(3)
+    config = SchNetConfig(
+        n_features=12, n_interactions=1, rbf_stop=5.0, cutoff_function="hard", cutoff=4.0
+    )
+    model = SchNet(config).double()
+    positions = np.array([[0.0, 0.0, 0.0], [1.1, 0.0, 0.0], [0.0, 1.2, 0.0]])
+    once = AtomGraph.from_arrays(np.array([8, 1, 1]), positions)
+    twice = AtomGraph.from_arrays(
+        np.array([8, 1, 1, 1, 1]), np.concatenate([positions, positions[1:]])
+    )
+    centre = [model.representation(connect(graph, 4.0))[0] for graph in (once, twice)]
+    torch.testing.assert_close(centre[0], centre[1])
