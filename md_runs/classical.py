@@ -53,6 +53,7 @@ LARGEST_FORCE = 1000.0  # eV/A; chosen: far above a thermal force (50 eV/A is an
 ENERGY_TOLERANCE = 1e-4  # eV per atom; chosen: above float32 noise, below any other model's energy
 AT_REST = 1e-10  # amu A / ASE time; chosen: rounding left by taking out the rigid motion
 N_BLOCKS = 10
+EXPLOSION_ADVICE = "Lower the time step, or relax the structure; the frames before are kept"
 
 
 @dataclass(frozen=True)
@@ -211,9 +212,8 @@ class _Simulation:
             while self.step < self.settings.n_steps:
                 target = self.next_stop()
                 while self.step < target and not request.signal_number:
-                    self.forces = self.integrator.step(self.forces)
+                    self.forces = advance(self.integrator, self.forces, self.step + 1)
                     self.step += 1
-                    refuse_explosion(self.forces, self.step)
                     bar.update()
                 if self.step == target and self.step % self.settings.stride == 0:
                     bar.set_postfix_str(self.record(recorder), refresh=False)
@@ -289,7 +289,7 @@ def record_frame(
     if not temperature_K < hottest_K or not math.isfinite(energy):
         raise RunError(
             f"the dynamics exploded before step {step}: {temperature_K:.3g} K, {energy:.6g} eV. "
-            "Lower the time step, or relax the structure; the frames before are kept"
+            f"{EXPLOSION_ADVICE}"
         )
     recorder.append(
         positions=atoms.positions,
@@ -301,16 +301,26 @@ def record_frame(
     return temperature_K, energy
 
 
-def refuse_explosion(forces: np.ndarray, step: int) -> None:
-    """Raises RunError if a force component is not finite or beyond any chemistry."""
-    largest = float(np.abs(forces).max())
-    if not largest < LARGEST_FORCE:
+def advance(integrator: VelocityVerlet | Langevin, forces: np.ndarray, step: int) -> np.ndarray:
+    """One step, from the forces before it to those after it, [n_atoms, 3] (eV/A).
+
+    Raises:
+        RunError: if the potential refuses the structure, or a force is not finite or beyond any
+            chemistry.
+    """
+    try:
+        forces = integrator.step(forces)
+    except StructureError as error:
+        raise RunError(
+            f"the dynamics exploded at step {step}: {error}. {EXPLOSION_ADVICE}"
+        ) from error
+    if not float(np.abs(forces).max()) < LARGEST_FORCE:
         atom = int(np.argmax(np.nan_to_num(np.abs(forces), nan=np.inf).max(axis=1)))
         raise RunError(
             f"the dynamics exploded at step {step}: the force on atom {atom} is "
-            f"{forces[atom].tolist()} eV/A. Lower the time step, or relax the structure; the "
-            "frames before are kept"
+            f"{forces[atom].tolist()} eV/A. {EXPLOSION_ADVICE}"
         )
+    return forces
 
 
 def progress_bar(n_steps: int, n_done: int, shown: bool) -> tqdm:

@@ -229,13 +229,13 @@ def _length_up_to(path: Path, step: int, settings: PimdRun, n_atoms: int) -> int
     pattern = _LINE_OF_PROPERTIES if is_properties else _FRAME
     stride = settings.properties_stride if is_properties else settings.stride
     content = path.read_bytes()
-    records = list(pattern.finditer(content))
-    kept = [match for match in records if float(match[1]) <= step]
-    _check_steps(path, np.array([int(float(m[1])) for m in kept]), step, stride)
-    end = records[len(kept)].start() if len(kept) < len(records) else len(content)
-    n_lines = 1 if is_properties else n_atoms + 2
-    if content.count(b"\n", kept[-1].start(), end) < n_lines:
-        raise RunError(f"{path} ends within step {step}")
+    kept = [match for match in pattern.finditer(content) if float(match[1]) <= step]
+    _check_steps(path, np.array([int(float(match[1])) for match in kept]), step, stride)
+    end = kept[-1].start()
+    for _ in range(1 if is_properties else n_atoms + 2):
+        end = content.find(b"\n", end) + 1
+        if end == 0:
+            raise RunError(f"{path} ends within step {step}")
     if _NOT_FINITE.search(content, kept[0].start(), end):
         raise RunError(f"{path} has a number that is not finite before step {step}")
     return end

@@ -21,18 +21,6 @@ POLL_S = 0.2  # chosen: how often outputs are looked at
 GRACE_S = 20.0  # chosen: i-PI looks for signals once a second, then closes its files
 LOG_TAIL_LINES = 15
 
-# Runs first in the new process: the kernel kills it when the runner ends, however that ends
-# (prctl PR_SET_PDEATHSIG = 1 with SIGKILL = 9 survives exec).
-LAUNCHER = """
-import ctypes, os, sys
-runner, *command = sys.argv[1:]
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, 9)
-if os.getppid() != int(runner):
-    sys.exit("the runner has ended")
-os.execv(sys.executable, [sys.executable, *command])
-"""
-
 
 def ipi_program() -> Path:
     """The script `i-pi` that belongs to the i-PI of this Python.
@@ -52,10 +40,11 @@ def ipi_program() -> Path:
 @contextlib.contextmanager
 def ipi_process(input_name: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Starts i-PI in the folder, its words going to `LOG_NAME`; leaves none running."""
-    command = [sys.executable, "-S", "-c", LAUNCHER, str(os.getpid())]
+    launcher = Path(__file__).with_name("ipi_launcher.py")
+    command = [sys.executable, "-P", str(launcher), str(os.getpid()), str(ipi_program())]
     with open(folder / LOG_NAME, "ab") as log:
         process = subprocess.Popen(
-            [*command, str(ipi_program()), input_name],
+            [*command, input_name],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -97,24 +86,23 @@ def follow(
         RunError: if the run stands still.
         RunInterrupted: at SIGTERM or SIGINT.
     """
-    first_step = step = newest_step()
-    first_time = step_time = time.monotonic()
+    step, step_time = newest_step(), time.monotonic()
+    first: tuple[int, float] | None = None  # the first new step, after the start-up
     finished = False
     with stop_on_signals() as request:
         while not finished:
             finished = _ended_within(process, POLL_S)
             newest, now = newest_step(), time.monotonic()
             if newest != step:
-                if step == first_step:
-                    first_step, first_time = newest, now
                 step, step_time = newest, now
+                first = first or (step, step_time)
             elif not finished and now - step_time > stall_limit_s:
                 raise RunError(f"no new step within {stall_limit_s:g} s after step {step}")
             if request.signal_number and not finished:
                 raise RunInterrupted(f"interrupted after step {step}", request.signal_number)
-    if step_time == first_time:
+    if first is None or step == first[0]:
         return None
-    return (step - first_step) / (step_time - first_time)
+    return (step - first[0]) / (step_time - first[1])
 
 
 def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:

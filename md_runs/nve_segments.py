@@ -12,12 +12,12 @@ from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
 from md_runs.classical import (
+    advance,
     check_dynamic,
     frame_header,
     moving_copy,
     progress_bar,
     record_frame,
-    refuse_explosion,
 )
 from md_runs.interruption import RunInterrupted, StopRequest, stop_on_signals
 from md_runs.recorder import FrameHeader, FrameRecorder, read_header, read_trajectory
@@ -112,8 +112,7 @@ def _run_segment(
     with FrameRecorder(partial, header) as recorder:
         record_frame(recorder, start, forces, n_dof, 0)
         for step in range(1, n_steps + 1):
-            forces = integrator.step(forces)
-            refuse_explosion(forces, step)
+            forces = advance(integrator, forces, step)
             if step % header.stride == 0:
                 record_frame(recorder, start, forces, n_dof, step)
             bar.update()

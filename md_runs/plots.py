@@ -162,7 +162,7 @@ def plot_spectrum(
         )
     ax.set_xlim(0, max_wavenumber_per_cm)
     ax.set_xlabel(r"wavenumber (cm$^{-1}$)")
-    ax.set_ylabel(r"density of states (modes per cm$^{-1}$)")
+    ax.set_ylabel(r"modes per cm$^{-1}$")
     _band_legend(ax, spectrum.standard_error)
     return ax
 

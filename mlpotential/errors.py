@@ -36,5 +36,6 @@ class RunError(InputError):
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """The end of an error message: ` Did you mean 'cutoff'?`, or nothing where no name is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    by_lower_case = {k.lower(): k for k in known}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
+    return f" Did you mean {by_lower_case[matches[0]]!r}?" if matches else ""

@@ -121,7 +121,7 @@ def _build(settings: dict[str, Any]) -> RunConfig:
     parser.add_class_arguments(RunConfig, None)
     try:
         namespace: Namespace = parser.parse_object(settings)
-        config = parser.instantiate_classes(namespace)
+        config = parser.instantiate(namespace)
         return RunConfig(**{f.name: getattr(config, f.name) for f in fields(RunConfig)})
     except ConfigError:
         raise

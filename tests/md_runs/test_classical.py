@@ -241,6 +241,22 @@ def test_exploding_dynamics_stops_and_keeps_the_good_frames(force, tmp_path):
     assert np.isfinite(trajectory.positions).all()
 
 
+def test_a_structure_the_potential_refuses_stops_the_run(tmp_path):
+    atoms = spring_cluster(6)
+    calculate = atoms.calc.calculate
+
+    def refusing(moved, *args):
+        if (tmp_path / "trajectory.frames").exists() and read_records(
+            tmp_path / "trajectory.frames"
+        ).shape[0] > 2:
+            raise StructureError("atoms 0 and 1 are in one place")
+        calculate(moved, *args)
+
+    atoms.calc.calculate = refusing
+    with pytest.raises(RunError, match="exploded at step 3: atoms 0 and 1 are in one place"):
+        run_classical(atoms, NVE, tmp_path)
+
+
 def test_a_time_step_far_too_long_stops(tmp_path):
     atoms = spring_cluster(6)
     with pytest.raises(RunError, match="exploded"):

@@ -133,7 +133,7 @@ def test_spectrum_names_its_resolution_and_stands_above_the_harmonic_sticks(
     assert legend(plots.plot_spectrum(spectrum))[1:] == []
 
 
-@pytest.mark.parametrize("height_inches", [2.0, 6.0])
+@pytest.mark.parametrize("height_inches", [3.0, 6.0])
 def test_a_banner_covers_no_panel(spectrum: Spectrum, height_inches: float) -> None:
     figure = plots.plot_spectrum(spectrum).figure
     figure.set_figheight(height_inches)

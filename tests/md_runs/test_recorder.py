@@ -86,6 +86,7 @@ def test_continuing_cuts_off_what_came_after(path):
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
     with FrameRecorder(path, HEADER, n_frames_to_keep=7) as recorder:
+        assert read_trajectory(path).n_frames == 7
         for k in range(7, 10):
             recorder.append(**frame(k))
     assert path.read_bytes() == whole

@@ -206,6 +206,33 @@ def test_error_bars_cover_the_exact_density() -> None:
     assert ratio == pytest.approx(np.sqrt(10), rel=0.35)
 
 
+def test_segments_count_by_their_energy() -> None:
+    """A canonical average: four times the energy in one mode, four times its density."""
+    masses, rest = np.ones(2), np.array([[0.0, 0, 0], [2.0, 0, 0]])
+    modes = np.zeros((2, 2, 3))
+    modes[0, 0, 0] = modes[1, 1, 1] = 1.0
+    times, phases = np.arange(4000) * 1.0, np.array([0.1, 2.0])
+    wavenumbers = np.array([800.0, 1600.0])
+    segments = [
+        oscillators(modes, masses, rest, wavenumbers, np.array(speeds), times, phases)
+        for speeds in ([0.02, 0.0], [0.0, 0.01])
+    ]
+    spectrum = vibrational_density_of_states(
+        [v for v, _ in segments], [r for _, r in segments], masses, 1.0, 1000, "nothing"
+    )
+    ratio = area(spectrum, 600, 1000) / area(spectrum, 1400, 1800)
+    assert ratio == pytest.approx(4.0, rel=0.01)
+
+
+def test_segments_that_differ_in_energy_only_agree_on_the_density() -> None:
+    velocities, positions, masses = dimer(500.0, 1000, 1.0)
+    spectrum = vibrational_density_of_states(
+        [*velocities, *(3 * velocities)], [*positions, *positions], masses, 1.0
+    )
+    assert spectrum.standard_error.max() < 1e-12 * spectrum.density.max()
+    assert spectrum.kinetic_temperature_K.standard_error > 0
+
+
 def test_motion_of_the_whole_molecule_is_removed_on_request_only() -> None:
     kept, removed = equipartition(2, removed="nothing"), equipartition(2, removed="translation")
     assert (kept.n_modes, removed.n_modes) == (9, 6)

@@ -42,6 +42,11 @@ def test_statistical_inefficiency_is_the_true_one(coefficient: float) -> None:
     assert np.mean(found) == pytest.approx(expected, rel=0.1)
 
 
+def test_statistical_inefficiency_of_four_frames_by_hand() -> None:
+    """C(1)/C(0) = 1/3 and C(2) < 0, so that g = 1 + 2 (1 - 1/4) / 3."""
+    assert statistical_inefficiency(np.arange(4.0)) == pytest.approx(1.5)
+
+
 def test_an_alternating_series_is_no_better_than_independent() -> None:
     assert statistical_inefficiency(np.tile([1.0, -1.0], 50)) == 1.0
 

@@ -1,0 +1,1 @@
+"""Networks that other programs trained, read without running anything of those programs."""

@@ -1,0 +1,58 @@
+"""What many tests share: a small potential of C and H, its model file, and one thread per process."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # also for the processes that tests start
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import molecule
+
+from mlpotential.graph import AtomGraph
+from mlpotential.models.config import SchNetConfig
+from mlpotential.models.model_file import ModelRecord, save_model
+from mlpotential.models.schnet import SchNet
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def potential() -> SchNet:
+    """Random weights, cosine cutoff, float64, elements H C O."""
+    torch.manual_seed(0)
+    config = SchNetConfig(
+        n_features=8, n_interactions=2, rbf_stop=5.0, rbf_spacing=0.5, rbf_gamma=None,
+        cutoff_function="cosine", cutoff=5.0,
+    )
+    model = SchNet(config).double().eval()
+    model.scale.set(-1.5, 0.3, {1: -13.6, 6: -1030.0, 8: -2040.0})
+    model.elements = (1, 6, 8)
+    return model
+
+
+@pytest.fixture
+def ethanol() -> Atoms:
+    atoms = molecule("CH3CH2OH")
+    atoms.rattle(0.05, seed=1)
+    return atoms
+
+
+@pytest.fixture
+def diamond() -> Atoms:
+    """Eight carbon atoms in a skewed cell."""
+    from ase.build import bulk
+
+    atoms = bulk("C", "diamond", a=3.57) * (2, 2, 1)
+    atoms.set_cell(atoms.cell[:] @ (np.eye(3) + 0.05 * np.eye(3, k=1)), scale_atoms=True)
+    atoms.rattle(0.05, seed=2)
+    return atoms
+
+
+@pytest.fixture
+def model_path(potential, ethanol, tmp_path):
+    path = tmp_path / "model.safetensors"
+    record = ModelRecord(title="a test", shortest_distances={"C-H": 1.0})
+    save_model(path, potential, AtomGraph.from_atoms(ethanol), record)
+    return path

@@ -1,0 +1,296 @@
+"""Path-integral runs through real i-PI processes: physics, faults, restarts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import ase.io
+import ase.units
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from numpy.testing import assert_allclose, assert_array_equal
+
+from calculators.ipi_driver import driver_path
+from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
+from md_runs import ipi_process
+from md_runs.ipi_input import ForceProvider
+from md_runs.pimd import PimdRun, run_pimd, run_with_provider
+from mlpotential.errors import RunError, StructureError
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.run_folder import lock_folder
+
+TRAP = Path(__file__).with_name("trap_pes.py")
+KELVIN = 3.1668152e-06  # hartree; i-PI's constants here and below
+FS = 41.341373
+WAVENUMBER = 4.5563353e-06  # hartree
+
+
+def run_trap(folder, settings, atoms=None, stall_limit_s=60.0, **parameters):
+    provider = ForceProvider(str(TRAP), {k: str(v) for k, v in parameters.items()})
+    return run_with_provider(
+        molecule("CH4") if atoms is None else atoms, provider, settings, folder, True, stall_limit_s
+    )
+
+
+def standard_error(series, n_blocks=10):
+    blocks = np.array_split(series, n_blocks)
+    return np.std([block.mean() for block in blocks], ddof=1) / np.sqrt(n_blocks)
+
+
+def oscillator_potential(omega, n_beads, temperature_K):
+    """<V> per degree of freedom of P beads (hartree); <V> = <K> for the centroid virial too.
+
+    <V> = (k / 2 beta) sum_j 1 / (m (omega^2 + omega_j^2)), omega_j = (2 P / beta hbar) sin(pi j / P)
+    """
+    beta = 1.0 / (KELVIN * temperature_K)
+    omega_j = 2.0 * n_beads / beta * np.sin(np.pi * np.arange(n_beads) / n_beads)
+    return omega**2 / (2.0 * beta) * np.sum(1.0 / (omega**2 + omega_j**2))
+
+
+def check_oscillator(folder, n_beads, n_steps, n_atoms, relative_error):
+    """Atoms in harmonic traps of 1800 / cm at 300 K."""
+    atoms = Atoms(f"C{n_atoms}", positions=5.0 * np.arange(3 * n_atoms).reshape(-1, 3))
+    omega = 1800.0 * WAVENUMBER
+    spring = atoms.get_masses()[0] * 1822.8885 * omega**2
+    settings = PimdRun(
+        n_steps=n_steps, n_beads=n_beads, timestep_fs=0.25, thermostat_time_fs=6.0, stride=500,
+        properties_stride=5, fix_center_of_mass=False, seed=4,
+    )  # fmt: skip
+    result = run_trap(folder, settings, atoms, spring=spring)
+    equilibrated = result.properties.times_fs > 100.0
+    exact = oscillator_potential(omega, n_beads, 300.0) * 3 * n_atoms / HARTREE_PER_EV
+    for name in ("potential", "kinetic_cv"):
+        series = getattr(result.properties, name)[equilibrated]
+        assert abs(series.mean() - exact) < 3 * standard_error(series), name
+        assert standard_error(series) < relative_error * exact
+    temperature = result.properties.temperature_K[equilibrated]
+    assert abs(temperature.mean() - 300.0) < 3 * standard_error(temperature)
+    conserved = result.properties.conserved
+    assert np.ptp(conserved[equilibrated]) < 0.02 * exact
+
+
+def test_the_formula_against_the_exact_limits():
+    """Figures of the harmonic oscillator at 1800 / cm and 300 K, hartree."""
+    omega, beta = 1800.0 * WAVENUMBER, 1.0 / (KELVIN * 300.0)
+    assert_allclose(oscillator_potential(omega, 1, 300.0), 0.5 / beta)
+    quantum = omega / 4.0 / np.tanh(0.5 * beta * omega)
+    assert_allclose(oscillator_potential(omega, 4096, 300.0), quantum, rtol=1e-5)
+    assert_allclose(oscillator_potential(omega, 4, 300.0), 1.39519e-3, rtol=1e-5)
+
+
+def test_harmonic_oscillators_of_four_beads(tmp_path):
+    check_oscillator(tmp_path, n_beads=4, n_steps=2500, n_atoms=30, relative_error=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_beads", [1, 8, 32])
+def test_harmonic_oscillators_at_length(tmp_path, n_beads):
+    check_oscillator(tmp_path, n_beads, n_steps=20_000, n_atoms=40, relative_error=0.005)
+
+
+def start_runner(folder, settings, **parameters):
+    command = [sys.executable, str(TRAP), str(folder), json.dumps(settings)]
+    return subprocess.Popen([*command, json.dumps(parameters)], stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_step(folder, step):
+    """Until the outputs show a step; the run must still be going on."""
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        lines = (folder / "simulation.out").read_text().splitlines() if folder.exists() and (
+            folder / "simulation.out").exists() else []  # fmt: skip
+        steps = [float(line.split()[0]) for line in lines[:-1] if not line.startswith("#")]
+        if steps and steps[-1] >= step:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"step {step} was not reached")
+
+
+def child_of(runner):
+    path = Path(f"/proc/{runner.pid}/task/{runner.pid}/children")
+    return int(path.read_text().split()[0])
+
+
+def is_alive(pid):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_killed_three_times_and_continued(tmp_path):
+    """SIGTERM to the runner, kill -9 of i-PI, kill -9 of the runner: every step exactly once."""
+    settings = {"n_steps": 400, "n_beads": 2, "stride": 5, "properties_stride": 5,
+                "checkpoint_stride": 40, "seed": 7}  # fmt: skip
+    whole = run_trap(tmp_path / "whole", PimdRun(**settings))
+    folder = tmp_path / "killed"
+
+    runner = start_runner(folder, settings, delay=0.01)
+    wait_for_step(folder, 60)
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(30) == 128 + signal.SIGTERM
+    soft_steps = int((folder / "RESTART").read_text().split("<step>")[1].split("<")[0])
+    assert soft_steps >= 60
+
+    runner = start_runner(folder, settings, delay=0.01)
+    wait_for_step(folder, 170)
+    os.kill(child_of(runner), signal.SIGKILL)
+    assert runner.wait(30) == 1
+    assert "i-PI ended after step" in runner.stderr.read()
+
+    runner = start_runner(folder, settings, delay=0.01)
+    wait_for_step(folder, 290)
+    ipi = child_of(runner)
+    runner.kill()
+    runner.wait()
+    deadline = time.monotonic() + 5.0
+    while is_alive(ipi) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(ipi)
+
+    log = folder / "calls"
+    result = run_trap(folder, PimdRun(**settings), log=log)
+    n_recomputed = len(log.read_text().split()) - (400 - 290)
+    assert n_recomputed <= 40
+    assert_array_equal(result.properties.steps, np.arange(0, 401, 5))
+    assert_allclose(result.trajectory.positions, whole.trajectory.positions, rtol=0.0, atol=1e-6)
+    for name in ("conserved", "temperature_K", "potential", "kinetic_cv"):
+        again, reference = (getattr(r.properties, name) for r in (result, whole))
+        assert_allclose(again, reference, rtol=1e-6, err_msg=name)
+
+
+def test_one_folder_one_run(tmp_path):
+    """Batches, an old EXIT, growing, finishing at once, and what is refused."""
+    settings = PimdRun(n_steps=30, n_beads=3, stride=7, properties_stride=10, checkpoint_stride=20)
+    folder, log = tmp_path / "a & b's <folder>", tmp_path / "calls"
+    folder.mkdir()
+    (folder / "EXIT").touch()
+    with pytest.warns(UserWarning, match="EXIT"):
+        first = run_trap(folder, settings, log=log)
+    assert set(log.read_text().split()) == {"3"}
+    assert first.trajectory.positions.shape == (5, 3, 5, 3)
+    assert_array_equal(first.trajectory.times_fs, [0.0, 3.5, 7.0, 10.5, 14.0])
+    assert_array_equal(first.trajectory.masses, molecule("CH4").get_masses())
+    assert_allclose(first.trajectory.positions[0, 2], molecule("CH4").positions, atol=2e-8)
+    n_calls = len(log.read_text())
+    again = run_trap(folder, settings, log=log)
+    assert len(log.read_text()) == n_calls
+    assert again.steps_per_second is None
+    assert_array_equal(again.trajectory.positions, first.trajectory.positions)
+    grown = run_trap(folder, replace(settings, n_steps=50), log=log)
+    assert_array_equal(grown.properties.steps, np.arange(0, 51, 10))
+    assert_array_equal(grown.trajectory.positions[:5], first.trajectory.positions)
+    assert not list(folder.glob("#*"))
+    with pytest.raises(RunError, match="seed is 0 there and 1 now"):
+        run_trap(folder, replace(settings, n_steps=50, seed=1))
+    with lock_folder(folder), pytest.raises(RunError, match="in use by process"):
+        run_trap(folder, replace(settings, n_steps=60))
+    with pytest.raises(RunError, match="foreign"):
+        (folder / "pimd.json").unlink()
+        run_trap(folder, settings)
+
+
+def test_nan_ends_the_run_with_an_error(tmp_path):
+    """i-PI itself would go on to the last step and report success."""
+    settings = PimdRun(n_steps=100_000, n_beads=2, checkpoint_stride=20)
+    with pytest.raises(RunError, match=r"not finite at step \d+"):
+        run_trap(tmp_path, settings, bad_call=35)
+    with pytest.raises(RunError, match=r"not finite at step \d+"):
+        run_trap(tmp_path, settings, bad_call=35)  # from the last good checkpoint
+    assert "<step>20</step>" in (tmp_path / "continued.xml").read_text()
+
+
+def test_a_run_that_stands_still_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(ipi_process, "GRACE_S", 5.0)
+    settings = PimdRun(n_steps=100, n_beads=2)
+    begin = time.monotonic()
+    with pytest.raises(RunError, match=r"no new step within 3 s after step [123]0"):
+        run_trap(tmp_path, settings, stall_limit_s=3.0, hang_call=40)
+    assert time.monotonic() - begin < 20.0
+
+
+def test_pimd_with_a_model(tmp_path, model_path, ethanol):
+    """The shipped driver inside i-PI: one bead, an isotope, the model replaced afterwards."""
+    masses = ethanol.get_masses()
+    masses[-1] = 2.014
+    ethanol.set_masses(masses)
+    settings = PimdRun(n_steps=4, n_beads=1, timestep_fs=0.1, stride=2, properties_stride=1)
+    result = run_pimd(ethanol, model_path, settings, tmp_path / "run", device="cpu")
+    evaluator = Evaluator(model_path, ethanol.numbers)
+    energies = evaluator.evaluate(result.trajectory.positions[:, 0]).energy
+    assert_allclose(result.properties.potential[::2], energies, rtol=0, atol=1e-5)
+    assert result.trajectory.masses[-1] == 2.014
+    model_path.write_bytes(b"another model")
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"another model")
+    broken = ForceProvider(driver_path(), {"model": "model.safetensors", "structure": "start.xyz"})
+    with pytest.raises(RunError, match="ModelFileError"):
+        run_with_provider(ethanol, broken, settings, tmp_path / "broken", False, 60.0)
+
+
+def test_a_bad_structure_starts_nothing(tmp_path, model_path):
+    settings = PimdRun(n_steps=4)
+    with pytest.raises(StructureError, match="does not know"):
+        run_pimd(molecule("NH3"), model_path, settings, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+SOCKET_INPUT = """<simulation verbosity='quiet' sockets_prefix='./'>
+  <output prefix='simulation'>
+    <properties filename='out' stride='1'>[step, potential{{electronvolt}}, pressure_md]</properties>
+  </output>
+  <total_steps>2</total_steps>
+  <ffsocket mode='unix' name='model' pbc='False'>
+    <address>sock</address> <timeout>30</timeout> <batch_size>2</batch_size>
+  </ffsocket>
+  <system>
+    <initialize nbeads='2'>
+      <file mode='ase'>crystal.extxyz</file>
+      <velocities mode='thermal' units='kelvin'>10</velocities>
+    </initialize>
+    <forces><force forcefield='model'/></forces>
+    <motion mode='dynamics'><dynamics mode='nve'>
+      <timestep units='femtosecond'>0.1</timestep>
+    </dynamics></motion>
+    <ensemble><temperature units='kelvin'>10</temperature></ensemble>
+  </system>
+</simulation>"""
+
+
+def test_as_a_socket_client_of_ipi(tmp_path, model_path, diamond):
+    """`i-pi-driver-py -m custom`, batched, periodic and triclinic: energy and virial arrive."""
+    ase.io.write(tmp_path / "crystal.extxyz", diamond)
+    (tmp_path / "input.xml").write_text(SOCKET_INPUT.format())
+    program = ipi_process.ipi_program()
+    client = [str(program.with_name("i-pi-driver-py")), "-u", "-a", "sock", "-S", "./"]
+    client += ["-m", "custom", "-P", driver_path()]
+    client += ["-o", f"model={model_path},structure=crystal.extxyz,device=cpu"]
+    server = subprocess.Popen([sys.executable, str(program), "input.xml"], cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 30.0
+        while not (tmp_path / "sock").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        subprocess.run([sys.executable, *client], cwd=tmp_path, check=True, timeout=60)
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+        server.wait()
+    values = np.loadtxt(tmp_path / "simulation.out")
+    assert_array_equal(values[:, 0], [0, 1, 2])
+    evaluator = Evaluator(model_path, diamond.numbers, diamond.pbc)
+    cells = diamond.cell.array[None]
+    exact = evaluator.evaluate(diamond.positions[None], cells, ("energy", "virial"))
+    assert_allclose(values[0, 1], exact.energy[0], rtol=1e-8)
+    # pressure_md = (2 K + tr W) / 3 V with W = -dE/dstrain; at 10 K the virial dominates
+    volume = diamond.get_volume() * BOHR_PER_ANGSTROM**3
+    pressure = np.trace(exact.virial[0]) * HARTREE_PER_EV / (3.0 * volume)
+    kinetic = 2 * 1.5 * 8 * KELVIN * 10.0 * 2 / (3.0 * volume)
+    assert abs(pressure) > 3 * kinetic
+    assert abs(values[0, 2] - pressure) < 2 * kinetic

@@ -1,0 +1,182 @@
+"""The evaluator: the model's own numbers for every replica, and clear words for bad structures."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from mlpotential import testing
+from mlpotential.errors import ConfigError, StructureError
+from mlpotential.graph import AtomGraph
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.models.config import SchNetConfig
+from mlpotential.models.schnet import SchNet
+
+
+@pytest.fixture
+def evaluator(potential, ethanol):
+    return Evaluator(potential, ethanol.numbers, device="cpu")
+
+
+def replicas(atoms, n):
+    rng = np.random.default_rng(0)
+    return atoms.positions + rng.normal(scale=0.05, size=(n, len(atoms), 3))
+
+
+def test_replicas_equal_the_model_one_by_one(evaluator, potential, ethanol):
+    positions = replicas(ethanol, 3)
+    answer = evaluator.evaluate(positions, properties=("energy", "forces", "virial"))
+    assert answer.energy.shape == (3,)
+    assert answer.forces.shape == (3 * len(ethanol), 3)
+    for k, single in enumerate(positions):
+        graph = AtomGraph.from_arrays(ethanol.numbers, single)
+        expected = testing.predict(potential, graph, "energy", "forces", "virial")
+        assert_allclose(answer.energy[k], expected.energy.item(), rtol=1e-14)
+        forces = answer.forces.reshape(3, -1, 3)[k]
+        assert_allclose(forces, expected.forces.numpy(), rtol=1e-11, atol=1e-13)
+        assert_allclose(answer.virial[k], expected.virial[0].numpy(), rtol=1e-11, atol=1e-13)
+
+
+def test_cells_of_replicas(potential, diamond):
+    evaluator = Evaluator(potential, diamond.numbers, diamond.pbc, "cpu")
+    cells = np.stack([diamond.cell[:], 1.02 * diamond.cell[:]])
+    positions = np.stack([diamond.positions, 1.02 * diamond.positions])
+    answer = evaluator.evaluate(positions, cells, ("energy", "stress"))
+    assert answer.energy[0] != answer.energy[1]
+    for k in range(2):
+        graph = AtomGraph.from_arrays(diamond.numbers, positions[k], cells[k], True)
+        expected = testing.predict(potential, graph, "energy", "stress")
+        assert_allclose(answer.stress[k], expected.stress[0].numpy(), rtol=1e-10, atol=1e-13)
+
+
+def test_results_are_fresh_float64(evaluator, ethanol):
+    first = evaluator.evaluate(ethanol.positions[None])
+    kept = first.forces.copy()
+    assert first.forces.dtype == np.float64
+    assert first.forces.flags.c_contiguous
+    first.forces[:] = 0.0
+    second = evaluator.evaluate(ethanol.positions[None])
+    assert_allclose(second.forces, kept, rtol=0)
+
+
+def test_hessian_is_the_models(evaluator, potential, ethanol):
+    hessian = evaluator.hessian(ethanol.positions)
+    assert_allclose(hessian, hessian.T, rtol=0)
+    graph = testing.connect(AtomGraph.from_atoms(ethanol), potential.cutoff)
+    assert_allclose(hessian, potential.hessian(graph).numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_atoms_far_from_the_cell(potential, diamond):
+    """Positions 1e6 A away give the same energy to 1e-6 relative."""
+    evaluator = Evaluator(potential, diamond.numbers, True, "cpu")
+    away = diamond.positions + np.array([2e5, -1e5, 3e5]) @ diamond.cell[:]
+    near = evaluator.evaluate(diamond.positions[None], diamond.cell[:][None])
+    far = evaluator.evaluate(away[None], diamond.cell[:][None])
+    assert_allclose(far.energy, near.energy, rtol=1e-9)
+    assert_allclose(far.forces, near.forces, atol=1e-6)
+
+
+def test_slab_equals_slab_in_vacuum(potential, diamond):
+    diamond.center(vacuum=20.0, axis=2)
+    fully = Evaluator(potential, diamond.numbers, True, "cpu")
+    slab = Evaluator(potential, diamond.numbers, (True, True, False), "cpu")
+    arguments = diamond.positions[None], diamond.cell[:][None]
+    assert_allclose(slab.evaluate(*arguments).forces, fully.evaluate(*arguments).forces, atol=1e-10)
+
+
+def test_large_energies_keep_their_digits(ethanol):
+    """Float32 totals of -1e5 eV would resolve 8 meV; sums are float64."""
+    torch.manual_seed(0)
+    model = SchNet(SchNetConfig(n_features=8, n_interactions=1, rbf_stop=5.0))
+    model.scale.set(-1e5 / 9, 0.01)
+    energy = Evaluator(model, ethanol.numbers, device="cpu").evaluate(ethanol.positions[None])
+    model.scale.set(0.0, 0.01)
+    relative = Evaluator(model, ethanol.numbers, device="cpu").evaluate(ethanol.positions[None])
+    assert_allclose(energy.energy + 1e5, relative.energy, atol=1e-9)
+
+
+def test_the_given_potential_is_left_alone(potential, ethanol):
+    Evaluator(potential, ethanol.numbers, device="cpu", dtype="float32")
+    assert potential.dtype == torch.float64
+
+
+def test_single_atom(potential):
+    answer = Evaluator(potential, [6], device="cpu").evaluate(np.zeros((1, 1, 3)))
+    assert np.isfinite(answer.energy).all()
+    assert_allclose(answer.forces, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "pbc", "message"),
+    [
+        ([], False, "no atoms"),
+        ([6, 79], False, "does not know Au: it was trained on H, C, O"),
+        ([0, 6], False, "atomic number 0"),
+        ([6, 119], False, "atomic number 119"),
+    ],
+)
+def test_unusable_atoms(potential, numbers, pbc, message):
+    with pytest.raises(StructureError, match=message):
+        Evaluator(potential, numbers, pbc, "cpu")
+
+
+def test_periodic_without_cutoff_is_refused():
+    model = SchNet(SchNetConfig(n_features=8, n_interactions=1))
+    with pytest.raises(StructureError, match="has no cutoff"):
+        Evaluator(model, [6], True, "cpu")
+
+
+def test_nan_position_names_the_atom(evaluator, ethanol):
+    positions = ethanol.positions[None].copy()
+    positions[0, 4, 1] = np.nan
+    with pytest.raises(StructureError, match="atom 4 is not finite"):
+        evaluator.evaluate(positions)
+
+
+def test_coincident_atoms(evaluator, ethanol):
+    positions = ethanol.positions[None].copy()
+    positions[0, 5] = positions[0, 2]
+    with pytest.raises(StructureError, match="atoms 2 and 5 are in one place"):
+        evaluator.evaluate(positions)
+
+
+def test_coincident_through_a_periodic_image(potential):
+    evaluator = Evaluator(potential, [6, 6], True, "cpu")
+    positions = np.array([[[0.1, 0.0, 0.0], [4.1, 0.0, 0.0]]])
+    with pytest.raises(StructureError, match="in one place"):
+        evaluator.evaluate(positions, 4.0 * np.eye(3)[None])
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (None, "has no cell"),
+        (np.zeros((3, 3)), "has no cell"),
+        (np.array([[4.0, 0, 0], [8.0, 0, 0], [0, 0, 4.0]]), "singular"),
+        (np.diag([4.0, 0.3, 4.0]), "only 0.3 A high along periodic axis 1"),
+        (np.diag([4.0, np.nan, 4.0]), "finite"),
+    ],
+)
+def test_bad_cells(potential, cell, message):
+    evaluator = Evaluator(potential, [6], True, "cpu")
+    with pytest.raises(StructureError, match=message):
+        evaluator.evaluate(np.zeros((1, 1, 3)), None if cell is None else cell[None])
+
+
+def test_wrong_shapes(evaluator):
+    with pytest.raises(StructureError, match=r"must be \[n_replicas, 9, 3\], not \[9, 3\]"):
+        evaluator.evaluate(np.zeros((9, 3)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu"}, "auto, cpu, cuda"),
+        ({"device": "cuda:99"}, "not there"),
+        ({"dtype": "float16"}, "float32 or float64"),
+        ({"backend": "magic"}, "backend"),
+    ],
+)
+def test_unknown_options(potential, options, message):
+    with pytest.raises(ConfigError, match=message):
+        Evaluator(potential, [6], **options)

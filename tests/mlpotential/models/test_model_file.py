@@ -1,0 +1,195 @@
+"""Model files: nothing is lost in them, and nothing wrong is loaded from them."""
+
+import json
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from mlpotential import testing
+from mlpotential.errors import ModelFileError
+from mlpotential.graph import AtomGraph
+from mlpotential.models import model_file
+from mlpotential.models.model_file import check_golden, load_model, save_model
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_save_load_equal(potential, ethanol, tmp_path, dtype):
+    potential = potential.to(dtype)
+    graph = AtomGraph.from_atoms(ethanol)
+    save_model(tmp_path / "m.safetensors", potential, graph)
+    loaded = load_model(tmp_path / "m.safetensors").potential
+    assert loaded.dtype == dtype
+    assert loaded.elements == potential.elements
+    assert loaded.config == potential.config
+    before, after = testing.predict(potential, graph), testing.predict(loaded, graph)
+    assert torch.equal(before.energy, after.energy)
+    assert torch.equal(before.forces, after.forces)
+
+
+def test_same_content_same_bytes(potential, ethanol, tmp_path):
+    for name in ("a", "b"):
+        save_model(tmp_path / name, potential, AtomGraph.from_atoms(ethanol))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_record_and_golden_structures(model_path, ethanol):
+    model = load_model(model_path)
+    assert model.record.title == "a test"
+    assert model.record.shortest_distances == {"C-H": 1.0}
+    np.testing.assert_array_equal(model.golden.positions.numpy(), ethanol.positions)
+    assert check_golden(model).passed
+    assert check_golden(model, dtype="float32").passed
+
+
+def test_check_notices_a_wrong_network(model_path):
+    model = load_model(model_path)
+    with torch.no_grad():
+        model.potential.embedding.weight += 0.01
+    assert not check_golden(model).passed
+
+
+def test_golden_structures_of_a_crystal(potential, diamond, tmp_path):
+    save_model(tmp_path / "m", potential, AtomGraph.from_atoms(diamond))
+    model = load_model(tmp_path / "m")
+    assert model.golden.cell is not None
+    assert check_golden(model).passed
+
+
+def test_file_replaced_while_in_use(model_path, ethanol):
+    loaded = load_model(model_path).potential
+    model_path.write_bytes(b"something else")
+    assert torch.isfinite(testing.predict(loaded, AtomGraph.from_atoms(ethanol)).energy)
+
+
+def refused(path, message):
+    with pytest.raises(ModelFileError, match=message) as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_or_folder(tmp_path):
+    refused(tmp_path / "absent.safetensors", "No such file")
+    refused(tmp_path, "Is a directory")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 7,
+        b"plain text, long enough to have a header",
+        struct.pack("<Q", 2**60) + b"{}",
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 8) + b'{"a":[1]' + b"rest",
+        struct.pack("<Q", 100_000) + b"[" * 100_000,
+        np.random.default_rng(0).bytes(5000),
+        pickle.dumps({"weights": [1.0]}),
+    ],
+    ids=["empty", "short", "text", "huge-header", "no-metadata", "bad-json", "deep", "random", "pickle"],
+)
+def test_other_files(tmp_path, content):
+    (tmp_path / "m").write_bytes(content)
+    refused(tmp_path / "m", "not a model file of this program")
+
+
+def test_pickle_bomb_is_not_executed(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    torch.save({"model": Bomb()}, tmp_path / "m.pt")
+    refused(tmp_path / "m.pt", "not a model file")
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.9, 0.999])
+def test_truncated(model_path, fraction):
+    content = model_path.read_bytes()
+    model_path.write_bytes(content[: int(len(content) * fraction)])
+    refused(model_path, "damaged|not a model file")
+
+
+def test_every_flipped_bit_is_noticed(model_path):
+    content = bytearray(model_path.read_bytes())
+    for position in np.random.default_rng(0).integers(0, len(content), 200):
+        content[position] ^= 4
+        model_path.write_bytes(content)
+        refused(model_path, ".")
+        content[position] ^= 4
+    model_path.write_bytes(content)
+    load_model(model_path)
+
+
+def rewrite(path, change_metadata=None, change_tensors=None):
+    """The file with other content and a hash that fits it: a wrong file, not a damaged one."""
+    content = path.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    metadata = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["mlpotential"])
+    tensors = load(content)
+    if change_metadata:
+        change_metadata(metadata)
+    if change_tensors:
+        change_tensors(tensors)
+    metadata.pop("sha256")
+    metadata["sha256"] = model_file._content_hash(tensors, metadata)
+    path.write_bytes(save(tensors, {"mlpotential": json.dumps(metadata)}))
+
+
+def test_newer_format(model_path):
+    rewrite(model_path, lambda m: m.update(format_version=99))
+    refused(model_path, "format version 99, this program reads 1")
+
+
+def test_other_units(model_path):
+    rewrite(model_path, lambda m: m["units"].update(energy="Hartree"))
+    refused(model_path, "Hartree.*expected")
+
+
+def test_unknown_architecture(model_path):
+    rewrite(model_path, lambda m: m.update(architecture="SchNett"))
+    refused(model_path, "Did you mean 'SchNet'")
+
+
+def test_unknown_setting(model_path):
+    rewrite(model_path, lambda m: m["settings"].update(n_feature=3))
+    refused(model_path, "n_feature")
+
+
+@pytest.mark.parametrize("name", ["elements", "dtype", "settings", "units", "format_version"])
+def test_missing_metadata(model_path, name):
+    rewrite(model_path, lambda m: m.pop(name))
+    refused(model_path, name + "|not a model file")
+
+
+def test_missing_and_surplus_tensors(model_path):
+    def change(tensors):
+        tensors["network/main/embeding.weight"] = tensors.pop("network/main/embedding.weight")
+
+    rewrite(model_path, change_tensors=change)
+    refused(model_path, r"missing: \['embedding.weight'\]; surplus: \['embeding.weight'\]")
+
+
+def test_wrong_shape(model_path):
+    rewrite(model_path, lambda m: m["settings"].update(n_features=16))
+    refused(model_path, "its architecture needs")
+
+
+def test_wrong_dtype(model_path):
+    def change(tensors):
+        name = "network/main/embedding.weight"
+        tensors[name] = tensors[name].float()
+
+    rewrite(model_path, change_tensors=change)
+    refused(model_path, "float32.*needs torch.float64")
+
+
+def test_nan_weights(model_path):
+    def change(tensors):
+        tensors["network/main/readout.output.bias"].fill_(float("nan"))
+
+    rewrite(model_path, change_tensors=change)
+    refused(model_path, "readout.output.bias holds NaN")

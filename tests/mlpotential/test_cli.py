@@ -1,0 +1,86 @@
+"""The installed command `mlpotential`, typed as a user would."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ase.io import write
+
+COMMAND = Path(sys.executable).with_name("mlpotential")
+
+
+def call(*arguments, code=0):
+    result = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=60)
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stdout if code == 0 else result.stderr
+
+
+def test_help_needs_no_torch():
+    """`--help` answers in under half a second; it would not if it imported torch."""
+    program = "import sys, mlpotential.cli as c; c.build_parser().format_help(); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert modules.returncode == 0
+    assert "torch" not in modules.stdout.split()
+    start = time.perf_counter()
+    assert "examples" in call("--help")
+    assert time.perf_counter() - start < 5.0  # the bound of a loaded machine; see the line above
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "info"])
+def test_help_of_commands_has_examples(command):
+    assert f"examples:\n  mlpotential {command}" in call(command, "--help")
+
+
+def test_info_and_check(model_path):
+    text = call("info", model_path, "--check")
+    for word in ("SchNet", "H, C, O", "5.0 A", "C-H 1.000", "passed"):
+        assert word in text
+
+
+def test_evaluate(model_path, ethanol, tmp_path):
+    from calculators import MLPotentialCalculator
+
+    frames = []
+    for seed in range(3):
+        atoms = ethanol.copy()
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = MLPotentialCalculator(model_path, "cpu")
+        atoms.get_forces()
+        frames.append(atoms)
+    write(tmp_path / "own.extxyz", frames)
+    text = call(
+        "evaluate", model_path, tmp_path / "own.extxyz", "--energy-unit", "eV",
+        "--length-unit", "Angstrom", "--plot", tmp_path / "p.png", "--json", tmp_path / "e.json",
+    )
+    assert "forces on C" in text
+    (errors,) = json.loads((tmp_path / "e.json").read_text()).values()
+    assert errors["forces_mae"] < 1e-7  # its own labels, written with 8 decimals
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "absent.safetensors"], "No such file"),
+        (["train", "absent.yaml"], "No such file"),
+        (["info", "m", "--chek"], "unrecognized"),
+        (["inof"], "invalid choice"),
+        ([], "required"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message):
+    error = call(*arguments, code=2)
+    assert message in error.splitlines()[-1]
+
+
+def test_evaluate_refuses_unknown_units(model_path, tmp_path, ethanol):
+    write(tmp_path / "d.xyz", ethanol)
+    error = call(
+        "evaluate", model_path, tmp_path / "d.xyz", "--energy-unit", "ev",
+        "--length-unit", "Angstrom", code=2,
+    )
+    assert "Did you mean 'eV'" in error

@@ -1,0 +1,237 @@
+"""Training: it learns, and nothing that happens to it changes what it learns."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlpotential.errors import DataError, RunError
+from mlpotential.models.model_file import load_model
+from mlpotential.training.config_file import read_config
+from mlpotential.training.evaluate import evaluate_model
+from mlpotential.training.run import run_training
+from mlpotential.training.trainer import TrainingInterrupted
+
+COMMAND = Path(sys.executable).with_name("mlpotential")
+
+
+def run(config_file, folder, *overrides):
+    config = read_config(config_file, ["--folder", str(folder), *overrides])
+    return run_training(config, progress=False)
+
+
+def history(folder):
+    with open(folder / "history.csv") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_learns_energies_and_forces(config_file, water_file, tmp_path):
+    result = run(config_file, tmp_path / "run")
+    rows = history(tmp_path / "run")
+    assert len(rows) == 50
+    first, best = float(rows[0]["validation_loss"]), min(float(r["validation_loss"]) for r in rows)
+    assert best < 0.1 * first
+    model = load_model(result.model_path)
+    assert model.potential.elements == (1, 8)
+    assert {len(v) for v in model.record.training["split"].values()} == {32, 8}
+    assert model.record.errors["validation"] == asdict(result.errors["validation"])
+    assert model.record.shortest_distances.keys() == {"H-H", "H-O"}
+    evaluation = evaluate_model(
+        result.model_path, water_file, energy_unit="eV", length_unit="Angstrom", device="cpu"
+    )
+    assert evaluation.errors.n_structures == 48
+    force_rms = np.sqrt((evaluation.forces[0] ** 2).mean())
+    assert evaluation.errors.forces_mae < 0.3 * force_rms
+    error = evaluation.forces[1] - evaluation.forces[0]
+    np.testing.assert_allclose(evaluation.errors.forces_mae, np.abs(error).mean())
+    by_element = evaluation.errors.forces_mae_by_element
+    weighted = (2 * by_element["H"] + by_element["O"]) / 3
+    np.testing.assert_allclose(weighted, evaluation.errors.forces_mae)
+
+
+def test_forces_alone_then_integration_constant(config_file, tmp_path):
+    """Energies are met on average although the loss never saw them."""
+    result = run(
+        config_file, tmp_path / "run", "--training.targets=forces", "--data.atom_references=none"
+    )
+    errors = result.errors["validation"]
+    assert errors.energy_mae < 0.2  # of -76 eV
+
+
+def test_energies_alone(config_file, tmp_path):
+    result = run(config_file, tmp_path / "run", "--training.targets=energy")
+    assert result.errors["validation"].forces_mae is None
+    rows = history(tmp_path / "run")
+    assert float(rows[-1]["validation_loss"]) < 0.3 * float(rows[0]["validation_loss"])
+
+
+@pytest.mark.parametrize("schedule", ["exponential", "plateau", "cosine"])
+def test_schedules_lower_the_rate(config_file, tmp_path, schedule):
+    run(
+        config_file, tmp_path / "run", f"--training.schedule={schedule}", "--training.max_epochs=8",
+        "--training.decay_steps=8", "--training.plateau_patience=1",
+        "--training.learning_rate=0.05", "--training.decay_factor=0.5",
+    )
+    rates = [float(r["learning_rate"]) for r in history(tmp_path / "run")]
+    assert rates[-1] < rates[0]
+    if schedule == "exponential":  # 0.5 per 8 steps, 8 steps an epoch
+        np.testing.assert_allclose(rates, 0.05 * 0.5 ** np.arange(1, 9))
+    if schedule == "cosine":
+        np.testing.assert_allclose(rates, 0.025 * (1 + np.cos(np.pi * np.arange(1, 9) / 8)), atol=1e-12)
+
+
+def test_early_stopping(config_file, tmp_path):
+    run(
+        config_file, tmp_path / "run", "--training.early_stopping_patience=2",
+        "--training.learning_rate=0.1", "--training.max_epochs=200",
+    )
+    assert len(history(tmp_path / "run")) < 200
+
+
+@pytest.mark.parametrize("option", ["--training.ema_decay=0.9", "--training.max_gradient_norm=0.01"])
+def test_average_and_clipping_change_the_outcome(config_file, tmp_path, option):
+    plain = run(config_file, tmp_path / "plain", "--training.max_epochs=3")
+    other = run(config_file, tmp_path / "other", "--training.max_epochs=3", option)
+    assert plain.errors != other.errors
+
+
+@pytest.mark.parametrize("extra", [(), ("--training.ema_decay=0.9", "--training.schedule=plateau")])
+def test_kill_9_changes_nothing(config_file, tmp_path, extra):
+    """Killed again and again, then finished: the same model, bit by bit."""
+    options = (*extra, "--training.max_epochs=30")
+    run(config_file, tmp_path / "whole", *options)
+    rng = np.random.default_rng(len(extra))
+    folder, kills = tmp_path / "killed", 0
+    for _ in range(20):
+        command = [COMMAND, "train", config_file, "--folder", folder, *options]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        wait_for_progress(folder, process)
+        time.sleep(rng.uniform(0.0, 0.3))
+        if process.poll() is None and kills < 2:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        _, errors = process.communicate(timeout=60)
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, errors
+    assert kills == 2
+    assert (folder / "history.csv").read_text() == (tmp_path / "whole/history.csv").read_text()
+    same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert same[0] == same[1]
+
+
+def wait_for_progress(folder, process):
+    """Until a checkpoint newer than now is there, or the process has ended."""
+    checkpoint = folder / "checkpoint.pt"
+    start = time.time()
+    while process.poll() is None:
+        if checkpoint.exists() and checkpoint.stat().st_mtime > start:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_leave_a_checkpoint(config_file, tmp_path, number, code):
+    command = [
+        COMMAND, "train", config_file, "--folder", tmp_path / "run",
+        "--training.max_epochs=100000", "--training.checkpoint_interval_s=1000",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run/history.csv").exists() or not history(tmp_path / "run"):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "the same command continues" in errors
+    assert (tmp_path / "run/checkpoint.pt").exists()
+
+
+def test_finished_run_returns_at_once(config_file, tmp_path):
+    first = run(config_file, tmp_path / "run")
+    content = first.model_path.read_bytes()
+    assert run(config_file, tmp_path / "run").errors == first.errors
+    assert first.model_path.read_bytes() == content
+
+
+def test_longer_run_continues(config_file, tmp_path):
+    options = ("--training.schedule=exponential",)
+    run(config_file, tmp_path / "whole", *options, "--training.max_epochs=8")
+    run(config_file, tmp_path / "parts", *options, "--training.max_epochs=3")
+    run(config_file, tmp_path / "parts", *options, "--training.max_epochs=8")
+    texts = [(tmp_path / n / "history.csv").read_text() for n in ("whole", "parts")]
+    assert texts[0] == texts[1]
+
+
+def test_other_settings_in_the_folder_are_refused(config_file, tmp_path):
+    run(config_file, tmp_path / "run", "--training.max_epochs=2")
+    with pytest.raises(RunError, match=r"training.seed: 0 -> 1"):
+        run(config_file, tmp_path / "run", "--training.max_epochs=2", "--training.seed=1")
+
+
+def test_damaged_checkpoint(config_file, tmp_path):
+    run(config_file, tmp_path / "run", "--training.max_epochs=2")
+    checkpoint = tmp_path / "run/checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(RunError, match="cannot be read"):
+        run(config_file, tmp_path / "run", "--training.max_epochs=2")
+
+
+def test_folder_in_use(config_file, tmp_path):
+    command = [
+        COMMAND, "train", config_file, "--folder", tmp_path / "run", "--training.max_epochs=100000"
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_progress(tmp_path / "run", process)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert second.returncode == 2
+    assert f"in use by process {process.pid}" in second.stderr
+
+
+def test_read_only_folder(config_file, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot write"):
+        run(config_file, tmp_path / "file" / "run")
+
+
+def test_duplicate_frames_are_refused(config_file, water_file, tmp_path):
+    config = read_config(config_file, ["--folder", str(tmp_path / "run")])
+    data = replace(config.data, validation_path=str(water_file), n_validation=None)
+    with pytest.raises(DataError, match="also in the training set"):
+        run_training(replace(config, data=data), progress=False)
+
+
+def test_exploding_loss_is_reported(config_file, tmp_path):
+    with pytest.raises(RunError, match="lower training.learning_rate"):
+        run(config_file, tmp_path / "run", "--training.learning_rate=1e30")
+
+
+def test_disk_full_keeps_the_last_checkpoint(config_file, tmp_path):
+    """With a limit on file size, the command fails with a line and leaves what was good."""
+    run(config_file, tmp_path / "run", "--training.schedule=exponential", "--training.max_epochs=1")
+    before = (tmp_path / "run/checkpoint.pt").read_bytes()
+    command = (
+        f"ulimit -f 10; '{COMMAND}' train '{config_file}' --folder '{tmp_path}/run' "
+        "--training.schedule=exponential --training.max_epochs=3"
+    )
+    result = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env={**os.environ}, timeout=60
+    )
+    assert result.returncode == 2, result.stderr
+    assert "cannot write" in result.stderr
+    assert (tmp_path / "run/checkpoint.pt").read_bytes() == before
+
+
+def test_interruption_carries_the_exit_code():
+    assert TrainingInterrupted(signal.SIGTERM).exit_code == 143
