@@ -37,7 +37,7 @@ class MLPotentialCalculator(Calculator):
         StructureError: on evaluation, for a structure no energy can be computed for.
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
         "energy",
         "free_energy",
         "energies",
@@ -62,6 +62,7 @@ class MLPotentialCalculator(Calculator):
         """Evaluates the model once and stores all its results; raises as the class says."""
         super().calculate(atoms, properties, system_changes)
         structure = self.atoms
+        assert structure is not None  # `super().calculate` keeps the atoms it was given
         periodic = bool(structure.pbc.any())
         if "stress" in properties and not periodic:
             raise PropertyNotImplementedError(
@@ -91,8 +92,6 @@ class MLPotentialCalculator(Calculator):
             or not np.array_equal(known.atomic_numbers, atoms.numbers)
             or not np.array_equal(known.pbc, atoms.pbc)
         ):
-            known = Evaluator(
-                self._potential, atoms.numbers, atoms.pbc, self._device, self._dtype
-            )
+            known = Evaluator(self._potential, atoms.numbers, atoms.pbc, self._device, self._dtype)
             self._evaluator = known
         return known

@@ -34,7 +34,7 @@ from tqdm import tqdm
 from md_runs.analysis.uncertainty import Estimate, block_average
 from md_runs.classical_checkpoint import ClassicalState, start_of
 from md_runs.classical_settings import ClassicalRun
-from md_runs.interruption import RunInterrupted, stop_on_signals
+from mlpotential.interruption import RunInterrupted, stop_on_signals
 from md_runs.recorder import FrameHeader, FrameRecorder, read_records
 from md_runs.thermal_velocities import (
     kinetic_temperature_K,

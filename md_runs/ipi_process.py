@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from md_runs.interruption import RunInterrupted, stop_on_signals
 from mlpotential.errors import RunError
+from mlpotential.interruption import RunInterrupted, stop_on_signals
 
 LOG_NAME = "i-pi.log"
 POLL_S = 0.2  # chosen: how often outputs are looked at

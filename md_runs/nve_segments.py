@@ -19,7 +19,7 @@ from md_runs.classical import (
     progress_bar,
     record_frame,
 )
-from md_runs.interruption import RunInterrupted, StopRequest, stop_on_signals
+from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from md_runs.recorder import FrameHeader, FrameRecorder, read_header, read_trajectory
 from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
 from md_runs.trajectory import Trajectory

@@ -9,18 +9,18 @@ back to the last complete checkpoint, and every step stands in them exactly once
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io import write as write_structure
 from tqdm import tqdm
 
-from md_runs.interruption import RunInterrupted
 from md_runs.ipi_input import (
     GEOMETRY_NAME,
     PREFIX,
@@ -47,7 +47,8 @@ from md_runs.ipi_process import LOG_NAME, follow, ipi_process, log_tail
 from md_runs.pimd_record import RECORD_NAME, check_same_run, make_record, write_record
 from md_runs.pimd_settings import PimdRun
 from md_runs.trajectory import Trajectory
-from mlpotential.errors import ConfigError, ModelFileError, RunError
+from mlpotential.errors import ConfigError, RunError
+from mlpotential.interruption import RunInterrupted
 from mlpotential.run_folder import lock_folder, write_atomically
 
 __all__ = ["PimdProperties", "PimdResult", "PimdRun", "run_pimd"]
@@ -113,10 +114,7 @@ def run_pimd(
 def _model_provider(model: Path, device: str, dtype: str) -> ForceProvider:
     from calculators.ipi_driver import driver_path
 
-    try:
-        sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelFileError(f"cannot read {model}: {error.strerror}") from error
+    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
     parameters = {"model": MODEL_NAME, "structure": STRUCTURE_NAME}
     return ForceProvider(
         pes_path=driver_path(),
@@ -166,7 +164,9 @@ class _Run:
         else:
             for name, source in self.provider.files.items():
                 write_atomically(self.folder / name, source.read_bytes())
-            write_structure(self.folder / STRUCTURE_NAME, self.atoms, format="extxyz")
+            structure = io.StringIO()
+            ase.io.write(structure, self.atoms, format="extxyz")
+            write_atomically(self.folder / STRUCTURE_NAME, structure.getvalue())
             write_atomically(self.folder / GEOMETRY_NAME, geometry_xyz(self.atoms))
         write_record(self.folder, record)
 
@@ -199,8 +199,10 @@ class _Run:
             raise RunError(f"{error}. i-PI: {log_tail(log, log_start)}") from error
         end = self.newest_checkpoint()
         if end is None or end.step < n_steps:
+            code = process.returncode
+            ended = f"was killed by signal {-code}" if code < 0 else "ended"
             raise RunError(
-                f"i-PI ended after step {reader.step} of {n_steps}: {log_tail(log, log_start)}"
+                f"i-PI {ended} after step {reader.step} of {n_steps}: {log_tail(log, log_start)}"
             )
         return speed
 

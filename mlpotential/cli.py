@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from mlpotential import __version__
 from mlpotential.errors import InputError
+from mlpotential.interruption import RunInterrupted
 
 EXAMPLES = """examples:
   mlpotential train train.yaml
@@ -25,11 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, overrides = parser.parse_known_args(arguments)
     if overrides and options.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    return exit_code(
+        f"mlpotential {options.command}", COMMANDS[options.command], options, overrides
+    )
+
+
+def exit_code(name: str, command: Callable[..., int], *arguments: Any) -> int:
+    """What a command returns; a user's mistake is told in one line on standard error.
+
+    128 + signal where a signal stopped it (its state is saved), 2 for a mistake.
+    """
     try:
-        return int(COMMANDS[options.command](options, overrides))
+        return command(*arguments)
     except InputError as error:
-        print(f"mlpotential {options.command}: {error}", file=sys.stderr)
-        return USER_MISTAKE
+        print(f"{name}: {error}", file=sys.stderr)
+        return 128 + error.signal_number if isinstance(error, RunInterrupted) else USER_MISTAKE
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mlpotential {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = _add_command(
+    train = add_command(
         commands,
         "train",
         "train a model as a YAML file says, or continue an interrupted training",
@@ -53,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("config", help="YAML file with data:, model: and training:")
 
-    evaluate = _add_command(
+    evaluate = add_command(
         commands,
         "evaluate",
         "errors of a model on labelled data (MAE and RMSE), with a parity plot",
@@ -73,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--plot", metavar="PNG", help="write a parity plot")
     evaluate.add_argument("--json", metavar="FILE", help="write the errors as JSON")
 
-    info = _add_command(
+    info = add_command(
         commands,
         "info",
         "what a model file holds, where it comes from and how good it is",
@@ -88,12 +100,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_command(
+def add_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     summary: str,
     examples: str,
 ) -> argparse.ArgumentParser:
+    """A subcommand whose help shows examples."""
     return commands.add_parser(
         name,
         help=summary,
@@ -110,13 +123,8 @@ def _train(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     config = read_config(options.config, overrides)
     from mlpotential.training.report import format_errors
     from mlpotential.training.run import run_training
-    from mlpotential.training.trainer import TrainingInterrupted
 
-    try:
-        result = run_training(config)
-    except TrainingInterrupted as interruption:
-        print(f"mlpotential train: {interruption}; the same command continues", file=sys.stderr)
-        return interruption.exit_code
+    result = run_training(config)
     print(format_errors(result.errors))
     print(f"model: {result.model_path}")
     return 0

@@ -128,7 +128,8 @@ class AtomGraph:
         return torch.bincount(self.graph_index, minlength=self.n_graphs)
 
     def to(self, device: torch.device | str) -> AtomGraph:
-        moved = {
+        """The same graph on another device."""
+        moved: dict[str, Any] = {
             f.name: value.to(device)
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), Tensor)
@@ -168,14 +169,14 @@ def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
     atom_offsets = np.cumsum([0] + [g.n_atoms for g in graphs])
     graph_offsets = np.cumsum([0] + [g.n_graphs for g in graphs])
 
+    def all_have(name: str) -> bool:
+        n_present = sum(getattr(g, name) is not None for g in graphs)
+        if n_present not in (0, len(graphs)):
+            raise ValueError(f"{name!r} is present in {n_present} of {len(graphs)} structures")
+        return n_present > 0
+
     def joined(name: str) -> Tensor | None:
-        parts = [getattr(g, name) for g in graphs]
-        present = [p is not None for p in parts]
-        if not any(present):
-            return None
-        if not all(present):
-            raise ValueError(f"{name!r} is present in {sum(present)} of {len(graphs)} structures")
-        return torch.cat(parts)
+        return torch.cat([getattr(g, name) for g in graphs]) if all_have(name) else None
 
     def halves(tensors: list[Tensor], dim: int) -> Tensor:
         """First halves of all graphs, then second halves of all graphs."""
@@ -183,7 +184,7 @@ def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
         return torch.cat([*first, *second], dim)
 
     edge_index = None
-    if all(g.edge_index is not None for g in graphs):
+    if all_have("edge_index"):
         edge_index = halves(
             [g._edges() + int(a) for g, a in zip(graphs, atom_offsets, strict=False)], dim=1
         )
@@ -266,7 +267,9 @@ def check_finite_positions(positions: np.ndarray) -> None:
     if not np.isfinite(positions).all():
         atom = int(np.argmax(~np.isfinite(positions).all(axis=-1).reshape(-1)))
         row = positions.reshape(-1, 3)[atom]
-        raise StructureError(f"the position of atom {atom} is not finite: {row.tolist()}")
+        raise StructureError(
+            f"the position of atom {atom % positions.shape[-2]} is not finite: {row.tolist()}"
+        )
 
 
 def check_cell(cell: np.ndarray | None, pbc: np.ndarray) -> None:

@@ -23,8 +23,13 @@ def potential() -> SchNet:
     """Random weights, cosine cutoff, float64, elements H C O."""
     torch.manual_seed(0)
     config = SchNetConfig(
-        n_features=8, n_interactions=2, rbf_stop=5.0, rbf_spacing=0.5, rbf_gamma=None,
-        cutoff_function="cosine", cutoff=5.0,
+        n_features=8,
+        n_interactions=2,
+        rbf_stop=5.0,
+        rbf_spacing=0.5,
+        rbf_gamma=None,
+        cutoff_function="cosine",
+        cutoff=5.0,
     )
     model = SchNet(config).double().eval()
     model.scale.set(-1.5, 0.3, {1: -13.6, 6: -1030.0, 8: -2040.0})

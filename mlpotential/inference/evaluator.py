@@ -65,7 +65,9 @@ class Evaluator:
     ) -> None:
         if backend not in ("auto", "reference"):
             raise ConfigError(f"backend must be auto or reference, not {backend!r}")
-        potential = copy.deepcopy(model) if isinstance(model, Potential) else load_model(model).potential
+        potential = (
+            copy.deepcopy(model) if isinstance(model, Potential) else load_model(model).potential
+        )
         self.device = resolve_device(device)
         self.atomic_numbers = np.array(atomic_numbers, np.int64)
         self.pbc = np.array(np.broadcast_to(np.asarray(pbc, bool), 3))

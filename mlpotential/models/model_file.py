@@ -199,9 +199,7 @@ def _golden_graph(tensors: dict[str, Tensor]) -> AtomGraph:
         k.removeprefix(GOLDEN_PREFIX): v for k, v in tensors.items() if k.startswith(GOLDEN_PREFIX)
     }
     golden.setdefault("cell", None)  # type: ignore[arg-type]
-    return AtomGraph(
-        n_graphs=len(golden["pbc"]), **{name: golden[name] for name in GOLDEN_FIELDS}
-    )
+    return AtomGraph(n_graphs=len(golden["pbc"]), **{name: golden[name] for name in GOLDEN_FIELDS})
 
 
 def _rebuild(tensors: dict[str, Tensor], metadata: dict[str, Any], path: str | Path) -> Potential:

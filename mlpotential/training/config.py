@@ -101,7 +101,9 @@ class TrainingConfig:
         for name in ("batch_size", "max_epochs", "decay_steps", "plateau_patience"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require_positive(self, "learning_rate")
-        _require(0.0 < self.decay_factor < 1.0, "decay_factor", "between 0 and 1", self.decay_factor)
+        _require(
+            0.0 < self.decay_factor < 1.0, "decay_factor", "between 0 and 1", self.decay_factor
+        )
         weight = self.energy_weight
         _require(0.0 <= weight < math.inf, "energy_weight", "0 or more", weight)
         if self.targets == "energy_and_forces":

@@ -139,4 +139,3 @@ def _config_error_within(error: BaseException | None) -> ConfigError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
-

@@ -54,7 +54,7 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
 
     Raises:
         InputError: for unusable data or settings, a folder in use or of another run.
-        TrainingInterrupted: on SIGINT or SIGTERM; the same call continues.
+        RunInterrupted: on SIGINT or SIGTERM; the same call continues.
     """
     folder = Path(config.folder)
     with lock_folder(folder):
@@ -70,9 +70,7 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
         device = resolve_device(config.training.device)
         model = make_model(config, data.train).to(device)
         train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
-        trainer = Trainer(
-            model, train, validation, config.training, folder, fingerprint, progress
-        )
+        trainer = Trainer(model, train, validation, config.training, folder, fingerprint, progress)
         trainer.run()
         if config.training.targets == "forces":
             fit_integration_constant(model, trainer)
@@ -195,7 +193,9 @@ def _record(
         "data": {
             name: {"source": d.source, "n_structures": len(d), "sha256": d.sha256}
             for name, d in (
-                ("train", data.train), ("validation", data.validation), ("test", data.test)
+                ("train", data.train),
+                ("validation", data.validation),
+                ("test", data.test),
             )
             if d is not None
         },
@@ -215,4 +215,3 @@ def _record(
         errors={name: asdict(e) for name, e in errors.items()},
         shortest_distances=distances,
     )
-

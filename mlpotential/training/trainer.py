@@ -10,13 +10,10 @@ import copy
 import csv
 import io
 import math
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -26,6 +23,7 @@ from tqdm import tqdm
 
 from mlpotential.errors import RunError
 from mlpotential.graph import AtomGraph, collate
+from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.models.potential import Potential
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
@@ -34,14 +32,6 @@ from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
 
 HISTORY_NAME = "history.csv"
-
-
-class TrainingInterrupted(Exception):
-    """A signal ended the run after its checkpoint was written; the same command continues it."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(signal_number).name}")
-        self.exit_code = 128 + signal_number
 
 
 class Trainer:
@@ -102,20 +92,24 @@ class Trainer:
         """Trains to the end, continuing from a checkpoint where there is one.
 
         Raises:
-            TrainingInterrupted: on SIGINT or SIGTERM, after a checkpoint.
+            RunInterrupted: on SIGINT or SIGTERM, after a checkpoint.
             RunError: if the loss is no longer finite, or a checkpoint of something else is there.
         """
         self._resume()
-        with _caught_signals() as caught, self._progress_bar() as bar:
+        with stop_on_signals() as request, self._progress_bar() as bar:
             while not self.is_finished:
                 self._train_one_batch()
                 if self.step % self.steps_per_epoch == 0:
                     self._finish_epoch()
                     bar.set_postfix_str(self._describe_last_epoch(), refresh=False)
                 bar.update()
-                if caught:
+                if request.signal_number:
                     self._save()
-                    raise TrainingInterrupted(caught[0])
+                    raise RunInterrupted(
+                        f"interrupted after step {self.step}: the state is saved in "
+                        f"{self.folder}, the same command continues it",
+                        request.signal_number,
+                    )
                 if time.monotonic() - self._last_checkpoint >= self.config.checkpoint_interval_s:
                     self._save()
         self._save()
@@ -306,19 +300,3 @@ def run_fingerprint(config: TrainingConfig, **others: Any) -> dict[str, Any]:
     if config.schedule != "cosine":  # a cosine ends at max_epochs; the others can be prolonged
         del settings["max_epochs"]
     return {f"training.{name}": value for name, value in settings.items()} | others
-
-
-@contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM are noted in the list instead of ending the process at once."""
-    caught: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -25,9 +25,7 @@ def evaluations(monkeypatch):
     """Counts calls of Evaluator.evaluate."""
     calls = []
     original = Evaluator.evaluate
-    monkeypatch.setattr(
-        Evaluator, "evaluate", lambda *a, **k: calls.append(1) or original(*a, **k)
-    )
+    monkeypatch.setattr(Evaluator, "evaluate", lambda *a, **k: calls.append(1) or original(*a, **k))
     return calls
 
 
@@ -49,7 +47,9 @@ def test_properties(calculator, ethanol):
     assert ethanol.get_forces().dtype == np.float64
 
 
-@pytest.mark.parametrize("order", [("energy", "forces"), ("forces", "energy"), ("stress", "forces")])
+@pytest.mark.parametrize(
+    "order", [("energy", "forces"), ("forces", "energy"), ("stress", "forces")]
+)
 def test_one_evaluation_whatever_the_order(calculator, diamond, evaluations, order):
     diamond.calc = calculator
     for name in (*order, "energies", "stress", "free_energy"):

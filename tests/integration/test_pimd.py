@@ -20,7 +20,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from calculators.ipi_driver import driver_path
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from md_runs import ipi_process
-from md_runs.ipi_input import ForceProvider
+from md_runs.ipi_input import ForceProvider, to_ipi_frame
+from md_runs.ipi_output import ProgressReader, newest_checkpoint
 from md_runs.pimd import PimdRun, run_pimd, run_with_provider
 from mlpotential.errors import RunError, StructureError
 from mlpotential.inference.evaluator import Evaluator
@@ -45,22 +46,26 @@ def standard_error(series, n_blocks=10):
 
 
 def oscillator_potential(omega, n_beads, temperature_K):
-    """<V> per degree of freedom of P beads (hartree); <V> = <K> for the centroid virial too.
+    """<V> per degree of freedom of P beads (hartree); the centroid virial <K> is the same.
 
-    <V> = (k / 2 beta) sum_j 1 / (m (omega^2 + omega_j^2)), omega_j = (2 P / beta hbar) sin(pi j / P)
+    <V> = (k / 2 beta) sum_j 1 / (m (omega^2 + omega_j^2)),
+    omega_j = (2 P / beta hbar) sin(pi j / P)
     """
     beta = 1.0 / (KELVIN * temperature_K)
     omega_j = 2.0 * n_beads / beta * np.sin(np.pi * np.arange(n_beads) / n_beads)
     return omega**2 / (2.0 * beta) * np.sum(1.0 / (omega**2 + omega_j**2))
 
 
-def check_oscillator(folder, n_beads, n_steps, n_atoms, relative_error):
-    """Atoms in harmonic traps of 1800 / cm at 300 K."""
+def check_oscillator(folder, n_beads, n_steps, timestep_fs, n_atoms, relative_error):
+    """Atoms in harmonic traps of 1800 / cm at 300 K.
+
+    The integrator's own error is (omega dt)^2 / 4 of <V> for one bead: 0.18 % at 0.25 fs.
+    """
     atoms = Atoms(f"C{n_atoms}", positions=5.0 * np.arange(3 * n_atoms).reshape(-1, 3))
     omega = 1800.0 * WAVENUMBER
     spring = atoms.get_masses()[0] * 1822.8885 * omega**2
     settings = PimdRun(
-        n_steps=n_steps, n_beads=n_beads, timestep_fs=0.25, thermostat_time_fs=6.0, stride=500,
+        n_steps=n_steps, n_beads=n_beads, timestep_fs=timestep_fs, thermostat_time_fs=6.0, stride=500,
         properties_stride=5, fix_center_of_mass=False, seed=4,
     )  # fmt: skip
     result = run_trap(folder, settings, atoms, spring=spring)
@@ -68,7 +73,8 @@ def check_oscillator(folder, n_beads, n_steps, n_atoms, relative_error):
     exact = oscillator_potential(omega, n_beads, 300.0) * 3 * n_atoms / HARTREE_PER_EV
     for name in ("potential", "kinetic_cv"):
         series = getattr(result.properties, name)[equilibrated]
-        assert abs(series.mean() - exact) < 3 * standard_error(series), name
+        tolerance = 3 * standard_error(series) + 1e-6 * exact  # one bead: <K> is a constant
+        assert abs(series.mean() - exact) < tolerance, name
         assert standard_error(series) < relative_error * exact
     temperature = result.properties.temperature_K[equilibrated]
     assert abs(temperature.mean() - 300.0) < 3 * standard_error(temperature)
@@ -82,35 +88,33 @@ def test_the_formula_against_the_exact_limits():
     assert_allclose(oscillator_potential(omega, 1, 300.0), 0.5 / beta)
     quantum = omega / 4.0 / np.tanh(0.5 * beta * omega)
     assert_allclose(oscillator_potential(omega, 4096, 300.0), quantum, rtol=1e-5)
-    assert_allclose(oscillator_potential(omega, 4, 300.0), 1.39519e-3, rtol=1e-5)
+    assert_allclose(oscillator_potential(omega, 4, 300.0), 1.39519e-3, rtol=1e-4)
 
 
 def test_harmonic_oscillators_of_four_beads(tmp_path):
-    check_oscillator(tmp_path, n_beads=4, n_steps=2500, n_atoms=30, relative_error=0.02)
+    check_oscillator(
+        tmp_path, n_beads=4, n_steps=2500, timestep_fs=0.25, n_atoms=30, relative_error=0.02
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_beads", [1, 8, 32])
 def test_harmonic_oscillators_at_length(tmp_path, n_beads):
-    check_oscillator(tmp_path, n_beads, n_steps=20_000, n_atoms=40, relative_error=0.005)
+    check_oscillator(tmp_path, n_beads, 20_000, timestep_fs=0.125, n_atoms=40, relative_error=0.005)
 
 
 def start_runner(folder, settings, **parameters):
     command = [sys.executable, str(TRAP), str(folder), json.dumps(settings)]
-    return subprocess.Popen([*command, json.dumps(parameters)], stderr=subprocess.PIPE, text=True)
+    with open(folder.with_suffix(".stderr"), "w") as stderr:
+        return subprocess.Popen([*command, json.dumps(parameters)], stderr=stderr)
 
 
 def wait_for_step(folder, step):
-    """Until the outputs show a step; the run must still be going on."""
-    deadline = time.monotonic() + 60.0
-    while time.monotonic() < deadline:
-        lines = (folder / "simulation.out").read_text().splitlines() if folder.exists() and (
-            folder / "simulation.out").exists() else []  # fmt: skip
-        steps = [float(line.split()[0]) for line in lines[:-1] if not line.startswith("#")]
-        if steps and steps[-1] >= step:
-            return
+    """Until the outputs show a step."""
+    reader, deadline = ProgressReader(folder, 0), time.monotonic() + 60.0
+    while reader.update() < step:
+        assert time.monotonic() < deadline, f"step {step} was not reached"
         time.sleep(0.02)
-    raise AssertionError(f"step {step} was not reached")
 
 
 def child_of(runner):
@@ -128,8 +132,8 @@ def is_alive(pid):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_killed_three_times_and_continued(tmp_path):
     """SIGTERM to the runner, kill -9 of i-PI, kill -9 of the runner: every step exactly once."""
-    settings = {"n_steps": 400, "n_beads": 2, "stride": 5, "properties_stride": 5,
-                "checkpoint_stride": 40, "seed": 7}  # fmt: skip
+    settings = {"n_steps": 300, "n_beads": 2, "stride": 5, "properties_stride": 5,
+                "checkpoint_stride": 25, "seed": 7}  # fmt: skip
     whole = run_trap(tmp_path / "whole", PimdRun(**settings))
     folder = tmp_path / "killed"
 
@@ -141,13 +145,13 @@ def test_killed_three_times_and_continued(tmp_path):
     assert soft_steps >= 60
 
     runner = start_runner(folder, settings, delay=0.01)
-    wait_for_step(folder, 170)
+    wait_for_step(folder, 130)
     os.kill(child_of(runner), signal.SIGKILL)
     assert runner.wait(30) == 1
-    assert "i-PI ended after step" in runner.stderr.read()
+    assert "i-PI was killed by signal 9 after step" in folder.with_suffix(".stderr").read_text()
 
     runner = start_runner(folder, settings, delay=0.01)
-    wait_for_step(folder, 290)
+    wait_for_step(folder, 200)
     ipi = child_of(runner)
     runner.kill()
     runner.wait()
@@ -158,9 +162,9 @@ def test_killed_three_times_and_continued(tmp_path):
 
     log = folder / "calls"
     result = run_trap(folder, PimdRun(**settings), log=log)
-    n_recomputed = len(log.read_text().split()) - (400 - 290)
-    assert n_recomputed <= 40
-    assert_array_equal(result.properties.steps, np.arange(0, 401, 5))
+    n_calls = len(log.read_text().split())  # one per step and one for the beginning
+    assert n_calls - 1 <= 300 - 200 + 25
+    assert_array_equal(result.properties.steps, np.arange(0, 301, 5))
     assert_allclose(result.trajectory.positions, whole.trajectory.positions, rtol=0.0, atol=1e-6)
     for name in ("conserved", "temperature_K", "potential", "kinetic_cv"):
         again, reference = (getattr(r.properties, name) for r in (result, whole))
@@ -193,8 +197,8 @@ def test_one_folder_one_run(tmp_path):
         run_trap(folder, replace(settings, n_steps=50, seed=1))
     with lock_folder(folder), pytest.raises(RunError, match="in use by process"):
         run_trap(folder, replace(settings, n_steps=60))
+    (folder / "pimd.json").unlink()
     with pytest.raises(RunError, match="foreign"):
-        (folder / "pimd.json").unlink()
         run_trap(folder, settings)
 
 
@@ -203,36 +207,39 @@ def test_nan_ends_the_run_with_an_error(tmp_path):
     settings = PimdRun(n_steps=100_000, n_beads=2, checkpoint_stride=20)
     with pytest.raises(RunError, match=r"not finite at step \d+"):
         run_trap(tmp_path, settings, bad_call=35)
-    with pytest.raises(RunError, match=r"not finite at step \d+"):
-        run_trap(tmp_path, settings, bad_call=35)  # from the last good checkpoint
-    assert "<step>20</step>" in (tmp_path / "continued.xml").read_text()
+    assert newest_checkpoint(tmp_path, settings, 5).step == 20
 
 
 def test_a_run_that_stands_still_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(ipi_process, "GRACE_S", 5.0)
     settings = PimdRun(n_steps=100, n_beads=2)
     begin = time.monotonic()
-    with pytest.raises(RunError, match=r"no new step within 3 s after step [123]0"):
-        run_trap(tmp_path, settings, stall_limit_s=3.0, hang_call=40)
+    with pytest.raises(RunError, match=r"no new step within 2 s after step [123]0"):
+        run_trap(tmp_path, settings, stall_limit_s=2.0, hang_call=40)
     assert time.monotonic() - begin < 20.0
 
 
-def test_pimd_with_a_model(tmp_path, model_path, ethanol):
-    """The shipped driver inside i-PI: one bead, an isotope, the model replaced afterwards."""
-    masses = ethanol.get_masses()
-    masses[-1] = 2.014
-    ethanol.set_masses(masses)
-    settings = PimdRun(n_steps=4, n_beads=1, timestep_fs=0.1, stride=2, properties_stride=1)
-    result = run_pimd(ethanol, model_path, settings, tmp_path / "run", device="cpu")
-    evaluator = Evaluator(model_path, ethanol.numbers)
-    energies = evaluator.evaluate(result.trajectory.positions[:, 0]).energy
-    assert_allclose(result.properties.potential[::2], energies, rtol=0, atol=1e-5)
-    assert result.trajectory.masses[-1] == 2.014
-    model_path.write_bytes(b"another model")
-    (tmp_path / "run" / "model.safetensors").write_bytes(b"another model")
-    broken = ForceProvider(driver_path(), {"model": "model.safetensors", "structure": "start.xyz"})
-    with pytest.raises(RunError, match="ModelFileError"):
-        run_with_provider(ethanol, broken, settings, tmp_path / "broken", False, 60.0)
+@pytest.mark.parametrize(("name", "n_beads"), [("ethanol", 2), ("diamond", 1)])
+def test_pimd_with_a_model(tmp_path, model_path, request, name, n_beads):
+    """The shipped driver inside i-PI, for a molecule and a skewed crystal, with an isotope."""
+    atoms, folder = request.getfixturevalue(name), tmp_path / "run"
+    masses = atoms.get_masses()
+    masses[-1] = 13.5
+    atoms.set_masses(masses)
+    settings = PimdRun(n_steps=4, n_beads=n_beads, stride=2, properties_stride=1)
+    result = run_pimd(atoms, model_path, settings, folder, device="cpu")
+    trajectory = result.trajectory
+    assert trajectory.masses[-1] == 13.5
+    evaluator = Evaluator(model_path, atoms.numbers, atoms.pbc)
+    for k, frame in enumerate(trajectory.positions):
+        cells = None if trajectory.cells is None else trajectory.cells[[k] * n_beads]
+        energy = evaluator.evaluate(frame, cells).energy.mean()
+        assert_allclose(result.properties.potential[2 * k], energy, rtol=0, atol=1e-5)
+    assert (folder / "model.safetensors").read_bytes() == model_path.read_bytes()
+    again = run_pimd(atoms, model_path, settings, folder, device="cpu")
+    assert_array_equal(again.trajectory.positions, trajectory.positions)
+    with pytest.raises(RunError, match="dtype is float64 there and float32 now"):
+        run_pimd(atoms, model_path, settings, folder, device="cpu", dtype="float32")
 
 
 def test_a_bad_structure_starts_nothing(tmp_path, model_path):
@@ -244,30 +251,28 @@ def test_a_bad_structure_starts_nothing(tmp_path, model_path):
 
 SOCKET_INPUT = """<simulation verbosity='quiet' sockets_prefix='./'>
   <output prefix='simulation'>
-    <properties filename='out' stride='1'>[step, potential{{electronvolt}}, pressure_md]</properties>
+    <properties filename='out' stride='1'>[step, potential{electronvolt}, virial_md]</properties>
   </output>
   <total_steps>2</total_steps>
   <ffsocket mode='unix' name='model' pbc='False'>
     <address>sock</address> <timeout>30</timeout> <batch_size>2</batch_size>
   </ffsocket>
   <system>
-    <initialize nbeads='2'>
-      <file mode='ase'>crystal.extxyz</file>
-      <velocities mode='thermal' units='kelvin'>10</velocities>
-    </initialize>
-    <forces><force forcefield='model'/></forces>
-    <motion mode='dynamics'><dynamics mode='nve'>
-      <timestep units='femtosecond'>0.1</timestep>
-    </dynamics></motion>
-    <ensemble><temperature units='kelvin'>10</temperature></ensemble>
+    <initialize nbeads='2'> <file mode='ase'>crystal.extxyz</file> </initialize>
+    <forces> <force forcefield='model'/> </forces>
+    <motion mode='dynamics'>
+      <dynamics mode='nve'> <timestep units='femtosecond'>0.1</timestep> </dynamics>
+    </motion>
+    <ensemble> <temperature units='kelvin'>10</temperature> </ensemble>
   </system>
 </simulation>"""
 
 
 def test_as_a_socket_client_of_ipi(tmp_path, model_path, diamond):
     """`i-pi-driver-py -m custom`, batched, periodic and triclinic: energy and virial arrive."""
-    ase.io.write(tmp_path / "crystal.extxyz", diamond)
-    (tmp_path / "input.xml").write_text(SOCKET_INPUT.format())
+    crystal = to_ipi_frame(diamond)
+    ase.io.write(tmp_path / "crystal.extxyz", crystal)
+    (tmp_path / "input.xml").write_text(SOCKET_INPUT)
     program = ipi_process.ipi_program()
     client = [str(program.with_name("i-pi-driver-py")), "-u", "-a", "sock", "-S", "./"]
     client += ["-m", "custom", "-P", driver_path()]
@@ -284,13 +289,12 @@ def test_as_a_socket_client_of_ipi(tmp_path, model_path, diamond):
         server.wait()
     values = np.loadtxt(tmp_path / "simulation.out")
     assert_array_equal(values[:, 0], [0, 1, 2])
-    evaluator = Evaluator(model_path, diamond.numbers, diamond.pbc)
-    cells = diamond.cell.array[None]
-    exact = evaluator.evaluate(diamond.positions[None], cells, ("energy", "virial"))
-    assert_allclose(values[0, 1], exact.energy[0], rtol=1e-8)
-    # pressure_md = (2 K + tr W) / 3 V with W = -dE/dstrain; at 10 K the virial dominates
-    volume = diamond.get_volume() * BOHR_PER_ANGSTROM**3
-    pressure = np.trace(exact.virial[0]) * HARTREE_PER_EV / (3.0 * volume)
-    kinetic = 2 * 1.5 * 8 * KELVIN * 10.0 * 2 / (3.0 * volume)
-    assert abs(pressure) > 3 * kinetic
-    assert abs(values[0, 2] - pressure) < 2 * kinetic
+    evaluator = Evaluator(model_path, crystal.numbers, crystal.pbc)
+    cells = crystal.cell.array[None]
+    exact = evaluator.evaluate(crystal.positions[None], cells, ("energy", "virial"))
+    assert_allclose(values[0, 1], exact.energy[0], rtol=1e-7)
+    # virial_md: sum over the (here equal) beads / V, in the order xx, yy, zz, xy, xz, yz
+    volume = crystal.get_volume() * BOHR_PER_ANGSTROM**3
+    virial = exact.virial[0][[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    expected = 2 * virial * HARTREE_PER_EV / volume
+    assert_allclose(values[0, 2:], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())

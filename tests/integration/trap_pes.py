@@ -58,10 +58,10 @@ class Trap(Dummy_driver):
 def main() -> None:
     from ase.build import molecule
 
-    from md_runs.interruption import RunInterrupted
     from md_runs.ipi_input import ForceProvider
     from md_runs.pimd import PimdRun, run_with_provider
     from mlpotential.errors import RunError
+    from mlpotential.interruption import RunInterrupted
 
     folder, settings = Path(sys.argv[1]), PimdRun(**json.loads(sys.argv[2]))
     parameters = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}

@@ -51,7 +51,7 @@ def main() -> None:
     """`spring_network.py FOLDER SETTINGS_AS_JSON [LARGEST_FILE_IN_BYTES]`."""
     from md_runs.classical import run_classical
     from md_runs.classical_settings import ClassicalRun
-    from md_runs.interruption import RunInterrupted
+    from mlpotential.interruption import RunInterrupted
     from mlpotential.errors import RunError
 
     if len(sys.argv) > 3:

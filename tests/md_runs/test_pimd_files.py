@@ -284,6 +284,17 @@ def test_a_process_deaf_to_sigterm_is_killed(monkeypatch):
     assert process.returncode == -9
 
 
+def test_the_reason_is_found_in_the_log(tmp_path):
+    log = tmp_path / "i-pi.log"
+    old = "ValueError: of the run before\n"
+    log.write_text(old + "Traceback:\nmlpotential.errors.ModelFileError: no model\nmore words\n")
+    tail = ipi_process.log_tail(log, len(old))
+    assert tail.splitlines()[0] == "ModelFileError: no model"
+    assert tail.endswith("more words")
+    assert "before" not in tail
+    assert ipi_process.log_tail(log, log.stat().st_size).startswith("it gave no reason")
+
+
 def test_the_program_of_ipi_is_found_without_a_path(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert shutil.which("i-pi") is None

@@ -21,7 +21,9 @@ def call(*arguments, code=0):
 
 def test_help_needs_no_torch():
     """`--help` answers in under half a second; it would not if it imported torch."""
-    program = "import sys, mlpotential.cli as c; c.build_parser().format_help(); print(*sys.modules)"
+    program = (
+        "import sys, mlpotential.cli as c; c.build_parser().format_help(); print(*sys.modules)"
+    )
     modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert modules.returncode == 0
     assert "torch" not in modules.stdout.split()
@@ -53,8 +55,17 @@ def test_evaluate(model_path, ethanol, tmp_path):
         frames.append(atoms)
     write(tmp_path / "own.extxyz", frames)
     text = call(
-        "evaluate", model_path, tmp_path / "own.extxyz", "--energy-unit", "eV",
-        "--length-unit", "Angstrom", "--plot", tmp_path / "p.png", "--json", tmp_path / "e.json",
+        "evaluate",
+        model_path,
+        tmp_path / "own.extxyz",
+        "--energy-unit",
+        "eV",
+        "--length-unit",
+        "Angstrom",
+        "--plot",
+        tmp_path / "p.png",
+        "--json",
+        tmp_path / "e.json",
     )
     assert "forces on C" in text
     (errors,) = json.loads((tmp_path / "e.json").read_text()).values()
@@ -80,7 +91,13 @@ def test_mistakes_are_one_line(arguments, message):
 def test_evaluate_refuses_unknown_units(model_path, tmp_path, ethanol):
     write(tmp_path / "d.xyz", ethanol)
     error = call(
-        "evaluate", model_path, tmp_path / "d.xyz", "--energy-unit", "ev",
-        "--length-unit", "Angstrom", code=2,
+        "evaluate",
+        model_path,
+        tmp_path / "d.xyz",
+        "--energy-unit",
+        "ev",
+        "--length-unit",
+        "Angstrom",
+        code=2,
     )
     assert "Did you mean 'eV'" in error

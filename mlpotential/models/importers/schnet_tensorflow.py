@@ -4,8 +4,8 @@ K. T. Schuett, H. E. Sauceda, P.-J. Kindermans, A. Tkatchenko, K.-R. Mueller, J.
 241722 (2018), doi:10.1063/1.5019779; program and networks: atomistic-machine-learning/SchNet.
 
 Sizes come from the shapes of the tensors. What shapes cannot tell is constant in that program's
-exported graphs: Gaussians exp(-(d - mu)^2 / 0.1) whose centres mu, linspace(0, 20, n), are rounded
-to float32; sums over all pairs; energies in kcal/mol, lengths in A. The pickled arguments beside the
+exported graphs: Gaussians exp(-(d - mu)^2 / 0.1) with centres mu, linspace(0, 20, n), rounded to
+float32; sums over all pairs; energies in kcal/mol, lengths in A. The pickled arguments beside the
 checkpoint are not read: unpickling executes what the file says.
 
 Departure: that program takes x - ln 2 for ssp(x) from x = 14 on, a step of 8e-7; ours is exact. The

@@ -25,7 +25,11 @@ MODES = {
 def make_model(mode: str) -> SchNet:
     torch.manual_seed(3)
     config = SchNetConfig(
-        n_features=12, n_interactions=2, rbf_stop=5.0, rbf_spacing=0.25, rbf_gamma=None,
+        n_features=12,
+        n_interactions=2,
+        rbf_stop=5.0,
+        rbf_spacing=0.25,
+        rbf_gamma=None,
         **MODES[mode],
     )
     model = SchNet(config).double()
@@ -117,7 +121,7 @@ def test_continuous_at_cutoff_where_promised(mode, model):
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "none"])
 @pytest.mark.parametrize("structure", [skewed_cell, water_box])
 def test_periodic(model, structure):
-    """Forces, stress and symmetries under periodic boundaries; 2 x 2 x 2 cells are eight times one."""
+    """Forces, stress, symmetries with periodic boundaries; 2 x 2 x 2 cells are eight times one."""
     graph = structure()
     testing.check_no_net_force_or_torque(model, graph)
     testing.check_virial_is_strain_derivative(model, graph)
@@ -136,7 +140,9 @@ def supercell(graph: AtomGraph) -> AtomGraph:
     cell = graph.cell[0].numpy()
     shifts = np.array(list(np.ndindex(2, 2, 2))) @ cell
     positions = (shifts[:, None, :] + graph.positions.numpy()).reshape(-1, 3)
-    return AtomGraph.from_arrays(np.tile(graph.atomic_numbers.numpy(), 8), positions, 2 * cell, True)
+    return AtomGraph.from_arrays(
+        np.tile(graph.atomic_numbers.numpy(), 8), positions, 2 * cell, True
+    )
 
 
 def test_float32_follows_float64(model):

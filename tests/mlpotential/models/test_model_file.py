@@ -89,7 +89,17 @@ def test_missing_or_folder(tmp_path):
         np.random.default_rng(0).bytes(5000),
         pickle.dumps({"weights": [1.0]}),
     ],
-    ids=["empty", "short", "text", "huge-header", "no-metadata", "bad-json", "deep", "random", "pickle"],
+    ids=[
+        "empty",
+        "short",
+        "text",
+        "huge-header",
+        "no-metadata",
+        "bad-json",
+        "deep",
+        "random",
+        "pickle",
+    ],
 )
 def test_other_files(tmp_path, content):
     (tmp_path / "m").write_bytes(content)

@@ -1,4 +1,4 @@
-"""Our SchNet with the weights of two others; how the numbers were made: tests/reference/README.md."""
+"""Our SchNet with the weights of two others; origin of the numbers: tests/reference/README.md."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def with_weights_of(
     model = SchNet(CONFIG).double()
     names = dict(layers)
     for k in range(CONFIG.n_interactions):
-        names |= {f"interactions.{k}.{a}": f"{path}interactions.{k}.{b}" for a, b in interaction.items()}
+        names |= {
+            f"interactions.{k}.{a}": f"{path}interactions.{k}.{b}" for a, b in interaction.items()
+        }
     with torch.no_grad():
         for ours, parameter in model.named_parameters():
             layer, _, kind = ours.rpartition(".")

@@ -1,4 +1,5 @@
-"""The published C20 networks against outputs of the program that they come from.
+"""Networks of the original program: the published C20 networks against that program's outputs, and
+a tiny one against the published equations written out in NumPy.
 
 Units are kcal/mol and A here. `<model>_*` of the reference are a float64 evaluation by others that
 was compared with the original program; `tf_<model>_*` are that program itself, in float32.
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch.nn.functional as F
+from bundle_writer import write_bundle
 from torch import Tensor
 
 from mlpotential.errors import ModelFileError
@@ -21,8 +23,6 @@ from mlpotential.models import readouts, schnet
 from mlpotential.models.importers.schnet_tensorflow import load_schnet_tensorflow
 from mlpotential.nn.activations import LOG_2
 from mlpotential.units import EV_PER_KCAL_PER_MOL
-
-pytestmark = pytest.mark.public_data
 
 MODELS = ("force_model", "energy_model")
 
@@ -49,6 +49,7 @@ def deviations(folder: Path, name: str, dtype: str, prefix: str = "") -> tuple[f
     return float(np.abs(relative - energies).max()), float(np.abs(ours - forces).max())
 
 
+@pytest.mark.public_data
 @pytest.mark.parametrize("name", MODELS)
 def test_float64(published: Path, name: str) -> None:
     """What is left comes from that program's shortcut in ssp, as the next test shows."""
@@ -57,6 +58,7 @@ def test_float64(published: Path, name: str) -> None:
     assert force < 1e-5
 
 
+@pytest.mark.public_data
 @pytest.mark.parametrize("name", MODELS)
 def test_float64_with_their_shortcut(
     published: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -73,6 +75,7 @@ def test_float64_with_their_shortcut(
     assert force < 1e-11
 
 
+@pytest.mark.public_data
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MODELS)
 def test_original_program(published: Path, name: str, dtype: str) -> None:
@@ -81,6 +84,7 @@ def test_original_program(published: Path, name: str, dtype: str) -> None:
     assert force < 5e-4
 
 
+@pytest.mark.public_data
 def test_hyperparameters_come_from_the_shapes(published: Path) -> None:
     model = load_schnet_tensorflow(published / "force_model")
     assert (model.config.n_interactions, model.config.n_features) == (6, 128)
@@ -91,6 +95,7 @@ def test_hyperparameters_come_from_the_shapes(published: Path) -> None:
     np.testing.assert_array_equal(model.radial_basis.centers, centers)
 
 
+@pytest.mark.public_data
 def test_truncated_checkpoint(published: Path, tmp_path: Path) -> None:
     folder = tmp_path / "validation"
     shutil.copytree(published / "force_model/validation", folder)
@@ -98,7 +103,107 @@ def test_truncated_checkpoint(published: Path, tmp_path: Path) -> None:
     content = data.read_bytes()
     data.chmod(0o644)
     data.write_bytes(content[:-1])
-    with pytest.raises(ModelFileError, match="std_per_atom.*truncated"):
+    with pytest.raises(ModelFileError, match=r"std_per_atom.*truncated"):
+        load_schnet_tensorflow(tmp_path)
+
+
+N_ROWS, N_FEATURES, N_RBF, N_HIDDEN, N_INTERACTIONS = 9, 4, 50, 3, 2
+
+
+@pytest.fixture
+def tiny() -> dict[str, np.ndarray]:
+    """A checkpoint of random numbers, as that program would write it."""
+    rng = np.random.default_rng(4)
+    shapes: dict[str, tuple[int, ...]] = {
+        "atom_embedding/embeddings/W": (N_ROWS, N_FEATURES),
+        "Dense/W": (N_FEATURES, N_HIDDEN),
+        "Dense/b": (N_HIDDEN,),
+        "Dense_1/W": (N_HIDDEN, 1),
+        "Dense_1/b": (1,),
+        "atomref/embeddings/W": (N_ROWS, 1),
+        "mean_per_atom": (1,),
+        "std_per_atom": (1,),
+    }
+    for k in range(N_INTERACTIONS):
+        shapes[f"interaction_{k}/SchNetFilter/Dense/W"] = (N_RBF, N_FEATURES)
+        shapes[f"interaction_{k}/CFConv/in2fac/W"] = (N_FEATURES, N_FEATURES)
+        for layer in ("SchNetFilter/Dense_1", "CFConv/fac2out", "Dense"):
+            shapes[f"interaction_{k}/{layer}/W"] = (N_FEATURES, N_FEATURES)
+        for layer in ("SchNetFilter/Dense", "SchNetFilter/Dense_1", "CFConv/fac2out", "Dense"):
+            shapes[f"interaction_{k}/{layer}/b"] = (N_FEATURES,)
+    return {f"{name}:0": rng.normal(size=shape).astype("<f4") for name, shape in shapes.items()}
+
+
+def write(folder: Path, tensors: dict[str, np.ndarray]) -> None:
+    (folder / "validation").mkdir()
+    write_bundle(folder / "validation/best_model", tensors)
+
+
+def energy_in_numpy(
+    tensors: dict[str, np.ndarray], numbers: np.ndarray, positions: np.ndarray
+) -> float:
+    """The equations of the paper, atom by atom (kcal/mol)."""
+    w = {name.removesuffix(":0"): array.astype(float) for name, array in tensors.items()}
+
+    def dense(layer: str, x: np.ndarray) -> np.ndarray:
+        return x @ w[f"{layer}/W"] + w[f"{layer}/b"]
+
+    def ssp(x: np.ndarray) -> np.ndarray:
+        return np.log(0.5 * np.exp(x) + 0.5)
+
+    centers = np.linspace(0.0, 20.0, N_RBF).astype(np.float32)
+    x = w["atom_embedding/embeddings/W"][numbers]
+    for k in range(N_INTERACTIONS):
+        block = f"interaction_{k}"
+        messages = np.zeros_like(x)
+        for i, j in np.ndindex(len(x), len(x)):
+            if i != j:
+                distance = np.linalg.norm(positions[i] - positions[j])
+                filters = ssp(
+                    dense(f"{block}/SchNetFilter/Dense", np.exp(-((distance - centers) ** 2) / 0.1))
+                )
+                filters = ssp(dense(f"{block}/SchNetFilter/Dense_1", filters))
+                messages[i] += (x[j] @ w[f"{block}/CFConv/in2fac/W"]) * filters
+        x = x + dense(f"{block}/Dense", ssp(dense(f"{block}/CFConv/fac2out", messages)))
+    atomic = dense("Dense_1", ssp(dense("Dense", x)))
+    atomic = atomic * w["std_per_atom"] + w["mean_per_atom"] + w["atomref/embeddings/W"][numbers]
+    return float(atomic.sum())
+
+
+def test_tiny_network(tmp_path: Path, tiny: dict[str, np.ndarray]) -> None:
+    write(tmp_path, tiny)
+    numbers = np.array([8, 1, 1, 6])
+    positions = np.array([[0.0, 0.0, 0.0], [0.9, 0.1, 0.0], [-0.2, 1.0, 0.3], [2.5, 0.4, -1.1]])
+    answer = Evaluator(load_schnet_tensorflow(tmp_path), numbers, dtype="float64", device="cpu")
+    energy = answer.evaluate(positions[None]).energy[0] / EV_PER_KCAL_PER_MOL
+    assert energy == pytest.approx(energy_in_numpy(tiny, numbers, positions), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "replacement", "problem"),
+    [
+        ("Dense/b", None, r"it lacks \['Dense/b'\] and has nothing besides"),
+        ("interaction_1/Dense/W", None, r"it lacks \['interaction_1/Dense/W'\]"),
+        ("extra", np.zeros(2, "<f4"), r"it lacks nothing and has \['extra'\] besides"),
+        ("Dense/W", None, "it lacks Dense/W"),
+        ("Dense_1/W", np.zeros((1, 3), "<f4"), r"Dense_1/W, \[1, 3\], does not fit"),
+        ("mean_per_atom", np.zeros(2, "<f4"), r"mean_per_atom, \[2\], does not fit"),
+        ("Dense/b", np.array([0.0, np.nan, 0.0], "<f4"), "not finite"),
+    ],
+)
+def test_other_networks_are_refused(
+    tmp_path: Path,
+    tiny: dict[str, np.ndarray],
+    name: str,
+    replacement: np.ndarray | None,
+    problem: str,
+) -> None:
+    if replacement is None:
+        del tiny[f"{name}:0"]
+    else:
+        tiny[f"{name}:0"] = replacement
+    write(tmp_path, tiny)
+    with pytest.raises(ModelFileError, match=problem):
         load_schnet_tensorflow(tmp_path)
 
 

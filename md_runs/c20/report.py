@@ -1,0 +1,246 @@
+"""The C20 study in figures, JSON and a table, beside the numbers it is measured against."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from md_runs.analysis.normal_modes import FrequencyComparison, compare_frequencies
+from md_runs.analysis.results import plain
+from md_runs.analysis.uncertainty import Estimate
+from md_runs.c20.settings import FULL_LENGTH_PS, REFERENCE, C20Study
+from md_runs.c20.study import C20Results, Sampling
+from md_runs.plots import (
+    add_banner,
+    distribution_figure,
+    mode_comparison_figure,
+    plot_spectrum,
+)
+from mlpotential.run_folder import write_atomically
+from mlpotential.units import EV_PER_KCAL_PER_MOL
+
+QUANTITIES = {
+    "mean_bond": "mean bond (A)",
+    "bond_standard_deviation": "bond standard deviation (A)",
+    "closest_neighbour": "closest neighbour (A)",
+    "antipodal_distance": "diameter, antipodal (A)",
+    "largest_distance": "largest distance (A)",
+}
+DEGENERACY_TOLERANCE_PER_CM = 0.5
+
+
+def write_report(study: C20Study, results: C20Results) -> str:
+    """Writes figures, tables and `summary.json` into the study's folder; the table for the screen.
+
+    Raises:
+        RunError: if a file cannot be written.
+    """
+    reference = json.loads(REFERENCE.read_text())
+    labelling = reference["labelling_network"]
+    comparison = compare_frequencies(
+        results.modes.wavenumbers_per_cm, np.array(labelling["wavenumbers_per_cm"])
+    )
+    _write_figures(study, results, comparison)
+    folder = study.folder
+    results.modes.save_json(folder / "modes.json")
+    comparison.save_csv(folder / "modes.csv")
+    results.spectrum.save_csv(folder / "vdos.csv")
+    for name, sampling in (
+        ("classical", results.classical),
+        ("path_integral", results.path_integral),
+    ):
+        sampling.bonds.save_csv(folder / f"nearest_neighbours_{name}.csv")
+        sampling.diameters.save_csv(folder / f"diameter_{name}.csv")
+        sampling.pairs.save_csv(folder / f"pair_density_{name}.csv")
+    summary = summarise(study, results, comparison, reference)
+    write_atomically(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    return table(study, results, comparison, reference)
+
+
+def remark(study: C20Study) -> str | None:
+    """What figures must say of short runs; None where the runs are long enough."""
+    if study.is_conclusive:
+        return None
+    return (
+        f"sampling too short for conclusions: {study.classical_ps:g} ps classical, "
+        f"{study.path_integral_ps:g} ps path integral"
+    )
+
+
+def _write_figures(study: C20Study, results: C20Results, comparison: FrequencyComparison) -> None:
+    folder, banner = study.folder, remark(study)
+    figure = mode_comparison_figure(comparison, labels=("this model", "network that labelled"))
+    figure.savefig(folder / "figure_7_modes.png")
+    classical, quantum = results.classical, results.path_integral
+    figure = distribution_figure(
+        [
+            (classical.bonds, quantum.bonds),
+            (classical.diameters, quantum.diameters),
+            (classical.pairs, quantum.pairs),
+        ]
+    )
+    figure = add_banner(figure, banner) if banner else figure
+    figure.savefig(folder / "figure_8_distributions.png")
+    axes = plot_spectrum(results.spectrum, results.modes.wavenumbers_per_cm)
+    spectrum = axes.get_figure(root=True)
+    assert spectrum is not None
+    spectrum = add_banner(spectrum, banner) if banner else spectrum
+    spectrum.savefig(folder / "vdos.png")
+
+
+def quantum_effect(results: C20Results) -> dict[str, Estimate]:
+    """What zero-point motion does to the bonds: shift of the mean (A), ratio of the widths."""
+    c, q = results.classical.geometry, results.path_integral.geometry
+    shift = q.mean_bond.value - c.mean_bond.value
+    ratio = q.bond_standard_deviation.value / c.bond_standard_deviation.value
+    relative = [
+        e.standard_error / e.value for e in (c.bond_standard_deviation, q.bond_standard_deviation)
+    ]
+    n_blocks = q.mean_bond.n_blocks
+    return {
+        "mean_bond_shift": Estimate(
+            shift, float(np.hypot(c.mean_bond.standard_error, q.mean_bond.standard_error)), n_blocks
+        ),
+        "bond_width_ratio": Estimate(ratio, float(ratio * np.hypot(*relative)), n_blocks),
+    }
+
+
+def projected_hours(steps_per_second: float, study: C20Study) -> float:
+    """Time for the 1.25 ns of path-integral MD in the paper (h)."""
+    return FULL_LENGTH_PS * 1000.0 / study.timestep_fs / steps_per_second / 3600.0
+
+
+def summarise(
+    study: C20Study,
+    results: C20Results,
+    comparison: FrequencyComparison,
+    reference: dict[str, Any],
+) -> dict[str, Any]:
+    """Everything in numbers, with units in the names."""
+    speed = results.pimd_steps_per_second
+    settings = asdict(study) | {"model": str(study.model), "folder": str(study.folder)}
+    content = {
+        "settings": settings,
+        "remark": remark(study),
+        "model": {
+            "title": results.model.record.title,
+            "sha256": results.model.sha256,
+            "errors": results.model.record.errors,
+        },
+        "minimum": {
+            "energy_eV": results.energy,
+            "bonds_A": results.bonds_of_minimum,
+            "geometry_A": _values(results.static),
+        },
+        "modes": {
+            "wavenumbers_per_cm": results.modes.wavenumbers_per_cm,
+            "n_imaginary": results.modes.n_imaginary,
+            "degenerate_groups": results.modes.degenerate_groups(DEGENERACY_TOLERANCE_PER_CM),
+            "zero_point_energy_eV": results.modes.zero_point_energy,
+            "mean_relative_deviation": comparison.mean_relative_deviation,
+            "max_relative_deviation": comparison.max_relative_deviation,
+        },
+        "classical": _sampling_summary(results.classical),
+        "path_integral": _sampling_summary(results.path_integral),
+        "quantum_effect": quantum_effect(results),
+        "vdos": {
+            "resolution_per_cm": results.spectrum.resolution_per_cm,
+            "n_segments": results.spectrum.n_segments,
+            "n_lags": results.spectrum.n_lags,
+            "window": results.spectrum.window,
+        },
+        "pimd_steps_per_second": speed,
+        "projected_hours_for_1250_ps": None if speed is None else projected_hours(speed, study),
+        "reference": reference,
+    }
+    plainly: dict[str, Any] = plain(content)
+    return plainly
+
+
+def _values(geometry: Any) -> dict[str, float]:
+    return {name: float(getattr(geometry, name).value) for name in QUANTITIES}
+
+
+def _sampling_summary(sampling: Sampling) -> dict[str, Any]:
+    return {
+        "length_ps": sampling.length_ps,
+        "temperature_K": sampling.temperature_K,
+        "geometry_A": {name: getattr(sampling.geometry, name) for name in QUANTITIES},
+    }
+
+
+def table(
+    study: C20Study,
+    results: C20Results,
+    comparison: FrequencyComparison,
+    reference: dict[str, Any],
+) -> str:
+    """What the study found, for the screen."""
+    labelling = reference["labelling_network"]
+    lines = [
+        "",
+        f"C20 at {study.temperature_K:g} K: {results.classical.length_ps:g} ps classical, "
+        f"{results.path_integral.length_ps:g} ps path integral with {study.n_beads} beads "
+        "(after equilibration)",
+        "in brackets: the network that labelled the training data, 20 ps and 5 ps at 300 K",
+        "",
+        f"{'':28}{'minimum':>18}{'classical':>30}{'path integral':>30}",
+    ]
+    for name, label in QUANTITIES.items():
+        static = f"{getattr(results.static, name).value:.4f} [{labelling['static'][name]:.4f}]"
+        cells = [
+            _cell(getattr(run.geometry, name), labelling[kind][name])
+            for kind, run in (
+                ("classical", results.classical),
+                ("path_integral", results.path_integral),
+            )
+        ]
+        lines.append(f"{label:28}{static:>18}{cells[0]:>30}{cells[1]:>30}")
+    effect = quantum_effect(results)
+    bonds = labelling["path_integral"]["mean_bond"][0] - labelling["classical"]["mean_bond"][0]
+    widths = (
+        labelling["path_integral"]["bond_standard_deviation"][0]
+        / labelling["classical"]["bond_standard_deviation"][0]
+    )
+    shift, ratio = effect["mean_bond_shift"], effect["bond_width_ratio"]
+    lines += [
+        "",
+        f"quantum - classical mean bond: {shift.value:.4f} +- {shift.standard_error:.4f} A "
+        f"[{bonds:.4f}]",
+        f"quantum / classical bond standard deviation: {ratio.value:.3f} +- "
+        f"{ratio.standard_error:.3f} [{widths:.2f}]",
+        f"{len(comparison.wavenumbers_per_cm)} modes, {results.modes.n_imaginary} imaginary; "
+        f"deviation from the network that labelled: mean "
+        f"{100 * comparison.mean_relative_deviation:.2f} %, "
+        f"largest {100 * comparison.max_relative_deviation:.2f} %",
+        f"vibrational density of states: resolution "
+        f"{results.spectrum.resolution_per_cm:.1f} 1/cm, {results.spectrum.n_segments} segments",
+        _model_errors(results, reference),
+    ]
+    if results.pimd_steps_per_second is not None:
+        hours = projected_hours(results.pimd_steps_per_second, study)
+        lines.append(
+            f"PIMD: {results.pimd_steps_per_second:.1f} steps/s, 1.25 ns would take {hours:.1f} h "
+            f"(paper: {reference['paper']['hours_for_1250_ps']:g} h on a GTX 1080)"
+        )
+    if (text := remark(study)) is not None:
+        lines += ["", text]
+    return "\n".join(lines)
+
+
+def _cell(estimate: Estimate, reference: list[float | None]) -> str:
+    return f"{estimate.value:.4f} +- {estimate.standard_error:.4f} [{reference[0]:.4f}]"
+
+
+def _model_errors(results: C20Results, reference: dict[str, Any]) -> str:
+    errors = results.model.record.errors.get("test", {}).get("forces_mae")
+    paper = reference["paper"]["forces_mae_kcal_per_mol_per_angstrom"]
+    if errors is None:
+        return "the model file states no force error"
+    return (
+        f"force MAE of the model: {errors / EV_PER_KCAL_PER_MOL:.3f} kcal/mol/A on its test "
+        f"frames (paper: {paper} on its own)"
+    )

@@ -1,0 +1,291 @@
+"""The C20 study of the SchNet paper, from a model file to figures.
+
+    relaxed structure -> normal modes (Fig. 7)
+                      -> classical NVT -> NVE segments -> vibrational density of states
+                      -> path-integral MD (i-PI)
+    classical, path integral -> nearest neighbours, diameter, h(r) (Fig. 8)
+
+K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779, Sec. IV C. Each
+stage keeps its files in the study's folder and continues from them, so the study can be killed
+and started again at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import read, write
+
+from calculators.ase_calculator import MLPotentialCalculator
+from md_runs.analysis.distances import (
+    CageGeometry,
+    DistanceDistribution,
+    antipodal_pairs,
+    bonded_pairs,
+    cage_geometry,
+    distance_distribution,
+)
+from md_runs.analysis.frames import uniform_timestep_fs
+from md_runs.analysis.normal_modes import NormalModes, normal_modes
+from md_runs.analysis.rdf import PairDistribution, pair_distribution
+from md_runs.analysis.spectra import Spectrum, vibrational_density_of_states
+from md_runs.c20.settings import STRIDE, STRUCTURE, C20Study
+from md_runs.classical import ClassicalResult, run_classical
+from md_runs.classical_settings import ClassicalRun
+from md_runs.nve_segments import run_nve_segments
+from md_runs.pimd import PimdResult, run_pimd
+from md_runs.pimd_settings import PimdRun
+from md_runs.recorder import read_records, read_trajectory
+from md_runs.relax import relax
+from md_runs.trajectory import Trajectory
+from mlpotential.errors import RunError
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.models.model_file import LoadedModel, load_model
+from mlpotential.run_folder import lock_folder, write_atomically
+
+EQUILIBRATION_SHARE = 0.25  # of a run, chosen; at most
+LONGEST_EQUILIBRATION_PS = 1.0  # chosen: ten friction times of the thermostats
+SEGMENT_SPACING_PS = 0.4  # chosen: between the start frames of NVE segments
+MOST_SEGMENTS = 10
+SEGMENT_STEPS = 6000
+SEGMENT_STRIDE = 4  # steps; 2 fs resolve 8,000 1/cm, far above any mode of C20
+RELAXED_FORCE = 1e-4  # eV/A
+FRICTION_PER_FS = 0.01
+ASE_SECONDS_PER_STEP = 0.3e-3  # measured: integrator and calculator of 20 atoms
+IPI_SECONDS_PER_STEP = 1e-3  # measured: i-PI with 8 beads of 20 atoms
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What one run says of the cage, after equilibration.
+
+    Attributes:
+        geometry: mean distances with error bars.
+        bonds, diameters: distributions of nearest-neighbour and antipodal distances.
+        pairs: h(r).
+        length_ps: analysed (ps).
+        temperature_K: mean kinetic temperature over the analysed part.
+    """
+
+    geometry: CageGeometry
+    bonds: DistanceDistribution
+    diameters: DistanceDistribution
+    pairs: PairDistribution
+    length_ps: float
+    temperature_K: float
+
+
+@dataclass(frozen=True)
+class C20Results:
+    """Everything the study found."""
+
+    model: LoadedModel
+    energy: float
+    static: CageGeometry
+    bonds_of_minimum: np.ndarray
+    modes: NormalModes
+    classical: Sampling
+    path_integral: Sampling
+    pimd_steps_per_second: float | None
+    spectrum: Spectrum
+
+
+def run_study(
+    study: C20Study, say: Callable[[str], None] = print, progress: bool = True
+) -> C20Results:
+    """Runs, or continues, all stages.
+
+    Args:
+        study: settings.
+        say: told in a line what begins.
+        progress: progress bars, where the output is a terminal.
+
+    Raises:
+        InputError: for an unusable model or folder.
+        RunInterrupted: on SIGINT or SIGTERM; the same call continues.
+    """
+    folder = study.folder
+    model = load_model(study.model)
+    with lock_folder(folder):
+        _require_same_study(study, model, folder)
+        say("[1/5] relaxed structure and normal modes")
+        relaxed = _relaxed_structure(study, folder)
+        exact = Evaluator(model.potential, relaxed.numbers, device=study.device, dtype="float64")
+        hessian = exact.hessian(relaxed.positions)
+        modes = normal_modes(hessian, relaxed.get_masses(), relaxed.positions)
+        relaxed.calc = MLPotentialCalculator(study.model, study.device, study.dtype)
+        say(f"[2/5] classical MD, {study.classical_ps:g} ps at {study.temperature_K:g} K")
+        classical = _run_classical(study, relaxed, folder / "classical", progress)
+        trajectory = read_trajectory(classical.trajectory_file)
+        say("[3/5] NVE segments from thermalised frames, for the vibrational spectrum")
+        spectrum = _spectrum(study, relaxed, trajectory, folder / "nve", progress)
+        say(f"[4/5] PIMD, {study.n_beads} beads, {study.path_integral_ps:g} ps, through i-PI")
+        pimd = _run_pimd(study, relaxed, folder / "pimd", progress)
+        say("[5/5] analysis and figures")
+        temperatures_K = read_records(classical.trajectory_file)["temperature_K"]
+        return C20Results(
+            model=model,
+            energy=float(exact.evaluate(relaxed.positions[None]).energy[0]),
+            static=_geometry(relaxed.positions[None, None], relaxed, n_blocks=1),
+            bonds_of_minimum=_bond_lengths(relaxed),
+            modes=modes,
+            classical=_sampling(trajectory, relaxed, temperatures_K),
+            path_integral=_sampling(pimd.trajectory, relaxed, pimd.properties.temperature_K),
+            pimd_steps_per_second=pimd.steps_per_second,
+            spectrum=spectrum,
+        )
+
+
+def estimated_hours(study: C20Study) -> float:
+    """Time of both runs here, from a few evaluations (h); i-PI's own work is about 1 ms a step."""
+    start = read(STRUCTURE)
+    assert isinstance(start, Atoms)
+    evaluator = Evaluator(study.model, start.numbers, device=study.device, dtype=study.dtype)
+
+    def seconds(n_replicas: int) -> float:
+        positions = np.repeat(start.positions[None], n_replicas, axis=0)
+        times = []
+        for _ in range(12):
+            begin = time.perf_counter()
+            evaluator.evaluate(positions)
+            times.append(time.perf_counter() - begin)
+        return float(np.median(times))
+
+    classical = study.n_steps(study.classical_ps) * (seconds(1) + ASE_SECONDS_PER_STEP)
+    quantum = study.n_steps(study.path_integral_ps) * (
+        seconds(study.n_beads) + IPI_SECONDS_PER_STEP
+    )
+    return (classical + quantum) / 3600.0
+
+
+def _require_same_study(study: C20Study, model: LoadedModel, folder: Path) -> None:
+    """One folder, one model and one physical setting; only the lengths may grow."""
+    identity = {
+        "model (sha256)": model.sha256,
+        "n_beads": study.n_beads,
+        "temperature_K": study.temperature_K,
+        "timestep_fs": study.timestep_fs,
+        "seed": study.seed,
+        "dtype": study.dtype,
+    }
+    path = folder / "study.json"
+    if not path.exists():
+        write_atomically(path, json.dumps(identity, indent=1) + "\n")
+        return
+    stored = json.loads(path.read_text())
+    differing = [name for name in identity if stored.get(name) != identity[name]]
+    if differing:
+        changes = "; ".join(f"{n}: {stored.get(n)!r} -> {identity[n]!r}" for n in differing)
+        raise RunError(f"{folder} holds another study ({changes}): choose another --folder")
+
+
+def _relaxed_structure(study: C20Study, folder: Path) -> Atoms:
+    """The minimum in float64, read back from its file so that a continued study sees the same."""
+    path = folder / "relaxed.traj"
+    if not path.exists():
+        start = read(STRUCTURE)
+        assert isinstance(start, Atoms)
+        start.calc = MLPotentialCalculator(study.model, study.device, "float64")
+        relaxed, _ = relax(start, force_tolerance=RELAXED_FORCE)
+        partial = path.with_suffix(".partial")
+        write(partial, relaxed, format="traj")
+        partial.replace(path)
+    structure = read(path)
+    assert isinstance(structure, Atoms)
+    structure.calc = None
+    return structure
+
+
+def _run_classical(
+    study: C20Study, relaxed: Atoms, folder: Path, progress: bool
+) -> ClassicalResult:
+    settings = ClassicalRun(
+        ensemble="langevin",
+        temperature_K=study.temperature_K,
+        timestep_fs=study.timestep_fs,
+        n_steps=study.n_steps(study.classical_ps),
+        stride=STRIDE,
+        friction_per_fs=FRICTION_PER_FS,
+        seed=study.seed,
+        checkpoint_stride=1000,
+    )
+    return run_classical(relaxed, settings, folder, progress)
+
+
+def _run_pimd(study: C20Study, relaxed: Atoms, folder: Path, progress: bool) -> PimdResult:
+    settings = PimdRun(
+        n_steps=study.n_steps(study.path_integral_ps),
+        n_beads=study.n_beads,
+        temperature_K=study.temperature_K,
+        timestep_fs=study.timestep_fs,
+        stride=STRIDE,
+        properties_stride=STRIDE,
+        seed=study.seed,
+    )
+    return run_pimd(relaxed, study.model, settings, folder, progress, study.device, study.dtype)
+
+
+def _spectrum(
+    study: C20Study, relaxed: Atoms, trajectory: Trajectory, folder: Path, progress: bool
+) -> Spectrum:
+    """From NVE segments that start at fixed times: a longer study keeps the earlier ones."""
+    frame_fs = study.timestep_fs * STRIDE
+    spacing = round(SEGMENT_SPACING_PS * 1000.0 / frame_fs)
+    frames = range(spacing, trajectory.n_frames, spacing)[:MOST_SEGMENTS]
+    assert trajectory.velocities_angstrom_per_fs is not None
+    starts = [
+        (trajectory.positions[k, 0], trajectory.velocities_angstrom_per_fs[k, 0]) for k in frames
+    ] or [(trajectory.positions[-1, 0], trajectory.velocities_angstrom_per_fs[-1, 0])]
+    segments = run_nve_segments(
+        relaxed, starts, SEGMENT_STEPS, study.timestep_fs, SEGMENT_STRIDE, folder, progress
+    )
+    return vibrational_density_of_states(
+        [_velocities(s)[:, 0] for s in segments],
+        [s.positions[:, 0] for s in segments],
+        trajectory.masses,
+        uniform_timestep_fs(segments[0].times_fs),
+    )
+
+
+def _velocities(trajectory: Trajectory) -> np.ndarray:
+    assert trajectory.velocities_angstrom_per_fs is not None
+    return trajectory.velocities_angstrom_per_fs
+
+
+def n_equilibration_frames(times_fs: np.ndarray) -> int:
+    """Frames at the start of a run that the analysis leaves out."""
+    span_fs = float(times_fs[-1] - times_fs[0])
+    left_out_fs = min(EQUILIBRATION_SHARE * span_fs, 1000.0 * LONGEST_EQUILIBRATION_PS)
+    return int(np.searchsorted(times_fs, times_fs[0] + left_out_fs))
+
+
+def _sampling(trajectory: Trajectory, relaxed: Atoms, temperatures_K: np.ndarray) -> Sampling:
+    """Analyses a run whose temperatures [n_frames] were recorded with its frames."""
+    first = n_equilibration_frames(trajectory.times_fs)
+    positions = trajectory.positions[first:]
+    bonds, antipodes = bonded_pairs(relaxed.positions, 3), antipodal_pairs(relaxed.positions)
+    return Sampling(
+        geometry=_geometry(positions, relaxed),
+        bonds=distance_distribution(positions, bonds, "nearest-neighbour distance"),
+        diameters=distance_distribution(positions, antipodes, "diameter"),
+        pairs=pair_distribution(positions),
+        length_ps=float(trajectory.times_fs[-1] - trajectory.times_fs[first]) / 1000.0,
+        temperature_K=float(np.mean(temperatures_K[first:])),
+    )
+
+
+def _geometry(positions: np.ndarray, relaxed: Atoms, n_blocks: int = 10) -> CageGeometry:
+    bonds, antipodes = bonded_pairs(relaxed.positions, 3), antipodal_pairs(relaxed.positions)
+    return cage_geometry(positions, bonds, antipodes, n_blocks)
+
+
+def _bond_lengths(relaxed: Atoms) -> np.ndarray:
+    """The 30 bonds of the minimum, ascending (A)."""
+    i, j = bonded_pairs(relaxed.positions, 3).T
+    return np.sort(np.linalg.norm(relaxed.positions[j] - relaxed.positions[i], axis=1))

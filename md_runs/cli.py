@@ -1,0 +1,269 @@
+"""The command `md-runs`: relaxation, modes, classical and path-integral MD, the C20 study."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study
+from md_runs.classical_settings import ENSEMBLES, ClassicalRun
+from md_runs.pimd_settings import PimdRun
+from mlpotential.cli import add_command, exit_code
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+EXAMPLES = """examples:
+  md-runs c20
+  md-runs relax start.xyz --model model.safetensors --output relaxed.xyz
+  md-runs modes relaxed.xyz --model model.safetensors
+  md-runs classical relaxed.xyz --model model.safetensors --folder nvt --ensemble bussi
+  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 16
+
+A run that was stopped, however it was stopped, goes on with the same command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one subcommand; a user's mistake becomes one line on standard error and code 2."""
+    options = build_parser().parse_args(arguments)
+    return exit_code(f"md-runs {options.command}", COMMANDS[options.command], options)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, without importing torch."""
+    parser = argparse.ArgumentParser(
+        prog="md-runs",
+        description="Molecular dynamics with machine-learned force fields.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_c20(commands)
+    relax = add_command(
+        commands,
+        "relax",
+        "relax a structure to the nearest minimum",
+        "  md-runs relax start.xyz --model model.safetensors --output relaxed.xyz",
+    )
+    _add_structure_and_model(relax)
+    relax.add_argument("--output", type=Path, required=True, help="relaxed structure (ASE format)")
+    relax.add_argument("--force-tolerance", type=float, default=1e-4, help="eV/A (1e-4)")
+    relax.add_argument("--max-steps", type=int, default=2000, help="give up after (2000)")
+    relax.add_argument("--optimizer", choices=("bfgs", "fire"), default="bfgs", help="(bfgs)")
+
+    modes = add_command(
+        commands,
+        "modes",
+        "normal modes of a relaxed molecule, from the exact Hessian",
+        "  md-runs modes relaxed.xyz --model model.safetensors --json modes.json",
+    )
+    _add_structure_and_model(modes)
+    modes.add_argument("--json", type=Path, help="write wavenumbers and modes")
+
+    classical = add_command(
+        commands,
+        "classical",
+        "classical MD: NVE, Langevin or Bussi thermostat",
+        "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt "
+        "--temperature-K 300 --n-steps 20000",
+    )
+    _add_structure_and_model(classical)
+    _add_settings(classical, ClassicalRun)
+
+    pimd = add_command(
+        commands,
+        "pimd",
+        "path-integral MD through i-PI, all beads in one evaluation",
+        "  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd "
+        "--n-beads 8 --n-steps 10000",
+    )
+    _add_structure_and_model(pimd)
+    _add_settings(pimd, PimdRun)
+    return parser
+
+
+def _add_c20(commands: Any) -> None:
+    c20 = add_command(
+        commands,
+        "c20",
+        "the C20 study of the SchNet paper: modes, distributions, spectrum",
+        "  md-runs c20\n"
+        "  md-runs c20 --length-ps 20 --folder long\n"
+        "  md-runs c20 --model mine.safetensors --beads 16 --temperature-K 200 --folder cold\n"
+        "  md-runs c20 --full --yes",
+    )
+    c20.add_argument("--model", type=Path, default=SHIPPED_MODEL, help="model file (the shipped)")
+    c20.add_argument("--folder", type=Path, default=Path("c20_study"), help="(c20_study)")
+    c20.add_argument("--length-ps", type=float, default=2.0, help="of each of the two runs (2)")
+    c20.add_argument("--beads", type=int, default=8, help="replicas of the ring polymer (8)")
+    c20.add_argument("--temperature-K", type=float, default=300.0, help="(300)")
+    c20.add_argument("--seed", type=int, default=0, help="of velocities and thermostats (0)")
+    c20.add_argument(
+        "--full", action="store_true", help="1.25 ns, the length in the paper; needs --yes"
+    )
+    c20.add_argument("--yes", action="store_true", help="start --full after seeing its time")
+    _add_device(c20)
+
+
+def _add_structure_and_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("structure", type=Path, help="any format ASE reads")
+    command.add_argument("--model", type=Path, required=True, help="model file (.safetensors)")
+    _add_device(command)
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    command.add_argument("--dtype", choices=("float32", "float64"), help="(that of the model)")
+
+
+def _add_settings(command: argparse.ArgumentParser, settings: type[Any]) -> None:
+    """A run folder and one option for each field of the settings."""
+    command.add_argument("--folder", type=Path, required=True, help="of the run; continued if used")
+    for field in fields(settings):
+        name = "--" + field.name.replace("_", "-")
+        required = field.default is field.default_factory  # both are MISSING
+        if field.type == "bool":
+            command.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default)
+            continue
+        shown = None if required else f"({field.default})"
+        kind = {"int": int, "float": float}.get(str(field.type), str)
+        choices = ENSEMBLES if field.name == "ensemble" else None
+        command.add_argument(
+            name,
+            dest=field.name,
+            type=kind,
+            default=field.default,
+            help=shown,
+            required=required,
+            choices=choices,
+        )
+
+
+def _settings(options: argparse.Namespace, settings: type[Any]) -> Any:
+    return settings(**{f.name: getattr(options, f.name) for f in fields(settings)})
+
+
+def _read_structure(path: Path) -> Atoms:
+    """One structure. Raises StructureError for a file ASE cannot read."""
+    from ase import Atoms
+    from ase.io import read
+    from ase.io.formats import UnknownFileTypeError
+
+    from mlpotential.errors import StructureError
+
+    try:
+        atoms = read(path)
+    except OSError as error:
+        raise StructureError(f"cannot read the structure {path}: {error.strerror}") from error
+    except (UnknownFileTypeError, ValueError, IndexError, KeyError) as error:
+        raise StructureError(f"{path} is no structure ASE can read: {error}") from error
+    assert isinstance(atoms, Atoms)
+    atoms.calc = None
+    return atoms
+
+
+def _with_calculator(options: argparse.Namespace, dtype: str | None) -> Atoms:
+    from calculators import MLPotentialCalculator
+
+    atoms = _read_structure(options.structure)
+    atoms.calc = MLPotentialCalculator(options.model, options.device, dtype)
+    return atoms
+
+
+def _relax(options: argparse.Namespace) -> int:
+    from ase.io import write
+
+    from md_runs.relax import relax
+
+    atoms = _with_calculator(options, options.dtype or "float64")
+    relaxed, result = relax(atoms, options.force_tolerance, options.max_steps, options.optimizer)
+    write(options.output, relaxed)
+    print(
+        f"{result.n_steps} steps, energy {result.energy:.6f} eV, longest force "
+        f"{result.max_force:.2e} eV/A: {options.output}"
+    )
+    return 0
+
+
+def _modes(options: argparse.Namespace) -> int:
+    from md_runs.analysis.normal_modes import normal_modes
+    from mlpotential.errors import StructureError
+    from mlpotential.inference.evaluator import Evaluator
+
+    atoms = _read_structure(options.structure)
+    if atoms.pbc.any():
+        raise StructureError("normal modes are of isolated molecules: set pbc=False")
+    evaluator = Evaluator(
+        options.model, atoms.numbers, device=options.device, dtype=options.dtype or "float64"
+    )
+    hessian = evaluator.hessian(atoms.positions)
+    modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
+    print(modes.table())
+    print(f"zero-point energy {modes.zero_point_energy:.4f} eV")
+    if options.json:
+        modes.save_json(options.json)
+    return 0
+
+
+def _classical(options: argparse.Namespace) -> int:
+    from md_runs.classical import run_classical
+
+    atoms = _with_calculator(options, options.dtype)
+    result = run_classical(atoms, _settings(options, ClassicalRun), options.folder)
+    print(f"mean temperature {result.mean_temperature_K} K: {result.trajectory_file}")
+    return 0
+
+
+def _pimd(options: argparse.Namespace) -> int:
+    from md_runs.pimd import run_pimd
+
+    result = run_pimd(
+        _read_structure(options.structure),
+        options.model,
+        _settings(options, PimdRun),
+        options.folder,
+        device=options.device,
+        dtype=options.dtype,
+    )
+    speed = "" if result.steps_per_second is None else f", {result.steps_per_second:.1f} steps/s"
+    print(f"{result.trajectory.n_frames} frames of {result.trajectory.n_beads} beads{speed}")
+    return 0
+
+
+def _c20(options: argparse.Namespace) -> int:
+    length_ps = FULL_LENGTH_PS if options.full else options.length_ps
+    study = C20Study(
+        model=options.model,
+        folder=options.folder,
+        classical_ps=length_ps,
+        path_integral_ps=length_ps,
+        n_beads=options.beads,
+        temperature_K=options.temperature_K,
+        seed=options.seed,
+        device=options.device,
+        dtype=options.dtype,
+    )
+    from md_runs.c20.report import write_report
+    from md_runs.c20.study import estimated_hours, run_study
+
+    if options.full:
+        print(f"1.25 ns of both runs will take about {estimated_hours(study):.1f} h here")
+        if not options.yes:
+            print("add --yes to start; it can be stopped and continued at any moment")
+            return 1
+    print(write_report(study, run_study(study)))
+    print(f"\nfigures, tables and summary.json: {study.folder}")
+    return 0
+
+
+COMMANDS = {
+    "c20": _c20,
+    "relax": _relax,
+    "modes": _modes,
+    "classical": _classical,
+    "pimd": _pimd,
+}

@@ -1,0 +1,59 @@
+"""SIGTERM and SIGINT as requests: the work finishes its step, saves, and then stops."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from mlpotential.errors import RunError
+
+
+class RunInterrupted(RunError):
+    """The run was asked to stop and has saved itself; the same command continues it.
+
+    Attributes:
+        signal_number: the signal that asked; shells expect the exit code 128 + signal_number.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+@dataclass
+class StopRequest:
+    """The signal received so far; 0 while there is none."""
+
+    signal_number: int = 0
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turns SIGTERM and SIGINT into a request; a second one acts as it did before.
+
+    Outside the main thread signals cannot be caught, so there they keep their usual effect.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.signal_number = number
+        restore()
+
+    for number in previous:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()
