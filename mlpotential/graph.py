@@ -2,9 +2,10 @@
 
 Conventions, for every function that touches an edge:
 
-- `edge_index[0]` is the centre i, `edge_index[1]` the neighbour j; the list is full (i->j and j->i).
-- Its second half reverses the first, in order: edge `n_pairs + k` is edge `k` with i and j exchanged
-  and the cell shift negated. What depends on the distance alone is computed for the first half.
+- `edge_index[0]` is the centre i, `edge_index[1]` the neighbour j; the list is full, i->j and j->i.
+- Its second half reverses the first, in order: edge `n_pairs + k` is edge `k` with i and j
+  exchanged and the cell shift negated. What depends on the distance alone is computed for the
+  first half.
 - displacement = r_j + shift . cell - r_i; rows of `cell` are lattice vectors.
 - stress = (1/V) dE/dstrain, positive under tension (ASE); virial = -dE/dstrain.
 - A molecule has no cell, and none is ever invented.
@@ -97,6 +98,7 @@ class AtomGraph:
 
     @property
     def n_atoms(self) -> int:
+        """Number of atoms of all structures together."""
         return len(self.atomic_numbers)
 
     @property

@@ -29,6 +29,7 @@ class C20Study:
         n_beads: of the ring polymer.
         temperature_K: of all runs.
         timestep_fs: of all runs.
+        segment_ps: length of each NVE segment (ps), which sets the resolution of the spectrum.
         seed: of velocities and thermostats.
         device, dtype: of the evaluator in the runs; minimum and Hessian are float64.
     """
@@ -40,12 +41,19 @@ class C20Study:
     n_beads: int = 8
     temperature_K: float = 300.0
     timestep_fs: float = 0.5
+    segment_ps: float = 3.0
     seed: int = 0
     device: str = "auto"
     dtype: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("classical_ps", "path_integral_ps", "temperature_K", "timestep_fs"):
+        for name in (
+            "classical_ps",
+            "path_integral_ps",
+            "temperature_K",
+            "timestep_fs",
+            "segment_ps",
+        ):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0.0):
                 raise ConfigError(f"{name} must be a positive number, not {value!r}")

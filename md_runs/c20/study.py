@@ -53,7 +53,6 @@ EQUILIBRATION_SHARE = 0.25  # of a run, chosen; at most
 LONGEST_EQUILIBRATION_PS = 1.0  # chosen: ten friction times of the thermostats
 SEGMENT_SPACING_PS = 0.4  # chosen: between the start frames of NVE segments
 MOST_SEGMENTS = 10
-SEGMENT_STEPS = 6000
 SEGMENT_STRIDE = 4  # steps; 2 fs resolve 8,000 1/cm, far above any mode of C20
 RELAXED_FORCE = 1e-4  # eV/A
 FRICTION_PER_FS = 0.01
@@ -171,6 +170,7 @@ def _require_same_study(study: C20Study, model: LoadedModel, folder: Path) -> No
         "n_beads": study.n_beads,
         "temperature_K": study.temperature_K,
         "timestep_fs": study.timestep_fs,
+        "segment_ps": study.segment_ps,
         "seed": study.seed,
         "dtype": study.dtype,
     }
@@ -242,8 +242,9 @@ def _spectrum(
     starts = [
         (trajectory.positions[k, 0], trajectory.velocities_angstrom_per_fs[k, 0]) for k in frames
     ] or [(trajectory.positions[-1, 0], trajectory.velocities_angstrom_per_fs[-1, 0])]
+    n_steps = round(study.segment_ps * 1000.0 / study.timestep_fs / SEGMENT_STRIDE) * SEGMENT_STRIDE
     segments = run_nve_segments(
-        relaxed, starts, SEGMENT_STEPS, study.timestep_fs, SEGMENT_STRIDE, folder, progress
+        relaxed, starts, n_steps, study.timestep_fs, SEGMENT_STRIDE, folder, progress
     )
     return vibrational_density_of_states(
         [_velocities(s)[:, 0] for s in segments],

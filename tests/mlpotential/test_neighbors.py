@@ -250,9 +250,7 @@ def test_distances_keep_their_digits_far_outside_the_cell() -> None:
     np.testing.assert_allclose(lengths[0], lengths[1], rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    "pbc", [(False, False, False), (True, False, False), (True, True, False)]
-)
+@pytest.mark.parametrize("pbc", [(False, False, False), (True, False, False), (True, True, False)])
 @pytest.mark.parametrize("distance", [1e4, 1e6, 1e12])
 def test_atoms_far_apart_where_nothing_repeats(
     pbc: tuple[bool, bool, bool], distance: float
@@ -273,7 +271,7 @@ def test_an_exploded_molecule() -> None:
     rng = np.random.default_rng(6)
     centers = np.cumsum(rng.uniform(10.0, 1e5, size=(30, 3)), axis=0)
     rng.shuffle(centers)
-    atoms = sum((Atoms("CO", [c, c + [0.0, 0.7, 0.9]]) for c in centers), Atoms())
+    atoms = sum((Atoms("CO", [c, c + np.array([0.0, 0.7, 0.9])]) for c in centers), Atoms())
     graph = connect(AtomGraph.from_atoms(atoms), CUTOFF)
     pairs = {tuple(sorted(pair)) for pair in graph.pair_index.T.tolist()}
     assert pairs == {(2 * k, 2 * k + 1) for k in range(30)}

@@ -1,0 +1,123 @@
+"""The C20 study on the shipped model, short: all stages, killed and continued."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from md_runs.c20.report import write_report
+from md_runs.c20.settings import SHIPPED_MODEL, C20Study
+from md_runs.c20.study import estimated_hours, n_equilibration_frames, run_study
+from md_runs.recorder import read_trajectory
+from mlpotential.errors import ConfigError, RunError
+from mlpotential.models.model_file import check_golden, load_model
+
+SHORT = {"classical_ps": 0.4, "path_integral_ps": 0.2, "n_beads": 4, "segment_ps": 0.2}
+PROGRAM = """
+import sys
+from pathlib import Path
+from md_runs.c20.report import write_report
+from md_runs.c20.settings import C20Study
+from md_runs.c20.study import run_study
+study = C20Study(folder=Path(sys.argv[1]), **{settings})
+print(write_report(study, run_study(study, print)))
+"""
+
+
+@pytest.fixture(scope="module")
+def killed_study(tmp_path_factory):
+    """A study killed with -9 in its path-integral run, then started again."""
+    folder = tmp_path_factory.mktemp("c20") / "study"
+    command = [sys.executable, "-u", "-c", PROGRAM.format(settings=SHORT), folder]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while process.poll() is None and not list((folder / "pimd").glob("*.pos_*")):
+        time.sleep(0.05)
+    assert process.poll() is None, process.stdout.read()
+    time.sleep(1.0)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    classical = (folder / "classical/trajectory.frames").read_bytes()
+    second = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 0, second.stderr
+    assert (folder / "classical/trajectory.frames").read_bytes() == classical
+    return folder, second.stdout
+
+
+def test_figures_and_summary(killed_study):
+    folder, text = killed_study
+    for name in ("figure_7_modes.png", "figure_8_distributions.png", "vdos.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert len(summary["modes"]["wavenumbers_per_cm"]) == 54
+    assert summary["modes"]["n_imaginary"] == 0
+    assert "too short for conclusions" in summary["remark"]
+    assert "too short for conclusions" in text
+    np.testing.assert_allclose(summary["minimum"]["bonds_A"][0], 1.411, atol=0.01)
+    frames = read_trajectory(folder / "classical/trajectory.frames")
+    assert frames.n_frames == 81
+    assert (folder / "modes.csv").read_text().count("\n") == 55
+
+
+def test_same_folder_other_study_is_refused(killed_study):
+    folder, _ = killed_study
+    with pytest.raises(RunError, match="n_beads: 4 -> 8"):
+        run_study(C20Study(folder=folder, **SHORT | {"n_beads": 8}), progress=False)
+
+
+def test_finished_study_is_only_analysed_again(killed_study):
+    folder, _ = killed_study
+    study = C20Study(folder=folder, **SHORT)
+    before = json.loads((folder / "summary.json").read_text())
+    write_report(study, run_study(study, lambda line: None, progress=False))
+    after = json.loads((folder / "summary.json").read_text())
+    for summary in (before, after):
+        del summary["pimd_steps_per_second"], summary["projected_hours_for_1250_ps"]
+    assert after == before
+
+
+def test_equilibration_is_a_quarter_and_at_most_a_picosecond():
+    times_fs = np.arange(0.0, 2001.0, 5.0)
+    assert times_fs[n_equilibration_frames(times_fs)] == 500.0
+    times_fs = np.arange(0.0, 20001.0, 5.0)
+    assert times_fs[n_equilibration_frames(times_fs)] == 1000.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"classical_ps": 0.0}, "classical_ps must be a positive number"),
+        ({"path_integral_ps": 0.01}, "at least 0.2 ps are needed"),
+        ({"temperature_K": float("nan")}, "temperature_K"),
+        ({"n_beads": 0}, "n_beads"),
+    ],
+)
+def test_mistakes(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        C20Study(**settings)
+
+
+def test_shipped_model():
+    """It fits this program, and is as good as its README says."""
+    model = load_model(SHIPPED_MODEL)
+    assert check_golden(model).passed
+    assert check_golden(model, dtype="float64").passed
+    assert model.record.errors["test"]["forces_mae"] < 1.5 * 0.0433641
+
+
+def test_estimate_counts_both_runs():
+    short, longer = C20Study(**SHORT), C20Study(**SHORT | {"classical_ps": 400.0})
+    assert estimated_hours(longer) > 10 * estimated_hours(short) > 0.0
+
+
+def test_full_needs_yes(tmp_path):
+    command = [Path(sys.executable).with_name("md-runs"), "c20", "--full", "--folder", "x"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert result.returncode == 1
+    assert "1.25 ns" in result.stdout
+    assert "--yes" in result.stdout
+    assert not (tmp_path / "x").exists()

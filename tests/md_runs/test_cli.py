@@ -1,0 +1,69 @@
+"""The installed command `md-runs`, typed as a user would."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ase.io import read
+
+from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
+
+COMMAND = Path(sys.executable).with_name("md-runs")
+
+
+def call(*arguments, cwd, code=0):
+    result = subprocess.run(
+        [COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd
+    )
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stdout if code == 0 else result.stderr
+
+
+def test_relax_modes_classical_pimd(tmp_path):
+    """One structure through all commands."""
+    model = ("--model", SHIPPED_MODEL)
+    text = call("relax", STRUCTURE, *model, "--output", "relaxed.xyz", cwd=tmp_path)
+    assert "longest force" in text
+    assert len(read(tmp_path / "relaxed.xyz")) == 20
+    text = call("modes", "relaxed.xyz", *model, "--json", "modes.json", cwd=tmp_path)
+    assert "degeneracy" in text
+    modes = json.loads((tmp_path / "modes.json").read_text())
+    assert len(modes["wavenumbers_per_cm"]) == 54
+    run = ("--n-steps", 40, "--stride", 4, "--temperature-K", 300)
+    text = call(
+        "classical", "relaxed.xyz", *model, *run, "--folder", "nvt", "--ensemble", "bussi",
+        cwd=tmp_path,
+    )
+    assert "mean temperature" in text
+    text = call(
+        "pimd", "relaxed.xyz", *model, *run, "--folder", "pimd", "--n-beads", 2, cwd=tmp_path
+    )
+    assert "11 frames of 2 beads" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["relax", "absent.xyz", "--model", SHIPPED_MODEL, "--output", "o.xyz"], "No such file"),
+        (["relax", STRUCTURE, "--model", "absent", "--output", "o.xyz"], "No such file"),
+        (["modes", __file__, "--model", SHIPPED_MODEL], "no structure ASE can read"),
+        (["classical", STRUCTURE, "--model", SHIPPED_MODEL, "--folder", "f", "--timestep-fs", "0"],
+         "timestep_fs must be a positive number"),
+        (["pimd", STRUCTURE, "--model", SHIPPED_MODEL, "--folder", "f", "--n-steps", "0"],
+         "n_steps must be"),
+        (["c20", "--beads", "0"], "n_beads must be at least 1"),
+        (["c20", "--model", "absent"], "No such file"),
+        (["c21"], "invalid choice"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(arguments, message, tmp_path):
+    error = call(*arguments, cwd=tmp_path, code=2)
+    assert message in error.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["c20", "relax", "modes", "classical", "pimd"])
+def test_help_has_examples(command, tmp_path):
+    assert f"examples:\n  md-runs {command}" in call(command, "--help", cwd=tmp_path)
