@@ -1,4 +1,4 @@
-"""Translations of an `mlpotential.Evaluator` for other programs: ASE and i-PI. Nothing is computed here."""
+"""An `mlpotential.Evaluator` in the terms of other programs: ASE and i-PI."""
 
 from __future__ import annotations
 

@@ -34,7 +34,6 @@ from tqdm import tqdm
 from md_runs.analysis.uncertainty import Estimate, block_average
 from md_runs.classical_checkpoint import ClassicalState, start_of
 from md_runs.classical_settings import ClassicalRun
-from mlpotential.interruption import RunInterrupted, stop_on_signals
 from md_runs.recorder import FrameHeader, FrameRecorder, read_records
 from md_runs.thermal_velocities import (
     kinetic_temperature_K,
@@ -43,6 +42,7 @@ from md_runs.thermal_velocities import (
     without_rigid_motion,
 )
 from mlpotential.errors import RunError, StructureError
+from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
 

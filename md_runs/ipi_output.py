@@ -71,11 +71,22 @@ class Checkpoint:
 
 
 def newest_checkpoint(folder: Path, settings: PimdRun, n_atoms: int) -> Checkpoint | None:
-    """The latest state that is whole, finite, and has all outputs up to it; None to start anew."""
-    candidates = [c for path in _checkpoint_paths(folder) if (c := _read_checkpoint(path))]
-    for checkpoint in sorted(candidates, key=lambda c: c.step, reverse=True):
-        if checkpoint.step > 0 and _outputs_reach(folder, checkpoint.step, settings, n_atoms):
+    """The latest state that is whole, finite, and has all outputs up to it; None to start anew.
+
+    Raises:
+        RunError: if there are checkpoints, but the outputs reach none: starting anew would delete
+            what may be a long run.
+    """
+    states = [state for path in _checkpoint_paths(folder) if (state := _read_checkpoint(path))]
+    later = sorted((s for s in states if s.step > 0), key=lambda s: s.step, reverse=True)
+    for checkpoint in later:
+        if _outputs_reach(folder, checkpoint.step, settings, n_atoms):
             return checkpoint
+    if later:
+        raise RunError(
+            f"the outputs in {folder} do not reach its earliest checkpoint, at step "
+            f"{later[-1].step}: they were changed or damaged. Choose another folder, or delete it"
+        )
     return None
 
 

@@ -19,11 +19,11 @@ from md_runs.classical import (
     progress_bar,
     record_frame,
 )
-from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from md_runs.recorder import FrameHeader, FrameRecorder, read_header, read_trajectory
 from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
 from md_runs.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError, StructureError
+from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
 

@@ -35,12 +35,15 @@ class Trajectory:
 
     @property
     def n_frames(self) -> int:
+        """Number of recorded frames."""
         return self.positions.shape[0]
 
     @property
     def n_beads(self) -> int:
+        """Number of beads; 1 for a classical run."""
         return self.positions.shape[1]
 
     @property
     def n_atoms(self) -> int:
+        """Number of atoms."""
         return self.positions.shape[2]

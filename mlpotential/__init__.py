@@ -22,9 +22,19 @@ _LOCATION = {
     "save_model": "mlpotential.models.model_file",
 }
 
-__all__ = ["__version__", *_LOCATION]
+__all__ = [
+    "AtomGraph",
+    "Evaluator",
+    "Prediction",
+    "ReferenceData",
+    "SchNet",
+    "SchNetConfig",
+    "__version__",
+    "load_model",
+    "save_model",
+]
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for editors and type checkers
     from mlpotential.data.reference_data import ReferenceData
     from mlpotential.graph import AtomGraph, Prediction
     from mlpotential.inference.evaluator import Evaluator

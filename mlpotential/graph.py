@@ -232,6 +232,23 @@ def complete_cell(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     return cell
 
 
+def cell_heights(cell: np.ndarray) -> np.ndarray:
+    """Distance between opposite faces along each lattice vector, [3, 3] -> [3] (A)."""
+    return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+
+
+def reduction(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """Whole numbers M such that M @ cell spans the same lattice with short vectors, [3, 3].
+
+    The identity unless the cell is so skewed that it is thin; else Minkowski's reduction.
+    """
+    if np.all(cell_heights(cell) > 0.25 * np.linalg.norm(cell, axis=1)):
+        return np.eye(3)
+    from ase.geometry.minkowski_reduction import minkowski_reduce
+
+    return np.asarray(minkowski_reduce(cell, pbc)[1], np.float64)
+
+
 def check_structure(
     atomic_numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None, pbc: np.ndarray
 ) -> None:
@@ -250,6 +267,8 @@ def check_structure(
     numbers = np.asarray(atomic_numbers)
     if len(numbers) == 0:
         raise StructureError("the structure has no atoms: at least one is needed")
+    if not np.array_equal(numbers, np.trunc(numbers)):
+        raise StructureError(f"atomic numbers must be whole: {numbers.tolist()}")
     if positions.shape != (len(numbers), 3):
         raise StructureError(
             f"positions have shape {positions.shape}, but {len(numbers)} atoms need "
@@ -283,7 +302,7 @@ def check_cell(cell: np.ndarray | None, pbc: np.ndarray) -> None:
     volume = abs(np.linalg.det(cell))
     if volume < 1e-6 * np.prod(np.linalg.norm(cell, axis=1)) or volume == 0.0:
         raise StructureError(f"the cell is singular (volume {volume:.3g} A^3): {cell.tolist()}")
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    heights = cell_heights(reduction(cell, pbc) @ cell)
     thin = (heights < SMALLEST_CELL_HEIGHT) & np.asarray(pbc)
     if thin.any():
         axis = int(np.argmax(thin))

@@ -6,6 +6,7 @@ them reversed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +16,9 @@ from torch import Tensor
 from vesin import NeighborList
 
 from mlpotential.errors import StructureError
-from mlpotential.graph import AtomGraph, collate
+from mlpotential.graph import AtomGraph, cell_heights, collate, reduction
+
+MOST_SEARCH_BOXES = 1e5  # vesin's own limit, beyond which it makes boxes larger
 
 
 def all_pairs(n_atoms: int) -> np.ndarray:
@@ -37,14 +40,45 @@ def neighbor_pairs(
     Returns:
         Pairs i, j, [2, n_pairs], int64, and lattice translations of j, [n_pairs, 3], float64.
     """
-    box = np.zeros((3, 3)) if cell is None else cell
-    wrapped, translation = _wrap(_close_gaps(positions, cutoff, cell, pbc), cell, pbc)
-    search = NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
-    i, j, shifts = search.compute(
-        points=wrapped, box=box, periodic=np.asarray(pbc, bool), quantities="ijS"
+    change = None if cell is None else reduction(cell, pbc)
+    box = np.zeros((3, 3)) if cell is None or change is None else change @ cell
+    wrapped, translation = _wrap(
+        _close_gaps(positions, cutoff, cell, pbc), None if cell is None else box, pbc
     )
+    periodic = np.asarray(pbc, bool)
+    if _is_beyond_vesin(box, cutoff):
+        i, j, shifts = _half_list_of_ase(wrapped, cutoff, box, periodic)
+    else:
+        search = NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
+        i, j, shifts = search.compute(points=wrapped, box=box, periodic=periodic, quantities="ijS")
     pairs = np.stack([i, j]).astype(np.int64)
-    return pairs, shifts + (translation[pairs[1]] - translation[pairs[0]])
+    shifts = shifts + (translation[pairs[1]] - translation[pairs[0]])
+    return pairs, shifts if change is None else shifts @ change
+
+
+def _is_beyond_vesin(box: np.ndarray, cutoff: float) -> bool:
+    """Whether vesin 0.6 would end the process: very many search boxes, few in one direction."""
+    if not box.any():
+        return False
+    n_boxes = np.maximum(np.floor(cell_heights(box) / cutoff), 1.0)
+    thinned = n_boxes * (MOST_SEARCH_BOXES / n_boxes.prod()) ** (1.0 / 3.0)
+    return bool(n_boxes.prod() > MOST_SEARCH_BOXES and thinned.min() < 1.0)
+
+
+def _half_list_of_ase(
+    positions: np.ndarray, cutoff: float, cell: np.ndarray, pbc: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """i, j [n_pairs] and shifts [n_pairs, 3] of each unordered pair once, by ASE's slower list."""
+    warnings.warn(
+        "the cell is so large and thin that the slower neighbour list of ASE is used",
+        stacklevel=2,
+    )
+    from ase.neighborlist import primitive_neighbor_list
+
+    i, j, shifts = primitive_neighbor_list("ijS", pbc, cell, positions, cutoff)
+    leading = shifts[np.arange(len(shifts)), (shifts != 0).argmax(axis=1)]
+    once = (i < j) | ((i == j) & (leading > 0))
+    return i[once], j[once], shifts[once]
 
 
 def _wrap(

@@ -49,7 +49,7 @@ def check_forces_are_gradients(
 def check_virial_is_strain_derivative(
     model: Potential, graph: AtomGraph, relative_tolerance: float = 1e-7
 ) -> None:
-    """virial = -dE/dstrain, by five-point differences; stress = -virial / V where there is a cell."""
+    """virial = -dE/dstrain, by five-point differences; stress = -virial / V with a cell."""
     prediction = predict(model, graph, "energy", "virial", "stress")
 
     def energy(strain: Tensor) -> float:
@@ -150,7 +150,7 @@ def check_isolated_atom(model: Potential, atomic_number: int) -> None:
 def check_additive(
     model: Potential, graph: AtomGraph, distance: float = 200.0, tolerance: float = 1e-9
 ) -> None:
-    """The energy of two distant molecules is the sum of theirs (eV), where the model promises it."""
+    """The energy of two distant molecules is the sum of theirs (eV), where promised."""
     assert model.traits.additive, "this model does not promise additivity"
     far = graph.positions + torch.tensor([distance, 0.0, 0.0])
     pair = AtomGraph.from_arrays(
@@ -164,7 +164,7 @@ def check_additive(
 def check_continuous_at_cutoff(
     model: Potential, atomic_numbers: tuple[int, int], tolerance: float = 1e-6
 ) -> None:
-    """Energy (eV) and forces (eV/A) do not jump where two atoms part, where the model promises it."""
+    """Energy (eV) and forces (eV/A) do not jump where two atoms part, where promised."""
     assert model.traits.smooth_at_cutoff, "this model does not promise smoothness"
     assert model.cutoff is not None, "this model has no cutoff"
     answers = []

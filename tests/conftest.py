@@ -1,8 +1,10 @@
-"""What many tests share: a small potential of C and H, its model file, and one thread per process."""
+"""What many tests share: a small potential, structures, its model file, the public data."""
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # also for the processes that tests start
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,3 +63,11 @@ def model_path(potential, ethanol, tmp_path):
     record = ModelRecord(title="a test", shortest_distances={"C-H": 1.0})
     save_model(path, potential, AtomGraph.from_atoms(ethanol), record)
     return path
+
+
+@pytest.fixture(scope="session")
+def public_data() -> Path:
+    folder = os.environ.get("MLPOTENTIAL_PUBLIC_DATA")
+    if not folder:
+        pytest.skip("MLPOTENTIAL_PUBLIC_DATA is not set")
+    return Path(folder)

@@ -80,10 +80,12 @@ class Evaluator:
 
     @property
     def n_atoms(self) -> int:
+        """Of one replica."""
         return len(self.atomic_numbers)
 
     @property
     def dtype(self) -> str:
+        """Of the network: float32 or float64."""
         return str(self._potential.dtype).removeprefix("torch.")
 
     @property

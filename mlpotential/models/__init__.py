@@ -1,1 +1,1 @@
-"""Potentials: the base that turns atomic quantities into energy and forces, its models, model files."""
+"""Potentials: the base that makes energies and forces, the models built on it, model files."""

@@ -47,7 +47,7 @@ class ModelRecord:
         title: what it describes, for people.
         training: data hash, splits, settings of the run that made it.
         errors: by data set (`test`, `validation`), the fields of `training.metrics.Errors`.
-        shortest_distances: smallest distance seen in training per element pair, keys like `C-H` (A).
+        shortest_distances: smallest seen in training per element pair, keys like `C-H` (A).
     """
 
     title: str = ""
@@ -89,6 +89,7 @@ class GoldenCheck:
 
     @property
     def passed(self) -> bool:
+        """Whether both deviations are within the tolerance."""
         return max(self.energy_deviation, self.forces_deviation) <= self.tolerance
 
 
@@ -167,7 +168,8 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
     potential = _copy(model.potential).to(device=device, dtype=wanted).eval()
     connected = connect(model.golden, potential.cutoff).to(device)
     prediction = potential(connected)
-    assert model.golden.energy is not None and model.golden.forces is not None
+    assert model.golden.energy is not None
+    assert model.golden.forces is not None
     energy = (prediction.energy.cpu() - model.golden.energy).abs()
     forces = (prediction.forces.cpu() - model.golden.forces).abs().max()
     largest_force = model.golden.forces.abs().max().clamp(min=1e-6)

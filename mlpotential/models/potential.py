@@ -65,6 +65,7 @@ class Potential(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the parameters."""
         return next(self.parameters()).dtype
 
     def atomic_energies(self, graph: AtomGraph) -> Tensor:
@@ -82,7 +83,8 @@ class Potential(nn.Module, ABC):
                 derivatives can be differentiated again.
 
         Returns:
-            A `Prediction` of tensors; stress only where the graph has cells.
+            A `Prediction` of tensors; stress only where the graph has cells, NaN for a molecule
+            beside others.
         """
         needs_virial = bool({"virial", "stress"} & set(properties))
         variables: dict[str, Tensor] = {}
@@ -102,7 +104,8 @@ class Potential(nn.Module, ABC):
         virial = -gradients["strain"] if needs_virial else None
         stress = None
         if virial is not None and graph.cell is not None:
-            stress = -virial / torch.linalg.det(graph.cell).abs()[:, None, None]
+            volume = torch.linalg.det(graph.cell).abs()[:, None, None]
+            stress = torch.where(volume > 0.0, -virial / volume, torch.nan)
         return Prediction(
             energy=energy,
             forces=-gradients["positions"] if "forces" in properties else None,
@@ -127,7 +130,7 @@ class Potential(nn.Module, ABC):
         return dict(zip(variables, gradients, strict=True))
 
     def hessian(self, graph: AtomGraph) -> Tensor:
-        """Exact second derivatives of the energy of one structure, [3 n_atoms, 3 n_atoms] (eV/A^2)."""
+        """Exact d2E/dr2 of one structure, symmetric, [3 n_atoms, 3 n_atoms] (eV/A^2)."""
         if graph.n_graphs != 1:
             raise ValueError(f"a Hessian is of one structure, not of {graph.n_graphs}")
         positions = graph.positions.detach().clone().requires_grad_()

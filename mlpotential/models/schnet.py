@@ -105,6 +105,7 @@ class SchNet(Potential):
 
     @property
     def config(self) -> SchNetConfig:
+        """The hyperparameters."""
         return self._config
 
     def representation(self, graph: AtomGraph) -> Tensor:

@@ -1,1 +1,1 @@
-"""The mathematics of the networks: activations, radial bases, cutoffs, continuous-filter convolution."""
+"""The mathematics of the networks: activations, radial bases, cutoffs, convolutions."""

@@ -9,7 +9,9 @@ from torch import Tensor
 
 
 def cosine_cutoff(distances: Tensor, cutoff: float) -> Tensor:
-    """0.5 [cos(pi r / cutoff) + 1] inside, 0 outside; Behler, J. Chem. Phys. 134, 074106 (2011), Eq. (4).
+    """0.5 [cos(pi r / cutoff) + 1] inside, 0 outside.
+
+    Behler, J. Chem. Phys. 134, 074106 (2011), Eq. (4).
 
     [n_pairs] (A) -> [n_pairs].
     """

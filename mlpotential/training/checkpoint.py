@@ -1,4 +1,4 @@
-"""The state of a training run on disk: all of it, replaced in one step, read without running code."""
+"""The state of a training run on disk: replaced in one step, read without running code."""
 
 from __future__ import annotations
 

@@ -118,6 +118,7 @@ class TrainingConfig:
 
     @property
     def uses_forces(self) -> bool:
+        """Whether the loss sees forces."""
         return self.targets != "energy"
 
 

@@ -80,6 +80,7 @@ class ErrorAccumulator:
                 self._forces_by_element[int(atomic_number)].add(selected)
 
     def errors(self) -> Errors:
+        """Over all batches so far."""
         from ase.data import chemical_symbols
 
         by_element = sorted(self._forces_by_element.items())

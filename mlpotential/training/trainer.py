@@ -84,6 +84,7 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
+        """Whether all epochs are done, or the validation loss has stalled for too long."""
         patience = self.config.early_stopping_patience
         stalled = patience is not None and self.epochs_since_best >= patience
         return self.epoch >= self.config.max_epochs or stalled

@@ -6,7 +6,6 @@ frequencies are given to 0.1 1/cm, its bonds to 0.001 A.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +37,8 @@ DOUBLE = (
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    data = os.environ.get("MLPOTENTIAL_PUBLIC_DATA")
-    if not data:
-        pytest.skip("MLPOTENTIAL_PUBLIC_DATA is not set")
-    return Path(data) / "c20_paper_models"
+def folder(public_data: Path) -> Path:
+    return public_data / "c20_paper_models"
 
 
 @pytest.fixture(scope="module")

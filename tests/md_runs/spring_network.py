@@ -51,8 +51,8 @@ def main() -> None:
     """`spring_network.py FOLDER SETTINGS_AS_JSON [LARGEST_FILE_IN_BYTES]`."""
     from md_runs.classical import run_classical
     from md_runs.classical_settings import ClassicalRun
-    from mlpotential.interruption import RunInterrupted
     from mlpotential.errors import RunError
+    from mlpotential.interruption import RunInterrupted
 
     if len(sys.argv) > 3:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))

@@ -34,7 +34,14 @@ def test_relax_modes_classical_pimd(tmp_path):
     assert len(modes["wavenumbers_per_cm"]) == 54
     run = ("--n-steps", 40, "--stride", 4, "--temperature-K", 300)
     text = call(
-        "classical", "relaxed.xyz", *model, *run, "--folder", "nvt", "--ensemble", "bussi",
+        "classical",
+        "relaxed.xyz",
+        *model,
+        *run,
+        "--folder",
+        "nvt",
+        "--ensemble",
+        "bussi",
         cwd=tmp_path,
     )
     assert "mean temperature" in text

@@ -114,7 +114,8 @@ def test_a_checkpoint_counts_only_with_all_outputs_before_it(folder, name):
     path.write_text(text[: start + 100])
     assert newest_step(folder) == 20
     path.unlink()
-    assert newest_step(folder) is None
+    with pytest.raises(RunError, match="at step 20: they were changed or damaged"):
+        newest_step(folder)
 
 
 def test_nan_in_the_outputs_is_never_continued(folder):

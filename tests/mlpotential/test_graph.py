@@ -61,7 +61,7 @@ def assert_same(one: AtomGraph, other: AtomGraph) -> None:
         ({"cell": [4.0, 4.0, 4.0]}, "must be 3 x 3 finite numbers"),
         # Fault 11: a cell of many images.
         ({"cell": np.diag([4.0, 0.4, 4.0])}, "only 0.4 A high along periodic axis 1 .at least 0.5"),
-        ({"cell": [[4, 0, 0], [40, 4, 0], [0, 0, 4]]}, "only 0.398 A high along periodic axis 0"),
+        ({"cell": [[4, 0, 0], [40, 0.3, 0], [0, 0, 4]]}, "only 0.3 A high along periodic axis"),
         # Fault 20: wrong shapes.
         ({"positions": np.zeros((3, 3))}, r"have shape \(3, 3\), but 2 atoms need \(2, 3\)"),
         ({"positions": np.zeros((2, 2))}, r"have shape \(2, 2\)"),

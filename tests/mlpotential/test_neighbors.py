@@ -280,3 +280,29 @@ def test_an_exploded_molecule() -> None:
 def test_missing_vectors_are_unit_normals() -> None:
     cell = complete_cell(np.array([[3.0, 0, 0], [0, 0, 0], [0, 0, 4.0]]), np.array([1, 0, 1], bool))
     np.testing.assert_allclose(np.abs(cell), np.diag([3.0, 1.0, 4.0]))
+
+
+def test_strongly_skewed_cell_equals_its_reduced_form():
+    """Rows of a sheared cube: the same lattice, the same distances."""
+    cube = 3.61 * np.eye(3)
+    sheared = np.array([[1, 0, 0], [4, 1, 0], [-11, 4, 1]]) @ cube
+    positions = np.array([[0.1, 0.2, 0.3], [1.9, 1.7, 2.0]])
+    distances = []
+    for cell in (cube, sheared):
+        pairs, shifts = neighbor_pairs(positions, 5.0, cell, np.ones(3, bool))
+        vectors = positions[pairs[1]] + shifts @ cell - positions[pairs[0]]
+        distances.append(np.sort(np.linalg.norm(vectors, axis=1)))
+    assert len(distances[0]) == 14
+    np.testing.assert_allclose(distances[1], distances[0], atol=1e-10)
+
+
+def test_wide_thin_cell():
+    """Very many search boxes of very unequal number, where vesin's cell list ends the process."""
+    positions, cell = np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 1.0]]), np.diag([3.0, 1700.0, 1700.0])
+    with pytest.warns(UserWarning, match="slower neighbour list of ASE"):
+        pairs, shifts = neighbor_pairs(positions, 5.0, cell, np.ones(3, bool))
+    vectors = positions[pairs[1]] + shifts @ cell - positions[pairs[0]]
+    expected = neighbor_list("d", Atoms("H2", positions, cell=cell, pbc=True), 5.0)
+    assert len(expected) == 2 * len(pairs)
+    found = np.repeat(np.linalg.norm(vectors, axis=1), 2)
+    np.testing.assert_allclose(np.sort(found), np.sort(expected))

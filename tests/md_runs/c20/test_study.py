@@ -34,13 +34,13 @@ def killed_study(tmp_path_factory):
     """A study killed with -9 in its path-integral run, then started again."""
     folder = tmp_path_factory.mktemp("c20") / "study"
     command = [sys.executable, "-u", "-c", PROGRAM.format(settings=SHORT), folder]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while process.poll() is None and not list((folder / "pimd").glob("*.pos_*")):
-        time.sleep(0.05)
-    assert process.poll() is None, process.stdout.read()
-    time.sleep(1.0)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not (folder / "pimd/simulation.out").exists():
+            assert process.poll() is None, "the study ended before its path-integral run"
+            time.sleep(0.05)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     classical = (folder / "classical/trajectory.frames").read_bytes()
     second = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert second.returncode == 0, second.stderr

@@ -1,9 +1,6 @@
-"""Three water molecules with labels, and the folder of public data sets."""
+"""Three water molecules with labels."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,11 +21,3 @@ def waters() -> list[Atoms]:
         )
         molecules.append(atoms)
     return molecules
-
-
-@pytest.fixture
-def public_data() -> Path:
-    folder = os.environ.get("MLPOTENTIAL_PUBLIC_DATA")
-    if not folder:
-        pytest.skip("MLPOTENTIAL_PUBLIC_DATA is not set")
-    return Path(folder)

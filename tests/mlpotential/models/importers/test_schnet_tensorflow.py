@@ -7,7 +7,6 @@ was compared with the original program; `tf_<model>_*` are that program itself, 
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -28,11 +27,8 @@ MODELS = ("force_model", "energy_model")
 
 
 @pytest.fixture
-def published() -> Path:
-    folder = os.environ.get("MLPOTENTIAL_PUBLIC_DATA")
-    if not folder:
-        pytest.skip("MLPOTENTIAL_PUBLIC_DATA is not set")
-    return Path(folder) / "c20_paper_models"
+def published(public_data: Path) -> Path:
+    return public_data / "c20_paper_models"
 
 
 def deviations(folder: Path, name: str, dtype: str, prefix: str = "") -> tuple[float, float]:
