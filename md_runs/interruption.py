@@ -1,1 +1,0 @@
-from mlpotential.interruption import *  # temporary
