@@ -1,0 +1,67 @@
+"""What the README shows works: programs run, commands parse, settings are known."""
+
+import re
+import shlex
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from calculators.ipi_driver import PARAMETERS
+from mlpotential import cli as mlpotential_cli
+from mlpotential.training.config_file import read_config
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("program", blocks("python"))
+def test_programs_run(program, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out
+
+
+def commands() -> list[list[str]]:
+    lines = "".join(blocks("sh")).replace(".venv/bin/", "").replace("&&", "\n").splitlines()
+    words = [shlex.split(line) for line in lines]
+    return [w for w in words if w and w[0] in ("mlpotential", "md-runs")]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_parse(words):
+    from md_runs import cli as md_runs_cli
+
+    parser = (mlpotential_cli if words[0] == "mlpotential" else md_runs_cli).build_parser()
+    options, overrides = parser.parse_known_args(words[1:])
+    assert options.command == words[1]
+    if options.command != "train":
+        assert not overrides
+
+
+def test_there_are_commands_of_each_kind():
+    assert {words[1] for words in commands()} >= {
+        "train", "evaluate", "info", "c20", "relax", "modes", "classical", "pimd",
+    }  # fmt: skip
+
+
+def test_settings_are_known(tmp_path):
+    (settings,) = blocks("yaml")
+    (tmp_path / "run.yaml").write_text(settings)
+    assert read_config(tmp_path / "run.yaml").training.batch_size == 8
+
+
+def test_input_of_ipi():
+    (text,) = blocks("xml")
+    parameters = ElementTree.fromstring(text).findtext("parameters")
+    names = [pair.split(":")[0].strip() for pair in parameters.strip("{}").split(",")]
+    assert set(names) <= set(PARAMETERS)
+
+
+def test_links_lead_somewhere():
+    root = Path(__file__).parent.parent
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or (root / target).exists(), target
