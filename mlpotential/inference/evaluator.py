@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlpotential.errors import ConfigError, StructureError
+from mlpotential.errors import ConfigError, StructureError, nearest_name
 from mlpotential.graph import (
     AtomGraph,
     Prediction,
@@ -27,9 +27,10 @@ from mlpotential.graph import (
 )
 from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import load_model
-from mlpotential.models.potential import Potential
-from mlpotential.neighbors import all_pairs, neighbor_pairs, with_pairs
+from mlpotential.models.potential import ModelTraits, Potential
+from mlpotential.neighbors import all_pairs, connect, neighbor_pairs, split, with_pairs
 
+PROPERTIES = frozenset(f.name for f in fields(Prediction))
 SMALLEST_DISTANCE = 1e-3  # A; chosen: closer atoms are one atom written twice
 
 Backend = Literal["auto", "reference"]
@@ -69,9 +70,9 @@ class Evaluator:
             copy.deepcopy(model) if isinstance(model, Potential) else load_model(model).potential
         )
         self.device = resolve_device(device)
-        self.atomic_numbers = np.array(atomic_numbers, np.int64)
         self.pbc = np.array(np.broadcast_to(np.asarray(pbc, bool), 3))
-        _check_atoms(self.atomic_numbers, self.pbc, potential)
+        _check_atoms(np.asarray(atomic_numbers), self.pbc, potential)
+        self.atomic_numbers = np.array(atomic_numbers, np.int64)
         self._potential = potential.to(
             device=self.device, dtype=potential.dtype if dtype is None else _torch_dtype(dtype)
         ).eval()
@@ -87,6 +88,11 @@ class Evaluator:
     def dtype(self) -> str:
         """Of the network: float32 or float64."""
         return str(self._potential.dtype).removeprefix("torch.")
+
+    @property
+    def traits(self) -> ModelTraits:
+        """What the model promises."""
+        return self._potential.traits
 
     @property
     def backend(self) -> str:
@@ -113,8 +119,35 @@ class Evaluator:
         Raises:
             StructureError: for wrong shapes, values that are not finite, a missing, singular or
                 thin cell, or two atoms in one place.
+            ConfigError: for an unknown property.
         """
-        graph = self._graph(positions, cells)
+        return self._evaluate_connected(self._graph(positions, cells), properties)
+
+    def evaluate_graph(
+        self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
+    ) -> Prediction:
+        """Evaluates any structures of known elements at once, whatever atoms this evaluator is of.
+
+        Args:
+            graph: one structure or many, with or without edges (they are searched anew).
+            properties, Returns, Raises: as for `evaluate`.
+        """
+        for single in split(graph):
+            cell = None if single.cell is None else single.cell[0].cpu().numpy()
+            numbers, pbc = single.atomic_numbers.cpu().numpy(), single.pbc[0].cpu().numpy()
+            _check_atoms(numbers, pbc, self._potential)
+            check_structure(numbers, single.positions.cpu().numpy(), cell, pbc)
+        connected = connect(graph.to("cpu"), self._potential.cutoff).to(self.device)
+        return self._evaluate_connected(connected, properties)
+
+    def _evaluate_connected(self, graph: AtomGraph, properties: Collection[str]) -> Prediction:
+        unknown = set(properties) - PROPERTIES
+        if unknown:
+            name = sorted(unknown)[0]
+            known = ", ".join(sorted(PROPERTIES))
+            raise ConfigError(
+                f"unknown property {name!r}; known: {known}.{nearest_name(name, PROPERTIES)}"
+            )
         prediction = self._potential(graph, properties)
         self._check_separation(graph)
         answer = Prediction(
@@ -195,7 +228,9 @@ class Evaluator:
         distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1)
         if len(distances) and float(distances.min()) < SMALLEST_DISTANCE:
             closest = int(distances.argmin())
-            i, j = (graph.pair_index[:, closest] % self.n_atoms).tolist()
+            pair = graph.pair_index[:, closest]
+            first_atom = int((graph.graph_index < graph.graph_index[pair[0]]).sum())
+            i, j = (pair - first_atom).tolist()
             raise StructureError(
                 f"atoms {i} and {j} are in one place ({float(distances.min()):.2g} A apart)"
             )

@@ -21,7 +21,7 @@ class Errors:
         energy_mae, energy_rmse: of total energies (eV).
         energy_per_atom_mae, energy_per_atom_rmse: of energies divided by the number of atoms (eV).
         forces_mae, forces_rmse: of force components (eV/A).
-        forces_mae_by_element: by chemical symbol (eV/A).
+        forces_mae_by_element, forces_rmse_by_element: by chemical symbol (eV/A).
     """
 
     n_structures: int
@@ -32,6 +32,7 @@ class Errors:
     forces_mae: float | None = None
     forces_rmse: float | None = None
     forces_mae_by_element: dict[str, float] = field(default_factory=dict)
+    forces_rmse_by_element: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -48,12 +49,12 @@ class _Sum:
         self.count += errors.size
 
     @property
-    def mae(self) -> float | None:
-        return self.absolute / self.count if self.count else None
+    def mae(self) -> float:
+        return self.absolute / self.count
 
     @property
-    def rmse(self) -> float | None:
-        return float(np.sqrt(self.squared / self.count)) if self.count else None
+    def rmse(self) -> float:
+        return float(np.sqrt(self.squared / self.count))
 
 
 class ErrorAccumulator:
@@ -83,18 +84,19 @@ class ErrorAccumulator:
         """Over all batches so far."""
         from ase.data import chemical_symbols
 
-        by_element = sorted(self._forces_by_element.items())
+        by_element = {chemical_symbols[z]: s for z, s in sorted(self._forces_by_element.items())}
         return Errors(
             n_structures=self._n_structures,
-            energy_mae=self._energy.mae,
-            energy_rmse=self._energy.rmse,
-            energy_per_atom_mae=self._energy_per_atom.mae,
-            energy_per_atom_rmse=self._energy_per_atom.rmse,
-            forces_mae=self._forces.mae,
-            forces_rmse=self._forces.rmse,
-            forces_mae_by_element={
-                chemical_symbols[z]: s.absolute / s.count for z, s in by_element
-            },
+            energy_mae=self._energy.mae if self._energy.count else None,
+            energy_rmse=self._energy.rmse if self._energy.count else None,
+            energy_per_atom_mae=self._energy_per_atom.mae if self._energy_per_atom.count else None,
+            energy_per_atom_rmse=self._energy_per_atom.rmse
+            if self._energy_per_atom.count
+            else None,
+            forces_mae=self._forces.mae if self._forces.count else None,
+            forces_rmse=self._forces.rmse if self._forces.count else None,
+            forces_mae_by_element={symbol: s.mae for symbol, s in by_element.items()},
+            forces_rmse_by_element={symbol: s.rmse for symbol, s in by_element.items()},
         )
 
 

@@ -25,7 +25,8 @@ def format_errors(errors: Mapping[str, Errors]) -> str:
         lines += _line("forces", e.forces_mae, e.forces_rmse, "meV/A", "kcal/mol/A")
         if len(e.forces_mae_by_element) > 1:
             for symbol, mae in e.forces_mae_by_element.items():
-                lines += _line(f"forces on {symbol}", mae, None, "meV/A", "kcal/mol/A")
+                rmse = e.forces_rmse_by_element[symbol]
+                lines += _line(f"forces on {symbol}", mae, rmse, "meV/A", "kcal/mol/A")
     return "\n".join(lines)
 
 

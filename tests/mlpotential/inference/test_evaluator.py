@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from mlpotential import testing
 from mlpotential.errors import ConfigError, StructureError
-from mlpotential.graph import AtomGraph
+from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.config import SchNetConfig
 from mlpotential.models.schnet import SchNet
@@ -47,6 +47,33 @@ def test_cells_of_replicas(potential, diamond):
         graph = AtomGraph.from_arrays(diamond.numbers, positions[k], cells[k], True)
         expected = testing.predict(potential, graph, "energy", "stress")
         assert_allclose(answer.stress[k], expected.stress[0].numpy(), rtol=1e-10, atol=1e-13)
+
+
+def test_mixed_structures_in_one_graph(evaluator, potential, ethanol, diamond):
+    graphs = [AtomGraph.from_atoms(atoms) for atoms in (ethanol, diamond)]
+    answer = evaluator.evaluate_graph(collate(graphs), ("energy", "forces", "stress"))
+    alone = [testing.predict(potential, g, "energy", "forces", "stress") for g in graphs]
+    assert_allclose(answer.energy, [float(p.energy) for p in alone], rtol=1e-13)
+    forces = np.concatenate([p.forces.numpy() for p in alone])
+    assert_allclose(answer.forces, forces, rtol=1e-10, atol=1e-12)
+    assert np.isnan(answer.stress[0]).all()
+    assert_allclose(answer.stress[1], alone[1].stress[0].numpy(), rtol=1e-10, atol=1e-13)
+
+
+def test_graph_with_an_unknown_element(evaluator):
+    gold = AtomGraph.from_arrays(np.array([79]), np.zeros((1, 3)))
+    with pytest.raises(StructureError, match="does not know Au"):
+        evaluator.evaluate_graph(gold)
+
+
+def test_unknown_property(evaluator, ethanol):
+    with pytest.raises(ConfigError, match="Did you mean 'forces'"):
+        evaluator.evaluate(ethanol.positions[None], properties=("energy", "force"))
+
+
+def test_fractional_atomic_numbers(potential):
+    with pytest.raises(StructureError, match="must be whole"):
+        Evaluator(potential, [6.7], device="cpu")
 
 
 def test_results_are_fresh_float64(evaluator, ethanol):
