@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,13 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def exit_code(name: str, command: Callable[..., int], *arguments: Any) -> int:
     """What a command returns; a user's mistake is told in one line on standard error.
 
-    128 + signal where a signal stopped it (its state is saved), 2 for a mistake.
+    128 + signal where a signal stopped it (its state is saved where it keeps one), 2 for a mistake.
     """
     try:
         return command(*arguments)
     except InputError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 128 + error.signal_number if isinstance(error, RunInterrupted) else USER_MISTAKE
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -95,7 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     info.add_argument(
         "--check", action="store_true", help="evaluate its golden structures here and compare"
     )
-    info.add_argument("--device", default="cpu", help="device of --check (cpu)")
+    info.add_argument("--device", default="cpu", help="device of --check: auto, cpu, cuda (cpu)")
     info.add_argument("--dtype", choices=("float32", "float64"), help="dtype of --check")
     return parser
 
@@ -162,6 +166,7 @@ def _evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _info(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from mlpotential.inference.device import resolve_device
     from mlpotential.models.model_file import check_golden, load_model
     from mlpotential.training.report import describe_model
 
@@ -169,7 +174,7 @@ def _info(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     print(describe_model(model))
     if not options.check:
         return 0
-    check = check_golden(model, options.device, options.dtype)
+    check = check_golden(model, str(resolve_device(options.device)), options.dtype)
     verdict = "passed" if check.passed else "FAILED"
     print(
         f"check on {options.device}: {verdict}; energies within {check.energy_deviation:.1e} "

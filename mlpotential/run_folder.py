@@ -33,12 +33,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             handle.seek(0)
             owner = handle.read().strip() or "another process"
             raise RunError(
                 f"{folder} is in use by {owner}: wait for it, stop it, or choose another folder"
             ) from error
+        except OSError as error:
+            raise RunError(f"cannot lock the folder {folder}: {error.strerror}") from error
         handle.truncate(0)
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         handle.flush()
@@ -60,5 +62,6 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             os.fsync(handle.fileno())
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder may be what is wrong
+            partial.unlink()
         raise RunError(f"cannot write {path}: {error.strerror}") from error

@@ -75,7 +75,8 @@ class Evaluator:
         self.atomic_numbers = np.array(atomic_numbers, np.int64)
         self._potential = potential.to(
             device=self.device, dtype=potential.dtype if dtype is None else _torch_dtype(dtype)
-        ).eval()
+        )
+        self._potential.eval().requires_grad_(False)
         self._template = self._make_template()
         self._pairs = all_pairs(self.n_atoms) if potential.cutoff is None else None
 
@@ -99,6 +100,7 @@ class Evaluator:
         """What evaluates: `reference`."""
         return "reference"
 
+    @torch.inference_mode(False)
     def evaluate(
         self,
         positions: np.ndarray,
@@ -123,6 +125,7 @@ class Evaluator:
         """
         return self._evaluate_connected(self._graph(positions, cells), properties)
 
+    @torch.inference_mode(False)
     def evaluate_graph(
         self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
     ) -> Prediction:
@@ -153,13 +156,16 @@ class Evaluator:
         answer = Prediction(
             **{f.name: _to_numpy(getattr(prediction, f.name)) for f in fields(Prediction)}
         )
-        if not np.isfinite(answer.energy).all():
-            raise StructureError(
-                "the model gives an energy that is not finite: the structure is far from all it "
-                "was trained on"
-            )
+        for name in ("energy", "forces", "virial"):
+            values = getattr(answer, name)
+            if values is not None and not np.isfinite(values).all():
+                raise StructureError(
+                    f"the model gives a number in {name} that is not finite: the structure is far "
+                    "from all it was trained on"
+                )
         return answer
 
+    @torch.inference_mode(False)
     def hessian(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
         """Exact second derivatives of the energy of one structure.
 
@@ -240,10 +246,12 @@ def _check_atoms(atomic_numbers: np.ndarray, pbc: np.ndarray, potential: Potenti
     """Elements and periodicity against what the model knows. Raises StructureError."""
     from ase.data import chemical_symbols
 
-    if atomic_numbers.ndim != 1:
-        raise StructureError(f"atomic_numbers must be a list, not {atomic_numbers.shape}")
+    if atomic_numbers.ndim != 1 or atomic_numbers.dtype.kind not in "iuf":
+        raise StructureError(
+            f"atomic_numbers must be a list of whole numbers, not {atomic_numbers.tolist()!r}"
+        )
     check_structure(atomic_numbers, np.zeros((len(atomic_numbers), 3)), None, np.zeros(3, bool))
-    unknown = sorted(set(atomic_numbers.tolist()) - set(potential.elements))
+    unknown = sorted({int(z) for z in atomic_numbers} - set(potential.elements))
     if unknown:
         known = ", ".join(chemical_symbols[z] for z in potential.elements)
         raise StructureError(

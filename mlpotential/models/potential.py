@@ -69,8 +69,9 @@ class Potential(nn.Module, ABC):
         return next(self.parameters()).dtype
 
     def atomic_energies(self, graph: AtomGraph) -> Tensor:
-        """[n_atoms], float64 (eV)."""
-        return self.scale(self.readout(self.representation(graph)), graph.atomic_numbers)
+        """[n_atoms], float64 (eV). A surrounding autocast, which would round it, has no effect."""
+        with torch.autocast(graph.positions.device.type, enabled=False):
+            return self.scale(self.readout(self.representation(graph)), graph.atomic_numbers)
 
     def forward(
         self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
@@ -87,12 +88,15 @@ class Potential(nn.Module, ABC):
             beside others.
         """
         needs_virial = bool({"virial", "stress"} & set(properties))
-        variables: dict[str, Tensor] = {}
-        if "forces" in properties or needs_virial:
-            variables["positions"] = graph.positions.detach().clone().requires_grad_()
-        if needs_virial:
-            variables["strain"] = graph.positions.new_zeros(graph.n_graphs, 3, 3).requires_grad_()
-        with torch.set_grad_enabled(self.training or bool(variables)):
+        needs_gradients = needs_virial or "forces" in properties
+        # Inside a surrounding inference_mode nothing could be differentiated.
+        with torch.inference_mode(False), torch.set_grad_enabled(self.training or needs_gradients):
+            variables: dict[str, Tensor] = {}
+            if needs_gradients:
+                variables["positions"] = graph.positions.detach().clone().requires_grad_()
+            if needs_virial:
+                strain = graph.positions.new_zeros(graph.n_graphs, 3, 3)
+                variables["strain"] = strain.requires_grad_()
             moved = graph if not variables else replace(graph, positions=variables["positions"])
             atomic = self.atomic_energies(
                 _strained(moved, variables["strain"]) if needs_virial else moved
@@ -133,24 +137,24 @@ class Potential(nn.Module, ABC):
         """Exact d2E/dr2 of one structure, symmetric, [3 n_atoms, 3 n_atoms] (eV/A^2)."""
         if graph.n_graphs != 1:
             raise ValueError(f"a Hessian is of one structure, not of {graph.n_graphs}")
-        positions = graph.positions.detach().clone().requires_grad_()
-        size = positions.numel()
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            positions = graph.positions.detach().clone().requires_grad_()
+            size = positions.numel()
             energy = self.atomic_energies(replace(graph, positions=positions)).sum()
             if not energy.requires_grad:
                 return positions.new_zeros(size, size)
             (gradient,) = torch.autograd.grad(
                 energy, positions, create_graph=True, materialize_grads=True, allow_unused=True
             )
-        if not gradient.requires_grad:
-            return positions.new_zeros(size, size)
-        unit_vectors = torch.eye(size, dtype=positions.dtype, device=positions.device)
-        rows = [
-            torch.autograd.grad(
-                gradient.reshape(-1), positions, chunk, retain_graph=True, is_grads_batched=True
-            )[0].reshape(-1, size)
-            for chunk in unit_vectors.split(HESSIAN_ROWS_AT_ONCE)
-        ]
+            if not gradient.requires_grad:
+                return positions.new_zeros(size, size)
+            unit_vectors = torch.eye(size, dtype=positions.dtype, device=positions.device)
+            rows = [
+                torch.autograd.grad(
+                    gradient.reshape(-1), positions, chunk, retain_graph=True, is_grads_batched=True
+                )[0].reshape(-1, size)
+                for chunk in unit_vectors.split(HESSIAN_ROWS_AT_ONCE)
+            ]
         hessian = torch.cat(rows)
         return 0.5 * (hessian + hessian.T)
 

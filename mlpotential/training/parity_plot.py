@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mlpotential.errors import RunError
 from mlpotential.training.evaluate import Evaluation
 
 
@@ -35,7 +36,11 @@ def plot_parity(values: np.ndarray, label: str, unit: str, mae: float, ax: Axes)
 
 
 def save_parity_plot(evaluation: Evaluation, path: str | Path) -> None:
-    """Energies per atom and, where present, force components, side by side."""
+    """Energies per atom and, where present, force components, side by side.
+
+    Raises:
+        RunError: if the file cannot be written, or its ending names no kind of picture.
+    """
     errors = evaluation.errors
     n_panels = 1 if evaluation.forces is None else 2
     figure = Figure(figsize=(4.2 * n_panels, 4.0), layout="constrained")
@@ -46,4 +51,8 @@ def save_parity_plot(evaluation: Evaluation, path: str | Path) -> None:
     if evaluation.forces is not None:
         assert errors.forces_mae is not None
         plot_parity(evaluation.forces, "force component", "eV/Å", errors.forces_mae, panels[1])
-    figure.savefig(path, dpi=200)
+    try:
+        figure.savefig(path, dpi=200)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"cannot write the plot {path}: {reason}") from error

@@ -255,3 +255,22 @@ def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, mlpotential.data, mlpotential.data.splits; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("factor", "warns"), [(1.0, False), (-1.0, True), (3.0, True)])
+def test_forces_that_are_not_the_slope_of_the_energy(tmp_path, factor, warns):
+    """A stretched spring, frame after frame; its forces times a wrong factor or sign (fault 41)."""
+    frames = []
+    for length in np.arange(0.9, 1.3, 0.03):
+        atoms = Atoms("CO", [[0, 0, 0], [length, 0, 0]])
+        pull = factor * -40.0 * (length - 1.1)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=20.0 * (length - 1.1) ** 2, forces=[[-pull, 0, 0], [pull, 0, 0]]
+        )
+        frames.append(atoms)
+    write(tmp_path / "spring.extxyz", frames)
+    if warns:
+        with pytest.warns(SuspiciousDataWarning, match="times what the forces say"):
+            read_reference_data(tmp_path / "spring.extxyz", **EV)
+    else:
+        read_reference_data(tmp_path / "spring.extxyz", **EV)
