@@ -18,7 +18,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from mlpotential.graph import complete_cell
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.model_file import load_model
-from mlpotential.models.potential import Potential
+from mlpotential.models.potential import ModelTraits, Potential
 
 
 class MLPotentialCalculator(Calculator):
@@ -52,6 +52,11 @@ class MLPotentialCalculator(Calculator):
         self._potential = model if isinstance(model, Potential) else load_model(model).potential
         self._device, self._dtype = device, dtype
         self._evaluator: Evaluator | None = None
+
+    @property
+    def traits(self) -> ModelTraits:
+        """What the model promises."""
+        return self._potential.traits
 
     def calculate(
         self,

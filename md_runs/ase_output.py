@@ -1,4 +1,4 @@
-"""Trajectories that ASE wrote (`.traj`, extended XYZ), as a `Trajectory`.
+"""Files of ASE: `.traj` and extended XYZ read as a `Trajectory`, and extended XYZ written.
 
 A run that was killed leaves a last frame that is cut; it is dropped with a warning. A run that was
 restarted repeats times; the later frames replace the earlier ones, and their number is told.
@@ -7,15 +7,18 @@ restarted repeats times; the later frames replace the earlier ones, and their nu
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.io import iread
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import iread, write
 from ase.io.trajectory import Trajectory as AseTrajectory
 
+from md_runs.settings_checks import check_number
 from md_runs.trajectory import Trajectory
 from mlpotential.errors import RunError
 from mlpotential.units import ASE_TIME_PER_FS
@@ -33,6 +36,7 @@ def read_ase_output(path: Path, frame_interval_fs: float | None = None) -> Traje
     Raises:
         RunError: a file that is missing, damaged before its last frame or empty; frames of
             different structures; unknown times.
+        ConfigError: an interval that is not positive.
     """
     try:
         frames = list(_traj_frames(path) if path.suffix == ".traj" else _xyz_frames(path))
@@ -54,6 +58,60 @@ def read_ase_output(path: Path, frame_interval_fs: float | None = None) -> Traje
         cells=np.stack([np.array(atoms.cell) for atoms in frames]) if pbc.any() else None,
         pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
     )
+
+
+def write_extended_xyz(trajectory: Trajectory, path: Path) -> list[Path]:
+    """Writes each bead to a file of its own, with all that was recorded and `time_fs`.
+
+    Args:
+        trajectory: one frame is read at a time.
+        path: of the only bead; where there are more, bead k is written to `NAME_bead_k.SUFFIX`.
+
+    Returns:
+        The files written, in the order of the beads. `read_ase_output` reads each.
+
+    Raises:
+        RunError: if a file cannot be written; an old one stays.
+    """
+    paths = [path]
+    if trajectory.n_beads > 1:
+        beads = range(trajectory.n_beads)
+        paths = [path.with_name(f"{path.stem}_bead_{k}{path.suffix}") for k in beads]
+    for bead_index, bead_path in enumerate(paths):
+        partial = bead_path.with_name(bead_path.name + ".partial")
+        try:
+            with open(partial, "w") as handle:
+                for frame in range(trajectory.n_frames):
+                    write(handle, _frame_of(trajectory, frame, bead_index), format="extxyz")
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(partial, bead_path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise RunError(f"cannot write {bead_path}: {error.strerror}") from error
+    return paths
+
+
+def _frame_of(trajectory: Trajectory, frame: int, bead_index: int) -> Atoms:
+    cells, velocities = trajectory.cells, trajectory.velocities_angstrom_per_fs
+    atoms = Atoms(
+        trajectory.atomic_numbers,
+        positions=trajectory.positions[frame, bead_index],
+        masses=trajectory.masses,
+        cell=None if cells is None else cells[frame],
+        pbc=trajectory.pbc,
+        info={TIME_KEY: float(trajectory.times_fs[frame])},
+    )
+    if velocities is not None:
+        atoms.set_velocities(velocities[frame, bead_index] / ASE_TIME_PER_FS)
+    results = {}
+    if trajectory.energies is not None:
+        results["energy"] = float(trajectory.energies[frame, bead_index])
+    if trajectory.forces is not None:
+        results["forces"] = trajectory.forces[frame, bead_index]
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
 
 
 def _traj_frames(path: Path) -> Iterator[Atoms]:
@@ -119,8 +177,7 @@ def _times_and_frames(
 ) -> tuple[np.ndarray, list[Atoms]]:
     """Ascending times [n_frames] (fs) and their frames."""
     if frame_interval_fs is not None:
-        if not (np.isfinite(frame_interval_fs) and frame_interval_fs > 0.0):
-            raise RunError(f"frame_interval_fs must be positive, not {frame_interval_fs}")
+        check_number("frame_interval_fs", frame_interval_fs)
         return np.arange(len(frames)) * frame_interval_fs, frames
     if any(TIME_KEY not in atoms.info for atoms in frames):
         raise RunError(f"{path} tells no times ({TIME_KEY}): give frame_interval_fs")

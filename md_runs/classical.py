@@ -20,7 +20,7 @@ provided that the calculator's forces depend on the positions alone.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,14 @@ from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
 from md_runs.analysis.uncertainty import Estimate, block_average
-from md_runs.classical_checkpoint import ClassicalState, start_of
+from md_runs.classical_checkpoint import ClassicalState
 from md_runs.classical_settings import ClassicalRun
+from md_runs.cutoff_warning import warn_of_hard_cutoff
 from md_runs.recorder import FrameHeader, FrameRecorder, read_records
+from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (
+    EXPLOSION_ADVICE,
+    hottest_K,
     kinetic_temperature_K,
     maxwell_boltzmann,
     n_degrees_of_freedom,
@@ -47,13 +51,10 @@ from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
 
 TRAJECTORY_NAME, CHECKPOINT_NAME = "trajectory.frames", "classical.checkpoint"
-HOTTEST_K = 20_000.0  # chosen: no molecule survives it
-HOTTEST_RATIO = 30.0  # chosen: one degree of freedom exceeds it once in 2e7 frames
 LARGEST_FORCE = 1000.0  # eV/A; chosen: far above a thermal force (50 eV/A is an outlier already)
 ENERGY_TOLERANCE = 1e-4  # eV per atom; chosen: above float32 noise, below any other model's energy
 AT_REST = 1e-10  # amu A / ASE time; chosen: rounding left by taking out the rigid motion
 N_BLOCKS = 10
-EXPLOSION_ADVICE = "Lower the time step, or relax the structure; the frames before are kept"
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,13 @@ def run_classical(
         RunError: the folder is in use or holds another run, the calculator is another one, the disk
             is full, or the dynamics exploded; the frames and the checkpoint before it are kept.
         RunInterrupted: after SIGTERM or SIGINT; the state is saved.
+
+    Warns:
+        UserWarning: if the calculator's model has a hard cutoff.
     """
     folder = Path(folder)
     check_dynamic(atoms, settings.rotates)
+    warn_of_hard_cutoff(getattr(atoms.calc, "traits", None))
     with lock_folder(folder):
         state = _read_or_start(atoms, settings, folder)
         if state.step < settings.n_steps:
@@ -143,16 +148,12 @@ def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
 
 def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> ClassicalState:
     """The state in the folder, checked; or step 0, written there before anything else."""
-    identity = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in asdict(settings).items()
-        if name != "n_steps"
-    }
-    start = start_of(atoms)
+    identity = settings_of(settings)
+    start = structure_of(atoms) | {"velocities": atoms.get_velocities()}
     checkpoint = folder / CHECKPOINT_NAME
     if checkpoint.exists():
         state = ClassicalState.read(checkpoint)
-        state.refuse_another_run(folder, identity, start)
+        refuse_another_run(folder, state.settings | state.start, identity | start)
         if state.step > settings.n_steps:
             raise RunError(
                 f"{folder} already holds {state.step} steps, more than n_steps = "
@@ -238,7 +239,7 @@ class _Simulation:
 
     def record(self, recorder: FrameRecorder) -> str:
         """Appends the frame; temperature and energy for the progress bar."""
-        hottest = max(HOTTEST_K, HOTTEST_RATIO * self.settings.temperature_K)
+        hottest = hottest_K(self.settings.temperature_K)
         temperature_K, energy = record_frame(
             recorder, self.atoms, self.forces, self.n_dof, self.step, hottest
         )
@@ -277,7 +278,7 @@ def record_frame(
     forces: np.ndarray,
     n_dof: int,
     step: int,
-    hottest_K: float = math.inf,
+    largest_temperature_K: float = math.inf,
 ) -> tuple[float, float]:
     """Appends the frame; its kinetic temperature (K) and potential energy (eV).
 
@@ -286,7 +287,7 @@ def record_frame(
     """
     temperature_K = kinetic_temperature_K(float(atoms.get_kinetic_energy()), n_dof)
     energy = float(atoms.get_potential_energy())
-    if not temperature_K < hottest_K or not math.isfinite(energy):
+    if not temperature_K < largest_temperature_K or not math.isfinite(energy):
         raise RunError(
             f"the dynamics exploded before step {step}: {temperature_K:.3g} K, {energy:.6g} eV. "
             f"{EXPLOSION_ADVICE}"

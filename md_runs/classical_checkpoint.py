@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
 FORMAT_VERSION = 1
 DIGEST_SIZE = 32  # bytes of SHA-256
-POSITION_TOLERANCE = (
-    1e-4  # A; chosen: a structure relaxed anew on another machine is still the same
-)
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class ClassicalState:
         transferred_energy: heat given by the Bussi thermostat so far (eV).
         generator: state of the random number generator.
         settings: those of the run, by name, without n_steps.
-        start: numbers, masses, pbc, cell and positions the run began with.
+        start: the structure and velocities the run began with, by name.
     """
 
     step: int
@@ -101,39 +97,3 @@ class ClassicalState:
             start={name.removeprefix("start_"): array for name, array in arrays.items()},
             **content["numbers"],
         )
-
-    def refuse_another_run(
-        self, folder: Path, settings: dict[str, Any], start: dict[str, np.ndarray]
-    ) -> None:
-        """Raises RunError naming what differs between this run and the one now asked for."""
-        differing = [
-            f"{name} was {self.settings.get(name)!r} and is now {settings.get(name)!r}"
-            for name in sorted(self.settings.keys() | settings.keys())
-            if self.settings.get(name) != settings.get(name)
-        ]
-        differing += [
-            f"the {name} of the structure differ"
-            for name, array in start.items()
-            if not _agree(self.start[name], array)
-        ]
-        if differing:
-            raise RunError(
-                f"{folder} holds another run: {'; '.join(differing)}. Choose another folder (only "
-                "n_steps can be raised)"
-            )
-
-
-def start_of(atoms: Atoms) -> dict[str, np.ndarray]:
-    """What a run begins with, as arrays by name."""
-    return {
-        "atomic numbers": atoms.get_atomic_numbers(),
-        "masses": atoms.get_masses(),
-        "periodic directions": atoms.get_pbc(),
-        "cell vectors": np.array(atoms.cell),
-        "positions": atoms.get_positions(),
-        "velocities": atoms.get_velocities(),
-    }
-
-
-def _agree(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and np.allclose(a, b, rtol=0.0, atol=POSITION_TOLERANCE)

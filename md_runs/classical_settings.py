@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Literal
 
+from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, nearest_name
 
 ENSEMBLES = ("langevin", "bussi", "nve")
@@ -46,11 +45,11 @@ class ClassicalRun:
                 + nearest_name(str(self.ensemble), ENSEMBLES)
             )
         for name in ("timestep_fs", "friction_per_fs", "time_constant_fs"):
-            _check_number(name, getattr(self, name), positive=True)
-        _check_number("temperature_K", self.temperature_K, positive=self.ensemble == "bussi")
+            check_number(name, getattr(self, name))
+        check_number("temperature_K", self.temperature_K, zero_allowed=self.ensemble != "bussi")
         for name in ("n_steps", "stride", "checkpoint_stride"):
-            _check_count(name, getattr(self, name), smallest=1)
-        _check_count("seed", self.seed, smallest=0)
+            check_count(name, getattr(self, name))
+        check_count("seed", self.seed, smallest=0)
         if self.ensemble == "langevin" and self.friction_per_fs * self.timestep_fs >= 1.0:
             raise ConfigError(
                 f"friction_per_fs times timestep_fs is "
@@ -62,15 +61,3 @@ class ClassicalRun:
     def rotates(self) -> bool:
         """Whether a molecule's rotation is thermal (Langevin) or absent (Bussi, NVE)."""
         return self.ensemble == "langevin"
-
-
-def _check_number(name: str, value: float, positive: bool) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0.0 or (positive and value == 0.0):
-        expected = "positive" if positive else "zero or positive"
-        raise ConfigError(f"{name} must be a {expected} number, not {value!r}")
-
-
-def _check_count(name: str, value: int, smallest: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < smallest:
-        raise ConfigError(f"{name} must be a whole number of at least {smallest}, not {value!r}")

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study
+from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study, recording_stride
 from md_runs.classical_settings import ENSEMBLES, ClassicalRun
 from md_runs.pimd_settings import PimdRun
 from mlpotential.cli import add_command, exit_code
@@ -21,7 +21,8 @@ EXAMPLES = """examples:
   md-runs relax start.xyz --model model.safetensors --output relaxed.xyz
   md-runs modes relaxed.xyz --model model.safetensors
   md-runs classical relaxed.xyz --model model.safetensors --folder nvt --ensemble bussi
-  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 16
+  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 16 --n-steps 10000
+  md-runs export pimd pimd.h5
 
 A run that was stopped, however it was stopped, goes on with the same command."""
 
@@ -43,6 +44,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_c20(commands)
+    _add_relax_and_modes(commands)
+    _add_classical_and_pimd(commands)
+    _add_export(commands)
+    return parser
+
+
+def _add_relax_and_modes(commands: Any) -> None:
     relax = add_command(
         commands,
         "relax",
@@ -64,6 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_structure_and_model(modes)
     modes.add_argument("--json", type=Path, help="write wavenumbers and modes")
 
+
+def _add_classical_and_pimd(commands: Any) -> None:
     classical = add_command(
         commands,
         "classical",
@@ -83,7 +93,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_structure_and_model(pimd)
     _add_settings(pimd, PimdRun)
-    return parser
+
+
+def _add_export(commands: Any) -> None:
+    export = add_command(
+        commands,
+        "export",
+        "a run as H5MD or extended XYZ, for other programs",
+        "  md-runs export nvt nvt.h5\n"
+        "  md-runs export pimd pimd.extxyz          (one file for each bead)\n"
+        "  md-runs export nve/segment_0.frames segment.extxyz",
+    )
+    export.add_argument("run", type=Path, help="run folder (classical or pimd), .frames or .h5")
+    export.add_argument("output", type=Path, help="file to write, .h5 (H5MD) or .extxyz")
 
 
 def _add_c20(commands: Any) -> None:
@@ -97,7 +119,7 @@ def _add_c20(commands: Any) -> None:
         "  md-runs c20 --full --yes",
     )
     c20.add_argument("--model", type=Path, default=SHIPPED_MODEL, help="model file (the shipped)")
-    c20.add_argument("--folder", type=Path, default=Path("c20_study"), help="(c20_study)")
+    c20.add_argument("--folder", type=Path, help="(c20_study, with --full c20_full)")
     c20.add_argument("--length-ps", type=float, default=2.0, help="of each of the two runs (2)")
     c20.add_argument("--beads", type=int, default=8, help="replicas of the ring polymer (8)")
     c20.add_argument("--temperature-K", type=float, default=300.0, help="(300)")
@@ -151,15 +173,15 @@ def _read_structure(path: Path) -> Atoms:
     """One structure. Raises StructureError for a file ASE cannot read."""
     from ase import Atoms
     from ase.io import read
-    from ase.io.formats import UnknownFileTypeError
 
     from mlpotential.errors import StructureError
 
     try:
         atoms = read(path)
     except OSError as error:
-        raise StructureError(f"cannot read the structure {path}: {error.strerror}") from error
-    except (UnknownFileTypeError, ValueError, IndexError, KeyError) as error:
+        reason = error.strerror or str(error)
+        raise StructureError(f"cannot read the structure {path}: {reason}") from error
+    except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
         raise StructureError(f"{path} is no structure ASE can read: {error}") from error
     assert isinstance(atoms, Atoms)
     atoms.calc = None
@@ -174,14 +196,35 @@ def _with_calculator(options: argparse.Namespace, dtype: str | None) -> Atoms:
     return atoms
 
 
+def _check_output(path: Path) -> None:
+    """Raises ConfigError, before the work, for a structure file that could not be written after."""
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
+    from mlpotential.errors import ConfigError
+
+    try:
+        file_format = ioformats.get(filetype(path.name, read=False))
+    except UnknownFileTypeError:
+        file_format = None
+    if file_format is None or not file_format.can_write:
+        raise ConfigError(f"ASE writes no structures to files like {path.name!r}: end it in .xyz")
+    if not path.parent.is_dir():
+        raise ConfigError(f"the folder {path.parent} of the output does not exist: make it first")
+
+
 def _relax(options: argparse.Namespace) -> int:
     from ase.io import write
 
     from md_runs.relax import relax
+    from mlpotential.errors import RunError
 
+    _check_output(options.output)
     atoms = _with_calculator(options, options.dtype or "float64")
     relaxed, result = relax(atoms, options.force_tolerance, options.max_steps, options.optimizer)
-    write(options.output, relaxed)
+    try:
+        write(options.output, relaxed)
+    except OSError as error:
+        raise RunError(f"cannot write {options.output}: {error.strerror}") from error
     print(
         f"{result.n_steps} steps, energy {result.energy:.6f} eV, longest force "
         f"{result.max_force:.2e} eV/A: {options.output}"
@@ -190,6 +233,8 @@ def _relax(options: argparse.Namespace) -> int:
 
 
 def _modes(options: argparse.Namespace) -> int:
+    import numpy as np
+
     from md_runs.analysis.normal_modes import normal_modes
     from mlpotential.errors import StructureError
     from mlpotential.inference.evaluator import Evaluator
@@ -200,10 +245,14 @@ def _modes(options: argparse.Namespace) -> int:
     evaluator = Evaluator(
         options.model, atoms.numbers, device=options.device, dtype=options.dtype or "float64"
     )
+    forces = evaluator.evaluate(atoms.positions[None]).forces
     hessian = evaluator.hessian(atoms.positions)
     modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
     print(modes.table())
-    print(f"zero-point energy {modes.zero_point_energy:.4f} eV")
+    print(
+        f"zero-point energy {modes.zero_point_energy:.4f} eV; longest force "
+        f"{np.linalg.norm(forces, axis=1).max():.2e} eV/A (modes are those of a minimum: relax)"
+    )
     if options.json:
         modes.save_json(options.json)
     return 0
@@ -234,15 +283,25 @@ def _pimd(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export(options: argparse.Namespace) -> int:
+    from md_runs.export import export_run
+
+    for path in export_run(options.run, options.output):
+        print(path)
+    return 0
+
+
 def _c20(options: argparse.Namespace) -> int:
     length_ps = FULL_LENGTH_PS if options.full else options.length_ps
+    folder = options.folder or Path("c20_full" if options.full else "c20_study")
     study = C20Study(
         model=options.model,
-        folder=options.folder,
+        folder=folder,
         classical_ps=length_ps,
         path_integral_ps=length_ps,
         n_beads=options.beads,
         temperature_K=options.temperature_K,
+        stride=recording_stride(folder, length_ps),
         seed=options.seed,
         device=options.device,
         dtype=options.dtype,
@@ -266,4 +325,5 @@ COMMANDS = {
     "modes": _modes,
     "classical": _classical,
     "pimd": _pimd,
+    "export": _export,
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 
-from mlpotential.errors import ConfigError, StructureError
+from md_runs.settings_checks import check_number
+from mlpotential.errors import StructureError
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ def hessian_by_finite_differences(
         ConfigError: a displacement that is not positive.
         StructureError: atoms with constraints, whose forces are not those of the potential.
     """
-    if not (math.isfinite(displacement) and displacement > 0.0):
-        raise ConfigError(f"displacement must be positive (A), not {displacement}")
+    check_number("displacement", displacement)
     if atoms.constraints:
         raise StructureError("a Hessian needs all forces: remove the constraints of the structure")
     displaced = atoms.copy()

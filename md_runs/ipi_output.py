@@ -119,7 +119,7 @@ def remove_outputs(folder: Path) -> None:
 def cut_outputs(folder: Path, step: int, settings: PimdRun, n_atoms: int) -> None:
     """Shortens every output to the records up to `step`."""
     for path in _output_paths(folder):
-        os.truncate(path, _length_up_to(path, step, settings, n_atoms))
+        os.truncate(path, len(_records_up_to(path, step, settings, n_atoms)))
 
 
 def read_properties(folder: Path, settings: PimdRun, last_step: int) -> PimdProperties:
@@ -156,23 +156,27 @@ def read_positions(folder: Path, settings: PimdRun, last_step: int, n_atoms: int
     paths = _position_paths(folder)
     if len(paths) != settings.n_beads:
         raise RunError(f"{folder} has positions of {len(paths)} of {settings.n_beads} beads")
-    return np.stack([_read_bead(path, settings, last_step, n_atoms) for path in paths], axis=1)
+    n_frames = last_step // settings.stride + 1
+    positions = np.empty((n_frames, settings.n_beads, n_atoms, 3))
+    for bead_index, path in enumerate(paths):
+        positions[:, bead_index] = _read_bead(path, settings, last_step, n_atoms)
+    return positions
 
 
 def _read_bead(path: Path, settings: PimdRun, last_step: int, n_atoms: int) -> np.ndarray:
     """[n_frames, n_atoms, 3] (A)."""
     from ipi.utils.units import unit_to_internal, unit_to_user
 
-    content = path.read_bytes()
-    steps = np.array([int(match[1]) for match in _FRAME.finditer(content)])
-    _check_steps(path, steps, last_step, settings.stride)
-    lines = content.splitlines()
-    if len(lines) != len(steps) * (n_atoms + 2):
+    lines = _records_up_to(path, last_step, settings, n_atoms).splitlines()
+    n_frames = last_step // settings.stride + 1
+    if len(lines) != n_frames * (n_atoms + 2):
         raise RunError(f"{path} is damaged: its frames do not all have {n_atoms} atoms")
     del lines[:: n_atoms + 2]
     del lines[:: n_atoms + 1]
-    positions = np.loadtxt(lines, usecols=(1, 2, 3), ndmin=2).reshape(-1, n_atoms, 3)
-    _check_finite(path, positions, steps)
+    try:
+        positions = np.loadtxt(lines, usecols=(1, 2, 3), ndmin=2).reshape(-1, n_atoms, 3)
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
     return unit_to_user("length", "angstrom", unit_to_internal("length", "ase", positions))
 
 
@@ -224,17 +228,17 @@ def _outputs_reach(folder: Path, step: int, settings: PimdRun, n_atoms: int) -> 
         return False
     try:
         for path in _output_paths(folder):
-            _length_up_to(path, step, settings, n_atoms)
+            _records_up_to(path, step, settings, n_atoms)
     except (RunError, OSError):
         return False
     return True
 
 
-def _length_up_to(path: Path, step: int, settings: PimdRun, n_atoms: int) -> int:
-    """Bytes of a file that hold the records of steps 0 to `step`.
+def _records_up_to(path: Path, step: int, settings: PimdRun, n_atoms: int) -> bytes:
+    """The part of a file that holds the records of steps 0 to `step`, each once and whole.
 
     Raises:
-        RunError: if one of them is missing, incomplete or not finite.
+        RunError: if one of them is missing, double, incomplete or not finite.
     """
     is_properties = path.name == PROPERTIES_NAME
     pattern = _LINE_OF_PROPERTIES if is_properties else _FRAME
@@ -249,19 +253,19 @@ def _length_up_to(path: Path, step: int, settings: PimdRun, n_atoms: int) -> int
             raise RunError(f"{path} ends within step {step}")
     if _NOT_FINITE.search(content, kept[0].start(), end):
         raise RunError(f"{path} has a number that is not finite before step {step}")
-    return end
+    return content[:end]
 
 
 def _read_checkpoint(path: Path) -> Checkpoint | None:
-    """None if it is missing, half-written, or holds a number that is not finite."""
+    """None if it is missing, damaged, or holds a number that is not finite."""
     try:
         tree = ET.parse(path).getroot()
-    except (ET.ParseError, OSError):
+        step = int(tree.findtext("step") or 0)
+        arrays = [tree.findtext(f".//beads/{name}") for name in ("q", "p")]
+        good = all(text is not None and _all_finite(text) for text in arrays)
+    except (ET.ParseError, OSError, ValueError):
         return None
-    arrays = [tree.findtext(f".//beads/{name}") for name in ("q", "p")]
-    if not all(text is not None and _all_finite(text) for text in arrays):
-        return None
-    return Checkpoint(path, int(tree.findtext("step") or 0), tree)
+    return Checkpoint(path, step, tree) if good else None
 
 
 def _all_finite(text: str) -> bool:

@@ -19,7 +19,9 @@ from md_runs.classical import (
     progress_bar,
     record_frame,
 )
+from md_runs.cutoff_warning import warn_of_hard_cutoff
 from md_runs.recorder import FrameHeader, FrameRecorder, read_header, read_trajectory
+from md_runs.settings_checks import check_count, check_number
 from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
 from md_runs.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError, StructureError
@@ -57,13 +59,18 @@ def run_nve_segments(
         RunError: the folder is in use or holds other segments, the disk is full, or the dynamics
             exploded.
         RunInterrupted: after SIGTERM or SIGINT; finished segments are kept.
+
+    Warns:
+        UserWarning: if the calculator's model has a hard cutoff.
     """
-    if not (np.isfinite(timestep_fs) and timestep_fs > 0.0):
-        raise ConfigError(f"timestep_fs must be positive, not {timestep_fs}")
-    if stride < 1 or segment_steps < 1 or segment_steps % stride:
+    check_number("timestep_fs", timestep_fs)
+    check_count("stride", stride)
+    check_count("segment_steps", segment_steps)
+    if segment_steps % stride:
         raise ConfigError(
-            f"segment_steps ({segment_steps}) must be a positive multiple of stride ({stride})"
+            f"segment_steps ({segment_steps}) must be a multiple of stride ({stride})"
         )
+    warn_of_hard_cutoff(getattr(atoms.calc, "traits", None))
     folder = Path(folder)
     starts = [_start(atoms, positions, velocities) for positions, velocities in start_frames]
     header = frame_header(atoms, timestep_fs, stride)

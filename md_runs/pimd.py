@@ -21,6 +21,7 @@ import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
+from md_runs.cutoff_warning import warn_of_hard_cutoff
 from md_runs.ipi_input import (
     GEOMETRY_NAME,
     PREFIX,
@@ -44,14 +45,15 @@ from md_runs.ipi_output import (
     remove_outputs,
 )
 from md_runs.ipi_process import LOG_NAME, follow, ipi_process, log_tail
-from md_runs.pimd_record import RECORD_NAME, check_same_run, make_record, write_record
+from md_runs.pimd_record import RECORD_NAME, check_same_run, read_record, write_record
 from md_runs.pimd_settings import PimdRun
+from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
 from md_runs.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.interruption import RunInterrupted
 from mlpotential.run_folder import lock_folder, write_atomically
 
-__all__ = ["PimdProperties", "PimdResult", "PimdRun", "run_pimd"]
+__all__ = ["PimdProperties", "PimdResult", "PimdRun", "read_pimd_trajectory", "run_pimd"]
 
 INPUT_NAME = "input.xml"
 MODEL_NAME = "model.safetensors"
@@ -101,12 +103,16 @@ def run_pimd(
         RunError: if the folder is in use or holds another run, if i-PI fails or stands still, or if
             a number in the outputs is not finite.
         RunInterrupted: after SIGTERM or SIGINT; i-PI has stopped softly.
+
+    Warns:
+        UserWarning: if the model has a hard cutoff.
     """
     from mlpotential.inference.evaluator import Evaluator
 
     atoms = to_ipi_frame(atoms)
     evaluator = Evaluator(model, atoms.numbers, atoms.pbc, device=device, dtype=dtype)
     evaluator.evaluate(atoms.positions[None], atoms.cell.array[None] if atoms.pbc.any() else None)
+    warn_of_hard_cutoff(evaluator.traits)
     provider = _model_provider(Path(model), device, dtype or evaluator.dtype)
     return run_with_provider(atoms, provider, settings, Path(folder), progress, stall_limit_s)
 
@@ -137,12 +143,39 @@ def run_with_provider(
         raise ConfigError("a single atom with a fixed center of mass cannot move: free it")
     run = _Run(folder, atoms, settings, provider)
     with lock_folder(folder):
-        run.prepare()
-        checkpoint = run.newest_checkpoint()
+        checkpoint = run.prepare()
         speed = None
         if checkpoint is None or checkpoint.step < settings.n_steps:
             speed = run.advance(checkpoint, progress, stall_limit_s)
         return run.result(speed)
+
+
+def read_pimd_trajectory(folder: Path) -> Trajectory:
+    """The beads of a run up to its latest checkpoint, finished or not.
+
+    Raises:
+        RunError: if the folder holds no such run, the run has no checkpoint yet, or its outputs are
+            damaged.
+    """
+    atoms, settings, _ = read_record(folder)
+    checkpoint = newest_checkpoint(folder, settings, len(atoms))
+    if checkpoint is None:
+        raise RunError(f"the run in {folder} has not reached its first checkpoint: let it go on")
+    return _read_trajectory(folder, atoms, settings, checkpoint.step)
+
+
+def _read_trajectory(folder: Path, atoms: Atoms, settings: PimdRun, last_step: int) -> Trajectory:
+    positions = read_positions(folder, settings, last_step, len(atoms))
+    n_frames = len(positions)
+    cell = atoms.cell.array if atoms.pbc.any() else None
+    return Trajectory(
+        atomic_numbers=atoms.numbers.copy(),
+        masses=atoms.get_masses(),
+        times_fs=settings.timestep_fs * settings.stride * np.arange(n_frames),
+        positions=positions,
+        cells=None if cell is None else np.repeat(cell[None], n_frames, axis=0),
+        pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
+    )
 
 
 @dataclass(frozen=True)
@@ -154,11 +187,12 @@ class _Run:
     settings: PimdRun
     provider: ForceProvider
 
-    def prepare(self) -> None:
-        """Puts what i-PI needs into a new folder, or compares with what is there."""
-        record = make_record(self.atoms, self.settings, self.provider.identity)
+    def prepare(self) -> Checkpoint | None:
+        """Puts what i-PI needs into a new folder, or finds where the run that is there stopped."""
+        checkpoint = None
         if (self.folder / RECORD_NAME).exists():
-            check_same_run(self.folder, record)
+            check_same_run(self.folder, self.atoms, self.settings, self.provider.identity)
+            checkpoint = self.newest_checkpoint()
         elif any(self.folder.glob(f"{PREFIX}.*")):
             raise RunError(f"{self.folder} holds files of a foreign run: choose another folder")
         else:
@@ -168,10 +202,18 @@ class _Run:
             ase.io.write(structure, self.atoms, format="extxyz")
             write_atomically(self.folder / STRUCTURE_NAME, structure.getvalue())
             write_atomically(self.folder / GEOMETRY_NAME, geometry_xyz(self.atoms))
-        write_record(self.folder, record)
+        write_record(self.folder, self.atoms, self.settings, self.provider.identity)
+        return checkpoint
 
     def newest_checkpoint(self) -> Checkpoint | None:
-        return newest_checkpoint(self.folder, self.settings, len(self.atoms))
+        """Raises RunError if the run is longer than was asked for."""
+        newest = newest_checkpoint(self.folder, self.settings, len(self.atoms))
+        if newest is not None and newest.step > self.settings.n_steps:
+            raise RunError(
+                f"{self.folder} already holds {newest.step} steps, more than n_steps = "
+                f"{self.settings.n_steps}: n_steps can only be raised"
+            )
+        return newest
 
     def advance(
         self, checkpoint: Checkpoint | None, progress: bool, stall_limit_s: float
@@ -208,19 +250,9 @@ class _Run:
 
     def result(self, steps_per_second: float | None) -> PimdResult:
         """Reads and checks all outputs."""
-        settings, atoms = self.settings, self.atoms
-        positions = read_positions(self.folder, settings, settings.n_steps, len(atoms))
-        n_frames = len(positions)
-        cell = atoms.cell.array if atoms.pbc.any() else None
-        trajectory = Trajectory(
-            atomic_numbers=atoms.numbers.copy(),
-            masses=atoms.get_masses(),
-            times_fs=settings.timestep_fs * settings.stride * np.arange(n_frames),
-            positions=positions,
-            cells=None if cell is None else np.repeat(cell[None], n_frames, axis=0),
-            pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
-        )
-        properties = read_properties(self.folder, settings, settings.n_steps)
+        last_step = self.settings.n_steps
+        trajectory = _read_trajectory(self.folder, self.atoms, self.settings, last_step)
+        properties = read_properties(self.folder, self.settings, last_step)
         return PimdResult(trajectory, properties, steps_per_second)
 
     def _remove_stale_exit(self) -> None:
@@ -256,6 +288,11 @@ class _Run:
     def _observer(self, reader: ProgressReader, bar: tqdm[Any]) -> Callable[[], int]:
         def newest_step() -> int:
             shown, step = reader.step, reader.update()
+            if reader.temperature_K > hottest_K(self.settings.temperature_K):
+                raise RunError(
+                    f"the dynamics exploded before step {step}: {reader.temperature_K:.3g} K. "
+                    f"{EXPLOSION_ADVICE}"
+                )
             remove_old_checkpoints(self.folder)
             bar.set_postfix_str(f"{reader.temperature_K:.0f} K", refresh=False)
             bar.update(step - shown)

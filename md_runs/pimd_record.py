@@ -1,4 +1,4 @@
-"""What a path-integral run in a folder is, so that only the same run is continued there."""
+"""What a path-integral run in a folder is: settings, forces and structure, as JSON."""
 
 from __future__ import annotations
 
@@ -11,58 +11,62 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from md_runs.analysis.results import plain
 from md_runs.pimd_settings import PimdRun
-from mlpotential.errors import RunError
+from md_runs.run_identity import refuse_another_run, settings_of, structure_of
+from mlpotential.errors import ConfigError, RunError
 from mlpotential.run_folder import write_atomically
 
 RECORD_NAME = "pimd.json"
-SAME_POSITION = 1e-6  # A; chosen: a relaxation repeated elsewhere may differ in the last digits
 
 
-def make_record(atoms: Atoms, settings: PimdRun, identity: Mapping[str, str]) -> dict[str, Any]:
-    """Settings, what identifies the forces, and where the run starts."""
-    return {
-        "settings": asdict(settings),
+def write_record(
+    folder: Path, atoms: Atoms, settings: PimdRun, identity: Mapping[str, str]
+) -> None:
+    """Writes what the run is; `identity` is that of the forces.
+
+    Raises:
+        RunError: if the folder cannot be written.
+    """
+    content = {
+        "settings": plain(asdict(settings)),
         "forces": dict(identity),
-        "structure": {
-            "atomic numbers": atoms.numbers.tolist(),
-            "masses": atoms.get_masses().tolist(),
-            "positions": atoms.positions.tolist(),
-            "cell": atoms.cell.array.tolist(),
-            "pbc": atoms.pbc.tolist(),
-        },
+        "structure": plain(structure_of(atoms)),
     }
+    write_atomically(folder / RECORD_NAME, json.dumps(content, indent=1) + "\n")
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Raises RunError if the folder cannot be written."""
-    write_atomically(folder / RECORD_NAME, json.dumps(record, indent=1) + "\n")
+def check_same_run(
+    folder: Path, atoms: Atoms, settings: PimdRun, identity: Mapping[str, str]
+) -> None:
+    """Raises RunError naming all that differs from the run in the folder, but for n_steps."""
+    there_atoms, there_settings, there_identity = read_record(folder)
+    refuse_another_run(
+        folder,
+        settings_of(there_settings) | there_identity | structure_of(there_atoms),
+        settings_of(settings) | dict(identity) | structure_of(atoms),
+    )
 
 
-def check_same_run(folder: Path, record: dict[str, Any]) -> None:
-    """Raises RunError naming all that differs from the run in the folder, but for more steps."""
+def read_record(folder: Path) -> tuple[Atoms, PimdRun, dict[str, Any]]:
+    """Where the run starts, its settings, and what identifies its forces.
+
+    Raises:
+        RunError: if the record cannot be read or is damaged.
+    """
+    path = folder / RECORD_NAME
     try:
-        old = json.loads((folder / RECORD_NAME).read_text())
-        differences = _differences(old, record)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / RECORD_NAME} is damaged: choose another folder") from error
-    if differences:
-        raise RunError(
-            f"{folder} holds another run: {'; '.join(differences)}. Choose another folder, or "
-            "delete this one"
+        content = json.loads(path.read_text())
+        structure = {name: np.array(value) for name, value in content["structure"].items()}
+        atoms = Atoms(
+            structure["atomic numbers"],
+            positions=structure["positions"],
+            masses=structure["masses"],
+            cell=structure["cell vectors"],
+            pbc=structure["periodic directions"],
         )
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    differences = []
-    before = {**old["settings"], **old["forces"]}
-    for name, value in {**new["settings"], **new["forces"]}.items():
-        has_grown = name == "n_steps" and value > before[name]
-        if before[name] != value and not has_grown:
-            hint = " (it can only grow)" if name == "n_steps" else ""
-            differences.append(f"{name} is {before[name]} there and {value} now{hint}")
-    for name, value in new["structure"].items():
-        there, now = np.asarray(old["structure"][name]), np.asarray(value)
-        if there.shape != now.shape or not np.allclose(there, now, rtol=0.0, atol=SAME_POSITION):
-            differences.append(f"the structure has another {name}")
-    return differences
+        return atoms, PimdRun(**content["settings"]), dict(content["forces"])
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: choose another folder") from error

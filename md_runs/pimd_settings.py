@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
+from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError
 
 
@@ -45,21 +45,12 @@ class PimdRun:
     fix_center_of_mass: bool = True
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check(field.name, str(field.type), getattr(self, field.name))
-
-
-def _check(name: str, kind: str, value: object) -> None:
-    """Whole numbers from 1 (the seed from 0), positive finite numbers, true or false."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "bool":
-        expected, good = "true or false", isinstance(value, bool)
-    elif kind == "int":
-        least = 0 if name == "seed" else 1
-        expected = f"a whole number from {least}"
-        good = is_number and isinstance(value, int) and value >= least
-    else:
-        expected = "a positive number"
-        good = is_number and math.isfinite(value) and value > 0  # type: ignore[arg-type, operator]
-    if not good:
-        raise ConfigError(f"{name} must be {expected}, not {value!r}")
+        for name in ("n_steps", "n_beads", "stride", "properties_stride", "checkpoint_stride"):
+            check_count(name, getattr(self, name))
+        check_count("seed", self.seed, smallest=0)
+        for name in ("temperature_K", "timestep_fs", "thermostat_time_fs"):
+            check_number(name, getattr(self, name))
+        if not isinstance(self.fix_center_of_mass, bool):
+            raise ConfigError(
+                f"fix_center_of_mass must be true or false, not {self.fix_center_of_mass!r}"
+            )

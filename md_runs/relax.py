@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.optimize import BFGS, FIRE
 
+from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, RunError, nearest_name
 
 OPTIMIZERS = {"bfgs": BFGS, "fire": FIRE}
@@ -53,10 +53,8 @@ def relax(
         ConfigError: a tolerance, number of steps or optimizer that cannot be used.
         RunError: not converged (the residual force is told), or a force that is not finite.
     """
-    if not (math.isfinite(force_tolerance) and force_tolerance > 0.0):
-        raise ConfigError(f"force_tolerance must be positive (eV/A), not {force_tolerance}")
-    if max_steps < 1:
-        raise ConfigError(f"max_steps must be at least 1, not {max_steps}")
+    check_number("force_tolerance", force_tolerance)
+    check_count("max_steps", max_steps)
     if optimizer not in OPTIMIZERS:
         raise ConfigError(
             f"optimizer must be 'bfgs' or 'fire', not {optimizer!r}."

@@ -13,6 +13,9 @@ from ase.units import kB
 
 from md_runs.analysis.rigid_body import rigid_vectors
 
+HOTTEST_K = 20_000.0  # chosen: no molecule survives it
+HOTTEST_RATIO = 30.0  # chosen: one degree of freedom exceeds it once in 2e7 frames
+EXPLOSION_ADVICE = "Lower the time step, or relax the structure; the frames before are kept"
 AXIS_TOLERANCE = 1e-8  # relative moment of inertia; below it a molecule is linear
 
 
@@ -30,6 +33,11 @@ def n_degrees_of_freedom(atoms: Atoms, rotates: bool) -> int:
 def kinetic_temperature_K(kinetic_energy: float, n_degrees_of_freedom: int) -> float:
     """2 E / (n k), with the energy in eV."""
     return 2.0 * kinetic_energy / (n_degrees_of_freedom * kB)
+
+
+def hottest_K(temperature_K: float) -> float:
+    """Above this kinetic temperature a run at `temperature_K` has exploded."""
+    return max(HOTTEST_K, HOTTEST_RATIO * temperature_K)
 
 
 def without_rigid_motion(atoms: Atoms, momenta: np.ndarray, rotates: bool) -> np.ndarray:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import math
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mlpotential.errors import ConfigError
+from md_runs.settings_checks import check_count, check_number
+from mlpotential.errors import ConfigError, RunError
 
 HERE = Path(__file__).parent
 SHIPPED_MODEL = HERE / "c20.safetensors"
 STRUCTURE = HERE / "c20.xyz"
 REFERENCE = HERE / "reference.json"
 
+STUDY_NAME = "study.json"
 FULL_LENGTH_PS = 1250.0  # the path-integral run of the SchNet paper
 CONCLUSIVE_CLASSICAL_PS = 20.0  # chosen: mean bond to 1e-4 A
 CONCLUSIVE_PATH_INTEGRAL_PS = 5.0  # chosen: mean bond to 1e-4 A
+MINIMUM_FRAMES = 40  # ten blocks of frames are left when equilibration is cut off
+SEGMENT_SPACING_PS = 0.4  # chosen: between the start frames of NVE segments
+SHORT_STRIDE = 10  # steps; chosen: 5 fs between frames, a quarter of the fastest vibration
+LONG_STRIDE = 100  # steps; chosen: 1.25 ns of 8 beads fill 0.3 GB instead of 3 GB
+LONG_PS = 200.0  # chosen: here the short stride has filled 0.5 GB
 
 
 @dataclass(frozen=True)
 class C20Study:
-    """Settings of one study; the same folder can be continued with a greater length.
+    """Settings of one study; the same folder can be continued with greater lengths.
 
     Attributes:
         model: model file.
@@ -29,6 +37,7 @@ class C20Study:
         n_beads: of the ring polymer.
         temperature_K: of all runs.
         timestep_fs: of all runs.
+        stride: steps between recorded frames of the two runs, see `recording_stride`.
         segment_ps: length of each NVE segment (ps), which sets the resolution of the spectrum.
         seed: of velocities and thermostats.
         device, dtype: of the evaluator in the runs; minimum and Hessian are float64.
@@ -41,6 +50,7 @@ class C20Study:
     n_beads: int = 8
     temperature_K: float = 300.0
     timestep_fs: float = 0.5
+    stride: int = SHORT_STRIDE
     segment_ps: float = 3.0
     seed: int = 0
     device: str = "auto"
@@ -54,21 +64,30 @@ class C20Study:
             "timestep_fs",
             "segment_ps",
         ):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(f"{name} must be a positive number, not {value!r}")
-        if self.n_beads < 1:
-            raise ConfigError(f"n_beads must be at least 1, not {self.n_beads}")
-        for name in ("classical_ps", "path_integral_ps"):
-            if self.n_steps(getattr(self, name)) < MINIMUM_STEPS:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)} ps: at least "
-                    f"{MINIMUM_STEPS * self.timestep_fs / 1000} ps are needed for error bars"
-                )
+            check_number(name, getattr(self, name))
+        for name in ("n_beads", "stride"):
+            check_count(name, getattr(self, name))
+        check_count("seed", self.seed, smallest=0)
+        least = max(MINIMUM_FRAMES, self.segment_spacing)
+        self._check_length("classical_ps", least, "error bars and the start of an NVE segment")
+        self._check_length("path_integral_ps", MINIMUM_FRAMES, "error bars")
+
+    def _check_length(self, name: str, n_frames: int, purpose: str) -> None:
+        if self.n_steps(getattr(self, name)) < n_frames * self.stride:
+            shortest_ps = n_frames * self.stride * self.timestep_fs / 1000.0
+            raise ConfigError(
+                f"{name} is {getattr(self, name)} ps: at least {shortest_ps:g} ps are needed "
+                f"for {purpose}"
+            )
+
+    @property
+    def segment_spacing(self) -> int:
+        """Frames of the classical run from the start of one NVE segment to the next."""
+        return max(1, round(SEGMENT_SPACING_PS * 1000.0 / (self.timestep_fs * self.stride)))
 
     def n_steps(self, length_ps: float) -> int:
         """Steps of a run of that length, whole recording intervals."""
-        return round(length_ps * 1000.0 / self.timestep_fs / STRIDE) * STRIDE
+        return round(length_ps * 1000.0 / self.timestep_fs / self.stride) * self.stride
 
     @property
     def is_conclusive(self) -> bool:
@@ -79,5 +98,25 @@ class C20Study:
         )
 
 
-STRIDE = 10  # steps between recorded frames
-MINIMUM_STEPS = 40 * STRIDE  # ten blocks of frames are left when equilibration is cut off
+def recording_stride(folder: Path, length_ps: float) -> int:
+    """Steps between frames: that of the study in the folder, or for a new one by its length.
+
+    Raises:
+        RunError: if there is a study in the folder that cannot be read.
+    """
+    if (folder / STUDY_NAME).exists():
+        stride: int = read_identity(folder).get("stride", SHORT_STRIDE)
+        return stride
+    return LONG_STRIDE if length_ps >= LONG_PS else SHORT_STRIDE
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """What the study in a folder is. Raises RunError if that cannot be read."""
+    path = folder / STUDY_NAME
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path} ({error}): choose another --folder") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged: choose another --folder")
+    return content

@@ -34,8 +34,9 @@ from md_runs.analysis.distances import (
 from md_runs.analysis.frames import uniform_timestep_fs
 from md_runs.analysis.normal_modes import NormalModes, normal_modes
 from md_runs.analysis.rdf import PairDistribution, pair_distribution
+from md_runs.analysis.results import plain
 from md_runs.analysis.spectra import Spectrum, vibrational_density_of_states
-from md_runs.c20.settings import STRIDE, STRUCTURE, C20Study
+from md_runs.c20.settings import STRUCTURE, STUDY_NAME, C20Study, read_identity
 from md_runs.classical import ClassicalResult, run_classical
 from md_runs.classical_settings import ClassicalRun
 from md_runs.nve_segments import run_nve_segments
@@ -43,15 +44,14 @@ from md_runs.pimd import PimdResult, run_pimd
 from md_runs.pimd_settings import PimdRun
 from md_runs.recorder import read_records, read_trajectory
 from md_runs.relax import relax
+from md_runs.run_identity import refuse_another_run
 from md_runs.trajectory import Trajectory
-from mlpotential.errors import RunError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.run_folder import lock_folder, write_atomically
 
 EQUILIBRATION_SHARE = 0.25  # of a run, chosen; at most
 LONGEST_EQUILIBRATION_PS = 1.0  # chosen: ten friction times of the thermostats
-SEGMENT_SPACING_PS = 0.4  # chosen: between the start frames of NVE segments
 MOST_SEGMENTS = 10
 SEGMENT_STRIDE = 4  # steps; 2 fs resolve 8,000 1/cm, far above any mode of C20
 RELAXED_FORCE = 1e-4  # eV/A
@@ -170,19 +170,15 @@ def _require_same_study(study: C20Study, model: LoadedModel, folder: Path) -> No
         "n_beads": study.n_beads,
         "temperature_K": study.temperature_K,
         "timestep_fs": study.timestep_fs,
+        "stride": study.stride,
         "segment_ps": study.segment_ps,
         "seed": study.seed,
         "dtype": study.dtype,
     }
-    path = folder / "study.json"
-    if not path.exists():
-        write_atomically(path, json.dumps(identity, indent=1) + "\n")
-        return
-    stored = json.loads(path.read_text())
-    differing = [name for name in identity if stored.get(name) != identity[name]]
-    if differing:
-        changes = "; ".join(f"{n}: {stored.get(n)!r} -> {identity[n]!r}" for n in differing)
-        raise RunError(f"{folder} holds another study ({changes}): choose another --folder")
+    if (folder / STUDY_NAME).exists():
+        refuse_another_run(folder, read_identity(folder), identity)
+    else:
+        write_atomically(folder / STUDY_NAME, json.dumps(plain(identity), indent=1) + "\n")
 
 
 def _relaxed_structure(study: C20Study, folder: Path) -> Atoms:
@@ -210,7 +206,7 @@ def _run_classical(
         temperature_K=study.temperature_K,
         timestep_fs=study.timestep_fs,
         n_steps=study.n_steps(study.classical_ps),
-        stride=STRIDE,
+        stride=study.stride,
         friction_per_fs=FRICTION_PER_FS,
         seed=study.seed,
         checkpoint_stride=1000,
@@ -224,8 +220,8 @@ def _run_pimd(study: C20Study, relaxed: Atoms, folder: Path, progress: bool) -> 
         n_beads=study.n_beads,
         temperature_K=study.temperature_K,
         timestep_fs=study.timestep_fs,
-        stride=STRIDE,
-        properties_stride=STRIDE,
+        stride=study.stride,
+        properties_stride=study.stride,
         seed=study.seed,
     )
     return run_pimd(relaxed, study.model, settings, folder, progress, study.device, study.dtype)
@@ -235,13 +231,12 @@ def _spectrum(
     study: C20Study, relaxed: Atoms, trajectory: Trajectory, folder: Path, progress: bool
 ) -> Spectrum:
     """From NVE segments that start at fixed times: a longer study keeps the earlier ones."""
-    frame_fs = study.timestep_fs * STRIDE
-    spacing = round(SEGMENT_SPACING_PS * 1000.0 / frame_fs)
+    spacing = study.segment_spacing
     frames = range(spacing, trajectory.n_frames, spacing)[:MOST_SEGMENTS]
     assert trajectory.velocities_angstrom_per_fs is not None
     starts = [
         (trajectory.positions[k, 0], trajectory.velocities_angstrom_per_fs[k, 0]) for k in frames
-    ] or [(trajectory.positions[-1, 0], trajectory.velocities_angstrom_per_fs[-1, 0])]
+    ]
     n_steps = round(study.segment_ps * 1000.0 / study.timestep_fs / SEGMENT_STRIDE) * SEGMENT_STRIDE
     segments = run_nve_segments(
         relaxed, starts, n_steps, study.timestep_fs, SEGMENT_STRIDE, folder, progress

@@ -210,7 +210,9 @@ def test_one_folder_one_run(tmp_path):
     assert_array_equal(grown.properties.steps, np.arange(0, 51, 10))
     assert_array_equal(grown.trajectory.positions[:5], first.trajectory.positions)
     assert not list(folder.glob("#*"))
-    with pytest.raises(RunError, match="seed is 0 there and 1 now"):
+    with pytest.raises(RunError, match="already holds 50 steps, more than n_steps = 40"):
+        run_trap(folder, replace(settings, n_steps=40))
+    with pytest.raises(RunError, match="seed was 0 and is now 1"):
         run_trap(folder, replace(settings, n_steps=50, seed=1))
     with lock_folder(folder), pytest.raises(RunError, match="in use by process"):
         run_trap(folder, replace(settings, n_steps=60))
@@ -225,6 +227,13 @@ def test_nan_ends_the_run_with_an_error(tmp_path):
     with pytest.raises(RunError, match=r"not finite at step \d+"):
         run_trap(tmp_path, settings, bad_call=35)
     assert newest_checkpoint(tmp_path, settings, 5).step == 20
+
+
+def test_an_exploding_run_is_stopped(tmp_path):
+    """Atoms that are pushed away ever faster; i-PI itself would go on."""
+    settings = PimdRun(n_steps=100_000, n_beads=2, properties_stride=1)
+    with pytest.raises(RunError, match=r"the dynamics exploded before step \d+: .* K"):
+        run_trap(tmp_path, settings, spring=-0.5, delay=0.02)
 
 
 def test_a_run_that_stands_still_is_stopped(tmp_path, monkeypatch):
@@ -255,7 +264,7 @@ def test_pimd_with_a_model(tmp_path, model_path, request, name, n_beads):
     assert (folder / "model.safetensors").read_bytes() == model_path.read_bytes()
     again = run_pimd(atoms, model_path, settings, folder, device="cpu")
     assert_array_equal(again.trajectory.positions, trajectory.positions)
-    with pytest.raises(RunError, match="dtype is float64 there and float32 now"):
+    with pytest.raises(RunError, match="dtype was 'float64' and is now 'float32'"):
         run_pimd(atoms, model_path, settings, folder, device="cpu", dtype="float32")
 
 

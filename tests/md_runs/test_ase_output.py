@@ -9,9 +9,10 @@ from ase.io import write
 from ase.md.verlet import VelocityVerlet
 from spring_network import spring_cluster
 
-from md_runs.ase_output import read_ase_output
+from md_runs.ase_output import read_ase_output, write_extended_xyz
 from md_runs.thermal_velocities import maxwell_boltzmann
-from mlpotential.errors import RunError
+from md_runs.trajectory import Trajectory
+from mlpotential.errors import ConfigError, RunError
 
 
 @pytest.fixture
@@ -90,7 +91,8 @@ def test_unusable_files_are_refused(run, tmp_path):
     refused("no complete frame")
     write(path, frames, format="extxyz")
     refused("give frame_interval_fs", None)
-    refused("frame_interval_fs must be positive", -1.0)
+    with pytest.raises(ConfigError, match="frame_interval_fs must be a positive number"):
+        read_ase_output(path, -1.0)
     text = path.read_text()
     path.write_text(text.replace("\n4\n", "\n3\n", 1))
     refused("frame 2 of .* should begin with the number of atoms")
@@ -103,3 +105,41 @@ def test_unusable_files_are_refused(run, tmp_path):
     traj.write_bytes(b"nonsense" * 20)
     path = traj
     refused("not a readable ASE trajectory")
+
+
+@pytest.mark.parametrize("n_beads", [1, 2])
+def test_what_is_written_is_read(n_beads, tmp_path):
+    """To the eight decimals of the format; each bead in a file of its own."""
+    generator = np.random.default_rng(1)
+    shape = (4, n_beads, 3, 3)
+    written = Trajectory(
+        atomic_numbers=np.array([8, 1, 1]),
+        masses=np.array([15.5, 2.014, 1.008]),
+        times_fs=np.array([0.0, 2.5, 5.0, 10.0]),
+        positions=generator.normal(size=shape),
+        velocities_angstrom_per_fs=generator.normal(scale=0.01, size=shape),
+        forces=generator.normal(size=shape),
+        energies=generator.normal(scale=1e4, size=shape[:2]),
+        cells=generator.normal(size=(4, 3, 3)),
+        pbc=(True, True, False),
+    )
+    paths = write_extended_xyz(written, tmp_path / "run.extxyz")
+    names = ["run.extxyz"] if n_beads == 1 else ["run_bead_0.extxyz", "run_bead_1.extxyz"]
+    assert [path.name for path in paths] == sorted(p.name for p in tmp_path.iterdir()) == names
+    for k, path in enumerate(paths):
+        read = read_ase_output(path)
+        assert read.pbc == written.pbc
+        np.testing.assert_array_equal(read.atomic_numbers, written.atomic_numbers)
+        np.testing.assert_allclose(read.masses, written.masses, atol=1e-8)
+        np.testing.assert_array_equal(read.times_fs, written.times_fs)
+        np.testing.assert_allclose(read.cells, written.cells, atol=1e-8)
+        np.testing.assert_allclose(read.energies[:, 0], written.energies[:, k], rtol=1e-12)
+        for name in ("positions", "velocities_angstrom_per_fs", "forces"):
+            bead = getattr(written, name)[:, k]
+            np.testing.assert_allclose(getattr(read, name)[:, 0], bead, atol=1e-8)
+
+
+def test_a_file_that_cannot_be_written(run, tmp_path):
+    trajectory = read_ase_output(run[0], 1.0)
+    with pytest.raises(RunError, match=r"cannot write .*: No such file or directory"):
+        write_extended_xyz(trajectory, tmp_path / "absent" / "run.extxyz")

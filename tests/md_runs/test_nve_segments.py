@@ -81,7 +81,8 @@ def test_impossible_input_is_refused(tmp_path):
     starts = start_frames(1)
     for change, message in (
         ({"segment_steps": 61}, "multiple of stride"),
-        ({"stride": 0}, "multiple of stride"),
+        ({"stride": 0}, "stride must be a whole number"),
+        ({"segment_steps": -3}, "segment_steps must be a whole number"),
         ({"timestep_fs": float("nan")}, "timestep_fs"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ from md_runs.ipi_output import (
     remove_checkpoints_after,
     remove_old_checkpoints,
 )
-from md_runs.pimd_record import check_same_run, make_record, write_record
+from md_runs.pimd import read_pimd_trajectory
+from md_runs.pimd_record import check_same_run, read_record, write_record
 from md_runs.pimd_settings import PimdRun
 from mlpotential.errors import ConfigError, RunError, StructureError
 
@@ -97,6 +99,8 @@ def test_newest_checkpoint(folder):
     "",
     checkpoint_text(40, q="1.0, nan, 3.0"),
     checkpoint_text(40, q="1.0, inf, 3.0"),
+    checkpoint_text(40, q="1.0, 2.0.0, 3.0"),
+    checkpoint_text("4x"),
 ])  # fmt: skip
 def test_a_damaged_checkpoint_is_passed_over(folder, damage):
     (folder / "simulation.checkpoint_2").write_text(damage)
@@ -162,6 +166,10 @@ def test_reading_refuses_double_and_missing_steps(folder):
         with pytest.raises(RunError, match="once each"):
             read_positions(folder, SETTINGS, 40, 3)
     path.write_text(good.replace(frame(20, 0), frame(20, 0).replace("H ", "\nH ", 1)))
+    with pytest.raises(RunError, match="damaged"):
+        read_positions(folder, SETTINGS, 40, 3)
+    number = f"{positions_at(30, 0)[1, 1]:16.8f}"
+    path.write_text(good.replace(number, number[:-4] + ".-.x"))
     with pytest.raises(RunError, match="damaged"):
         read_positions(folder, SETTINGS, 40, 3)
     path.unlink()
@@ -257,20 +265,53 @@ def test_bad_settings_are_refused(wrong):
 
 def test_another_run_is_refused_by_name(tmp_path):
     atoms = molecule("H2O")
-    write_record(tmp_path, make_record(atoms, SETTINGS, {"model (sha256)": "aa"}))
-    grown = PimdRun(**{**SETTINGS.__dict__, "n_steps": 80})
-    check_same_run(tmp_path, make_record(atoms, grown, {"model (sha256)": "aa"}))
-    other = PimdRun(**{**SETTINGS.__dict__, "n_steps": 50, "temperature_K": 250.0})
+    atoms.set_masses([15.5, 2.014, 1.008])
+    write_record(tmp_path, atoms, SETTINGS, {"model (sha256)": "aa"})
+    grown = replace(SETTINGS, n_steps=np.int64(80))
+    check_same_run(tmp_path, atoms, grown, {"model (sha256)": "aa"})
+    write_record(tmp_path, atoms, grown, {"model (sha256)": "aa"})
+    stored_atoms, stored_settings, identity = read_record(tmp_path)
+    assert (stored_settings, identity) == (grown, {"model (sha256)": "aa"})
+    assert_array_equal(stored_atoms.positions, atoms.positions)
+    assert_array_equal(stored_atoms.get_masses(), atoms.get_masses())
+    other = replace(SETTINGS, n_steps=50, temperature_K=250.0)
     moved = atoms.copy()
     moved.positions[1, 1] += 0.01
     with pytest.raises(RunError) as refused:
-        check_same_run(tmp_path, make_record(moved, other, {"model (sha256)": "bb"}))
-    for part in ("temperature_K is 300.0 there and 250.0 now", "n_steps is 60 there and 50 now",
-                 "it can only grow", "model (sha256)", "another positions"):  # fmt: skip
+        check_same_run(tmp_path, moved, other, {"model (sha256)": "bb"})
+    for part in ("temperature_K was 300.0 and is now 250.0", "model (sha256) was 'aa'",
+                 "the positions of the structure differ"):  # fmt: skip
         assert part in str(refused.value)
-    (tmp_path / "pimd.json").write_text(json.dumps({"settings": {}}))
-    with pytest.raises(RunError, match="damaged"):
-        check_same_run(tmp_path, make_record(atoms, SETTINGS, {}))
+    assert "n_steps" not in str(refused.value)
+    good = json.loads((tmp_path / "pimd.json").read_text())
+    for damaged in (
+        "",
+        "[1]",
+        '{"settings": {}}',
+        json.dumps(good | {"settings": good["settings"] | {"n_beads": -1}}),
+        json.dumps(good | {"structure": good["structure"] | {"masses": [1.0]}}),
+    ):
+        (tmp_path / "pimd.json").write_text(damaged)
+        with pytest.raises(RunError, match="damaged"):
+            check_same_run(tmp_path, atoms, SETTINGS, {})
+
+
+def test_a_trajectory_is_read_up_to_the_latest_checkpoint(folder):
+    """Also while the run goes on: what comes after the checkpoint is left alone."""
+    atoms = molecule("H2O")
+    write_record(folder, atoms, SETTINGS, {})
+    trajectory = read_pimd_trajectory(folder)
+    assert trajectory.positions.shape == (5, 2, 3, 3)
+    assert_array_equal(trajectory.times_fs, [0.0, 5.0, 10.0, 15.0, 20.0])
+    assert_array_equal(trajectory.masses, atoms.get_masses())
+    for name in ("simulation.positions_0.extxyz", "simulation.positions_1.extxyz"):
+        path = folder / name
+        path.write_text(path.read_text() + frame(50, 0) + frame(60, 0)[:70])
+    assert_array_equal(read_pimd_trajectory(folder).positions, trajectory.positions)
+    for path in folder.glob("simulation.checkpoint_*"):
+        path.unlink()
+    with pytest.raises(RunError, match="has not reached its first checkpoint"):
+        read_pimd_trajectory(folder)
 
 
 def test_a_process_deaf_to_sigterm_is_killed(monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from md_runs.c20.report import write_report
-from md_runs.c20.settings import SHIPPED_MODEL, C20Study
+from md_runs.c20.settings import SHIPPED_MODEL, C20Study, recording_stride
 from md_runs.c20.study import estimated_hours, n_equilibration_frames, run_study
 from md_runs.recorder import read_trajectory
 from mlpotential.errors import ConfigError, RunError
@@ -65,7 +65,7 @@ def test_figures_and_summary(killed_study):
 
 def test_same_folder_other_study_is_refused(killed_study):
     folder, _ = killed_study
-    with pytest.raises(RunError, match="n_beads: 4 -> 8"):
+    with pytest.raises(RunError, match="n_beads was 4 and is now 8"):
         run_study(C20Study(folder=folder, **SHORT | {"n_beads": 8}), progress=False)
 
 
@@ -92,13 +92,33 @@ def test_equilibration_is_a_quarter_and_at_most_a_picosecond():
     [
         ({"classical_ps": 0.0}, "classical_ps must be a positive number"),
         ({"path_integral_ps": 0.01}, "at least 0.2 ps are needed"),
+        ({"classical_ps": 0.3}, "at least 0.4 ps are needed for error bars and the start of an"),
         ({"temperature_K": float("nan")}, "temperature_K"),
         ({"n_beads": 0}, "n_beads"),
+        ({"stride": 0}, "stride"),
+        ({"seed": -1}, "seed"),
+        ({"stride": 200}, "at least 4 ps are needed"),
     ],
 )
 def test_mistakes(settings, message):
     with pytest.raises(ConfigError, match=message):
         C20Study(**settings)
+
+
+def test_long_runs_record_less_often_and_a_folder_keeps_its_stride(tmp_path):
+    assert recording_stride(tmp_path, 2.0) == recording_stride(tmp_path, 100.0) == 10
+    assert recording_stride(tmp_path, 1250.0) == 100
+    frame_bytes = 8 * 22 * 54 + 20 * 9 * 8  # 8 beads of 20 atoms in text, one in binary
+    study = C20Study(classical_ps=1250.0, path_integral_ps=1250.0, stride=100)
+    assert study.n_steps(1250.0) / study.stride * frame_bytes < 0.3e9
+    (tmp_path / "study.json").write_text('{"stride": 10}')
+    assert recording_stride(tmp_path, 1250.0) == 10
+    for damaged in ("", "7", "{"):
+        (tmp_path / "study.json").write_text(damaged)
+        with pytest.raises(RunError, match=r"study\.json"):
+            recording_stride(tmp_path, 1250.0)
+        with pytest.raises(RunError, match=r"study\.json"):
+            run_study(C20Study(folder=tmp_path, **SHORT), progress=False)
 
 
 def test_shipped_model():

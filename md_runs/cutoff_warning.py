@@ -1,0 +1,23 @@
+"""A warning of models whose forces jump where atoms cross the cutoff."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlpotential.models.potential import ModelTraits
+
+
+def warn_of_hard_cutoff(traits: ModelTraits | None) -> None:
+    """Warns, in the name of the caller's caller, unless the model is smooth or its traits unknown.
+
+    Args:
+        traits: of the model; None for a calculator that states none.
+    """
+    if traits is not None and not traits.smooth_at_cutoff:
+        warnings.warn(
+            "the model has a hard cutoff: its forces jump where atoms cross it, so that dynamics "
+            "does not conserve the energy. Train a model with a cosine cutoff for dynamics",
+            stacklevel=3,
+        )
