@@ -160,18 +160,6 @@ def energy_statistics(
     return float(per_atom.mean()), spread if spread > resolution else 1.0
 
 
-def force_scale(data: ReferenceData) -> float:
-    """Root mean square of the force components (eV/A); 1.0 where all forces vanish.
-
-    Raises:
-        DataError: if there are no structures or no forces.
-    """
-    forces = [graph.forces.numpy().ravel() for graph in data if graph.forces is not None]
-    if not forces:
-        raise DataError(f"{data.source} was read without forces, but they are needed here")
-    return float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) or 1.0
-
-
 def _element_counts(data: ReferenceData) -> np.ndarray:
     """Atoms of each element of `data.elements` in each structure, [n_frames, n_elements]."""
     if not len(data):

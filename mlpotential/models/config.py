@@ -8,6 +8,15 @@ from typing import Literal
 
 from mlpotential.errors import ConfigError
 
+# Chosen: far beyond any use, so that a slip or a hostile model file ends in words, not in memory.
+LARGEST = {
+    "n_features": 10_000,
+    "n_interactions": 100,
+    "n_readout_hidden": 10_000,
+    "max_atomic_number": 118,
+}
+MOST_GAUSSIANS = 100_000
+
 
 @dataclass(frozen=True)
 class SchNetConfig:
@@ -19,14 +28,18 @@ class SchNetConfig:
         rbf_start: first Gaussian centre (A).
         rbf_stop: last Gaussian centre (A).
         n_rbf: number of Gaussians; exclusive with `rbf_spacing`. Neither: spacing 0.1 A.
-        rbf_spacing: distance of neighbouring centres (A); exclusive with `n_rbf`.
+        rbf_spacing: distance of neighbouring centres (A), rounded so that the last one is at
+            `rbf_stop`; exclusive with `n_rbf`.
         rbf_gamma: 1 / (2 width^2) (1/A^2); None makes the width equal to the spacing.
         cutoff_function: `none` (all pairs of a molecule), `cosine` (smooth), or `hard` (messages
             averaged over the neighbours inside; forces jump at the cutoff).
         cutoff: cutoff radius (A); None with `cutoff_function: none`.
         filter_output_activation: `ssp` as published, `none` as in SchNetPack and torch_geometric.
         n_readout_hidden: width of the hidden layer of the atomwise readout; None for F / 2.
-        max_atomic_number: largest atomic number the embedding has a row for.
+        max_atomic_number: largest atomic number the embedding has a row for, at most 118.
+
+    Raises:
+        ConfigError: for a value out of range, or settings that contradict each other.
     """
 
     n_features: int = 128
@@ -43,26 +56,35 @@ class SchNetConfig:
     max_atomic_number: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("n_features", "n_interactions", "max_atomic_number"):
-            _require(getattr(self, name) >= 1, f"model.{name}", "at least 1", getattr(self, name))
-        if self.n_rbf is not None and self.rbf_spacing is not None:
-            raise ConfigError("give model.n_rbf or model.rbf_spacing, not both")
-        _require(self.n_gaussians >= 2, "model.n_rbf", "at least 2 Gaussians", self.n_gaussians)
-        _require(
-            self.rbf_stop > self.rbf_start >= 0.0,
-            "model.rbf_stop",
-            f"a distance beyond rbf_start = {self.rbf_start} A",
-            self.rbf_stop,
-        )
-        if self.rbf_gamma is not None:
-            _require(self.rbf_gamma > 0.0, "model.rbf_gamma", "a positive number", self.rbf_gamma)
+        for name, most in LARGEST.items():
+            value = getattr(self, name)
+            if value is not None:
+                _require(1 <= value <= most, f"model.{name}", f"from 1 to {most}", value)
+        self._check_radial_basis()
         if self.cutoff_function == "none":
             _require(
                 self.cutoff is None, "model.cutoff", "none with cutoff_function none", self.cutoff
             )
         else:
             radius = self.cutoff if self.cutoff is not None else math.nan
-            _require(radius > 0.0, "model.cutoff", "a positive radius (A)", self.cutoff)
+            _require(0.0 < radius < math.inf, "model.cutoff", "a positive radius (A)", self.cutoff)
+
+    def _check_radial_basis(self) -> None:
+        if self.n_rbf is not None and self.rbf_spacing is not None:
+            raise ConfigError("give model.n_rbf or model.rbf_spacing, not both")
+        _require(
+            0.0 <= self.rbf_start < self.rbf_stop < math.inf,
+            "model.rbf_stop",
+            f"a distance beyond rbf_start = {self.rbf_start} A, which must not be negative",
+            self.rbf_stop,
+        )
+        spacing, gamma = self.rbf_spacing, self.rbf_gamma
+        if spacing is not None:
+            _require(spacing > 0.0, "model.rbf_spacing", "a positive distance (A)", spacing)
+        if gamma is not None:
+            _require(0.0 < gamma < math.inf, "model.rbf_gamma", "a positive number", gamma)
+        n = self.n_gaussians
+        _require(2 <= n <= MOST_GAUSSIANS, "model.n_rbf", f"from 2 to {MOST_GAUSSIANS}", n)
 
     @property
     def n_gaussians(self) -> int:
@@ -70,7 +92,6 @@ class SchNetConfig:
         if self.n_rbf is not None:
             return self.n_rbf
         spacing = 0.1 if self.rbf_spacing is None else self.rbf_spacing
-        _require(spacing > 0.0, "model.rbf_spacing", "a positive distance (A)", spacing)
         return round((self.rbf_stop - self.rbf_start) / spacing) + 1
 
     @property

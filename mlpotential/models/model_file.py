@@ -12,10 +12,11 @@ nothing. It holds
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mlpotential.errors import ConfigError, ModelFileError
-from mlpotential.graph import AtomGraph
+from mlpotential.graph import AtomGraph, check_structure
 from mlpotential.models.potential import Potential
 from mlpotential.models.registry import build_potential
 from mlpotential.neighbors import connect, split
@@ -35,7 +36,15 @@ FORMAT_VERSION = 1
 METADATA_KEY = "mlpotential"
 NETWORK_PREFIX = "network/main/"
 GOLDEN_PREFIX = "golden/"
-GOLDEN_FIELDS = ("atomic_numbers", "positions", "graph_index", "pbc", "cell", "energy", "forces")
+GOLDEN_DTYPES = {
+    "atomic_numbers": torch.int64,
+    "positions": torch.float64,
+    "graph_index": torch.int64,
+    "pbc": torch.bool,
+    "cell": torch.float64,
+    "energy": torch.float64,
+    "forces": torch.float64,
+}
 UNITS = {"energy": "eV", "length": "Angstrom"}
 
 
@@ -90,7 +99,8 @@ class GoldenCheck:
     @property
     def passed(self) -> bool:
         """Whether both deviations are within the tolerance."""
-        return max(self.energy_deviation, self.forces_deviation) <= self.tolerance
+        deviations = (self.energy_deviation, self.forces_deviation)
+        return all(deviation <= self.tolerance for deviation in deviations)  # NaN is no pass
 
 
 GOLDEN_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -138,21 +148,23 @@ def load_model(path: str | Path) -> LoadedModel:
     metadata = _read_metadata(content, path)
     try:
         tensors = load(content)
+        content_hash = _content_hash(tensors, metadata)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
-    if _content_hash(tensors, metadata) != metadata["sha256"]:
+    if content_hash != metadata["sha256"]:
         raise ModelFileError(
             f"{path} is damaged: its content does not match the sha256 stored in it. "
             "Copy it again from its source"
         )
     potential = _rebuild(tensors, metadata, path)
-    fields = ("title", "training", "errors", "shortest_distances")
     try:
-        record = ModelRecord(**{name: metadata[name] for name in fields})
-        golden = _golden_graph(tensors)
+        record = _read_record(metadata)
+        golden = _golden_graph(tensors, potential)
     except KeyError as error:
         raise ModelFileError(f"{path} lacks {error}: it was not written by this program") from error
-    return LoadedModel(potential, record, golden, metadata["sha256"])
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} was not written by this program: {error}") from error
+    return LoadedModel(potential, record, golden, content_hash)
 
 
 def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = None) -> GoldenCheck:
@@ -163,9 +175,8 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
         device: cpu, cuda or cuda:N.
         dtype: float32 or float64; None for the model's own.
     """
-    own_dtype = model.potential.dtype
-    wanted = own_dtype if dtype is None else getattr(torch, dtype)
-    potential = _copy(model.potential).to(device=device, dtype=wanted).eval()
+    wanted = model.potential.dtype if dtype is None else getattr(torch, dtype)
+    potential = copy.deepcopy(model.potential).to(device=device, dtype=wanted)
     connected = connect(model.golden, potential.cutoff).to(device)
     prediction = potential(connected)
     assert model.golden.energy is not None
@@ -180,36 +191,72 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
     )
 
 
-def _copy(potential: Potential) -> Potential:
-    twin = build_potential(type(potential).__name__, asdict(potential.config))
-    twin.to(potential.dtype).load_state_dict(potential.state_dict())
-    twin.elements = potential.elements
-    return twin
-
-
 def _golden_tensors(potential: Potential, golden: AtomGraph) -> dict[str, Tensor]:
-    twin = _copy(potential).double().cpu().eval()
+    twin = copy.deepcopy(potential).double().cpu().eval()
     graph = connect(golden.to("cpu"), twin.cutoff)
     prediction = twin(graph)
-    values = {name: getattr(graph, name) for name in GOLDEN_FIELDS}
+    values = {name: getattr(graph, name) for name in GOLDEN_DTYPES}
     values |= {"energy": prediction.energy, "forces": prediction.forces}
     return {f"{GOLDEN_PREFIX}{k}": v for k, v in values.items() if v is not None}
 
 
-def _golden_graph(tensors: dict[str, Tensor]) -> AtomGraph:
-    golden = {
-        k.removeprefix(GOLDEN_PREFIX): v for k, v in tensors.items() if k.startswith(GOLDEN_PREFIX)
+def _golden_graph(tensors: dict[str, Tensor], potential: Potential) -> AtomGraph:
+    """Raises KeyError or ValueError where the golden structures cannot be evaluated."""
+    golden: dict[str, Any] = {
+        name: tensors.get(GOLDEN_PREFIX + name) if name == "cell" else tensors[GOLDEN_PREFIX + name]
+        for name in GOLDEN_DTYPES
     }
-    golden.setdefault("cell", None)  # type: ignore[arg-type]
-    return AtomGraph(n_graphs=len(golden["pbc"]), **{name: golden[name] for name in GOLDEN_FIELDS})
+    n_atoms, n_graphs = golden["atomic_numbers"].numel(), golden["energy"].numel()
+    shapes = {"atomic_numbers": [n_atoms], "graph_index": [n_atoms], "energy": [n_graphs]}
+    shapes |= {"positions": [n_atoms, 3], "forces": [n_atoms, 3]}
+    shapes |= {"pbc": [n_graphs, 3], "cell": [n_graphs, 3, 3]}
+    for name, tensor in golden.items():
+        wanted = (GOLDEN_DTYPES[name], shapes[name])
+        if tensor is not None and (tensor.dtype, list(tensor.shape)) != wanted:
+            raise ValueError(f"golden/{name} is {tensor.dtype} {list(tensor.shape)}, not {wanted}")
+    graph = AtomGraph(n_graphs=n_graphs, **golden)
+    index = graph.graph_index
+    if index.unique().tolist() != list(range(n_graphs)) or bool((index.diff() < 0).any()):
+        raise ValueError("golden/graph_index is not 0, 1, ... in ascending order")
+    for single in split(graph):
+        cell = None if single.cell is None else single.cell[0].numpy()
+        numbers = single.atomic_numbers.numpy()
+        check_structure(numbers, single.positions.numpy(), cell, single.pbc[0].numpy())
+        if not set(numbers.tolist()) <= set(potential.elements):
+            raise ValueError("the golden structures hold elements that the model does not know")
+    return graph
+
+
+def _read_record(metadata: dict[str, Any]) -> ModelRecord:
+    """Raises KeyError or TypeError where a part is missing or of another type."""
+    for f in fields(ModelRecord):
+        expected = str if f.name == "title" else dict
+        if not isinstance(metadata[f.name], expected):
+            raise TypeError(f"its {f.name!r} is not a {expected.__name__}")
+    return ModelRecord(**{f.name: metadata[f.name] for f in fields(ModelRecord)})
+
+
+def _build(metadata: dict[str, Any]) -> Potential:
+    """The network without its numbers: a hostile size costs no memory."""
+    if metadata["dtype"] not in ("float32", "float64"):
+        raise ConfigError(f"dtype {metadata['dtype']!r}")
+    with torch.device("meta"):
+        potential = build_potential(metadata["architecture"], metadata["settings"])
+    potential.to(getattr(torch, metadata["dtype"]))
+    if metadata["cutoff"] != potential.cutoff:
+        raise ConfigError(f"two cutoffs, {metadata['cutoff']} and {potential.cutoff} A")
+    elements = tuple(int(z) for z in metadata["elements"])
+    known = range(1, len(potential.scale.atom_references))
+    if not elements or not set(elements) <= set(known):
+        raise ConfigError(f"the elements {list(elements)}, with an embedding for {known}")
+    potential.elements = elements
+    return potential
 
 
 def _rebuild(tensors: dict[str, Tensor], metadata: dict[str, Any], path: str | Path) -> Potential:
     try:
-        potential = build_potential(metadata["architecture"], metadata["settings"])
-        potential.to(getattr(torch, metadata["dtype"]))
-        potential.elements = tuple(int(z) for z in metadata["elements"])
-    except (ConfigError, KeyError, AttributeError, TypeError) as error:
+        potential = _build(metadata)
+    except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(f"{path} describes no network known here: {error}") from error
     stored = {
         k.removeprefix(NETWORK_PREFIX): v
@@ -228,7 +275,7 @@ def _rebuild(tensors: dict[str, Tensor], metadata: dict[str, Any], path: str | P
             )
         if not torch.isfinite(tensor).all():
             raise ModelFileError(f"{path}: {name} holds NaN or infinite values: train it anew")
-    potential.load_state_dict(stored)
+    potential.load_state_dict(stored, assign=True)
     return potential.eval().requires_grad_(False)
 
 

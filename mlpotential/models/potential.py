@@ -6,8 +6,9 @@ energies; their sum in float64 is the energy, and everything else is a derivativ
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,9 +70,8 @@ class Potential(nn.Module, ABC):
         return next(self.parameters()).dtype
 
     def atomic_energies(self, graph: AtomGraph) -> Tensor:
-        """[n_atoms], float64 (eV). A surrounding autocast, which would round it, has no effect."""
-        with torch.autocast(graph.positions.device.type, enabled=False):
-            return self.scale(self.readout(self.representation(graph)), graph.atomic_numbers)
+        """[n_atoms], float64 (eV)."""
+        return self.scale(self.readout(self.representation(graph)), graph.atomic_numbers)
 
     def forward(
         self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
@@ -89,8 +89,7 @@ class Potential(nn.Module, ABC):
         """
         needs_virial = bool({"virial", "stress"} & set(properties))
         needs_gradients = needs_virial or "forces" in properties
-        # Inside a surrounding inference_mode nothing could be differentiated.
-        with torch.inference_mode(False), torch.set_grad_enabled(self.training or needs_gradients):
+        with _own_modes(graph), torch.set_grad_enabled(self.training or needs_gradients):
             variables: dict[str, Tensor] = {}
             if needs_gradients:
                 variables["positions"] = graph.positions.detach().clone().requires_grad_()
@@ -137,7 +136,7 @@ class Potential(nn.Module, ABC):
         """Exact d2E/dr2 of one structure, symmetric, [3 n_atoms, 3 n_atoms] (eV/A^2)."""
         if graph.n_graphs != 1:
             raise ValueError(f"a Hessian is of one structure, not of {graph.n_graphs}")
-        with torch.inference_mode(False), torch.enable_grad():
+        with _own_modes(graph), torch.enable_grad():
             positions = graph.positions.detach().clone().requires_grad_()
             size = positions.numel()
             energy = self.atomic_energies(replace(graph, positions=positions)).sum()
@@ -157,6 +156,13 @@ class Potential(nn.Module, ABC):
             ]
         hessian = torch.cat(rows)
         return 0.5 * (hessian + hessian.T)
+
+
+@contextlib.contextmanager
+def _own_modes(graph: AtomGraph) -> Iterator[None]:
+    """Undoes a caller's inference_mode (all forces would be zero) and autocast (half precision)."""
+    with torch.inference_mode(False), torch.autocast(graph.positions.device.type, enabled=False):
+        yield
 
 
 def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:

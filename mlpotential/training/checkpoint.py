@@ -13,6 +13,16 @@ from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
 CHECKPOINT_NAME = "checkpoint.pt"
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)  # whatever torch.load happens to meet in bytes of another kind
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -33,7 +43,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
+        if not isinstance(state, dict) or "fingerprint" not in state:
+            raise ValueError("it is of another program")
+    except _DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(
             f"the checkpoint {path} cannot be read ({reason}): remove it to start again"

@@ -12,6 +12,8 @@ from typing import Literal
 from mlpotential.errors import ConfigError
 from mlpotential.models.config import SchNetConfig
 
+LARGEST_SEED = 2**32 - 1  # what every generator takes
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -28,7 +30,8 @@ class DataConfig:
         n_train: frames to train on; None for all that remain.
         n_validation: validation frames taken from `path` where there is no `validation_path`.
         split_seed: seed of the random split.
-        atom_references: `none`, `least_squares`, or a file of energies per element.
+        atom_references: `none`, `least_squares`, or a file of energies per element in
+            `energy_unit`.
     """
 
     path: str
@@ -53,6 +56,10 @@ class DataConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"data.{name} must be at least 1, not {value}")
+        if not 0 <= self.split_seed <= LARGEST_SEED:
+            raise ConfigError(
+                f"data.split_seed must be from 0 to {LARGEST_SEED}, not {self.split_seed}"
+            )
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,9 @@ class TrainingConfig:
         for name in ("batch_size", "max_epochs", "decay_steps", "plateau_patience"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require_positive(self, "learning_rate")
+        _require(0 <= self.seed <= LARGEST_SEED, "seed", f"from 0 to {LARGEST_SEED}", self.seed)
+        interval = self.checkpoint_interval_s
+        _require(interval >= 0.0, "checkpoint_interval_s", "0 or more", interval)
         _require(
             0.0 < self.decay_factor < 1.0, "decay_factor", "between 0 and 1", self.decay_factor
         )

@@ -1,15 +1,17 @@
 """One YAML file per training run, each field overridable on the command line. Free of torch.
 
 `--training.learning_rate 5e-4` or `--training.learning_rate=5e-4` replaces one field. Unknown names
-are refused with the nearest known one; paths in the file are relative to the file.
+are refused with the nearest known one, names given twice altogether; paths in the file are relative
+to the file, those on the command line to the working directory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -19,6 +21,19 @@ from mlpotential.run_folder import write_atomically
 from mlpotential.training.config import RunConfig
 
 PATH_FIELDS = ("path", "validation_path", "test_path")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a name that is given twice, of which YAML itself would drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{name!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -32,11 +47,15 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: if the file is missing or no YAML, a name is unknown, or a value does not fit.
     """
     settings = _read_yaml(Path(path))
-    known = set(_field_names(RunConfig))
-    _refuse_unknown(_flat_names(settings), known, where=str(path))
-    _anchor_paths(settings, Path(path).parent)
-    for name, text in _parse_overrides(overrides, known):
-        _assign(settings, name, text)
+    types = dict(_field_types(RunConfig))
+    _check_settings(settings, types, where=str(path))
+    _anchor_paths(settings, Path(path).parent.absolute())
+    for name, text in _parse_overrides(overrides, types):
+        section, _, field = name.rpartition(".")
+        target = settings.setdefault(section, {}) if section else settings
+        target[field] = _parse_value(name, text, types[name])
+        _check_value(name, target[field], types[name], where="command line")
+    _anchor_paths(settings, Path.cwd())
     return _build(settings)
 
 
@@ -47,10 +66,10 @@ def write_config(path: Path, config: RunConfig) -> None:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _Loader)
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a 13th month
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {reason}") from error
     if not isinstance(content, dict):
@@ -58,32 +77,56 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _field_names(kind: type[Any], prefix: str = "") -> Iterator[str]:
-    """`data.path`, `model.n_features`, ... of a nested dataclass."""
+def _field_types(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """`data.path`, `model.n_features`, ... of a nested dataclass, with their types."""
     hints = get_type_hints(kind)
     for f in fields(kind):
         if is_dataclass(hints[f.name]):
-            yield from _field_names(hints[f.name], f"{prefix}{f.name}.")
+            yield from _field_types(hints[f.name], f"{prefix}{f.name}.")
         else:
-            yield f"{prefix}{f.name}"
+            yield f"{prefix}{f.name}", hints[f.name]
 
 
-def _flat_names(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def _check_settings(settings: dict[Any, Any], types: Mapping[str, Any], where: str) -> None:
+    """Refuses unknown names, sections that are none, and values where there cannot be one."""
+    sections = {name.partition(".")[0] for name in types if "." in name}
+    alone = [name for name in types if "." not in name]
     for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat_names(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
+        if name not in sections:
+            _refuse_unknown(str(name), alone, [*types, *sections], where)
+            _check_value(name, value, types[name], where)
+            continue
+        if not isinstance(value, dict):
+            raise ConfigError(
+                f"{where}: {name!r} must be followed by its settings, indented, not by {value!r}; "
+                "leave it out to have the defaults"
+            )
+        for field, field_value in value.items():
+            _refuse_unknown(f"{name}.{field}", types, types, where)
+            _check_value(f"{name}.{field}", field_value, types[f"{name}.{field}"], where)
 
 
-def _refuse_unknown(names: Iterator[str] | Sequence[str], known: set[str], where: str) -> None:
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"{where}: unknown setting {name!r}.{nearest_name(name, known)}")
+def _refuse_unknown(
+    name: str, known: Collection[str], suggested: Collection[str], where: str
+) -> None:
+    if name in known:
+        return
+    if name in suggested:
+        section, _, field = name.partition(".")
+        raise ConfigError(f"{where}: write {name!r} as {field!r}, indented below '{section}:'")
+    raise ConfigError(f"{where}: unknown setting {name!r}.{nearest_name(name, suggested)}")
+
+
+def _check_value(name: str, value: object, kind: Any, where: str) -> None:
+    """What the parser would let pass, or not say well."""
+    if isinstance(value, dict | list):
+        raise ConfigError(f"{where}: {name!r} must be one value")
+    if value is None and NoneType not in get_args(kind):
+        raise ConfigError(f"{where}: {name!r} has no value")
 
 
 def _anchor_paths(settings: dict[str, Any], folder: Path) -> None:
-    """Relative data paths in a file are relative to that file."""
+    """Makes relative data paths absolute, so that a written configuration works anywhere."""
     data = settings.get("data")
     if not isinstance(data, dict):
         return
@@ -95,14 +138,14 @@ def _anchor_paths(settings: dict[str, Any], folder: Path) -> None:
         data["atom_references"] = str(folder / references)
 
 
-def _parse_overrides(words: Sequence[str], known: set[str]) -> Iterator[tuple[str, str]]:
+def _parse_overrides(words: Sequence[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
     remaining = list(words)
     while remaining:
         word = remaining.pop(0)
         if not word.startswith("--"):
             raise ConfigError(f"expected --name value, not {word!r}")
         name, equals, value = word.removeprefix("--").partition("=")
-        _refuse_unknown([name], known, where="command line")
+        _refuse_unknown(name, known, known, where="command line")
         if not equals:
             if not remaining:
                 raise ConfigError(f"--{name} needs a value")
@@ -110,10 +153,15 @@ def _parse_overrides(words: Sequence[str], known: set[str]) -> Iterator[tuple[st
         yield name, value
 
 
-def _assign(settings: dict[str, Any], name: str, text: str) -> None:
-    section, _, field = name.rpartition(".")
-    target = settings.setdefault(section, {}) if section else settings
-    target[field] = yaml.safe_load(text)
+def _parse_value(name: str, text: str, kind: Any) -> Any:
+    """Words as they are typed, where words are expected; numbers and null as in a file."""
+    expects_words = str in (kind, *get_args(kind)) or get_origin(kind) is Literal
+    if expects_words and not (NoneType in get_args(kind) and text == "null"):
+        return text or None
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"command line: {name!r} cannot be {text!r}") from error
 
 
 def _build(settings: dict[str, Any]) -> RunConfig:

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mlpotential.data.reference_data import read_reference_data
+from mlpotential.data.reference_data import ReferenceData, read_reference_data
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import load_model
+from mlpotential.models.potential import Potential
 from mlpotential.neighbors import connect
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
 
@@ -75,13 +76,6 @@ def evaluate_model(
     unknown = sorted(set(data.elements) - set(potential.elements))
     if unknown:
         raise StructureError(f"the model was not trained on the atomic numbers {unknown}")
-    target = next(potential.parameters()).device
-
-    def batches() -> Iterator[AtomGraph]:
-        for start in tqdm(range(0, len(data), batch_size), desc="evaluating", disable=None):
-            chosen = data[start : start + batch_size]
-            yield collate([connect(g, potential.cutoff) for g in chosen]).to(target)
-
     accumulator = ErrorAccumulator()
     energies: list[np.ndarray] = []
     forces: list[np.ndarray] = []
@@ -95,9 +89,17 @@ def evaluate_model(
             both = torch.stack([graph.forces, prediction.forces]).reshape(2, -1)
             forces.append(both.cpu().numpy())
 
-    predict_batches(potential, batches(), with_forces, visit)
+    predict_batches(potential, _batches(data, potential, batch_size), with_forces, visit)
     return Evaluation(
         errors=accumulator.errors(),
         energies=np.concatenate(energies, axis=1),
         forces=np.concatenate(forces, axis=1) if forces else None,
     )
+
+
+def _batches(data: ReferenceData, potential: Potential, batch_size: int) -> Iterator[AtomGraph]:
+    """Connected structures in order, on the device of the model."""
+    device = next(potential.parameters()).device
+    for start in tqdm(range(0, len(data), batch_size), desc="evaluating", disable=None):
+        chosen = data[start : start + batch_size]
+        yield collate([connect(graph, potential.cutoff) for graph in chosen]).to(device)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from ase.data import chemical_symbols
 
+from mlpotential.errors import ModelFileError
 from mlpotential.models.model_file import LoadedModel
 from mlpotential.training.metrics import Errors
 from mlpotential.units import EV_PER_KCAL_PER_MOL
@@ -49,7 +50,18 @@ def errors_as_json(errors: Mapping[str, Errors]) -> str:
 
 
 def describe_model(model: LoadedModel) -> str:
-    """A model file in a few lines."""
+    """A model file in a few lines.
+
+    Raises:
+        ModelFileError: if its record of data and errors cannot be understood.
+    """
+    try:
+        return "\n".join(_lines_about(model))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ModelFileError(f"the record in the model file cannot be read: {error}") from error
+
+
+def _lines_about(model: LoadedModel) -> list[str]:
     potential, record = model.potential, model.record
     n_parameters = sum(p.numel() for p in potential.parameters())
     cutoff = "none (all pairs)" if potential.cutoff is None else f"{potential.cutoff} A"
@@ -74,4 +86,4 @@ def describe_model(model: LoadedModel) -> str:
         lines.append(f"shortest distances seen in training (A): {shortest}")
     if record.errors:
         lines.append(format_errors({k: Errors(**v) for k, v in record.errors.items()}))
-    return "\n".join(lines)
+    return lines

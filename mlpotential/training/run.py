@@ -13,7 +13,12 @@ import torch
 
 from mlpotential.data.reference_data import ReferenceData, read_reference_data
 from mlpotential.data.splits import check_no_overlap, random_split
-from mlpotential.data.statistics import energy_statistics, fit_atom_references, shortest_distances
+from mlpotential.data.statistics import (
+    energy_statistics,
+    fit_atom_references,
+    read_atom_references,
+    shortest_distances,
+)
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.device import resolve_device
@@ -66,11 +71,12 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             validation_sha256=data.validation.sha256,
             atom_references=config.data.atom_references,
         )
-        write_config(folder / CONFIG_NAME, config)
         device = resolve_device(config.training.device)
         model = make_model(config, data.train).to(device)
         train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
         trainer = Trainer(model, train, validation, config.training, folder, fingerprint, progress)
+        trainer.resume()
+        write_config(folder / CONFIG_NAME, config)
         trainer.run()
         if config.training.targets == "forces":
             fit_integration_constant(model, trainer)
@@ -100,9 +106,17 @@ def read_data_sets(config: RunConfig) -> DataSets:
         test = _read(settings, settings.test_path, properties)
     n_validation = 0 if validation is not None else settings.n_validation or 0
     n_train = settings.n_train or len(everything) - n_validation
+    if n_train < 1:
+        raise DataError(
+            f"data.n_validation is {n_validation}, which leaves none of the {len(everything)} "
+            f"frames of {everything.source} to train on"
+        )
     train = everything
     if n_validation or n_train < len(everything):
-        drawn = random_split(len(everything), n_train, n_validation, seed=settings.split_seed)
+        n_test = 0 if test is not None else None
+        drawn = random_split(
+            len(everything), n_train, n_validation, n_test, seed=settings.split_seed
+        )
         split = drawn.as_lists()
         train = everything.select(drawn.train)
         validation = validation or everything.select(drawn.validation)
@@ -112,7 +126,17 @@ def read_data_sets(config: RunConfig) -> DataSets:
     for held_out in (validation, test):
         if held_out is not None:
             check_no_overlap(train, held_out)
+            _check_elements(train, held_out)
     return DataSets(train, validation, test, split)
+
+
+def _check_elements(train: ReferenceData, held_out: ReferenceData) -> None:
+    untrained = sorted(set(held_out.elements) - set(train.elements))
+    if untrained:
+        raise DataError(
+            f"{held_out.source} holds the atomic numbers {untrained}, which no training structure "
+            f"of {train.source} has: they would stay untrained"
+        )
 
 
 def make_model(config: RunConfig, train: ReferenceData) -> Potential:
@@ -121,26 +145,28 @@ def make_model(config: RunConfig, train: ReferenceData) -> Potential:
     Raises:
         DataError: if an element is beyond the embedding, or a reference energy is missing.
     """
-    from mlpotential.data.statistics import read_atom_references
-
     if max(train.elements) > config.model.max_atomic_number:
         raise DataError(
             f"{train.source} holds atomic number {max(train.elements)}, but "
             f"model.max_atomic_number is {config.model.max_atomic_number}: raise it"
         )
-    torch.manual_seed(config.training.seed)
-    model = SchNet(config.model).to(getattr(torch, config.training.dtype))
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        torch.manual_seed(config.training.seed)
+        model = SchNet(config.model).to(getattr(torch, config.training.dtype))
     model.elements = train.elements
-    references = {z: 0.0 for z in train.elements}
-    if config.data.atom_references == "least_squares":
-        references = fit_atom_references(train)
-    elif config.data.atom_references != "none":
-        references |= read_atom_references(
-            config.data.atom_references, energy_unit=config.data.energy_unit
-        )
+    references = _atom_references(config.data, train)
     mean, std = energy_statistics(train, references)
-    model.scale.set(mean, std, references)
+    model.scale.set(mean, std, {z: references[z] for z in train.elements})
     return model
+
+
+def _atom_references(settings: DataConfig, train: ReferenceData) -> dict[int, float]:
+    """By atomic number (eV)."""
+    if settings.atom_references == "none":
+        return dict.fromkeys(train.elements, 0.0)
+    if settings.atom_references == "least_squares":
+        return fit_atom_references(train)
+    return read_atom_references(settings.atom_references, energy_unit=settings.energy_unit)
 
 
 def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
@@ -201,7 +227,7 @@ def _record(
         },
         "split": data.split,
         "settings": asdict(config.training),
-        "atom_references": config.data.atom_references,
+        "atom_references": Path(config.data.atom_references).name,
         "epochs": trainer.epoch,
         "steps": trainer.step,
     }

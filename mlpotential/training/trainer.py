@@ -90,13 +90,12 @@ class Trainer:
         return self.epoch >= self.config.max_epochs or stalled
 
     def run(self) -> None:
-        """Trains to the end, continuing from a checkpoint where there is one.
+        """Trains to the end; `resume` first continues an earlier run.
 
         Raises:
             RunInterrupted: on SIGINT or SIGTERM, after a checkpoint.
-            RunError: if the loss is no longer finite, or a checkpoint of something else is there.
+            RunError: if the loss is no longer finite, or the folder cannot be written.
         """
-        self._resume()
         with stop_on_signals() as request, self._progress_bar() as bar:
             while not self.is_finished:
                 self._train_one_batch()
@@ -123,10 +122,7 @@ class Trainer:
         losses = loss_per_graph(self.model(graph, properties), graph, self.config)
         loss = losses.mean()
         if not torch.isfinite(loss):
-            raise RunError(
-                f"the loss is {loss.item()} at step {self.step}: lower training.learning_rate, or "
-                "set training.max_gradient_norm; the last checkpoint is kept"
-            )
+            raise self._exploded("loss", loss.item())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.max_gradient_norm is not None:
@@ -139,6 +135,12 @@ class Trainer:
         self.epoch_loss += float(losses.detach().sum())
         self.step += 1
 
+    def _exploded(self, what: str, value: float) -> RunError:
+        return RunError(
+            f"the {what} is {value} at step {self.step}: lower training.learning_rate, or set "
+            f"training.max_gradient_norm, and start again in another folder than {self.folder}"
+        )
+
     def _next_batch(self) -> AtomGraph:
         epoch, position = divmod(self.step, self.steps_per_epoch)
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
@@ -149,6 +151,8 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         loss, errors = self._validate()
+        if not math.isfinite(loss):
+            raise self._exploded("validation loss", loss)
         learning_rate = self.optimizer.param_groups[0]["lr"]
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(loss)
@@ -230,7 +234,12 @@ class Trainer:
         save_checkpoint(self.folder, state)
         self._last_checkpoint = time.monotonic()
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Takes up the state of a checkpoint, where the folder has one.
+
+        Raises:
+            RunError: if it is damaged, or of a run with other settings or data.
+        """
         state = load_checkpoint(self.folder)
         if state is not None:
             _require_same_run(state["fingerprint"], self.fingerprint, self.folder)
@@ -245,8 +254,12 @@ class Trainer:
         write_atomically(self.folder / HISTORY_NAME, _as_csv(self.history, header=True))
 
     def _append_history(self, row: dict[str, Any]) -> None:
-        with open(self.folder / HISTORY_NAME, "a") as handle:
-            handle.write(_as_csv([row], header=len(self.history) == 1))
+        path = self.folder / HISTORY_NAME
+        try:
+            with open(path, "a") as handle:
+                handle.write(_as_csv([row], header=len(self.history) == 1))
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror}") from error
 
     def _progress_bar(self) -> tqdm:
         return tqdm(

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from ase.io import write
 
+from mlpotential.cli import COMMANDS, main
+
 COMMAND = Path(sys.executable).with_name("mlpotential")
 
 
@@ -17,6 +19,13 @@ def call(*arguments, code=0):
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
     return result.stdout if code == 0 else result.stderr
+
+
+def call_here(capsys, *arguments, code=0):
+    """The same in this process, which has torch already."""
+    assert main([str(a) for a in arguments]) == code
+    output = capsys.readouterr()
+    return output.out if code == 0 else output.err
 
 
 def test_help_needs_no_torch():
@@ -101,3 +110,54 @@ def test_evaluate_refuses_unknown_units(model_path, tmp_path, ethanol):
         code=2,
     )
     assert "Did you mean 'eV'" in error
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--plot", "no/such/folder/p.png"], "cannot write the plot no/such/folder/p.png: No such"),
+        (["--plot", "p.picture"], "cannot write the plot p.picture: Format 'picture'"),
+        (["--json", "model.safetensors/e.json"], "cannot write model.safetensors/e.json"),
+        (["--batch-size", "0"], "batch size must be at least 1"),
+        (["--device", "gpu"], "device must be auto, cpu, cuda"),
+        (["--forces-key", "F"], "no forces under the key 'F'"),
+    ],
+)
+def test_evaluate_mistakes_are_one_line(
+    model_path, tmp_path, ethanol, monkeypatch, capsys, option, message
+):
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    monkeypatch.chdir(tmp_path)
+    ethanol.calc = SinglePointCalculator(ethanol, energy=0.0, forces=ethanol.positions)
+    write("d.xyz", ethanol, format="extxyz")
+    units = ["--energy-unit", "eV", "--length-unit", "Angstrom"]
+    error = call_here(capsys, "evaluate", model_path, "d.xyz", *units, *option, code=2)
+    assert message in error.splitlines()[-1]
+
+
+def test_evaluate_without_forces(model_path, tmp_path, ethanol, capsys):
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    ethanol.calc = SinglePointCalculator(ethanol, energy=-1.0)
+    write(tmp_path / "d.xyz", ethanol, format="extxyz")
+    arguments = ["evaluate", model_path, tmp_path / "d.xyz"]
+    arguments += ["--energy-unit", "eV", "--length-unit", "Angstrom"]
+    assert "no forces" in call_here(capsys, *arguments, code=2)
+    text = call_here(capsys, *arguments, "--no-forces", "--plot", tmp_path / "p.png")
+    assert "energy per atom" in text
+    assert "  forces" not in text
+
+
+def test_check_on_a_device_that_is_not_there(model_path, capsys):
+    error = call_here(capsys, "info", model_path, "--check", "--device", "gpu", code=2)
+    assert "device must be auto, cpu, cuda" in error.splitlines()[-1]
+    assert "passed" in call_here(capsys, "info", model_path, "--check", "--device", "auto")
+
+
+def test_interrupted_command(model_path, monkeypatch, capsys):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "info", interrupt)
+    assert call_here(capsys, "info", model_path, code=130) == "mlpotential info: interrupted\n"

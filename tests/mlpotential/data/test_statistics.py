@@ -15,7 +15,6 @@ from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.statistics import (
     energy_statistics,
     fit_atom_references,
-    force_scale,
     read_atom_references,
     shortest_distances,
 )
@@ -85,14 +84,6 @@ def test_missing_reference_and_missing_labels() -> None:
     bare = ReferenceData((AtomGraph.from_arrays(water.numbers, water.positions),), "bare")
     with pytest.raises(DataError, match="bare was read without energies"):
         fit_atom_references(bare)
-    with pytest.raises(DataError, match="bare was read without forces"):
-        force_scale(bare)
-
-
-def test_force_scale_is_the_rms_component() -> None:
-    assert force_scale(molecules({"H2O": 0.0, "CH4": 0.0})) == pytest.approx(2.0)
-    at_rest = AtomGraph.from_arrays([1], np.zeros((1, 3)), forces=np.zeros((1, 3)))
-    assert force_scale(ReferenceData((at_rest,), "rest")) == 1.0
 
 
 # Reference energies from files

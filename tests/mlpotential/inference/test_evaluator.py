@@ -207,3 +207,44 @@ def test_wrong_shapes(evaluator):
 def test_unknown_options(potential, options, message):
     with pytest.raises(ConfigError, match=message):
         Evaluator(potential, [6], **options)
+
+
+def test_callers_modes_change_nothing(evaluator, ethanol):
+    """Neither zero forces within inference_mode nor half precision within autocast."""
+    positions = ethanol.positions[None]
+    answer, hessian = evaluator.evaluate(positions), evaluator.hessian(positions[0])
+    modes = (torch.inference_mode(), torch.no_grad(), torch.autocast("cpu", torch.bfloat16))
+    for mode in modes:
+        with mode:
+            within = evaluator.evaluate(positions)
+            np.testing.assert_array_equal(within.energy, answer.energy)
+            np.testing.assert_array_equal(within.forces, answer.forces)
+            np.testing.assert_array_equal(evaluator.hessian(positions[0]), hessian)
+
+
+def test_callers_modes_do_not_reach_the_model(potential, ethanol):
+    graph = testing.connect(AtomGraph.from_atoms(ethanol), potential.cutoff)
+    forces = potential(graph).forces
+    for mode in (torch.inference_mode(), torch.autocast("cpu", torch.bfloat16)):
+        with mode:
+            assert torch.equal(potential(graph).forces, forces)
+
+
+@pytest.mark.parametrize("name", ["energy", "forces"])
+def test_numbers_that_are_not_finite(evaluator, ethanol, monkeypatch, name):
+    own = evaluator._potential.forward
+
+    def broken(graph, properties):
+        answer = own(graph, properties)
+        getattr(answer, name)[0] = torch.nan
+        return answer
+
+    monkeypatch.setattr(evaluator._potential, "forward", broken)
+    with pytest.raises(StructureError, match=f"in {name} that is not finite"):
+        evaluator.evaluate(ethanol.positions[None])
+
+
+@pytest.mark.parametrize("numbers", [["C", "H"], [[6, 1]], [None]])
+def test_atomic_numbers_of_another_kind(potential, numbers):
+    with pytest.raises(StructureError, match="list of whole numbers"):
+        Evaluator(potential, numbers, device="cpu")

@@ -13,7 +13,8 @@ from mlpotential import testing
 from mlpotential.errors import ModelFileError
 from mlpotential.graph import AtomGraph
 from mlpotential.models import model_file
-from mlpotential.models.model_file import check_golden, load_model, save_model
+from mlpotential.models.model_file import GoldenCheck, check_golden, load_model, save_model
+from mlpotential.training.report import describe_model
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -203,3 +204,80 @@ def test_nan_weights(model_path):
 
     rewrite(model_path, change_tensors=change)
     refused(model_path, "readout.output.bias holds NaN")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_features": 10**9}, "model.n_features must be from 1 to"),
+        ({"n_features": 9_999}, "its architecture needs"),  # 1 GB that is never asked for
+        ({"n_interactions": 10**9}, "model.n_interactions must be from 1 to 100"),
+        ({"max_atomic_number": 10**12}, "from 1 to 118"),
+        ({"rbf_spacing": 1e-12}, "from 2 to 100000"),
+        ({"rbf_stop": 1e300}, "from 2 to 100000"),
+        ({"n_features": "8"}, "describes no network"),
+        ({"cutoff": 4.0}, "two cutoffs"),
+    ],
+)
+def test_hostile_settings(model_path, change, message):
+    rewrite(model_path, lambda m: m["settings"].update(change))
+    refused(model_path, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"elements": [1, 101]}, "elements"),
+        ({"elements": []}, "elements"),
+        ({"elements": ["H"]}, "describes no network"),
+        ({"dtype": "float16"}, "float16"),
+        ({"dtype": "nn"}, "dtype 'nn'"),
+        ({"cutoff": None}, "two cutoffs"),
+        ({"training": [1]}, "'training' is not a dict"),
+        ({"title": 3}, "'title' is not a str"),
+    ],
+)
+def test_hostile_metadata(model_path, change, message):
+    rewrite(model_path, lambda m: m.update(change))
+    refused(model_path, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("positions", torch.zeros(2, 3, dtype=torch.float64)),
+        ("positions", torch.full((9, 3), torch.nan, dtype=torch.float64)),
+        ("atomic_numbers", torch.full((9,), 79)),
+        ("atomic_numbers", torch.full((9,), 6.0)),
+        ("graph_index", torch.full((9,), 1)),
+        ("graph_index", torch.full((9,), 10**12)),
+        ("pbc", torch.tensor(True)),
+        ("energy", torch.zeros(0, dtype=torch.float64)),
+    ],
+)
+def test_golden_structures_that_are_none(model_path, name, value):
+    rewrite(model_path, change_tensors=lambda t: t.update({f"golden/{name}": value}))
+    refused(model_path, "golden|not finite")
+
+
+def test_not_a_number_in_the_metadata(model_path):
+    content = model_path.read_bytes()
+    model_path.write_bytes(content.replace(b'\\"C-H\\":1.0', b'\\"C-H\\":NaN'))
+    refused(model_path, "damaged")
+
+
+def test_record_of_another_kind(model_path):
+    rewrite(model_path, lambda m: m.update(errors={"test": {"mae": 1.0}}))
+    with pytest.raises(ModelFileError, match="record in the model file cannot be read"):
+        describe_model(load_model(model_path))
+
+
+def test_loading_draws_no_random_numbers(model_path):
+    state = torch.get_rng_state()
+    load_model(model_path)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("deviations", [(np.nan, 0.0), (0.0, np.nan), (1e-3, 0.0)])
+def test_check_that_did_not_pass(deviations):
+    assert not GoldenCheck(*deviations, tolerance=1e-4).passed

@@ -88,3 +88,76 @@ def test_null_section(config_file):
     config_file.write_text(yaml.safe_dump(settings))
     with pytest.raises(ConfigError, match="training"):
         read_config(config_file)
+
+
+def test_paths_of_a_written_config_are_absolute(config_file, tmp_path, monkeypatch):
+    """So the copy in the run's folder starts the same run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "near.yaml").write_text(
+        "data: {path: a.xyz, n_validation: 2, energy_unit: eV, length_unit: Angstrom}"
+    )
+    config = read_config("near.yaml", ["--data.test_path=b.xyz"])
+    assert config.data.path == str(tmp_path / "a.xyz")
+    assert config.data.test_path == str(tmp_path / "b.xyz")
+
+
+def test_words_on_the_command_line_stay_words(config_file):
+    config = read_config(
+        config_file,
+        ["--folder=2024-13-45", "--data.energy_key=1", "--data.forces_key=null"],
+    )
+    assert config.folder == "2024-13-45"
+    assert config.data.energy_key == "1"
+    assert config.data.forces_key is None
+
+
+REQUIRED = "data: {path: x, n_validation: 2, energy_unit: eV, length_unit: Angstrom}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model:", "'model' must be followed by its settings"),
+        ("training: [1, 2]", "'training' must be followed by its settings"),
+        ("modle: {}", "unknown setting 'modle'. Did you mean 'model'"),
+        ("training.seed: 3", "write 'training.seed' as 'seed', indented below 'training:'"),
+        ("training: {seed: 1, seed: 2}", "'seed' is given twice"),
+        ("folder: a\nfolder: b", "'folder' is given twice"),
+        ("training: {targets: null}", "'training.targets' has no value"),
+        ("model: {n_features: [8]}", "'model.n_features' must be one value"),
+        ("model: &a {n_features: *a}", "must be one value"),
+        ("folder: 2024-13-45", "not valid YAML: month"),
+        ("folder: 2024-11-05", "folder"),
+        ("model: {rbf_stop: .inf}", "rbf_stop"),
+        ("model: {rbf_stop: .nan}", "rbf_stop"),
+        ("model: {cutoff_function: hard, cutoff: .inf}", "positive radius"),
+        ("model: {rbf_gamma: .inf}", "rbf_gamma"),
+        ("model: {n_readout_hidden: 0}", "n_readout_hidden must be from 1"),
+        ("model: {max_atomic_number: 119}", "from 1 to 118"),
+        ("training: {seed: -1}", "training.seed must be from 0"),
+        ("training: {checkpoint_interval_s: .nan}", "0 or more"),
+    ],
+)
+def test_hostile_files(tmp_path, text, message):
+    (tmp_path / "run.yaml").write_text(REQUIRED + text + "\n")
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_config(tmp_path / "run.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("--folder=", "'folder' has no value"),
+        ("--training.seed=", "'training.seed' has no value"),
+        ("--training.seed=[", "cannot be"),
+        ("--training.seed={a: 1}", "must be one value"),
+        ("--training.seed=2024-13-45", "cannot be"),
+        ("--data.split_seed=-1", "data.split_seed must be from 0"),
+        ("--model={n_features: 3}", "unknown setting 'model'"),
+    ],
+)
+def test_hostile_overrides(config_file, override, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_config(config_file, [override])
+    assert "\n" not in str(caught.value)

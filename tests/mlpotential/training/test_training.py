@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mlpotential.errors import DataError, RunError
 from mlpotential.models.model_file import load_model
 from mlpotential.training.config_file import read_config
 from mlpotential.training.evaluate import evaluate_model
+from mlpotential.training.metrics import Errors
 from mlpotential.training.run import run_training
+from mlpotential.training.trainer import Trainer
 
 COMMAND = Path(sys.executable).with_name("mlpotential")
 
@@ -191,10 +194,25 @@ def test_longer_run_continues(config_file, tmp_path):
     assert texts[0] == texts[1]
 
 
+def test_early_stopping_counts_across_an_interruption(config_file, tmp_path):
+    options = (
+        "--training.schedule=exponential",
+        "--training.learning_rate=0.1",
+        "--training.early_stopping_patience=3",
+    )
+    run(config_file, tmp_path / "whole", *options)
+    n_epochs = len(history(tmp_path / "whole"))
+    assert 3 < n_epochs < 50
+    run(config_file, tmp_path / "parts", *options, f"--training.max_epochs={n_epochs - 1}")
+    run(config_file, tmp_path / "parts", *options)
+    assert history(tmp_path / "parts") == history(tmp_path / "whole")
+
+
 def test_other_settings_in_the_folder_are_refused(config_file, tmp_path):
     run(config_file, tmp_path / "run", "--training.max_epochs=2")
     with pytest.raises(RunError, match=r"training.seed: 0 -> 1"):
         run(config_file, tmp_path / "run", "--training.max_epochs=2", "--training.seed=1")
+    assert read_config(tmp_path / "run/config.yaml").training.seed == 0  # still of that run
 
 
 def test_damaged_checkpoint(config_file, tmp_path):
@@ -257,3 +275,136 @@ def test_disk_full_keeps_the_last_checkpoint(config_file, tmp_path):
     assert result.returncode == 2, result.stderr
     assert "cannot write" in result.stderr
     assert (tmp_path / "run/checkpoint.pt").read_bytes() == before
+
+
+def test_another_programs_checkpoint(config_file, tmp_path):
+    (tmp_path / "run").mkdir()
+    torch.save({"epoch": 3}, tmp_path / "run/checkpoint.pt")
+    with pytest.raises(RunError, match="it is of another program"):
+        run(config_file, tmp_path / "run")
+
+
+def test_the_best_weights_are_stored(config_file, tmp_path):
+    """Not the last ones, where the last epochs were worse."""
+    options = ("--training.schedule=exponential", "--training.learning_rate=0.05")
+    result = run(config_file, tmp_path / "run", *options, "--training.max_epochs=12")
+    rows = history(tmp_path / "run")
+    best = min(rows, key=lambda row: float(row["validation_loss"]))
+    assert best is not rows[-1]
+    column = "validation_forces_mae_eV_per_angstrom"
+    np.testing.assert_allclose(
+        result.errors["validation"].forces_mae, float(best[column]), rtol=1e-12
+    )
+    assert float(rows[-1][column]) != pytest.approx(float(best[column]), rel=1e-6)
+
+
+def test_the_averaged_weights_are_stored(config_file, tmp_path, monkeypatch):
+    """theta' <- d theta' + (1 - d) theta after each step, from the first step's weights on."""
+    weights = []
+
+    class RecordingAdam(torch.optim.Adam):
+        def step(self, closure=None):
+            super().step(closure)
+            parameters = self.param_groups[0]["params"]
+            weights.append([p.detach().clone() for p in parameters])
+
+    monkeypatch.setattr(torch.optim, "Adam", RecordingAdam)
+    result = run(
+        config_file, tmp_path / "run", "--training.ema_decay=0.8", "--training.max_epochs=1"
+    )
+    assert len(weights) == 8
+    expected = weights[0]
+    for step in weights[1:]:
+        expected = [0.8 * a + 0.2 * b for a, b in zip(expected, step, strict=True)]
+    stored = list(load_model(result.model_path).potential.parameters())
+    for ours, average, last in zip(stored, expected, weights[-1], strict=True):
+        torch.testing.assert_close(ours, average, rtol=1e-12, atol=1e-14)
+        assert not torch.equal(average, last) or not last.any()
+
+
+def test_validation_loss_that_is_not_finite(config_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_validate", lambda self: (float("nan"), Errors(8)))
+    with pytest.raises(RunError, match=r"validation loss is nan .* in another folder"):
+        run(config_file, tmp_path / "run")
+    assert not (tmp_path / "run/model.safetensors").exists()
+
+
+def test_random_numbers_of_the_caller_stay(config_file, tmp_path):
+    state = torch.get_rng_state()
+    run(config_file, tmp_path / "run", "--training.max_epochs=1")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("n_validation", "n_train"), [(48, None), (60, None), (8, 60)])
+def test_sets_larger_than_the_data(config_file, tmp_path, n_validation, n_train):
+    config = read_config(config_file, ["--folder", str(tmp_path / "run")])
+    data = replace(config.data, n_validation=n_validation, n_train=n_train)
+    with pytest.raises(DataError, match="none of the 48|more than the 48"):
+        run_training(replace(config, data=data), progress=False)
+
+
+def test_batch_larger_than_the_data(config_file, tmp_path):
+    run(config_file, tmp_path / "run", "--training.batch_size=1000", "--training.max_epochs=2")
+    assert [int(row["step"]) for row in history(tmp_path / "run")] == [1, 2]
+
+
+def test_atom_references_of_a_file(config_file, tmp_path):
+    (tmp_path / "references.yaml").write_text("{H: -1.0, O: -70.0, C: -1000.0, Og: 3.0}")
+    option = f"--data.atom_references={tmp_path / 'references.yaml'}"
+    result = run(config_file, tmp_path / "run", option, "--training.max_epochs=1")
+    references = load_model(result.model_path).potential.scale.atom_references
+    assert (references[1], references[8], references[6]) == (-1.0, -70.0, 0.0)
+
+
+def test_missing_atom_reference(config_file, tmp_path):
+    (tmp_path / "references.yaml").write_text("{H: -1.0}")
+    with pytest.raises(DataError, match=r"no reference energy for the elements \[8\]"):
+        run(
+            config_file,
+            tmp_path / "run",
+            f"--data.atom_references={tmp_path / 'references.yaml'}",
+        )
+
+
+def test_element_that_only_the_validation_set_has(config_file, water_file, tmp_path):
+    (tmp_path / "v.extxyz").write_text(water_file.read_text().replace("\nO ", "\nN "))
+    config = read_config(config_file, ["--folder", str(tmp_path / "run")])
+    data = replace(
+        config.data, validation_path=str(tmp_path / "v.extxyz"), n_validation=None, n_train=None
+    )
+    with pytest.raises(DataError, match=r"atomic numbers \[7\], which no training structure"):
+        run_training(replace(config, data=data), progress=False)
+
+
+def test_energies_only_with_forces_requested(config_file, water_file, tmp_path):
+    lines = water_file.read_text().replace(":forces:R:3", "").splitlines()
+    text = "\n".join(" ".join(w.split()[:4]) if w[:1] in "OH" else w for w in lines) + "\n"
+    (tmp_path / "energies.extxyz").write_text(text)
+    option = f"--data.path={tmp_path / 'energies.extxyz'}"
+    with pytest.raises(DataError, match="no forces"):
+        run(config_file, tmp_path / "run", option)
+    result = run(
+        config_file,
+        tmp_path / "run",
+        option,
+        "--training.targets=energy",
+        "--training.max_epochs=1",
+    )
+    assert result.errors["validation"].energy_mae is not None
+
+
+def test_a_given_test_set_leaves_no_other(config_file, water_file, tmp_path):
+    """The split in the model file lists only frames that were used."""
+    frames = water_file.read_text().splitlines(keepends=True)
+    (tmp_path / "a.extxyz").write_text("".join(frames[: 5 * 44]))
+    (tmp_path / "b.extxyz").write_text("".join(frames[5 * 44 :]))
+    result = run(
+        config_file,
+        tmp_path / "run",
+        f"--data.path={tmp_path / 'a.extxyz'}",
+        f"--data.test_path={tmp_path / 'b.extxyz'}",
+        "--training.max_epochs=1",
+    )
+    assert result.errors["test"].n_structures == 4
+    split = load_model(result.model_path).record.training["split"]
+    assert [len(split[name]) for name in ("train", "validation", "test")] == [32, 8, 0]

@@ -1,0 +1,49 @@
+"""Run folders: files are old or new, and what is wrong is said in one line."""
+
+import errno
+import fcntl
+
+import pytest
+
+from mlpotential.errors import RunError
+from mlpotential.run_folder import lock_folder, write_atomically
+
+
+def test_replaces_a_file(tmp_path):
+    for content in ("old", b"new"):
+        write_atomically(tmp_path / "file", content)
+    assert (tmp_path / "file").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="Not a directory"):
+        write_atomically(tmp_path / "file" / "inner", "")
+    with (
+        pytest.raises(RunError, match="cannot write in the folder"),
+        lock_folder(tmp_path / "file"),
+    ):
+        pass
+
+
+def test_file_system_without_locks(tmp_path, monkeypatch):
+    """Is not taken for a folder in use."""
+
+    def no_locks(handle, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(RunError, match="cannot lock .* No locks available"), lock_folder(tmp_path):
+        pass
+
+
+def test_second_holder_is_refused_until_the_first_leaves(tmp_path):
+    with (
+        lock_folder(tmp_path),
+        pytest.raises(RunError, match="in use by process"),
+        lock_folder(tmp_path),
+    ):
+        pass
+    with lock_folder(tmp_path):
+        pass
