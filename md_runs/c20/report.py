@@ -208,7 +208,7 @@ def table(
     shift, ratio = effect["mean_bond_shift"], effect["bond_width_ratio"]
     lines += [
         "",
-        f"quantum - classical mean bond: {shift.value:.4f} +- {shift.standard_error:.4f} A "
+        f"quantum - classical mean bond: {shift.value:.5f} +- {shift.standard_error:.5f} A "
         f"[{bonds:.4f}]",
         f"quantum / classical bond standard deviation: {ratio.value:.3f} +- "
         f"{ratio.standard_error:.3f} [{widths:.2f}]",
@@ -232,7 +232,7 @@ def table(
 
 
 def _cell(estimate: Estimate, reference: list[float | None]) -> str:
-    return f"{estimate.value:.4f} +- {estimate.standard_error:.4f} [{reference[0]:.4f}]"
+    return f"{estimate.value:.5f} +- {estimate.standard_error:.5f} [{reference[0]:.4f}]"
 
 
 def _model_errors(results: C20Results, reference: dict[str, Any]) -> str:
