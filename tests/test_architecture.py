@@ -80,7 +80,7 @@ def test_the_layer_test_notices():
 def modules_after(statement: str) -> list[str]:
     program = f"import sys; {statement}; print(*sys.modules)"
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True
     )
     return result.stdout.split()
 

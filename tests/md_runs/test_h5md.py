@@ -200,7 +200,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path):
     write_h5md(trajectory(), path)
     old = path.read_bytes()
     result = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, path, Path(__file__).parent],
+        [sys.executable, "-P", "-c", FULL_DISK, path, Path(__file__).parent],
         capture_output=True,
         text=True,
     )

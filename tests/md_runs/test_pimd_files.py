@@ -318,7 +318,7 @@ def test_a_process_deaf_to_sigterm_is_killed(monkeypatch):
     monkeypatch.setattr(ipi_process, "GRACE_S", 0.3)
     deaf = "import signal as s, time; s.signal(15, s.SIG_IGN); print(1, flush=True); time.sleep(99)"
     process = subprocess.Popen(
-        [sys.executable, "-c", deaf], stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-P", "-c", deaf], stdout=subprocess.PIPE, start_new_session=True
     )
     with process:
         process.stdout.readline()
@@ -345,4 +345,4 @@ def test_the_program_of_ipi_is_found_without_a_path(monkeypatch):
 
 def test_settings_do_not_import_torch():
     code = "import md_runs.pimd, sys; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

@@ -160,5 +160,5 @@ def test_drawing_into_given_axes_makes_no_figure(
 
 def test_plots_do_without_pyplot() -> None:
     program = "import sys, md_runs.plots; print('matplotlib.pyplot' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr

@@ -33,7 +33,7 @@ def test_help_needs_no_torch():
     program = (
         "import sys, mlpotential.cli as c; c.build_parser().format_help(); print(*sys.modules)"
     )
-    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    modules = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
     assert modules.returncode == 0
     assert "torch" not in modules.stdout.split()
     start = time.perf_counter()

@@ -14,5 +14,5 @@ def test_no_module_of_the_analysis_imports_torch() -> None:
         f"import sys, importlib\nfor name in {[*names, 'md_runs.plots']!r}:\n"
         "    importlib.import_module(name)\nprint('torch' in sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr

@@ -33,7 +33,7 @@ print(write_report(study, run_study(study, print)))
 def killed_study(tmp_path_factory):
     """A study killed with -9 in its path-integral run, then started again."""
     folder = tmp_path_factory.mktemp("c20") / "study"
-    command = [sys.executable, "-u", "-c", PROGRAM.format(settings=SHORT), folder]
+    command = [sys.executable, "-P", "-u", "-c", PROGRAM.format(settings=SHORT), folder]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while not (folder / "pimd/simulation.out").exists():
             assert process.poll() is None, "the study ended before its path-integral run"

@@ -253,7 +253,9 @@ def test_outlying_force_is_a_warning(waters: list[Atoms], tmp_path: Path) -> Non
 
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, mlpotential.data, mlpotential.data.splits; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "False"
 
 
