@@ -287,6 +287,7 @@ class _Run:
 
     def _observer(self, reader: ProgressReader, bar: tqdm[Any]) -> Callable[[], int]:
         def newest_step() -> int:
+            """Looks at the outputs, shows them on the bar, and returns their last step."""
             shown, step = reader.step, reader.update()
             if reader.temperature_K > hottest_K(self.settings.temperature_K):
                 raise RunError(

@@ -105,15 +105,11 @@ class Potential(nn.Module, ABC):
         if not self.training:
             energy, atomic = energy.detach(), atomic.detach()
         virial = -gradients["strain"] if needs_virial else None
-        stress = None
-        if virial is not None and graph.cell is not None:
-            volume = torch.linalg.det(graph.cell).abs()[:, None, None]
-            stress = torch.where(volume > 0.0, -virial / volume, torch.nan)
         return Prediction(
             energy=energy,
             forces=-gradients["positions"] if "forces" in properties else None,
             virial=virial,
-            stress=stress if "stress" in properties else None,
+            stress=stress_of(virial, graph) if "stress" in properties else None,
             atomic_energies=atomic if "atomic_energies" in properties else None,
         )
 
@@ -163,6 +159,14 @@ def _own_modes(graph: AtomGraph) -> Iterator[None]:
     """Undoes a caller's inference_mode (all forces would be zero) and autocast (half precision)."""
     with torch.inference_mode(False), torch.autocast(graph.positions.device.type, enabled=False):
         yield
+
+
+def stress_of(virial: Tensor | None, graph: AtomGraph) -> Tensor | None:
+    """-virial / V, [n_graphs, 3, 3] (eV/A^3); None without any cell, NaN for a molecule."""
+    if virial is None or graph.cell is None:
+        return None
+    volume = torch.linalg.det(graph.cell).abs()[:, None, None]
+    return torch.where(volume > 0.0, -virial / volume, torch.nan)
 
 
 def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:

@@ -104,6 +104,11 @@ class SchNet(Potential):
         self.to(torch.float32)
 
     @property
+    def blocks(self) -> list[Interaction]:
+        """The interaction blocks, first to last."""
+        return list(self.interactions)  # type: ignore[arg-type]
+
+    @property
     def config(self) -> SchNetConfig:
         """The hyperparameters."""
         return self._config

@@ -15,8 +15,12 @@ def cosine_cutoff(distances: Tensor, cutoff: float) -> Tensor:
 
     [n_pairs] (A) -> [n_pairs].
     """
-    inside = distances < cutoff
-    return 0.5 * (torch.cos(distances * (math.pi / cutoff)) + 1.0) * inside
+    return cosine_taper(distances, cutoff) * (distances < cutoff)
+
+
+def cosine_taper(distances: Tensor, cutoff: float) -> Tensor:
+    """The same formula without its end, smooth up to the cutoff itself. [n_pairs] -> [n_pairs]."""
+    return 0.5 * (torch.cos(distances * (math.pi / cutoff)) + 1.0)
 
 
 def hard_cutoff(distances: Tensor, cutoff: float) -> Tensor:
