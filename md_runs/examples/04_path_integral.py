@@ -1,0 +1,28 @@
+"""How far do bonds of C20 spread at 300 K, with classical and with quantum nuclei?
+
+    python 04_path_integral.py        (seconds; writes bonds.png)
+
+Both runs go through a real i-PI process, with 1 and with 8 beads. Too short for conclusions.
+"""
+
+from pathlib import Path
+
+from ase.io import read
+
+from md_runs.analysis.distances import bonded_pairs, distance_distribution
+from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
+from md_runs.pimd import run_pimd
+from md_runs.pimd_settings import PimdRun
+from md_runs.plots import plot_distributions
+
+atoms = read(STRUCTURE)
+bonds = bonded_pairs(atoms.positions, n_bonds_per_atom=3)
+distributions = []
+for n_beads in (1, 8):
+    settings = PimdRun(n_steps=400, n_beads=n_beads, temperature_K=300.0, stride=4)
+    run = run_pimd(atoms, SHIPPED_MODEL, settings, Path(f"example_{n_beads}_beads"))
+    positions = run.trajectory.positions[50:]  # the first 100 fs are not yet thermal
+    bond = distance_distribution(positions, bonds, "bond length")
+    distributions.append(bond)
+    print(f"{n_beads} beads: bonds {bond.mean} A, spread {bond.standard_deviation} A")
+plot_distributions(*distributions).figure.savefig("bonds.png")
