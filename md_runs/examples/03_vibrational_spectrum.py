@@ -29,14 +29,14 @@ evaluator = Evaluator(SHIPPED_MODEL, atoms.numbers, dtype="float64")
 modes = normal_modes(evaluator.hessian(atoms.positions), atoms.get_masses(), atoms.positions)
 
 atoms.calc = MLPotentialCalculator(SHIPPED_MODEL)
-settings = ClassicalRun(ensemble="langevin", temperature_K=300.0, n_steps=800, stride=10)
+settings = ClassicalRun(ensemble="langevin", temperature_K=300.0, n_steps=500, stride=10)
 result = run_classical(atoms, settings, Path("example_nvt"))
 print(f"mean temperature {result.mean_temperature_K} K")
 
 thermal = read_trajectory(result.trajectory_file)
-starts = [(thermal.positions[k, 0], thermal.velocities_angstrom_per_fs[k, 0]) for k in (50, 80)]
+starts = [(thermal.positions[k, 0], thermal.velocities_angstrom_per_fs[k, 0]) for k in (30, 50)]
 segments = run_nve_segments(
-    atoms, starts, segment_steps=1200, timestep_fs=0.5, stride=4, folder=Path("example_nve")
+    atoms, starts, segment_steps=800, timestep_fs=0.5, stride=4, folder=Path("example_nve")
 )
 spectrum = vibrational_density_of_states(
     [s.velocities_angstrom_per_fs[:, 0] for s in segments],

@@ -19,9 +19,9 @@ atoms = read(STRUCTURE)
 bonds = bonded_pairs(atoms.positions, n_bonds_per_atom=3)
 distributions = []
 for n_beads in (1, 8):
-    settings = PimdRun(n_steps=400, n_beads=n_beads, temperature_K=300.0, stride=4)
+    settings = PimdRun(n_steps=240, n_beads=n_beads, temperature_K=300.0, stride=4)
     run = run_pimd(atoms, SHIPPED_MODEL, settings, Path(f"example_{n_beads}_beads"))
-    positions = run.trajectory.positions[50:]  # the first 100 fs are not yet thermal
+    positions = run.trajectory.positions[20:]  # the first 40 fs are not yet thermal
     bond = distance_distribution(positions, bonds, "bond length")
     distributions.append(bond)
     print(f"{n_beads} beads: bonds {bond.mean} A, spread {bond.standard_deviation} A")

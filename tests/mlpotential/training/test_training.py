@@ -123,7 +123,7 @@ def test_average_and_clipping_change_the_outcome(config_file, tmp_path, option):
 @pytest.mark.parametrize("extra", [(), ("--training.ema_decay=0.9", "--training.schedule=plateau")])
 def test_kill_9_changes_nothing(config_file, tmp_path, extra):
     """Killed again and again, then finished: the same model, bit by bit."""
-    options = (*extra, "--training.max_epochs=30")
+    options = (*extra, "--training.max_epochs=40")
     run(config_file, tmp_path / "whole", *options)
     rng = np.random.default_rng(len(extra))
     folder, kills = tmp_path / "killed", 0
