@@ -87,7 +87,7 @@ class C20Results:
     model: LoadedModel
     energy: float
     static: CageGeometry
-    bonds_of_minimum: np.ndarray
+    bonds_of_minimum: np.ndarray  # [30], ascending (A)
     modes: NormalModes
     classical: Sampling
     path_integral: Sampling
@@ -114,11 +114,11 @@ def run_study(
     with lock_folder(folder):
         _require_same_study(study, model, folder)
         say("[1/5] relaxed structure and normal modes")
-        relaxed = _relaxed_structure(study, folder)
+        relaxed = _relaxed_structure(study, model, folder)
         exact = Evaluator(model.potential, relaxed.numbers, device=study.device, dtype="float64")
         hessian = exact.hessian(relaxed.positions)
         modes = normal_modes(hessian, relaxed.get_masses(), relaxed.positions)
-        relaxed.calc = MLPotentialCalculator(study.model, study.device, study.dtype)
+        relaxed.calc = MLPotentialCalculator(model.potential, study.device, study.dtype)
         say(f"[2/5] classical MD, {study.classical_ps:g} ps at {study.temperature_K:g} K")
         classical = _run_classical(study, relaxed, folder / "classical", progress)
         trajectory = read_trajectory(classical.trajectory_file)
@@ -127,15 +127,17 @@ def run_study(
         say(f"[4/5] PIMD, {study.n_beads} beads, {study.path_integral_ps:g} ps, through i-PI")
         pimd = _run_pimd(study, relaxed, folder / "pimd", progress)
         say("[5/5] analysis and figures")
+        minimum, beads = relaxed.positions, pimd.trajectory
+        bonds, antipodes = bonded_pairs(minimum, 3), antipodal_pairs(minimum)
         temperatures_K = read_records(classical.trajectory_file)["temperature_K"]
         return C20Results(
             model=model,
-            energy=float(exact.evaluate(relaxed.positions[None]).energy[0]),
-            static=_geometry(relaxed.positions[None, None], relaxed, n_blocks=1),
-            bonds_of_minimum=_bond_lengths(relaxed),
+            energy=float(exact.evaluate(minimum[None]).energy[0]),
+            static=cage_geometry(minimum[None, None], bonds, antipodes, n_blocks=1),
+            bonds_of_minimum=np.sort(np.linalg.norm(np.diff(minimum[bonds], axis=1)[:, 0], axis=1)),
             modes=modes,
-            classical=_sampling(trajectory, relaxed, temperatures_K),
-            path_integral=_sampling(pimd.trajectory, relaxed, pimd.properties.temperature_K),
+            classical=_sampling(trajectory, bonds, antipodes, temperatures_K),
+            path_integral=_sampling(beads, bonds, antipodes, pimd.properties.temperature_K),
             pimd_steps_per_second=pimd.steps_per_second,
             spectrum=spectrum,
         )
@@ -181,13 +183,13 @@ def _require_same_study(study: C20Study, model: LoadedModel, folder: Path) -> No
         write_atomically(folder / STUDY_NAME, json.dumps(plain(identity), indent=1) + "\n")
 
 
-def _relaxed_structure(study: C20Study, folder: Path) -> Atoms:
+def _relaxed_structure(study: C20Study, model: LoadedModel, folder: Path) -> Atoms:
     """The minimum in float64, read back from its file so that a continued study sees the same."""
     path = folder / "relaxed.traj"
     if not path.exists():
         start = read(STRUCTURE)
         assert isinstance(start, Atoms)
-        start.calc = MLPotentialCalculator(study.model, study.device, "float64")
+        start.calc = MLPotentialCalculator(model.potential, study.device, "float64")
         relaxed, _ = relax(start, force_tolerance=RELAXED_FORCE)
         partial = path.with_suffix(".partial")
         write(partial, relaxed, format="traj")
@@ -233,10 +235,8 @@ def _spectrum(
     """From NVE segments that start at fixed times: a longer study keeps the earlier ones."""
     spacing = study.segment_spacing
     frames = range(spacing, trajectory.n_frames, spacing)[:MOST_SEGMENTS]
-    assert trajectory.velocities_angstrom_per_fs is not None
-    starts = [
-        (trajectory.positions[k, 0], trajectory.velocities_angstrom_per_fs[k, 0]) for k in frames
-    ]
+    velocities = _velocities(trajectory)
+    starts = [(trajectory.positions[k, 0], velocities[k, 0]) for k in frames]
     n_steps = round(study.segment_ps * 1000.0 / study.timestep_fs / SEGMENT_STRIDE) * SEGMENT_STRIDE
     segments = run_nve_segments(
         relaxed, starts, n_steps, study.timestep_fs, SEGMENT_STRIDE, folder, progress
@@ -261,27 +261,23 @@ def n_equilibration_frames(times_fs: np.ndarray) -> int:
     return int(np.searchsorted(times_fs, times_fs[0] + left_out_fs))
 
 
-def _sampling(trajectory: Trajectory, relaxed: Atoms, temperatures_K: np.ndarray) -> Sampling:
-    """Analyses a run whose temperatures [n_frames] were recorded with its frames."""
+def _sampling(
+    trajectory: Trajectory, bonds: np.ndarray, antipodes: np.ndarray, temperatures_K: np.ndarray
+) -> Sampling:
+    """Analyses a run.
+
+    Args:
+        trajectory: of the cage.
+        bonds, antipodes: pairs of atoms, [30, 2] and [10, 2].
+        temperatures_K: recorded with the frames, [n_frames].
+    """
     first = n_equilibration_frames(trajectory.times_fs)
     positions = trajectory.positions[first:]
-    bonds, antipodes = bonded_pairs(relaxed.positions, 3), antipodal_pairs(relaxed.positions)
     return Sampling(
-        geometry=_geometry(positions, relaxed),
+        geometry=cage_geometry(positions, bonds, antipodes),
         bonds=distance_distribution(positions, bonds, "nearest-neighbour distance"),
         diameters=distance_distribution(positions, antipodes, "diameter"),
         pairs=pair_distribution(positions),
         length_ps=float(trajectory.times_fs[-1] - trajectory.times_fs[first]) / 1000.0,
         temperature_K=float(np.mean(temperatures_K[first:])),
     )
-
-
-def _geometry(positions: np.ndarray, relaxed: Atoms, n_blocks: int = 10) -> CageGeometry:
-    bonds, antipodes = bonded_pairs(relaxed.positions, 3), antipodal_pairs(relaxed.positions)
-    return cage_geometry(positions, bonds, antipodes, n_blocks)
-
-
-def _bond_lengths(relaxed: Atoms) -> np.ndarray:
-    """The 30 bonds of the minimum, ascending (A)."""
-    i, j = bonded_pairs(relaxed.positions, 3).T
-    return np.sort(np.linalg.norm(relaxed.positions[j] - relaxed.positions[i], axis=1))

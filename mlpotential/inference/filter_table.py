@@ -27,7 +27,7 @@ from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cutoffs import cosine_taper
 
 COARSEST_SPACING = 0.1  # A
-FINEST_SPACING = 0.1 / 2**8  # A; chosen: 15 MB for a cutoff of 5 A, T = 6, F = 128 in float64
+FINEST_SPACING = 0.1 / 2**8  # A; chosen: 240 MB at most for 5 A, T = 6, F = 128, float64
 WORST_SLOPE = 0.5 * (1.0 - 5.0**-0.5)
 DEAD_GAUSSIAN = 38.0  # exp(-38) = 3e-17, nothing in float64
 
