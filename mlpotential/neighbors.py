@@ -40,20 +40,22 @@ def neighbor_pairs(
     Returns:
         Pairs i, j, [2, n_pairs], int64, and lattice translations of j, [n_pairs, 3], float64.
     """
-    change = None if cell is None else reduction(cell, pbc)
-    box = np.zeros((3, 3)) if cell is None or change is None else change @ cell
+    change = np.eye(3) if cell is None else reduction(cell, pbc)
+    box = np.zeros((3, 3)) if cell is None else change @ cell
     wrapped, translation = _wrap(
         _close_gaps(positions, cutoff, cell, pbc), None if cell is None else box, pbc
     )
     periodic = np.asarray(pbc, bool)
     if _is_beyond_vesin(box, cutoff):
-        i, j, shifts = _half_list_of_ase(wrapped, cutoff, box, periodic)
+        pairs, images = _half_list_of_ase(wrapped, cutoff, box, periodic)
     else:
         search = NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
-        i, j, shifts = search.compute(points=wrapped, box=box, periodic=periodic, quantities="ijS")
-    pairs = np.stack([i, j]).astype(np.int64)
-    shifts = shifts + (translation[pairs[1]] - translation[pairs[0]])
-    return pairs, shifts if change is None else shifts @ change
+        pairs, images = search.compute(points=wrapped, box=box, periodic=periodic, quantities="PS")
+    pairs = pairs.T.astype(np.int64, order="C")
+    shifts = images.astype(np.float64)
+    if translation.any():
+        shifts += np.take(translation, pairs[1], axis=0) - np.take(translation, pairs[0], axis=0)
+    return pairs, shifts if np.array_equal(change, np.eye(3)) else shifts @ change
 
 
 def _is_beyond_vesin(box: np.ndarray, cutoff: float) -> bool:
@@ -67,8 +69,8 @@ def _is_beyond_vesin(box: np.ndarray, cutoff: float) -> bool:
 
 def _half_list_of_ase(
     positions: np.ndarray, cutoff: float, cell: np.ndarray, pbc: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """i, j [n_pairs] and shifts [n_pairs, 3] of each unordered pair once, by ASE's slower list."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs [n_pairs, 2] and shifts [n_pairs, 3], each pair once, by ASE's slower list."""
     warnings.warn(
         "the cell is so large and thin that the slower neighbour list of ASE is used",
         stacklevel=2,
@@ -78,7 +80,7 @@ def _half_list_of_ase(
     i, j, shifts = primitive_neighbor_list("ijS", pbc, cell, positions, cutoff)
     leading = shifts[np.arange(len(shifts)), (shifts != 0).argmax(axis=1)]
     once = (i < j) | ((i == j) & (leading > 0))
-    return i[once], j[once], shifts[once]
+    return np.column_stack([i, j])[once], shifts[once]
 
 
 def _wrap(

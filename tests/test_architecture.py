@@ -19,6 +19,7 @@ LAYERS = {
     "mlpotential.run_folder": 0,
     "mlpotential.graph": 1,
     "mlpotential.neighbors": 1,
+    "mlpotential.verlet_list": 1,
     "mlpotential.data": 2,
     "mlpotential.nn": 2,
     "mlpotential.models": 3,

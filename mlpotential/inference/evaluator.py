@@ -6,60 +6,50 @@ whatever device and by whatever backend it runs.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mlpotential.errors import ConfigError, StructureError, nearest_name
-from mlpotential.graph import (
-    AtomGraph,
-    Prediction,
-    check_cell,
-    check_finite_positions,
-    check_structure,
-    collate,
-)
-from mlpotential.inference.device import resolve_device
-from mlpotential.inference.filter_table import TableError, tabulate_filters
-from mlpotential.inference.tabulated import TabulatedSchNet
-from mlpotential.models.model_file import load_model
+from mlpotential.graph import AtomGraph, Prediction, check_structure
+from mlpotential.inference.backends import PreparedModel
+from mlpotential.inference.execution import Backend
+from mlpotential.inference.filter_table import TableError
+from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.replicas import Replicas
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.schnet import SchNet
-from mlpotential.neighbors import all_pairs, connect, neighbor_pairs, split, with_pairs
+from mlpotential.neighbors import connect, split
 
 PROPERTIES = frozenset(f.name for f in fields(Prediction))
 SMALLEST_DISTANCE = 1e-3  # A; chosen: closer atoms are one atom written twice
-
-TABLE_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-8}  # chosen: forces to 1e-5 and 1e-7
-
-Backend = Literal["auto", "reference", "tabulated"]
 
 
 class Evaluator:
     """Energies and derivatives of one list of atoms in many geometries.
 
     Args:
-        model: a model file, or a potential.
+        model: a model file, or a potential (copied).
         atomic_numbers: [n_atoms].
         pbc: periodic directions, [3] or one for all.
         device: auto (CUDA where there is one), cpu, cuda, cuda:N.
         dtype: float32 or float64; None for the model's own. Distances, sums over atoms and all
             results are float64 in any case.
-        backend: `reference`, or `auto` for the same: the model itself in torch. `tabulated` (SchNet
-            only): filters from a table and a backward pass by hand, faster for large networks, with
-            an error that `table_error` states.
+        backend: `reference`, the model itself in torch; for SchNet also `tabulated`, with filters
+            from a table and a backward pass by hand, and `native`, the same compiled, on the CPU.
+            Both have an error that `table_error` states. `auto`: the fastest there is.
+        threads: of the native backend: replicas are spread over them, or the atoms of one
+            structure. 1 is best where cores are shared with others.
 
     Raises:
         ModelFileError: if the file is no usable model.
         StructureError: if there are no atoms, an element the model does not know, or periodic
             directions with a model that has no cutoff.
-        ConfigError: for an unknown device, dtype or backend.
+        ConfigError: for an unknown device, dtype or backend, one that this model, device or
+            installation does not have, or a senseless number of threads.
     """
 
     def __init__(
@@ -70,23 +60,31 @@ class Evaluator:
         device: str = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
+        threads: int = 1,
     ) -> None:
-        if backend not in ("auto", "reference", "tabulated"):
-            raise ConfigError(f"backend must be auto, reference or tabulated, not {backend!r}")
-        potential = (
-            copy.deepcopy(model) if isinstance(model, Potential) else load_model(model).potential
-        )
-        self.device = resolve_device(device)
+        self._connect_to(PreparedModel(model, device, dtype, backend, threads), atomic_numbers, pbc)
+
+    def for_atoms(
+        self,
+        atomic_numbers: np.ndarray | Sequence[int],
+        pbc: np.ndarray | Sequence[bool] | bool = False,
+    ) -> Evaluator:
+        """An evaluator of other atoms with the same model, which is not prepared a second time."""
+        other = Evaluator.__new__(Evaluator)
+        other._connect_to(self._model, atomic_numbers, pbc)
+        return other
+
+    def _connect_to(
+        self,
+        model: PreparedModel,
+        atomic_numbers: np.ndarray | Sequence[int],
+        pbc: np.ndarray | Sequence[bool] | bool,
+    ) -> None:
         self.pbc = np.array(np.broadcast_to(np.asarray(pbc, bool), 3))
-        _check_atoms(np.asarray(atomic_numbers), self.pbc, potential)
+        _check_atoms(np.asarray(atomic_numbers), self.pbc, model.potential)
         self.atomic_numbers = np.array(atomic_numbers, np.int64)
-        self._potential = potential.to(
-            device=self.device, dtype=potential.dtype if dtype is None else _torch_dtype(dtype)
-        )
-        self._potential.eval().requires_grad_(False)
-        self._fast = self._tabulated() if backend == "tabulated" else None
-        self._template = self._make_template()
-        self._pairs = all_pairs(self.n_atoms) if potential.cutoff is None else None
+        self._model = model
+        self._replicas = Replicas(self.atomic_numbers, self.pbc, model.potential.cutoff)
 
     @property
     def n_atoms(self) -> int:
@@ -94,24 +92,29 @@ class Evaluator:
         return len(self.atomic_numbers)
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._model.device
+
+    @property
     def dtype(self) -> str:
         """Of the network: float32 or float64."""
-        return str(self._potential.dtype).removeprefix("torch.")
+        return str(self._model.potential.dtype).removeprefix("torch.")
 
     @property
     def traits(self) -> ModelTraits:
         """What the model promises."""
-        return self._potential.traits
+        return self._model.potential.traits
 
     @property
     def backend(self) -> str:
-        """What evaluates: `reference` or `tabulated`."""
-        return "reference" if self._fast is None else "tabulated"
+        """What evaluates: `reference`, `tabulated` or `native`."""
+        return self._model.backend
 
     @property
     def table_error(self) -> TableError | None:
         """Of the tabulated filters, measured; None for the reference."""
-        return None if self._fast is None else self._fast.table.error
+        return self._model.table_error
 
     @torch.inference_mode(False)
     def evaluate(
@@ -136,7 +139,12 @@ class Evaluator:
                 thin cell, or two atoms in one place.
             ConfigError: for an unknown property.
         """
-        return self._evaluate_connected(self._graph(positions, cells), properties)
+        _check_properties(properties)
+        positions, cells = self._replicas.checked(positions, cells)
+        if self._model.native is None:
+            return self._evaluate_in_torch(self._replicas.graph(positions, cells), properties)
+        graph = self._replicas.pair_graph(positions, cells)
+        return self._evaluate_natively(graph, positions, cells, properties)
 
     @torch.inference_mode(False)
     def evaluate_graph(
@@ -148,39 +156,55 @@ class Evaluator:
             graph: one structure or many, with or without edges (they are searched anew).
             properties, Returns, Raises: as for `evaluate`.
         """
+        _check_properties(properties)
         for single in split(graph):
             cell = None if single.cell is None else single.cell[0].cpu().numpy()
             numbers, pbc = single.atomic_numbers.cpu().numpy(), single.pbc[0].cpu().numpy()
-            _check_atoms(numbers, pbc, self._potential)
+            _check_atoms(numbers, pbc, self._model.potential)
             check_structure(numbers, single.positions.cpu().numpy(), cell, pbc)
-        connected = connect(graph.to("cpu"), self._potential.cutoff).to(self.device)
-        return self._evaluate_connected(connected, properties)
-
-    def _evaluate_connected(self, graph: AtomGraph, properties: Collection[str]) -> Prediction:
-        unknown = set(properties) - PROPERTIES
-        if unknown:
-            name = sorted(unknown)[0]
-            known = ", ".join(sorted(PROPERTIES))
-            raise ConfigError(
-                f"unknown property {name!r}; known: {known}.{nearest_name(name, PROPERTIES)}"
-            )
-        self._check_separation(graph)
-        prediction = (self._fast or self._potential)(graph, properties)
-        answer = Prediction(
-            **{f.name: _to_numpy(getattr(prediction, f.name)) for f in fields(Prediction)}
+        connected = connect(graph.to("cpu"), self._model.potential.cutoff)
+        if self._model.native is None:
+            return self._evaluate_in_torch(connected, properties)
+        positions = np.ascontiguousarray(connected.positions.detach().numpy())
+        cells = None if connected.cell is None else connected.cell.numpy()
+        return self._evaluate_natively(
+            PairGraph.from_graph(connected), positions, cells, properties
         )
-        for name in ("energy", "forces", "virial"):
-            values = getattr(answer, name)
-            if values is not None and not np.isfinite(values).all():
-                raise StructureError(
-                    f"the model gives a number in {name} that is not finite: the structure is far "
-                    "from all it was trained on"
-                )
-        return answer
+
+    def _evaluate_in_torch(self, graph: AtomGraph, properties: Collection[str]) -> Prediction:
+        graph = graph.to(self.device)
+        _check_separation(graph)
+        prediction = self._model.in_torch(graph, properties)
+        return _finite(
+            Prediction(
+                **{f.name: _to_numpy(getattr(prediction, f.name)) for f in fields(Prediction)}
+            )
+        )
+
+    def _evaluate_natively(
+        self,
+        graph: PairGraph,
+        positions: np.ndarray,
+        cells: np.ndarray | None,
+        properties: Collection[str],
+    ) -> Prediction:
+        assert self._model.native is not None  # the caller asked
+        needed = {*properties, "virial"} if "stress" in properties else properties
+        prediction, closest = self._model.native.evaluate(graph, positions, needed)
+        if closest.distance < SMALLEST_DISTANCE:
+            i, j = map(graph.number_in_graph, (closest.i, closest.j))
+            _refuse_coincident(i, j, closest.distance)
+        if "stress" in properties:
+            prediction = replace(
+                prediction,
+                stress=_stress(prediction.virial, cells),
+                virial=prediction.virial if "virial" in properties else None,
+            )
+        return _finite(prediction)
 
     @torch.inference_mode(False)
     def hessian(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
-        """Exact second derivatives of the energy of one structure.
+        """Exact second derivatives of the energy of one structure, by the reference.
 
         Args:
             positions: [n_atoms, 3] (A).
@@ -189,79 +213,57 @@ class Evaluator:
         Returns:
             Symmetric, [3 n_atoms, 3 n_atoms] (eV/A^2). Raises as `evaluate`.
         """
-        graph = self._graph(np.asarray(positions)[None], None if cell is None else cell[None])
-        self._check_separation(graph)
-        return self._potential.hessian(graph).cpu().numpy().astype(np.float64)
+        checked = self._replicas.checked(
+            np.asarray(positions)[None], None if cell is None else np.asarray(cell)[None]
+        )
+        graph = self._replicas.graph(*checked).to(self.device)
+        _check_separation(graph)
+        return self._model.potential.hessian(graph).cpu().numpy().astype(np.float64)
 
-    def _tabulated(self) -> TabulatedSchNet:
-        if not isinstance(self._potential, SchNet):
-            raise ConfigError(
-                f"only SchNet has filters to tabulate, not {type(self._potential).__name__}: "
-                "use backend='reference'"
-            )
-        tolerance = TABLE_TOLERANCE[self._potential.dtype]
-        return TabulatedSchNet(self._potential, tabulate_filters(self._potential, tolerance))
 
-    def _make_template(self) -> AtomGraph:
-        """One replica without positions."""
-        return AtomGraph(
-            atomic_numbers=torch.from_numpy(self.atomic_numbers),
-            positions=torch.zeros(self.n_atoms, 3, dtype=torch.float64),
-            graph_index=torch.zeros(self.n_atoms, dtype=torch.int64),
-            n_graphs=1,
-            pbc=torch.from_numpy(self.pbc)[None],
+def _check_properties(properties: Collection[str]) -> None:
+    unknown = set(properties) - PROPERTIES
+    if unknown:
+        name = sorted(unknown)[0]
+        known = ", ".join(sorted(PROPERTIES))
+        raise ConfigError(
+            f"unknown property {name!r}; known: {known}.{nearest_name(name, PROPERTIES)}"
         )
 
-    def _graph(self, positions: np.ndarray, cells: np.ndarray | None) -> AtomGraph:
-        """All replicas, checked and connected, on the device."""
-        positions = np.asarray(positions, np.float64)
-        if positions.ndim != 3 or positions.shape[1:] != (self.n_atoms, 3):
+
+def _check_separation(graph: AtomGraph) -> None:
+    distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1)
+    if len(distances) and float(distances.min()) < SMALLEST_DISTANCE:
+        closest = int(distances.argmin())
+        pair = graph.pair_index[:, closest]
+        first_atom = int((graph.graph_index < graph.graph_index[pair[0]]).sum())
+        i, j = (pair - first_atom).tolist()
+        _refuse_coincident(i, j, float(distances.min()))
+
+
+def _refuse_coincident(i: int, j: int, distance: float) -> None:
+    raise StructureError(f"atoms {i} and {j} are in one place ({distance:.2g} A apart)")
+
+
+def _stress(virial: np.ndarray, cells: np.ndarray | None) -> np.ndarray | None:
+    """-virial / V, [n_graphs, 3, 3] (eV/A^3); None without any cell, NaN for a molecule."""
+    if cells is None:
+        return None
+    volume = np.abs(np.linalg.det(cells))
+    volume[volume == 0.0] = np.nan
+    return -virial / volume[:, None, None]
+
+
+def _finite(prediction: Prediction) -> Prediction:
+    """The same, unless the model was lost: then StructureError."""
+    for name in ("energy", "forces", "virial"):
+        values = getattr(prediction, name)
+        if values is not None and not np.isfinite(values).all():
             raise StructureError(
-                f"positions must be [n_replicas, {self.n_atoms}, 3], not {list(positions.shape)}"
+                f"the model gives a number in {name} that is not finite: the structure is far "
+                "from all it was trained on"
             )
-        if len(positions) == 0:
-            raise StructureError("there are no replicas: at least one is needed")
-        check_finite_positions(positions)
-        cells = self._checked_cells(cells, len(positions))
-        replicas = [
-            self._replica(p, None if cells is None else cells[k]) for k, p in enumerate(positions)
-        ]
-        return (collate(replicas) if len(replicas) > 1 else replicas[0]).to(self.device)
-
-    def _checked_cells(self, cells: np.ndarray | None, n_replicas: int) -> np.ndarray | None:
-        if not self.pbc.any():
-            return None
-        if cells is None:
-            check_cell(None, self.pbc)
-        cells = np.asarray(cells, np.float64)
-        if cells.shape != (n_replicas, 3, 3):
-            raise StructureError(f"cells must be [{n_replicas}, 3, 3], not {list(cells.shape)}")
-        for cell in cells:
-            check_cell(cell, self.pbc)
-        return cells
-
-    def _replica(self, positions: np.ndarray, cell: np.ndarray | None) -> AtomGraph:
-        graph = replace(
-            self._template,
-            positions=torch.tensor(positions),
-            cell=None if cell is None else torch.tensor(cell[None]),
-        )
-        if self._pairs is not None:
-            return with_pairs(graph, self._pairs, None)
-        assert self._potential.cutoff is not None
-        pairs, shifts = neighbor_pairs(positions, self._potential.cutoff, cell, self.pbc)
-        return with_pairs(graph, pairs, None if cell is None else shifts)
-
-    def _check_separation(self, graph: AtomGraph) -> None:
-        distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1)
-        if len(distances) and float(distances.min()) < SMALLEST_DISTANCE:
-            closest = int(distances.argmin())
-            pair = graph.pair_index[:, closest]
-            first_atom = int((graph.graph_index < graph.graph_index[pair[0]]).sum())
-            i, j = (pair - first_atom).tolist()
-            raise StructureError(
-                f"atoms {i} and {j} are in one place ({float(distances.min()):.2g} A apart)"
-            )
+    return prediction
 
 
 def _check_atoms(atomic_numbers: np.ndarray, pbc: np.ndarray, potential: Potential) -> None:
@@ -285,12 +287,6 @@ def _check_atoms(atomic_numbers: np.ndarray, pbc: np.ndarray, potential: Potenti
             "the model has no cutoff, so it cannot be used with periodic boundaries: "
             "set pbc=False, or use a model with a cutoff"
         )
-
-
-def _torch_dtype(dtype: str) -> torch.dtype:
-    if dtype not in ("float32", "float64"):
-        raise ConfigError(f"dtype must be float32 or float64, not {dtype!r}")
-    return torch.float32 if dtype == "float32" else torch.float64
 
 
 def _to_numpy(value: Tensor | None) -> np.ndarray | None:

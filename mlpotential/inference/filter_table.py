@@ -19,6 +19,7 @@ import copy
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -78,6 +79,14 @@ class FilterTable(nn.Module):
         self.last = spacing * (len(knots) - 1)
         self.register_buffer("knots", knots)
         self.register_buffer("hermite", torch.tensor(HERMITE, dtype=torch.float64))
+
+    @staticmethod
+    def basis() -> np.ndarray:
+        """H_m and H_m' by powers of t, [2, 6, 6], float64."""
+        values = np.array(HERMITE)
+        slopes = np.zeros((6, 6))
+        slopes[:, :5] = values[:, 1:] * np.arange(1, 6)
+        return np.stack([values, slopes])
 
     def forward(self, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Filters and their slopes, each [n_pairs, n_interactions * n_features]. Eq. (1).

@@ -105,10 +105,7 @@ class TabulatedSchNet(nn.Module):
         """dE/dr of each pair, [n_pairs], float64 (eV/A)."""
         i, j = graph.pair_index
         blocks = self.model.blocks
-        readout = self.model.readout
-        g = (
-            readout.output.weight * torch.sigmoid(readout.hidden(features))
-        ) @ readout.hidden.weight
+        g = self.model.readout.gradient(features)
         tension = torch.zeros(graph.n_pairs, dtype=torch.float64, device=g.device)
         for block, (y, a), w, dw in zip(
             reversed(blocks),

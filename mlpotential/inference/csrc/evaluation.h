@@ -1,0 +1,528 @@
+// One evaluation: SchNet with tabulated filters and its derivative by hand.
+//
+// K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779, Fig. 2; the
+// equations are numbered as in `tabulated.py`, which does the same in torch. For each interaction
+//
+//     y = A x,  m_i = w_i sum_j y_j o W(r_ij),  a = B m + b,  x <- x + C ssp(a) + c,     (1)
+//     q = B^T [sigmoid(a) o C^T g] w_i,  g = dE/dx,                                      (2)
+//     dE/dr_ij += sum_f (q_i o y_j + q_j o y_i) o dW/dr,                                 (3)
+//     g <- g + A^T sum_j q_j o W(r_ij).                                                  (4)
+//
+// Every unordered pair is met once and serves both directions; W is computed anew in the backward
+// pass rather than kept. Distances and all sums over atoms and interactions are float64.
+
+#pragma once
+
+#include <cstring>
+
+#include "network.h"
+#include "team.h"
+
+namespace mlpotential {
+
+constexpr int ROWS_AT_ONCE = 48;  // chosen: such a block of rows and a panel fit the first cache
+constexpr int WEIGHTS = 16;       // of a pair: six for W, two unused, six for dW/dr, two unused
+
+typedef double Eight __attribute__((vector_size(64)));
+
+struct Range {
+    int64_t begin, end;
+    bool empty() const { return begin >= end; }
+};
+
+inline Range share(int64_t n, int part, int n_parts) {
+    return {n * part / n_parts, n * (part + 1) / n_parts};
+}
+
+// Arrays that outlive an evaluation, so that the next one finds them.
+template <class T> struct Workspace {
+    Aligned<T> x, y, sigma, q, messages, block, weights, inverse_counts;
+    Aligned<uint32_t> table_row;
+    Aligned<int32_t> neighbor, counts;
+    Aligned<int64_t> first_pair, end_pair;
+    Aligned<double> displacement, tension, forces, virial;
+};
+
+// Structures `graphs` of a graph, by one thread or by a team; atoms count from the first of them.
+template <class T> class Evaluation {
+public:
+    Evaluation(const Network<T>& network, const SchNetGraph& graph, Range graphs, int n_threads,
+               SchNetAnswer& answer, Workspace<T>& space)
+        : net_(network), graph_(graph), graphs_(graphs), n_threads_(n_threads), answer_(answer),
+          space_(space), barrier_(n_threads), first_atom_(graph.graph_start[graphs.begin]),
+          n_(graph.graph_start[graphs.end] - first_atom_),
+          first_listed_(graph.row_start[first_atom_]), touched_(n_threads), closest_(n_threads) {
+        const size_t n = n_, width = net_.width, trace = n * width * net_.n_interactions;
+        const size_t n_pairs = graph.row_start[first_atom_ + n_] - first_listed_;
+        space.x.reserve(n * width);
+        space.y.reserve(trace);
+        space.sigma.reserve(trace);
+        space.q.reserve(n * width);
+        space.messages.reserve(n * width * n_threads);
+        space.block.reserve(size_t(2 * ROWS_AT_ONCE) * widest() * n_threads);
+        space.weights.reserve(n_pairs * WEIGHTS);
+        space.table_row.reserve(n_pairs);
+        space.neighbor.reserve(n_pairs);
+        space.first_pair.reserve(n);
+        space.end_pair.reserve(n);
+        space.displacement.reserve(n_pairs * 3);
+        space.tension.reserve(n_pairs);
+        space.forces.reserve(n * 3 * n_threads);
+        space.virial.reserve(size_t(graphs.end - graphs.begin) * 9 * n_threads);
+        if (net_.averages) {
+            space.counts.reserve(n * n_threads);
+            space.inverse_counts.reserve(n);
+        }
+    }
+
+    // The part of one thread; all threads of the team call it.
+    void run(int thread) {
+        const bool differentiates = answer_.forces || answer_.virial;
+        connect(thread);
+        begin_features(thread);
+        barrier_.wait();
+        if (net_.averages) count_neighbors(thread);
+        for (int l = 0; l < net_.n_interactions; ++l) {
+            clear_messages(thread);
+            for_slices([&](auto vectors, int column) {
+                convolve<decltype(vectors)::value>(thread, l, column);
+            });
+            barrier_.wait();
+            for_own_rows(thread, [&](Range rows) { update_features(thread, l, rows); });
+            if (l + 1 < net_.n_interactions) barrier_.wait();
+        }
+        for_own_rows(thread, [&](Range rows) { read_out(thread, rows, differentiates); });
+        if (!differentiates) return;
+        for (int l = net_.n_interactions - 1; l >= 0; --l) {
+            for_own_rows(thread, [&](Range rows) { differentiate_update(thread, l, rows); });
+            barrier_.wait();
+            if (l > 0) clear_messages(thread);
+            for_slices([&](auto vectors, int column) {
+                if (l > 0)
+                    differentiate_convolution<decltype(vectors)::value, true>(thread, l, column);
+                else
+                    differentiate_convolution<decltype(vectors)::value, false>(thread, l, column);
+            });
+            if (l == 0) break;
+            barrier_.wait();
+            for_own_rows(thread, [&](Range rows) { differentiate_products(thread, l, rows); });
+        }
+        pull(thread);
+        barrier_.wait();
+        sum_derivatives(thread);
+    }
+
+    // Pair of smallest distance over all threads, atoms counted from the first of the graph.
+    void report_closest(SchNetAnswer& answer) const {
+        for (const auto& found : closest_)
+            if (found.distance < answer.closest) {
+                answer.closest = found.distance;
+                answer.closest_pair[0] = first_atom_ + found.i;
+                answer.closest_pair[1] = first_atom_ + found.j;
+            }
+    }
+
+private:
+    struct Closest {
+        double distance = std::numeric_limits<double>::infinity();
+        int64_t i = 0, j = 0;
+    };
+
+    int widest() const { return std::max(net_.width, net_.hidden_width); }
+    T* row(Aligned<T>& array, int64_t atom) const { return array.get() + atom * net_.width; }
+    T* row(Aligned<T>& array, int l, int64_t atom) const { return row(array, l * n_ + atom); }
+    T* messages(int thread, int64_t atom) const {
+        return row(space_.messages, thread * n_ + atom);
+    }
+    T* block(int thread, int which) const {
+        return space_.block.get() + size_t(2 * thread + which) * ROWS_AT_ONCE * widest();
+    }
+
+    // First atoms whose pairs a thread works through: equal numbers of pairs, not of atoms.
+    Range own_pairs(int thread) const {
+        const int64_t* starts = graph_.row_start + first_atom_;
+        const int64_t n_listed = starts[n_] - starts[0];
+        const auto boundary = [&](int part) {
+            if (part == n_threads_) return n_;
+            const int64_t wanted = starts[0] + n_listed * part / n_threads_;
+            return int64_t(std::lower_bound(starts, starts + n_, wanted) - starts);
+        };
+        return {boundary(thread), boundary(thread + 1)};
+    }
+
+    template <class Work> void for_own_rows(int thread, const Work& work) const {
+        const Range own = share(n_, thread, n_threads_);
+        const int n_blocks = int((own.end - own.begin + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE);
+        for (int part = 0; part < n_blocks; ++part) {
+            const Range rows = share(own.end - own.begin, part, n_blocks);
+            work(Range{own.begin + rows.begin, own.begin + rows.end});
+        }
+    }
+
+    template <class Work> void for_slices(const Work& work) const {
+        for (int column = 0; column < net_.width; column += SLICE * LANES<T>) {
+            if (net_.slice_vectors(column) == SLICE)
+                work(std::integral_constant<int, SLICE>{}, column);
+            else
+                work(std::integral_constant<int, 2>{}, column);
+        }
+    }
+
+    // Distances and interpolation weights of the own pairs within the cutoff.
+    void connect(int thread) {
+        const Range own = own_pairs(thread);
+        Range touched = own;
+        for (int64_t i = own.begin; i < own.end; ++i) {
+            int64_t pair = graph_.row_start[first_atom_ + i] - first_listed_;
+            space_.first_pair.get()[i] = pair;
+            const int64_t end = graph_.row_start[first_atom_ + i + 1];
+            for (int64_t listed = first_listed_ + pair; listed < end; ++listed) {
+                const int64_t j = graph_.neighbors[listed] - first_atom_;
+                double* d = space_.displacement.get() + 3 * pair;
+                const double distance = displacement(i, j, listed, d);
+                if (distance >= net_.cutoff) continue;
+                if (distance < closest_[thread].distance) closest_[thread] = {distance, i, j};
+                weigh(pair, distance);
+                space_.neighbor.get()[pair] = int32_t(j);
+                space_.tension.get()[pair] = 0.0;
+                touched = {std::min(touched.begin, j), std::max(touched.end, j + 1)};
+                ++pair;
+            }
+            space_.end_pair.get()[i] = pair;
+        }
+        touched_[thread] = touched;
+    }
+
+    double displacement(int64_t i, int64_t j, int64_t listed, double* d) const {
+        const double* from = graph_.positions + 3 * (first_atom_ + i);
+        const double* to = graph_.positions + 3 * (first_atom_ + j);
+        const double* shift =
+            graph_.shift_index ? graph_.translations + 3 * graph_.shift_index[listed] : nullptr;
+        for (int k = 0; k < 3; ++k) d[k] = to[k] - from[k] + (shift ? shift[k] : 0.0);
+        return std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+    }
+
+    // W = sum_m H_m(t) c_m and dW/dr = (1/h) sum_m H_m'(t) c_m over the six rows of an interval.
+    void weigh(int64_t pair, double distance) const {
+        const double scaled = distance / net_.spacing;
+        const double interval = scaled < net_.last_interval ? std::floor(scaled)
+                                                            : net_.last_interval;
+        const double t = scaled - interval < 1.0 ? scaled - interval : 1.0;
+        Eight weight, slope;
+        std::memcpy(&weight, net_.basis[0][5], sizeof weight);
+        std::memcpy(&slope, net_.basis[1][5], sizeof slope);
+#pragma GCC unroll 5
+        for (int power = 4; power >= 0; --power) {
+            Eight constant, constant_of_slope;
+            std::memcpy(&constant, net_.basis[0][power], sizeof constant);
+            std::memcpy(&constant_of_slope, net_.basis[1][power], sizeof constant_of_slope);
+            weight = weight * t + constant;
+            slope = slope * t + constant_of_slope;
+        }
+        if (distance >= net_.last) slope = Eight{};
+        T* weights = space_.weights.get() + pair * WEIGHTS;
+        for (int m = 0; m < 8; ++m) weights[m] = T(weight[m]), weights[8 + m] = T(slope[m]);
+        space_.table_row.get()[pair] = uint32_t(interval) * uint32_t(net_.rows_per_interval);
+    }
+
+    // x and y of the first interaction depend on the element alone.
+    void begin_features(int thread) const {
+        const Range own = share(n_, thread, n_threads_);
+        const size_t bytes = net_.width * sizeof(T);
+        for (int64_t atom = own.begin; atom < own.end; ++atom) {
+            const size_t element = graph_.elements[first_atom_ + atom];
+            std::memcpy(row(space_.x, atom), net_.embedding.get() + element * net_.width, bytes);
+            std::memcpy(row(space_.y, atom), net_.first_products.get() + element * net_.width,
+                        bytes);
+        }
+    }
+
+    void count_neighbors(int thread) const {
+        int32_t* counts = space_.counts.get() + thread * n_;
+        std::fill(counts, counts + n_, 0);
+        const Range own = own_pairs(thread);
+        for (int64_t i = own.begin; i < own.end; ++i)
+            for (int64_t p = space_.first_pair.get()[i]; p < space_.end_pair.get()[i]; ++p) {
+                ++counts[i];
+                ++counts[space_.neighbor.get()[p]];
+            }
+        barrier_.wait();
+        const Range rows = share(n_, thread, n_threads_);
+        for (int64_t atom = rows.begin; atom < rows.end; ++atom) {
+            int32_t sum = 0;
+            for (int part = 0; part < n_threads_; ++part)
+                sum += space_.counts.get()[part * n_ + atom];
+            space_.inverse_counts.get()[atom] = T(1) / T(std::max(sum, 1));
+        }
+    }
+
+    void clear_messages(int thread) const {
+        const Range rows = touched_[thread];
+        if (rows.empty()) return;
+        std::memset(messages(thread, rows.begin), 0,
+                    (rows.end - rows.begin) * net_.width * sizeof(T));
+    }
+
+    // sum_j y_j o W(r_ij) for both atoms of each own pair, in one slice of columns. Eq. (1)
+    template <int N> void convolve(int thread, int l, int column) const {
+        const size_t width = net_.width;
+        const T* const table = net_.table(l, column);
+        const T* const y = row(space_.y, l, 0) + column;
+        T* const m = messages(thread, 0) + column;
+        for_own_pairs(thread, [&](int64_t i, const Pairs& pairs) {
+            Slice<N> y_i, sum = {};
+            load(y_i, y + i * width);
+            for (int64_t p = pairs.begin; p < pairs.end; ++p) {
+                const Weights h(pairs.weights + p * WEIGHTS);
+                const T* const c = table + size_t(pairs.table_row[p]) * (N * LANES<T>);
+                const T* const y_j = y + pairs.neighbor[p] * width;
+                T* const m_j = m + pairs.neighbor[p] * width;
+#pragma GCC unroll 4
+                for (int v = 0; v < N; ++v) {
+                    const Vector<T> w = h.template interpolate<N>(c, v);
+                    sum[v] += w * at(y_j, v);
+                    at(m_j, v) += w * y_i[v];
+                }
+            }
+            for (int v = 0; v < N; ++v) at(m + i * width, v) += sum[v];
+        });
+    }
+
+    // Eqs. (3) and, unless nothing lies before this interaction, (4).
+    template <int N, bool GOES_ON>
+    void differentiate_convolution(int thread, int l, int column) const {
+        const size_t width = net_.width;
+        const T* const table = net_.table(l, column);
+        const T* const y = row(space_.y, l, 0) + column;
+        const T* const q = row(space_.q, 0) + column;
+        T* const back = messages(thread, 0) + column;
+        double* const tensions = space_.tension.get();
+        for_own_pairs(thread, [&](int64_t i, const Pairs& pairs) {
+            Slice<N> y_i, q_i, sum = {};
+            load(y_i, y + i * width);
+            load(q_i, q + i * width);
+            for (int64_t p = pairs.begin; p < pairs.end; ++p) {
+                const Weights h(pairs.weights + p * WEIGHTS);
+                const Weights slopes(pairs.weights + p * WEIGHTS + WEIGHTS / 2);
+                const T* const c = table + size_t(pairs.table_row[p]) * (N * LANES<T>);
+                const T* const y_j = y + pairs.neighbor[p] * width;
+                const T* const q_j = q + pairs.neighbor[p] * width;
+                T* const back_j = back + pairs.neighbor[p] * width;
+                Vector<T> tension{};
+#pragma GCC unroll 4
+                for (int v = 0; v < N; ++v) {
+                    const Vector<T> from_j = at(q_j, v);
+                    tension += (q_i[v] * at(y_j, v) + from_j * y_i[v]) *
+                               slopes.template interpolate<N>(c, v);
+                    if (GOES_ON) {
+                        const Vector<T> w = h.template interpolate<N>(c, v);
+                        sum[v] += w * from_j;
+                        at(back_j, v) += w * q_i[v];
+                    }
+                }
+                tensions[p] += double(lane_sum<T>(tension));
+            }
+            if (GOES_ON)
+                for (int v = 0; v < N; ++v) at(back + i * width, v) += sum[v];
+        });
+    }
+
+    template <int N> using Slice = Vector<T>[N];
+    template <int N> static void load(Slice<N>& slice, const T* row) {
+        for (int v = 0; v < N; ++v) slice[v] = at(row, v);
+    }
+
+    // The six weights of an interpolation in registers: the table's rows are what memory is for.
+    struct Weights {
+        explicit Weights(const T* h)
+            : h0(broadcast<T>(h[0])), h1(broadcast<T>(h[1])), h2(broadcast<T>(h[2])),
+              h3(broadcast<T>(h[3])), h4(broadcast<T>(h[4])), h5(broadcast<T>(h[5])) {}
+        template <int N> Vector<T> interpolate(const T* rows, int v) const {
+            return h0 * at(rows, v) + h1 * at(rows, N + v) + h2 * at(rows, 2 * N + v) +
+                   h3 * at(rows, 3 * N + v) + h4 * at(rows, 4 * N + v) + h5 * at(rows, 5 * N + v);
+        }
+        Vector<T> h0, h1, h2, h3, h4, h5;
+    };
+
+    // The pairs of one first atom, as local pointers: stores to messages cannot change them.
+    struct Pairs {
+        const T* weights;
+        const uint32_t* table_row;
+        const int32_t* neighbor;
+        int64_t begin, end;
+    };
+    template <class Work> void for_own_pairs(int thread, const Work& work) const {
+        const Range own = own_pairs(thread);
+        const int64_t *first = space_.first_pair.get(), *end = space_.end_pair.get();
+        for (int64_t i = own.begin; i < own.end; ++i)
+            work(i, Pairs{space_.weights.get(), space_.table_row.get(), space_.neighbor.get(),
+                          first[i], end[i]});
+    }
+
+    // The messages of some rows, summed over all threads that reached them.
+    const T* total_messages(int thread, Range rows) const {
+        if (n_threads_ == 1) return messages(0, rows.begin);
+        T* total = block(thread, 0);
+        std::memset(total, 0, (rows.end - rows.begin) * net_.width * sizeof(T));
+        for (int part = 0; part < n_threads_; ++part) {
+            const Range both{std::max(rows.begin, touched_[part].begin),
+                             std::min(rows.end, touched_[part].end)};
+            if (both.empty()) continue;
+            T* to = total + (both.begin - rows.begin) * net_.width;
+            const T* from = messages(part, both.begin);
+            const int64_t n_vectors = (both.end - both.begin) * net_.width / LANES<T>;
+            for (int64_t v = 0; v < n_vectors; ++v) at(to, int(v)) += at(from, int(v));
+        }
+        return total;
+    }
+
+    // a = B m + b, x <- x + C ssp(a) + c, and y of the next interaction. Eq. (1)
+    void update_features(int thread, int l, Range rows) const {
+        const Interaction<T>& layer = net_.interactions[l];
+        const int n_rows = int(rows.end - rows.begin), n_vectors = net_.width / LANES<T>;
+        const T* m = average(thread, total_messages(thread, rows), rows);
+        T* a = block(thread, 1);
+        layer.filter_to_out.times(n_rows, m, a, layer.filter_to_out_bias.get());
+        T* sigma = row(space_.sigma, l, rows.begin);
+        for (int v = 0; v < n_rows * n_vectors; ++v) {
+            const Activated<T> activated = shifted_softplus<T>(at(a, v));
+            at(a, v) = activated.value;
+            at(sigma, v) = activated.slope;
+        }
+        T* x = row(space_.x, rows.begin);
+        layer.output.add_times(n_rows, a, x, layer.output_bias.get());
+        if (l + 1 < net_.n_interactions)
+            net_.interactions[l + 1].in_to_filter.times(n_rows, x,
+                                                        row(space_.y, l + 1, rows.begin));
+    }
+
+    // Messages over the number of neighbours, where the cutoff is hard.
+    const T* average(int thread, const T* m, Range rows) const {
+        if (!net_.averages) return m;
+        T* averaged = block(thread, 0);
+        const int n_vectors = net_.width / LANES<T>;
+        for (int64_t atom = rows.begin; atom < rows.end; ++atom) {
+            const T weight = space_.inverse_counts.get()[atom];
+            const int64_t offset = (atom - rows.begin) * net_.width;
+            for (int v = 0; v < n_vectors; ++v)
+                at(averaged + offset, v) = weight * at(m + offset, v);
+        }
+        return averaged;
+    }
+
+    // Models of other programs have other activations here; `nn/activations.py` names them.
+    Activated<T> activate_readout(Vector<T> x) const {
+        const Activated<T> ssp = shifted_softplus<T>(x);
+        const Vector<T> one = broadcast<T>(T(1));
+        switch (net_.readout_activation) {
+            case SCHNET_SSP_LINEAR_FROM_14:
+                return {x > T(14) ? x - T(LOG_2) : ssp.value, x > T(14) ? one : ssp.slope};
+            case SCHNET_SILU:
+                return {x * ssp.slope, ssp.slope * (one + x * (one - ssp.slope))};
+            default:
+                return ssp;
+        }
+    }
+
+    // Atomic energies, and g = dE/dx in the place of x, in units of the readout.
+    void read_out(int thread, Range rows, bool differentiates) const {
+        const int n_rows = int(rows.end - rows.begin), n_vectors = net_.hidden_width / LANES<T>;
+        T* hidden = block(thread, 0);
+        T* x = row(space_.x, rows.begin);
+        net_.readout.times(n_rows, x, hidden, net_.readout_bias_row.get());
+        for (int r = 0; r < n_rows; ++r) {
+            T* h = hidden + size_t(r) * net_.hidden_width;
+            Vector<T> sum{};
+            for (int v = 0; v < n_vectors; ++v) {
+                const Activated<T> activated = activate_readout(at(h, v));
+                const Vector<T> output = at(net_.readout_output.get(), v);
+                sum += output * activated.value;
+                at(h, v) = output * activated.slope;
+            }
+            const int64_t atom = first_atom_ + rows.begin + r;
+            answer_.atomic_energies[atom] =
+                net_.energy_scale * (double(lane_sum<T>(sum)) + net_.readout_bias) +
+                net_.atom_energies[graph_.elements[atom]];
+        }
+        if (differentiates) net_.readout_back.times(n_rows, hidden, x);
+    }
+
+    // q from g. Eq. (2)
+    void differentiate_update(int thread, int l, Range rows) const {
+        const Interaction<T>& layer = net_.interactions[l];
+        const int n_rows = int(rows.end - rows.begin), n_vectors = net_.width / LANES<T>;
+        T* product = block(thread, 0);
+        layer.output_back.times(n_rows, row(space_.x, rows.begin), product);
+        const T* sigma = row(space_.sigma, l, rows.begin);
+        for (int v = 0; v < n_rows * n_vectors; ++v) at(product, v) *= at(sigma, v);
+        T* q = row(space_.q, rows.begin);
+        layer.filter_to_out_back.times(n_rows, product, q);
+        if (net_.averages)
+            std::memcpy(q, average(thread, q, rows), n_rows * net_.width * sizeof(T));
+    }
+
+    // g <- g + A^T (sum_j q_j o W). Eq. (4)
+    void differentiate_products(int thread, int l, Range rows) const {
+        net_.interactions[l].in_to_filter_back.add_times(int(rows.end - rows.begin),
+                                                         total_messages(thread, rows),
+                                                         row(space_.x, rows.begin));
+    }
+
+    // Forces and virial of the own pairs: a pair under tension pulls its atoms together.
+    void pull(int thread) const {
+        double* forces = space_.forces.get() + thread * n_ * 3;
+        double* virials = space_.virial.get() + thread * (graphs_.end - graphs_.begin) * 9;
+        std::fill(forces, forces + n_ * 3, 0.0);
+        std::fill(virials, virials + (graphs_.end - graphs_.begin) * 9, 0.0);
+        const Range own = own_pairs(thread);
+        int64_t graph = graphs_.begin;
+        for (int64_t i = own.begin; i < own.end; ++i) {
+            while (graph_.graph_start[graph + 1] <= first_atom_ + i) ++graph;
+            double* virial = virials + (graph - graphs_.begin) * 9;
+            for (int64_t p = space_.first_pair.get()[i]; p < space_.end_pair.get()[i]; ++p) {
+                const double* d = space_.displacement.get() + 3 * p;
+                const double distance = std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+                const double scale = net_.energy_scale * space_.tension.get()[p] / distance;
+                double* on_j = forces + 3 * int64_t(space_.neighbor.get()[p]);
+                for (int k = 0; k < 3; ++k) {
+                    const double pulled = scale * d[k];
+                    forces[3 * i + k] += pulled;
+                    on_j[k] -= pulled;
+                    for (int c = 0; c < 3; ++c) virial[3 * c + k] -= d[c] * pulled;
+                }
+            }
+        }
+    }
+
+    void sum_derivatives(int thread) const {
+        const Range rows = share(n_, thread, n_threads_);
+        if (answer_.forces)
+            for (int64_t k = 3 * rows.begin; k < 3 * rows.end; ++k) {
+                double sum = 0.0;
+                for (int part = 0; part < n_threads_; ++part)
+                    sum += space_.forces.get()[part * n_ * 3 + k];
+                answer_.forces[3 * first_atom_ + k] = sum;
+            }
+        if (!answer_.virial || thread != 0) return;
+        const int64_t n_numbers = (graphs_.end - graphs_.begin) * 9;
+        for (int64_t k = 0; k < n_numbers; ++k) {
+            double sum = 0.0;
+            for (int part = 0; part < n_threads_; ++part)
+                sum += space_.virial.get()[part * n_numbers + k];
+            answer_.virial[9 * graphs_.begin + k] = sum;
+        }
+    }
+
+    const Network<T>& net_;
+    const SchNetGraph& graph_;
+    const Range graphs_;
+    const int n_threads_;
+    SchNetAnswer& answer_;
+    Workspace<T>& space_;
+    mutable Barrier barrier_;
+    const int64_t first_atom_, n_, first_listed_;
+    std::vector<Range> touched_;
+    std::vector<Closest> closest_;
+};
+
+}  // namespace mlpotential

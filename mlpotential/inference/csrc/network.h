@@ -1,0 +1,114 @@
+// A SchNet packed for the kernel: matrices in panels, filter table in column slices.
+
+#pragma once
+
+#include <vector>
+
+#include "dense.h"
+#include "schnet.h"
+
+namespace mlpotential {
+
+// Pairs are worked through one slice of columns after another, so that the slice of the table and
+// the rows of neighbouring atoms stay in the first cache.
+constexpr int SLICE = 4;  // vectors
+
+template <class T> struct Interaction {
+    Matrix<T> in_to_filter, filter_to_out, output;                 // A, B, C: forward
+    Matrix<T> in_to_filter_back, filter_to_out_back, output_back;  // their transposes
+    Aligned<T> filter_to_out_bias, output_bias;
+};
+
+template <class T> inline Aligned<T> padded_rows(const double* rows, size_t n_rows, int n) {
+    const int width = padded<T>(n);
+    Aligned<T> result(n_rows * width);
+    for (size_t row = 0; row < n_rows; ++row)
+        for (int k = 0; k < width; ++k)
+            result.get()[row * width + k] = k < n ? T(rows[row * n + k]) : T(0);
+    return result;
+}
+
+template <class T> class Network {
+public:
+    explicit Network(const SchNetModel& model)
+        : n_interactions(int(model.n_interactions)),
+          width(padded<T>(int(model.n_features))),
+          hidden_width(padded<T>(int(model.n_hidden))),
+          table_rows(size_t(model.table_rows)),
+          rows_per_interval(int(model.rows_per_interval)),
+          last_interval(double((model.table_rows - 6) / model.rows_per_interval)),
+          spacing(model.spacing),
+          last(model.last),
+          cutoff(model.cutoff),
+          averages(model.averages != 0),
+          energy_scale(model.energy_scale),
+          readout_bias(model.readout_bias),
+          readout_activation(model.readout_activation),
+          embedding(padded_rows<T>(model.embedding, model.n_elements, int(model.n_features))),
+          first_products(
+              padded_rows<T>(model.first_products, model.n_elements, int(model.n_features))),
+          atom_energies(model.atom_energies, model.atom_energies + model.n_elements),
+          readout(model.readout_hidden, int(model.n_features), int(model.n_hidden), false),
+          readout_back(model.readout_hidden, int(model.n_hidden), int(model.n_features), true),
+          readout_bias_row(padded_rows<T>(model.readout_hidden_bias, 1, int(model.n_hidden))),
+          readout_output(padded_rows<T>(model.readout_output, 1, int(model.n_hidden))),
+          table_(table_rows * n_interactions * width) {
+        const int n = int(model.n_features);
+        for (int l = 0; l < n_interactions; ++l) {
+            const double* a = model.in_to_filter + size_t(l) * n * n;
+            const double* b = model.filter_to_out + size_t(l) * n * n;
+            const double* c = model.output + size_t(l) * n * n;
+            interactions.push_back({{a, n, n, false}, {b, n, n, false}, {c, n, n, false},
+                                    {a, n, n, true}, {b, n, n, true}, {c, n, n, true},
+                                    padded_rows<T>(model.filter_to_out_bias + l * n, 1, n),
+                                    padded_rows<T>(model.output_bias + l * n, 1, n)});
+        }
+        pack_table(model.table, n);
+        for (int kind = 0; kind < 2; ++kind)
+            for (int m = 0; m < 6; ++m)
+                for (int power = 0; power < 6; ++power)
+                    basis[kind][power][m] =
+                        model.basis[(kind * 6 + m) * 6 + power] / (kind ? spacing : 1.0);
+    }
+
+    // Columns from `column` on of all rows, one after another.
+    const T* table(int interaction, int column) const {
+        return table_.get() + table_rows * (size_t(interaction) * width + column);
+    }
+    int slice_vectors(int column) const {
+        return std::min(SLICE, (width - column) / LANES<T>);
+    }
+
+    const int n_interactions, width, hidden_width;
+    const size_t table_rows;
+    const int rows_per_interval;
+    const double last_interval, spacing, last, cutoff;
+    const bool averages;
+    const double energy_scale, readout_bias;
+    const int64_t readout_activation;
+    double basis[2][6][8] = {};  // weights of the six rows and their slopes, by powers of t
+    const Aligned<T> embedding, first_products;
+    const std::vector<double> atom_energies;
+    std::vector<Interaction<T>> interactions;
+    const Matrix<T> readout, readout_back;
+    const Aligned<T> readout_bias_row, readout_output;
+
+private:
+    void pack_table(const double* rows, int n) {
+        for (int l = 0; l < n_interactions; ++l)
+            for (int column = 0; column < width; column += SLICE * LANES<T>) {
+                const int columns = slice_vectors(column) * LANES<T>;
+                T* slice = table_.get() + table_rows * (size_t(l) * width + column);
+                for (size_t row = 0; row < table_rows; ++row)
+                    for (int k = 0; k < columns; ++k)
+                        slice[row * columns + k] =
+                            column + k < n
+                                ? T(rows[(row * n_interactions + l) * n + column + k])
+                                : T(0);
+            }
+    }
+
+    Aligned<T> table_;
+};
+
+}  // namespace mlpotential

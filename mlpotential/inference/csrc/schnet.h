@@ -1,0 +1,77 @@
+// The C interface of the SchNet kernel. `native.py` mirrors these structures field by field.
+//
+// All arrays belong to the caller and are only read during the call, but for those of the answer.
+// Lengths are in A, energies in eV, but for the network's own scale (`energy_scale` converts).
+
+#pragma once
+
+#include <cstdint>
+
+#pragma GCC visibility push(default)
+
+extern "C" {
+
+// Weights as torch stores them, [n_out, n_in], row by row, in float64; L interactions, F features.
+struct SchNetModel {
+    int64_t n_interactions, n_features, n_hidden, n_elements;
+    int64_t table_rows, rows_per_interval;
+    double spacing, last;             // of the table's knots; where the filters become constant
+    double cutoff;                    // pairs beyond it are left out; infinite where there is none
+    int64_t averages;                 // nonzero: messages are averaged over the neighbours (hard)
+    double energy_scale;              // eV per unit of the readout
+    double readout_bias;
+    int64_t readout_activation;       // SchNetReadoutActivation
+    const double* basis;              // [2, 6, 6]: H_m(t) and h H_m'(t) by powers of t
+    const double* table;              // [table_rows, L, F]
+    const double* embedding;          // [n_elements, F]
+    const double* first_products;     // embedding times in_to_filter of the first block
+    const double* atom_energies;      // [n_elements]: mean and reference (eV)
+    const double* in_to_filter;       // [L, F, F]
+    const double* filter_to_out;      // [L, F, F]
+    const double* filter_to_out_bias; // [L, F]
+    const double* output;             // [L, F, F]
+    const double* output_bias;        // [L, F]
+    const double* readout_hidden;     // [n_hidden, F]
+    const double* readout_hidden_bias;// [n_hidden]
+    const double* readout_output;     // [n_hidden]
+};
+
+// Structures one after another; each unordered pair once, grouped by its first atom.
+struct SchNetGraph {
+    int64_t n_graphs, n_atoms;
+    const int64_t* graph_start;       // [n_graphs + 1]: atoms of each structure
+    const int32_t* elements;          // [n_atoms]: rows of the embedding
+    const double* positions;          // [n_atoms, 3]
+    const int64_t* row_start;         // [n_atoms + 1]: pairs of each first atom
+    const int32_t* neighbors;         // [n_pairs]: the second atom
+    const int32_t* shift_index;       // [n_pairs]: row of `translations`; null without cells
+    const double* translations;       // [n_translations, 3] (A)
+};
+
+struct SchNetAnswer {
+    double* atomic_energies;          // [n_atoms]
+    double* forces;                   // [n_atoms, 3]; null: not wanted
+    double* virial;                   // [n_graphs, 3, 3]; null: not wanted
+    double closest;                   // smallest distance of a pair (A), infinite without pairs
+    int64_t closest_pair[2];
+};
+
+enum SchNetReadoutActivation { SCHNET_SSP = 0, SCHNET_SSP_LINEAR_FROM_14 = 1, SCHNET_SILU = 2 };
+enum SchNetStatus { SCHNET_DONE = 0, SCHNET_NO_MEMORY = 1, SCHNET_NO_THREADS = 2 };
+
+// Changes whenever a structure above does.
+int64_t schnet_interface();
+
+// What this processor can run: 2 AVX-512, 1 AVX2 and FMA, 0 neither.
+int64_t schnet_processor();
+
+// A packed network in float32 or float64 (8 bytes); null if memory is short.
+void* schnet_create(const SchNetModel* model, int64_t bytes_per_number);
+void schnet_destroy(void* network);
+
+// Calls from several threads for one network wait for each other.
+int64_t schnet_evaluate(void* network, const SchNetGraph* graph, int64_t n_threads,
+                        SchNetAnswer* answer);
+}
+
+#pragma GCC visibility pop

@@ -1,0 +1,137 @@
+"""Geometries of one list of atoms, checked and connected; what stays the same is kept.
+
+A small molecule has the same pairs for ever. All else has a Verlet list for each replica, made anew
+only where atoms or cells have moved far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from mlpotential.errors import StructureError
+from mlpotential.graph import AtomGraph, check_cell, check_finite_positions, collate
+from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.neighbors import all_pairs, with_pairs
+from mlpotential.verlet_list import VerletList
+
+MOST_ATOMS_IN_SIGHT = 64  # chosen: so few distances are measured faster than a list is looked after
+
+
+class Replicas:
+    """One list of atoms in many geometries.
+
+    Args:
+        atomic_numbers: [n_atoms].
+        pbc: periodic directions, [3], bool.
+        cutoff: of the model (A); None for all pairs.
+    """
+
+    def __init__(self, atomic_numbers: np.ndarray, pbc: np.ndarray, cutoff: float | None) -> None:
+        self.atomic_numbers, self.pbc, self.cutoff = atomic_numbers, pbc, cutoff
+        self.n_atoms = len(atomic_numbers)
+        self._periodic = bool(pbc.any())
+        self._checked_cell: np.ndarray | None = None
+        in_sight = not self._periodic and self.n_atoms <= MOST_ATOMS_IN_SIGHT
+        self._fixed = all_pairs(self.n_atoms) if cutoff is None or in_sight else None
+        self._lists: list[VerletList] = []
+        self._joined: PairGraph | None = None
+        self._joined_builds: list[int] | None = None  # of the lists that were joined
+
+    def checked(
+        self, positions: np.ndarray, cells: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Positions [n_replicas, n_atoms, 3] and cells [n_replicas, 3, 3], float64, C-contiguous.
+
+        Raises:
+            StructureError: for wrong shapes, values that are not finite, a missing, singular or
+                thin cell.
+        """
+        positions = np.ascontiguousarray(positions, np.float64)
+        if positions.ndim != 3 or positions.shape[1:] != (self.n_atoms, 3):
+            raise StructureError(
+                f"positions must be [n_replicas, {self.n_atoms}, 3], not {list(positions.shape)}"
+            )
+        if len(positions) == 0:
+            raise StructureError("there are no replicas: at least one is needed")
+        check_finite_positions(positions)
+        return positions, self._checked_cells(cells, len(positions)) if self._periodic else None
+
+    def _checked_cells(self, cells: np.ndarray | None, n_replicas: int) -> np.ndarray:
+        if cells is None:
+            check_cell(None, self.pbc)
+        cells = np.ascontiguousarray(cells, np.float64)
+        if cells.shape != (n_replicas, 3, 3):
+            raise StructureError(f"cells must be [{n_replicas}, 3, 3], not {list(cells.shape)}")
+        for cell in cells:
+            if self._checked_cell is None or not np.array_equal(cell, self._checked_cell):
+                check_cell(cell, self.pbc)
+                self._checked_cell = cell.copy()
+        return cells
+
+    def graph(self, positions: np.ndarray, cells: np.ndarray | None) -> AtomGraph:
+        """Checked replicas with the edges within the cutoff, as tensors."""
+        singles = [
+            self._connected(k, p, None if cells is None else cells[k])
+            for k, p in enumerate(positions)
+        ]
+        return collate(singles) if len(singles) > 1 else singles[0]
+
+    def _connected(self, k: int, positions: np.ndarray, cell: np.ndarray | None) -> AtomGraph:
+        single = AtomGraph(
+            atomic_numbers=torch.from_numpy(self.atomic_numbers),
+            positions=torch.tensor(positions),
+            graph_index=torch.zeros(self.n_atoms, dtype=torch.int64),
+            n_graphs=1,
+            pbc=torch.from_numpy(self.pbc)[None],
+            cell=None if cell is None else torch.tensor(cell[None]),
+        )
+        if self._fixed is None:
+            pairs, shifts = self._list(k).within_cutoff(positions, cell)
+            return with_pairs(single, pairs, None if cell is None else shifts)
+        if self.cutoff is None:
+            return with_pairs(single, self._fixed, None)
+        i, j = self._fixed
+        inside = np.linalg.norm(positions[j] - positions[i], axis=1) < self.cutoff
+        return with_pairs(single, self._fixed[:, inside], None)
+
+    def pair_graph(self, positions: np.ndarray, cells: np.ndarray | None) -> PairGraph:
+        """Checked replicas with all listed pairs, in the arrays of the kernel."""
+        lists = [] if self._fixed is not None else [self._list(k) for k in range(len(positions))]
+        for k, verlet in enumerate(lists):
+            verlet.update(positions[k], None if cells is None else cells[k])
+        builds = [verlet.n_builds for verlet in lists]
+        joined = self._joined
+        if joined is None or joined.n_graphs != len(positions) or builds != self._joined_builds:
+            if self._fixed is not None:
+                singles = [self._single(self._fixed)] * len(positions)
+            else:
+                singles = [self._listed(verlet) for verlet in lists]
+            self._joined = joined = PairGraph.joined(singles)
+            self._joined_builds = builds
+        if cells is None:
+            return joined
+        translations = [verlet.translations(cells[k]) for k, verlet in enumerate(lists)]
+        return replace(joined, translations=np.concatenate(translations))
+
+    def _list(self, k: int) -> VerletList:
+        assert self.cutoff is not None  # else all pairs are fixed
+        while len(self._lists) <= k:
+            self._lists.append(VerletList(self.cutoff, self.pbc))
+        return self._lists[k]
+
+    def _listed(self, verlet: VerletList) -> PairGraph:
+        single = self._single(verlet.pairs)
+        if not self._periodic:
+            return single
+        return replace(single, shift_index=verlet.shift_index, translations=verlet.shifts)
+
+    def _single(self, pairs: np.ndarray) -> PairGraph:
+        return PairGraph(
+            graph_start=np.array([0, self.n_atoms]),
+            atomic_numbers=self.atomic_numbers.astype(np.int32),
+            row_start=np.searchsorted(pairs[0], np.arange(self.n_atoms + 1)),
+            neighbors=pairs[1].astype(np.int32),
+        )
