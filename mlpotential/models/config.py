@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from mlpotential.errors import ConfigError
 
@@ -16,6 +16,10 @@ LARGEST = {
     "max_atomic_number": 118,
 }
 MOST_GAUSSIANS = 100_000
+
+CutoffFunction = Literal["none", "hard", "cosine"]
+FilterOutputActivation = Literal["ssp", "none"]
+ReadoutActivation = Literal["ssp", "ssp_linear_from_14", "silu"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class SchNetConfig:
             averaged over the neighbours inside; forces jump at the cutoff).
         cutoff: cutoff radius (A); None with `cutoff_function: none`.
         filter_output_activation: `ssp` as published, `none` as in SchNetPack and torch_geometric.
+        readout_activation: of the hidden layer of the atomwise readout: `ssp` as published,
+            `ssp_linear_from_14` as in the original program (x - ln 2 beyond 14), `silu` as
+            SchNetPack 2 has it by default.
         n_readout_hidden: width of the hidden layer of the atomwise readout; None for F / 2.
         max_atomic_number: largest atomic number the embedding has a row for, at most 118.
 
@@ -49,9 +56,10 @@ class SchNetConfig:
     n_rbf: int | None = None
     rbf_spacing: float | None = None
     rbf_gamma: float | None = 10.0
-    cutoff_function: Literal["none", "hard", "cosine"] = "none"
+    cutoff_function: CutoffFunction = "none"
     cutoff: float | None = None
-    filter_output_activation: Literal["ssp", "none"] = "ssp"
+    filter_output_activation: FilterOutputActivation = "ssp"
+    readout_activation: ReadoutActivation = "ssp"
     n_readout_hidden: int | None = None
     max_atomic_number: int = 100
 
@@ -60,6 +68,13 @@ class SchNetConfig:
             value = getattr(self, name)
             if value is not None:
                 _require(1 <= value <= most, f"model.{name}", f"from 1 to {most}", value)
+        for name, choices in (
+            ("cutoff_function", get_args(CutoffFunction)),
+            ("filter_output_activation", get_args(FilterOutputActivation)),
+            ("readout_activation", get_args(ReadoutActivation)),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, f"model.{name}", f"one of {', '.join(choices)}", value)
         self._check_radial_basis()
         if self.cutoff_function == "none":
             _require(

@@ -7,23 +7,34 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mlpotential.nn.activations import shifted_softplus
+from mlpotential.nn.activations import READOUT_ACTIVATIONS
 
 
 class AtomwiseReadout(nn.Module):
-    """Two dense layers applied to each atom alone: F -> hidden (ssp) -> 1.
+    """Two dense layers applied to each atom alone: F -> hidden (ssp as published) -> 1.
 
     Schuett et al., J. Chem. Phys. 148, 241722 (2018), Fig. 2.
+
+    Args:
+        n_features: F.
+        n_hidden: width of the hidden layer.
+        activation: of the hidden layer, a name of `READOUT_ACTIVATIONS`.
     """
 
-    def __init__(self, n_features: int, n_hidden: int) -> None:
+    def __init__(self, n_features: int, n_hidden: int, activation: str = "ssp") -> None:
         super().__init__()
         self.hidden = nn.Linear(n_features, n_hidden)
         self.output = nn.Linear(n_hidden, 1)
+        self.activation = READOUT_ACTIVATIONS[activation]
 
     def forward(self, features: Tensor) -> Tensor:
         """[n_atoms, n_features] -> [n_atoms]."""
-        return self.output(shifted_softplus(self.hidden(features))).squeeze(-1)
+        return self.output(self.activation.function(self.hidden(features))).squeeze(-1)
+
+    def gradient(self, features: Tensor) -> Tensor:
+        """Derivative of each atom's value by its own features, [n_atoms, n_features], by hand."""
+        slopes = self.activation.slope(self.hidden(features))
+        return (self.output.weight * slopes) @ self.hidden.weight
 
 
 class EnergyScale(nn.Module):

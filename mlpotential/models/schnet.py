@@ -97,7 +97,9 @@ class SchNet(Potential):
             config.rbf_start, config.rbf_stop, config.n_gaussians, config.gamma
         )
         self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.n_interactions))
-        self.readout = AtomwiseReadout(n, config.n_readout_hidden or max(n // 2, 1))
+        self.readout = AtomwiseReadout(
+            n, config.n_readout_hidden or max(n // 2, 1), config.readout_activation
+        )
         self.scale = EnergyScale(config.max_atomic_number)
         self.elements = tuple(range(1, config.max_atomic_number + 1))
         self.apply(_initialize)
