@@ -8,7 +8,8 @@ Inside i-PI, without sockets; all beads are evaluated at once where batch_size i
       <parameters>{model: model.safetensors, structure: structure.extxyz}</parameters>
     </ffdirect>
 
-or as a client of its own: i-pi-driver-py -u -a ADDRESS -m custom -P PATH
+Over sockets, in processes of their own, the same answers are given by `mlpotential-driver`
+(ipi_client.py), or by i-PI's client: i-pi-driver-py -u -a ADDRESS -m custom -P PATH
 -o model=model.safetensors,structure=structure.extxyz
 
 i-PI reads the two names below from the source text, so they are plain literals.
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from ipi.pes.dummy import Dummy_driver
 
-from calculators.ipi_units import Answer, cells_to_angstrom, to_angstrom, to_answers
+from calculators.ipi_units import Answer, Replicas, cells_to_angstrom, to_angstrom, to_answers
 from mlpotential.errors import ConfigError, StructureError, nearest_name
+from mlpotential.inference.execution import Backend
 
 if TYPE_CHECKING:
     from mlpotential.graph import Prediction
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 __DRIVER_NAME__ = "mlpotential"
 __DRIVER_CLASS__ = "MLPotentialDriver"
 
-PARAMETERS = ("model", "structure", "device", "dtype")
-PROPERTIES = ("energy", "forces", "virial")
+PARAMETERS = ("model", "structure", "device", "dtype", "threads", "backend")
+PROPERTIES = ("energy", "forces", "virial", "atomic_energies")
 
 
 class Evaluates(Protocol):
@@ -56,9 +58,7 @@ def driver_path() -> str:
     return str(Path(__file__).resolve())
 
 
-def answer(
-    evaluator: Evaluates, cells: Sequence[np.ndarray], positions: Sequence[np.ndarray]
-) -> list[Answer]:
+def answer(evaluator: Evaluates, cells: Replicas, positions: Replicas) -> list[Answer]:
     """Answers i-PI for all replicas with one evaluation.
 
     Args:
@@ -84,6 +84,41 @@ def answer(
     return to_answers(prediction, len(positions))
 
 
+def make_evaluator(
+    model: str,
+    structure: str,
+    device: str = "auto",
+    dtype: str | None = None,
+    threads: int | None = None,
+    backend: Backend = "auto",
+) -> Evaluates:
+    """The evaluator of a model for the atoms of a structure file; arguments as of the driver.
+
+    Raises:
+        ConfigError, StructureError, ModelFileError: for what cannot be used.
+    """
+    import ase.io
+    from ase import Atoms
+
+    from mlpotential.inference.evaluator import Evaluator
+
+    try:
+        template = ase.io.read(structure, index=-1)
+    except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
+        raise StructureError(f"cannot read the structure file {structure}: {error}") from error
+    assert isinstance(template, Atoms)  # one index, one structure
+    chosen: dict[str, Any] = {} if threads is None else {"threads": threads}
+    return Evaluator(
+        model,
+        template.numbers,
+        template.pbc,
+        device=device,
+        dtype=dtype,
+        backend=backend,
+        **chosen,
+    )
+
+
 class MLPotentialDriver(Dummy_driver):
     """The driver that i-PI makes and calls.
 
@@ -93,6 +128,8 @@ class MLPotentialDriver(Dummy_driver):
             periodicity are used, positions and cell come from i-PI.
         device: auto, cpu, cuda or cuda:N.
         dtype: float32 or float64; the model's own where not given.
+        threads: CPU threads of the evaluator; its own choice where not given.
+        backend: auto, native, tabulated or reference.
         verbosity: given by i-PI, not used.
 
     Raises:
@@ -107,6 +144,8 @@ class MLPotentialDriver(Dummy_driver):
         structure: str | None = None,
         device: str = "auto",
         dtype: str | None = None,
+        threads: int | None = None,
+        backend: Backend = "auto",
         verbosity: Any = None,
         **unknown: Any,
     ) -> None:
@@ -120,24 +159,12 @@ class MLPotentialDriver(Dummy_driver):
             missing = "model" if model is None else "structure"
             raise ConfigError(f"the driver parameter {missing!r} is missing: give a file")
         super().__init__()
-        self._evaluator = _make_evaluator(str(model), str(structure), str(device), dtype)
+        self._evaluator = make_evaluator(
+            str(model), str(structure), str(device), dtype, threads, backend
+        )
 
     def compute(self, cell: Any, pos: Any) -> Answer | list[Answer]:
         """One structure, or lists of many and then a list of answers (hartree, bohr)."""
         if isinstance(pos, list):
             return answer(self._evaluator, cell, pos)
         return answer(self._evaluator, [cell], [pos])[0]
-
-
-def _make_evaluator(model: str, structure: str, device: str, dtype: str | None) -> Evaluates:
-    import ase.io
-    from ase import Atoms
-
-    from mlpotential.inference.evaluator import Evaluator
-
-    try:
-        template = ase.io.read(structure, index=-1)
-    except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
-        raise StructureError(f"cannot read the structure file {structure}: {error}") from error
-    assert isinstance(template, Atoms)  # one index, one structure
-    return Evaluator(model, template.numbers, template.pbc, device=device, dtype=dtype)

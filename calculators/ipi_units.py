@@ -28,9 +28,19 @@ HARTREE_PER_EV = unit_to_internal("energy", "electronvolt", 1.0)
 HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM = HARTREE_PER_EV / BOHR_PER_ANGSTROM
 
 Answer = tuple[float, np.ndarray, np.ndarray, str]
+Replicas = Sequence[np.ndarray] | np.ndarray  # one array for each, or all in one
 
 
-def to_angstrom(positions_bohr: Sequence[np.ndarray], n_atoms: int) -> np.ndarray:
+def check_n_atoms(sent: float, n_atoms: int) -> None:
+    """Raises StructureError unless i-PI sent as many atoms as the structure file has."""
+    if sent != n_atoms:
+        raise StructureError(
+            f"i-PI sent {sent:.10g} atoms, but the structure file has {n_atoms}: "
+            "both must list the same atoms in the same order"
+        )
+
+
+def to_angstrom(positions_bohr: Replicas, n_atoms: int) -> np.ndarray:
     """Positions of all replicas as i-PI sends them.
 
     Args:
@@ -44,16 +54,12 @@ def to_angstrom(positions_bohr: Sequence[np.ndarray], n_atoms: int) -> np.ndarra
         StructureError: if a replica has another number of atoms.
     """
     for replica in positions_bohr:
-        if np.size(replica) != 3 * n_atoms:
-            raise StructureError(
-                f"i-PI sent {np.size(replica) / 3:g} atoms, but the structure file has {n_atoms}: "
-                "both must list the same atoms in the same order"
-            )
+        check_n_atoms(np.size(replica) / 3, n_atoms)
     stacked = np.array(positions_bohr, dtype=np.float64).reshape(-1, n_atoms, 3)
     return stacked / BOHR_PER_ANGSTROM
 
 
-def cells_to_angstrom(h_bohr: Sequence[np.ndarray]) -> np.ndarray:
+def cells_to_angstrom(h_bohr: Replicas) -> np.ndarray:
     """Vectors as columns, each [3, 3] (bohr) -> vectors as rows, [n_replicas, 3, 3] (A)."""
     columns = np.array(h_bohr, dtype=np.float64).reshape(-1, 3, 3)
     return columns.transpose(0, 2, 1) / BOHR_PER_ANGSTROM
@@ -63,13 +69,13 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
     """What i-PI wants of each replica.
 
     Args:
-        prediction: energy, forces and virial of all replicas.
+        prediction: energy, forces, virial and atomic energies of all replicas.
         n_replicas: how many.
 
     Returns:
         Of each replica: potential (hartree); forces, [n_atoms, 3] (hartree/bohr); virial,
-        symmetric, [3, 3] (hartree); extras, a JSON object with the energy in eV. The arrays are
-        nobody else's: i-PI writes into the virial it is given.
+        symmetric, [3, 3] (hartree); extras, a JSON object in ASCII with the energy and those of the
+        atoms in eV. The arrays are nobody else's: i-PI writes into the virial it is given.
 
     Raises:
         RunError: if a number is not finite. i-PI would carry it to the end and report success.
@@ -78,24 +84,30 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
     forces = np.asarray(prediction.forces, np.float64).reshape(n_replicas, -1, 3)
     virial = np.asarray(prediction.virial, np.float64).reshape(n_replicas, 3, 3)
     virial = 0.5 * (virial + virial.transpose(0, 2, 1))
-    for name, values in (("energy", energy), ("forces", forces), ("virial", virial)):
+    atomic = np.asarray(prediction.atomic_energies, np.float64).reshape(n_replicas, -1)
+    checked = {"energy": energy, "forces": forces, "virial": virial, "atomic energies": atomic}
+    for name, values in checked.items():
         _check_finite(name, values)
     return [
         (
             float(energy[k]) * HARTREE_PER_EV,
             forces[k] * HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM,
             virial[k] * HARTREE_PER_EV,
-            json.dumps({"energy_eV": float(energy[k])}, allow_nan=False),
+            json.dumps(
+                {"energy_eV": float(energy[k]), "atomic_energies_eV": atomic[k].tolist()},
+                allow_nan=False,
+            ),
         )
         for k in range(n_replicas)
     ]
 
 
 def _check_finite(name: str, values: np.ndarray) -> None:
-    """Raises RunError naming replica and, for forces, atom of the first number that is not."""
+    """Raises RunError naming replica and, where there is one, atom of the first that is not."""
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
-        place = f"bead {bad[0][0]}" + (f", atom {bad[0][1]}" if name == "forces" else "")
+        of_atoms = name in ("forces", "atomic energies")
+        place = f"bead {bad[0][0]}" + (f", atom {bad[0][1]}" if of_atoms else "")
         raise RunError(
             f"the model gave {values[tuple(bad[0])]} in the {name} of {place}: the structure is "
             "far from all it was trained on. Look at the last frames; a smaller time step may help"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study, recording_stride
 from md_runs.classical_settings import ENSEMBLES, ClassicalRun
 from md_runs.pimd_settings import PimdRun
 from mlpotential.cli import add_command, exit_code
+from mlpotential.inference.execution import Backend, Execution
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -128,18 +129,29 @@ def _add_c20(commands: Any) -> None:
         "--full", action="store_true", help="1.25 ns, the length in the paper; needs --yes"
     )
     c20.add_argument("--yes", action="store_true", help="start --full after seeing its time")
-    _add_device(c20)
+    _add_execution(c20)
 
 
 def _add_structure_and_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("structure", type=Path, help="any format ASE reads")
     command.add_argument("--model", type=Path, required=True, help="model file (.safetensors)")
-    _add_device(command)
+    _add_execution(command)
 
 
-def _add_device(command: argparse.ArgumentParser) -> None:
+def _add_execution(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     command.add_argument("--dtype", choices=("float32", "float64"), help="(that of the model)")
+    command.add_argument(
+        "--backend", choices=get_args(Backend), default="auto", help="(the fastest there is)"
+    )
+    command.add_argument(
+        "--threads", type=int, default=1, help="of the native backend, best for many beads (1)"
+    )
+
+
+def _execution(options: argparse.Namespace, dtype: str | None = None) -> Execution:
+    """As asked for; `dtype` where none was."""
+    return Execution(options.device, options.dtype or dtype, options.backend, options.threads)
 
 
 def _add_settings(command: argparse.ArgumentParser, settings: type[Any]) -> None:
@@ -188,11 +200,12 @@ def _read_structure(path: Path) -> Atoms:
     return atoms
 
 
-def _with_calculator(options: argparse.Namespace, dtype: str | None) -> Atoms:
+def _with_calculator(options: argparse.Namespace, dtype: str | None = None) -> Atoms:
+    """The structure; evaluated in `dtype` where the user asks for none."""
     from calculators import MLPotentialCalculator
 
     atoms = _read_structure(options.structure)
-    atoms.calc = MLPotentialCalculator(options.model, options.device, dtype)
+    atoms.calc = MLPotentialCalculator(options.model, **asdict(_execution(options, dtype)))
     return atoms
 
 
@@ -219,7 +232,7 @@ def _relax(options: argparse.Namespace) -> int:
     from mlpotential.errors import RunError
 
     _check_output(options.output)
-    atoms = _with_calculator(options, options.dtype or "float64")
+    atoms = _with_calculator(options, "float64")
     relaxed, result = relax(atoms, options.force_tolerance, options.max_steps, options.optimizer)
     try:
         write(options.output, relaxed)
@@ -242,9 +255,7 @@ def _modes(options: argparse.Namespace) -> int:
     atoms = _read_structure(options.structure)
     if atoms.pbc.any():
         raise StructureError("normal modes are of isolated molecules: set pbc=False")
-    evaluator = Evaluator(
-        options.model, atoms.numbers, device=options.device, dtype=options.dtype or "float64"
-    )
+    evaluator = Evaluator(options.model, atoms.numbers, **asdict(_execution(options, "float64")))
     forces = evaluator.evaluate(atoms.positions[None]).forces
     hessian = evaluator.hessian(atoms.positions)
     modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
@@ -261,7 +272,7 @@ def _modes(options: argparse.Namespace) -> int:
 def _classical(options: argparse.Namespace) -> int:
     from md_runs.classical import run_classical
 
-    atoms = _with_calculator(options, options.dtype)
+    atoms = _with_calculator(options)
     result = run_classical(atoms, _settings(options, ClassicalRun), options.folder)
     print(f"mean temperature {result.mean_temperature_K} K: {result.trajectory_file}")
     return 0
@@ -275,8 +286,7 @@ def _pimd(options: argparse.Namespace) -> int:
         options.model,
         _settings(options, PimdRun),
         options.folder,
-        device=options.device,
-        dtype=options.dtype,
+        execution=_execution(options),
     )
     speed = "" if result.steps_per_second is None else f", {result.steps_per_second:.1f} steps/s"
     print(f"{result.trajectory.n_frames} frames of {result.trajectory.n_beads} beads{speed}")
@@ -303,8 +313,7 @@ def _c20(options: argparse.Namespace) -> int:
         temperature_K=options.temperature_K,
         stride=recording_stride(folder, length_ps),
         seed=options.seed,
-        device=options.device,
-        dtype=options.dtype,
+        execution=_execution(options),
     )
     from md_runs.c20.report import write_report
     from md_runs.c20.study import estimated_hours, run_study

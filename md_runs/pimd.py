@@ -12,7 +12,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from md_runs.pimd_settings import PimdRun
 from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
 from md_runs.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError
+from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.interruption import RunInterrupted
 from mlpotential.run_folder import lock_folder, write_atomically
 
@@ -81,8 +82,7 @@ def run_pimd(
     settings: PimdRun,
     folder: str | Path,
     progress: bool = True,
-    device: str = "auto",
-    dtype: str | None = None,
+    execution: Execution = DEFAULT_EXECUTION,
     stall_limit_s: float = 600.0,
 ) -> PimdResult:
     """Runs path-integral MD, or goes on with the run that is in the folder.
@@ -94,8 +94,7 @@ def run_pimd(
         settings: of the run.
         folder: made where needed; one run per folder.
         progress: show a bar, if standard error is a terminal.
-        device: auto, cpu, cuda or cuda:N.
-        dtype: float32 or float64; the model's own if None.
+        execution: where and how the model is evaluated.
         stall_limit_s: a run without a new step for so long is stopped (s).
 
     Raises:
@@ -110,23 +109,23 @@ def run_pimd(
     from mlpotential.inference.evaluator import Evaluator
 
     atoms = to_ipi_frame(atoms)
-    evaluator = Evaluator(model, atoms.numbers, atoms.pbc, device=device, dtype=dtype)
+    evaluator = Evaluator(model, atoms.numbers, atoms.pbc, **asdict(execution))
     evaluator.evaluate(atoms.positions[None], atoms.cell.array[None] if atoms.pbc.any() else None)
     warn_of_hard_cutoff(evaluator.traits)
-    provider = _model_provider(Path(model), device, dtype or evaluator.dtype)
+    provider = _model_provider(Path(model), replace(execution, dtype=evaluator.dtype))
     return run_with_provider(atoms, provider, settings, Path(folder), progress, stall_limit_s)
 
 
-def _model_provider(model: Path, device: str, dtype: str) -> ForceProvider:
+def _model_provider(model: Path, execution: Execution) -> ForceProvider:
     from calculators.ipi_driver import driver_path
 
     sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
     parameters = {"model": MODEL_NAME, "structure": STRUCTURE_NAME}
     return ForceProvider(
         pes_path=driver_path(),
-        parameters=parameters | {"device": device, "dtype": dtype},
+        parameters=parameters | {name: str(value) for name, value in asdict(execution).items()},
         files={MODEL_NAME: model},
-        identity={"model (sha256)": sha256, "dtype": dtype},
+        identity={"model (sha256)": sha256, "dtype": str(execution.dtype)},
     )
 
 

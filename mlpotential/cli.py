@@ -1,4 +1,4 @@
-"""The command `mlpotential`: train a model, measure it, look into a model file."""
+"""The command `mlpotential`: train or convert a model, measure it, look into a model file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   mlpotential train train.yaml --training.learning_rate 5e-4 --folder second_try
   mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
   mlpotential info model.safetensors --check
+  mlpotential convert best_inference_model model.safetensors --energy-unit eV --length-unit Angstrom
 """
 
 USER_MISTAKE = 2
@@ -93,14 +94,54 @@ def build_parser() -> argparse.ArgumentParser:
         commands,
         "info",
         "what a model file holds, where it comes from and how good it is",
-        "  mlpotential info model.safetensors --check --device cuda",
+        "  mlpotential info model.safetensors --check --device cuda\n"
+        "  mlpotential info model.safetensors --backend",
     )
     info.add_argument("model", help="model file (.safetensors)")
     info.add_argument(
         "--check", action="store_true", help="evaluate its golden structures here and compare"
     )
+    info.add_argument(
+        "--backend",
+        action="store_true",
+        help="the compiled kernel, the filter tables and the error and time of each backend here",
+    )
     info.add_argument("--device", default="cpu", help="device of --check: auto, cpu, cuda (cpu)")
     info.add_argument("--dtype", choices=("float32", "float64"), help="dtype of --check")
+
+    convert = add_command(
+        commands,
+        "convert",
+        "a model file from a SchNet that another program trained, executing nothing of it",
+        "  mlpotential convert force_model c20.safetensors --energy-network energy_model "
+        "--elements C\n"
+        "  mlpotential convert best_inference_model model.safetensors "
+        "--energy-unit eV --length-unit Angstrom\n"
+        "  mlpotential convert state.pt model.safetensors --from pyg --energy-unit eV "
+        "--length-unit Angstrom --mean -4.2 --std 0.1",
+    )
+    convert.add_argument("source", help="folder or file of the other program")
+    convert.add_argument("output", help="model file to write (.safetensors)")
+    convert.add_argument(
+        "--from",
+        dest="kind",
+        metavar="KIND",
+        default="auto",
+        help="schnet-tf (folder of the original program), schnetpack (whole model), pyg (model or "
+        "state dictionary of torch_geometric), or auto (auto)",
+    )
+    convert.add_argument(
+        "--energy-network",
+        metavar="SOURCE",
+        help="a second network, stored beside the first; its energy is a result of its own",
+    )
+    convert.add_argument("--energy-unit", help="of the source (schnet-tf: kcal/mol)")
+    convert.add_argument("--length-unit", help="of the source (schnet-tf: Angstrom)")
+    convert.add_argument(
+        "--elements", nargs="+", metavar="SYMBOL", help="it was trained on (all it has rows for)"
+    )
+    convert.add_argument("--mean", type=float, help="mean energy per atom (pyg state dictionary)")
+    convert.add_argument("--std", type=float, help="its standard deviation (likewise)")
     return parser
 
 
@@ -172,6 +213,10 @@ def _info(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     model = load_model(options.model)
     print(describe_model(model))
+    if options.backend:
+        from mlpotential.inference.backend_report import describe_backends
+
+        print(describe_backends(model))
     if not options.check:
         return 0
     check = check_golden(model, str(resolve_device(options.device)), options.dtype)
@@ -184,4 +229,21 @@ def _info(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     return 0 if check.passed else 1
 
 
-COMMANDS = {"train": _train, "evaluate": _evaluate, "info": _info}
+def _convert(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from mlpotential.models.importers.convert import Declared, convert_model, format_conversion
+
+    declared = Declared(
+        options.kind,
+        options.energy_unit,
+        options.length_unit,
+        options.elements,
+        options.mean,
+        options.std,
+    )
+    conversion = convert_model(options.source, options.output, declared, options.energy_network)
+    print(format_conversion(conversion))
+    print(f"model:    {options.output}")
+    return 0
+
+
+COMMANDS = {"train": _train, "evaluate": _evaluate, "info": _info, "convert": _convert}

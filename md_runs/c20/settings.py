@@ -9,6 +9,7 @@ from typing import Any
 
 from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, RunError
+from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 
 HERE = Path(__file__).parent
 SHIPPED_MODEL = HERE / "c20.safetensors"
@@ -40,7 +41,7 @@ class C20Study:
         stride: steps between recorded frames of the two runs, see `recording_stride`.
         segment_ps: length of each NVE segment (ps), which sets the resolution of the spectrum.
         seed: of velocities and thermostats.
-        device, dtype: of the evaluator in the runs; minimum and Hessian are float64.
+        execution: of the model in the runs; the dtype of minimum and Hessian is float64.
     """
 
     model: Path = SHIPPED_MODEL
@@ -53,8 +54,7 @@ class C20Study:
     stride: int = SHORT_STRIDE
     segment_ps: float = 3.0
     seed: int = 0
-    device: str = "auto"
-    dtype: str | None = None
+    execution: Execution = DEFAULT_EXECUTION
 
     def __post_init__(self) -> None:
         for name in (

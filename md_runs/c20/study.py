@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +115,11 @@ def run_study(
         _require_same_study(study, model, folder)
         say("[1/5] relaxed structure and normal modes")
         relaxed = _relaxed_structure(study, model, folder)
-        exact = Evaluator(model.potential, relaxed.numbers, device=study.device, dtype="float64")
+        precise = replace(study.execution, dtype="float64")
+        exact = Evaluator(model.potential, relaxed.numbers, **asdict(precise))
         hessian = exact.hessian(relaxed.positions)
         modes = normal_modes(hessian, relaxed.get_masses(), relaxed.positions)
-        relaxed.calc = MLPotentialCalculator(model.potential, study.device, study.dtype)
+        relaxed.calc = MLPotentialCalculator(model.potential, **asdict(study.execution))
         say(f"[2/5] classical MD, {study.classical_ps:g} ps at {study.temperature_K:g} K")
         classical = _run_classical(study, relaxed, folder / "classical", progress)
         trajectory = read_trajectory(classical.trajectory_file)
@@ -147,7 +148,7 @@ def estimated_hours(study: C20Study) -> float:
     """Time of both runs here, from a few evaluations (h); i-PI's own work is about 1 ms a step."""
     start = read(STRUCTURE)
     assert isinstance(start, Atoms)
-    evaluator = Evaluator(study.model, start.numbers, device=study.device, dtype=study.dtype)
+    evaluator = Evaluator(study.model, start.numbers, **asdict(study.execution))
 
     def seconds(n_replicas: int) -> float:
         positions = np.repeat(start.positions[None], n_replicas, axis=0)
@@ -175,7 +176,7 @@ def _require_same_study(study: C20Study, model: LoadedModel, folder: Path) -> No
         "stride": study.stride,
         "segment_ps": study.segment_ps,
         "seed": study.seed,
-        "dtype": study.dtype,
+        "dtype": study.execution.dtype,
     }
     if (folder / STUDY_NAME).exists():
         refuse_another_run(folder, read_identity(folder), identity)
@@ -189,7 +190,8 @@ def _relaxed_structure(study: C20Study, model: LoadedModel, folder: Path) -> Ato
     if not path.exists():
         start = read(STRUCTURE)
         assert isinstance(start, Atoms)
-        start.calc = MLPotentialCalculator(model.potential, study.device, "float64")
+        precise = replace(study.execution, dtype="float64")
+        start.calc = MLPotentialCalculator(model.potential, **asdict(precise))
         relaxed, _ = relax(start, force_tolerance=RELAXED_FORCE)
         partial = path.with_suffix(".partial")
         write(partial, relaxed, format="traj")
@@ -226,7 +228,7 @@ def _run_pimd(study: C20Study, relaxed: Atoms, folder: Path, progress: bool) -> 
         properties_stride=study.stride,
         seed=study.seed,
     )
-    return run_pimd(relaxed, study.model, settings, folder, progress, study.device, study.dtype)
+    return run_pimd(relaxed, study.model, settings, folder, progress, study.execution)
 
 
 def _spectrum(

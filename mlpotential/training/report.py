@@ -78,9 +78,8 @@ def _lines_about(model: LoadedModel) -> list[str]:
         f"sha256:       {model.sha256}",
     ]
     for name, origin in record.training.get("data", {}).items():
-        lines.append(
-            f"{name + ' data:':<14}{origin['n_structures']} structures of {origin['source']}"
-        )
+        source = f"{origin['n_structures']} structures of {origin['source']}"
+        lines.append(f"{name} data: ".ljust(14) + source)
     if record.shortest_distances:
         shortest = ", ".join(f"{k} {v:.3f}" for k, v in record.shortest_distances.items())
         lines.append(f"shortest distances seen in training (A): {shortest}")

@@ -25,6 +25,7 @@ from md_runs.ipi_output import ProgressReader, newest_checkpoint
 from md_runs.pimd import PimdRun, run_pimd, run_with_provider
 from mlpotential.errors import RunError, StructureError
 from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.execution import Execution
 from mlpotential.run_folder import lock_folder
 
 TRAP = Path(__file__).with_name("trap_pes.py")
@@ -253,7 +254,7 @@ def test_pimd_with_a_model(tmp_path, model_path, request, name, n_beads):
     masses[-1] = 13.5
     atoms.set_masses(masses)
     settings = PimdRun(n_steps=4, n_beads=n_beads, stride=2, properties_stride=1)
-    result = run_pimd(atoms, model_path, settings, folder, device="cpu")
+    result = run_pimd(atoms, model_path, settings, folder)
     trajectory = result.trajectory
     assert trajectory.masses[-1] == 13.5
     evaluator = Evaluator(model_path, atoms.numbers, atoms.pbc)
@@ -262,16 +263,16 @@ def test_pimd_with_a_model(tmp_path, model_path, request, name, n_beads):
         energy = evaluator.evaluate(frame, cells).energy.mean()
         assert_allclose(result.properties.potential[2 * k], energy, rtol=0, atol=1e-5)
     assert (folder / "model.safetensors").read_bytes() == model_path.read_bytes()
-    again = run_pimd(atoms, model_path, settings, folder, device="cpu")
+    again = run_pimd(atoms, model_path, settings, folder)
     assert_array_equal(again.trajectory.positions, trajectory.positions)
     with pytest.raises(RunError, match="dtype was 'float64' and is now 'float32'"):
-        run_pimd(atoms, model_path, settings, folder, device="cpu", dtype="float32")
+        run_pimd(atoms, model_path, settings, folder, execution=Execution(dtype="float32"))
 
 
 def test_a_bad_structure_starts_nothing(tmp_path, model_path):
     settings = PimdRun(n_steps=4)
     with pytest.raises(StructureError, match="does not know"):
-        run_pimd(molecule("NH3"), model_path, settings, tmp_path / "run", device="cpu")
+        run_pimd(molecule("NH3"), model_path, settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -69,6 +69,6 @@ def test_path_integral_run_warns_once(tmp_path, hard_potential, ethanol):
     model = tmp_path / "hard.safetensors"
     save_model(model, hard_potential, AtomGraph.from_atoms(ethanol), ModelRecord(title="hard"))
     with pytest.warns(UserWarning, match="hard cutoff") as warned:
-        run_pimd(ethanol, model, PimdRun(n_steps=2, n_beads=1), tmp_path / "run", device="cpu")
+        run_pimd(ethanol, model, PimdRun(n_steps=2, n_beads=1), tmp_path / "run")
     assert len(warned) == 1
     assert warned[0].filename == __file__

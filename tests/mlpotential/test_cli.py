@@ -1,6 +1,7 @@
 """The installed command `mlpotential`, typed as a user would."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -50,6 +51,19 @@ def test_info_and_check(model_path):
     text = call("info", model_path, "--check")
     for word in ("SchNet", "H, C, O", "5.0 A", "C-H 1.000", "passed"):
         assert word in text
+
+
+def test_info_on_the_backends(model_path):
+    """The table's error and each backend's, in both dtypes; the reference in float64 is exact."""
+    text = call("info", model_path, "--backend")
+    assert "compiled kernel: " in text
+    assert len(re.findall(r"filter table for float\d\d: \d+ knots", text)) == 2
+    rows = re.findall(r"(reference|tabulated|native) +(float\d\d) +([\d.e+-]+) +[\d.]+ ms", text)
+    errors = {(backend, dtype): float(error) for backend, dtype, error in rows}
+    assert errors.pop(("reference", "float64")) == 0.0
+    assert {backend for backend, _ in errors} >= {"reference", "tabulated"}
+    for (_, dtype), error in errors.items():
+        assert 0.0 < error < (2e-5 if dtype == "float32" else 1e-7)
 
 
 def test_evaluate(model_path, ethanol, tmp_path):
