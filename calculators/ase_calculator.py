@@ -21,7 +21,7 @@ from mlpotential.errors import StructureError
 from mlpotential.graph import complete_cell
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend
-from mlpotential.models.model_file import load_model
+from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import ModelTraits, Potential
 
 
@@ -35,7 +35,8 @@ class MLPotentialCalculator(Calculator):
         backend, threads: as for `Evaluator`.
 
     Results: energy and free_energy (equal, eV), energies (eV per atom), forces (eV/A), and for
-    periodic structures stress (Voigt order, eV/A^3, positive under tension).
+    periodic structures stress (Voigt order, eV/A^3, positive under tension). A model file with an
+    extra network NAME also gives `calc.results["energy_of_NAME"]` (eV).
 
     Raises:
         ModelFileError: if the file is no usable model.
@@ -58,14 +59,14 @@ class MLPotentialCalculator(Calculator):
 
     def __init__(
         self,
-        model: Potential | str | Path,
+        model: Potential | LoadedModel | str | Path,
         device: str = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
     ) -> None:
         super().__init__()
-        self._potential = model if isinstance(model, Potential) else load_model(model).potential
+        self._model = load_model(model) if isinstance(model, str | Path) else model
         self._device, self._dtype = device, dtype
         self._backend, self._threads = backend, threads
         self._evaluator: Evaluator | None = None
@@ -77,7 +78,8 @@ class MLPotentialCalculator(Calculator):
     @property
     def traits(self) -> ModelTraits:
         """What the model promises."""
-        return self._potential.traits
+        model = self._model
+        return (model if isinstance(model, Potential) else model.potential).traits
 
     @property
     def atoms(self) -> Atoms | None:
@@ -124,7 +126,10 @@ class MLPotentialCalculator(Calculator):
     def _evaluate(self, atoms: Atoms, periodic: bool) -> dict[str, Any]:
         wanted = ("energy", "forces", "atomic_energies") + (("stress",) if periodic else ())
         cells = complete_cell(atoms.cell.array, atoms.pbc)[None] if periodic else None
-        prediction = self.evaluator_for(atoms).evaluate(atoms.positions[None], cells, wanted)
+        evaluator = self.evaluator_for(atoms)
+        if evaluator.extra_networks:
+            wanted += ("extra_energies",)
+        prediction = evaluator.evaluate(atoms.positions[None], cells, wanted)
         energy = float(prediction.energy[0])
         results = {
             "energy": energy,
@@ -134,6 +139,8 @@ class MLPotentialCalculator(Calculator):
         }
         if periodic:
             results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[0])
+        for name, extra in (prediction.extra_energies or {}).items():
+            results[f"energy_of_{name}"] = float(extra[0])
         return results
 
     def evaluator_for(self, atoms: Atoms) -> Evaluator:
@@ -141,7 +148,7 @@ class MLPotentialCalculator(Calculator):
         known = self._evaluator
         if known is None:
             known = Evaluator(
-                self._potential,
+                self._model,
                 atoms.numbers,
                 atoms.pbc,
                 self._device,

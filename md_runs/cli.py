@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_c20(commands)
+    _add_c20_data(commands)
     _add_relax_and_modes(commands)
     _add_classical_and_pimd(commands)
     _add_export(commands)
@@ -130,6 +131,23 @@ def _add_c20(commands: Any) -> None:
     )
     c20.add_argument("--yes", action="store_true", help="start --full after seeing its time")
     _add_execution(c20)
+
+
+def _add_c20_data(commands: Any) -> None:
+    data = add_command(
+        commands,
+        "c20-data",
+        "training data for a C20 model: frames of Langevin MD, labelled by a model in float64",
+        "  mlpotential convert force_model published.safetensors --elements C\n"
+        "  md-runs c20-data --model published.safetensors --folder data\n"
+        "  md-runs c20-data --model published.safetensors --folder small --n-train 3000 "
+        "--n-validation 500",
+    )
+    data.add_argument("--model", type=Path, required=True, help="that moves and labels the atoms")
+    data.add_argument("--folder", type=Path, required=True, help="of sets and runs; continued")
+    data.add_argument("--n-train", type=int, default=20_000, help="at 300, 500, 600 K (20000)")
+    data.add_argument("--n-validation", type=int, default=4_500, help="at 500 K (4500)")
+    data.add_argument("--n-test", type=int, default=500, help="at 500 K (500)")
 
 
 def _add_structure_and_model(command: argparse.ArgumentParser) -> None:
@@ -328,8 +346,18 @@ def _c20(options: argparse.Namespace) -> int:
     return 0
 
 
+def _c20_data(options: argparse.Namespace) -> int:
+    from md_runs.c20.training_data import make_training_data
+
+    make_training_data(
+        options.model, options.folder, options.n_train, options.n_validation, options.n_test
+    )
+    return 0
+
+
 COMMANDS = {
     "c20": _c20,
+    "c20-data": _c20_data,
     "relax": _relax,
     "modes": _modes,
     "classical": _classical,

@@ -151,6 +151,8 @@ class Prediction:
         virial: -dE/dstrain, [n_graphs, 3, 3], symmetric (eV).
         stress: -virial / volume, [n_graphs, 3, 3] (eV/A^3); only where there is a cell.
         atomic_energies: [n_atoms] (eV).
+        extra_energies: of the extra networks of a model file, by name, each [n_graphs] (eV); empty
+            where it has none. Never consistent with the forces. An `Evaluator` alone gives them.
     """
 
     energy: Any
@@ -158,6 +160,7 @@ class Prediction:
     virial: Any = None
     stress: Any = None
     atomic_energies: Any = None
+    extra_energies: Any = None
 
 
 def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:

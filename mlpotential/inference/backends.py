@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
@@ -22,13 +22,15 @@ from mlpotential.inference.execution import Backend
 from mlpotential.inference.filter_table import FilterTable, TableError, tabulate_filters
 from mlpotential.inference.native import NativeSchNet, available_instruction_sets
 from mlpotential.inference.tabulated import TabulatedSchNet
-from mlpotential.models.model_file import load_model
+from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet
 
 # Of filters and slopes; chosen: the forces of all tested models are within 5e-6 of the largest in
 # float32, where rounding alone gives 2e-6, and within 1e-8 in float64.
 TABLE_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-8}
+
+MOST_THREADS = 1024  # chosen: beyond all use, so that a slip ends in words
 
 _log = logging.getLogger("mlpotential")
 
@@ -41,13 +43,14 @@ class PreparedModel:
         backend: `native`, `tabulated` or `reference`.
         native: the packed model; None for other backends.
         table_error: of the tabulated filters; None for the reference.
+        extras: the extra networks of a model file, by name.
 
     Args: as for `Evaluator`, and so are the errors.
     """
 
     def __init__(
         self,
-        model: Potential | str | Path,
+        model: Potential | LoadedModel | str | Path,
         device: str = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
@@ -57,12 +60,18 @@ class PreparedModel:
             raise ConfigError(
                 f"backend must be one of {', '.join(get_args(Backend))}, not {backend!r}"
             )
-        if not isinstance(threads, int) or threads < 1:
-            raise ConfigError(f"threads must be a whole number from 1 on, not {threads!r}")
-        potential = (
-            copy.deepcopy(model) if isinstance(model, Potential) else load_model(model).potential
-        )
-        self.device = resolve_device(device)
+        if not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+            raise ConfigError(
+                f"threads must be a whole number from 1 to {MOST_THREADS}, not {threads!r}"
+            )
+        if isinstance(model, Potential):
+            networks: dict[str, Potential] = {}
+            potential = copy.deepcopy(model)
+        else:
+            loaded = model if isinstance(model, LoadedModel) else load_model(model)
+            networks = loaded.extra_networks
+            potential = copy.deepcopy(loaded.potential)
+        self.device, self.threads = resolve_device(device), threads
         potential = potential.to(
             device=self.device, dtype=potential.dtype if dtype is None else _torch_dtype(dtype)
         )
@@ -72,10 +81,31 @@ class PreparedModel:
         self.table_error: TableError | None = None
         self._tabulated: TabulatedSchNet | None = None
         if self.backend != "reference":
-            self._tabulate(threads)
+            self._tabulate()
+        self.extras = {
+            name: PreparedModel(network, device, dtype, backend, threads)
+            for name, network in networks.items()
+        }
 
-    def _tabulate(self, threads: int) -> None:
-        if not isinstance(self.potential, SchNet):
+    def __deepcopy__(self, memo: dict[int, Any]) -> PreparedModel:
+        """Itself: nothing in it ever changes."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it was made from: a packed model belongs to its process."""
+        made_from = (self.potential, str(self.device), None, self.backend, self.threads)
+        return PreparedModel._restored, (made_from, self.extras)
+
+    @classmethod
+    def _restored(
+        cls, made_from: tuple[Any, ...], extras: dict[str, PreparedModel]
+    ) -> PreparedModel:
+        model = cls(*made_from)
+        model.extras = extras
+        return model
+
+    def _tabulate(self) -> None:
+        if type(self.potential) is not SchNet:  # what a subclass does is not known here
             raise ConfigError(
                 f"only SchNet has filters to tabulate, not {type(self.potential).__name__}: "
                 "use backend='reference'"
@@ -88,7 +118,7 @@ class PreparedModel:
         table: FilterTable = tabulate_filters(self.potential, TABLE_TOLERANCE[self.potential.dtype])
         self.table_error = table.error
         if self.backend == "native":
-            self.native = NativeSchNet(self.potential, table, threads)
+            self.native = NativeSchNet(self.potential, table, self.threads)
         else:
             self._tabulated = TabulatedSchNet(self.potential, table)
 
@@ -99,7 +129,7 @@ class PreparedModel:
 
 def _fastest(potential: Potential, device: torch.device) -> Backend:
     """The fastest backend there is; says once where that is not the native one."""
-    if not isinstance(potential, SchNet):
+    if type(potential) is not SchNet:
         _say_once(
             f"{type(potential).__name__} has no filters to tabulate: it is evaluated by the "
             "reference backend"

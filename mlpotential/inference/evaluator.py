@@ -6,9 +6,10 @@ whatever device and by whatever backend it runs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,10 @@ from mlpotential.graph import AtomGraph, Prediction, check_structure
 from mlpotential.inference.backends import PreparedModel
 from mlpotential.inference.execution import Backend
 from mlpotential.inference.filter_table import TableError
+from mlpotential.inference.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
 from mlpotential.inference.replicas import Replicas
+from mlpotential.models.model_file import LoadedModel
 from mlpotential.models.potential import ModelTraits, Potential
 from mlpotential.neighbors import connect, split
 
@@ -32,7 +35,7 @@ class Evaluator:
     """Energies and derivatives of one list of atoms in many geometries.
 
     Args:
-        model: a model file, or a potential (copied).
+        model: a model file, one as loaded, or a potential (copied).
         atomic_numbers: [n_atoms].
         pbc: periodic directions, [3] or one for all.
         device: auto (CUDA where there is one), cpu, cuda, cuda:N.
@@ -54,7 +57,7 @@ class Evaluator:
 
     def __init__(
         self,
-        model: Potential | str | Path,
+        model: Potential | LoadedModel | str | Path,
         atomic_numbers: np.ndarray | Sequence[int],
         pbc: np.ndarray | Sequence[bool] | bool = False,
         device: str = "auto",
@@ -70,8 +73,21 @@ class Evaluator:
         pbc: np.ndarray | Sequence[bool] | bool = False,
     ) -> Evaluator:
         """An evaluator of other atoms with the same model, which is not prepared a second time."""
-        other = Evaluator.__new__(Evaluator)
-        other._connect_to(self._model, atomic_numbers, pbc)
+        return Evaluator._of(self._model, atomic_numbers, pbc)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies begin without a history; a deep copy shares the model, which never changes."""
+        return Evaluator._of, (self._model, self.atomic_numbers, self.pbc)
+
+    @classmethod
+    def _of(
+        cls,
+        model: PreparedModel,
+        atomic_numbers: np.ndarray | Sequence[int],
+        pbc: np.ndarray | Sequence[bool] | bool,
+    ) -> Evaluator:
+        other = cls.__new__(cls)
+        other._connect_to(model, atomic_numbers, pbc)
         return other
 
     def _connect_to(
@@ -102,6 +118,11 @@ class Evaluator:
         return str(self._model.potential.dtype).removeprefix("torch.")
 
     @property
+    def extra_networks(self) -> tuple[str, ...]:
+        """Names of the networks whose energies are `extra_energies`."""
+        return tuple(self._model.extras)
+
+    @property
     def traits(self) -> ModelTraits:
         """What the model promises."""
         return self._model.potential.traits
@@ -128,7 +149,7 @@ class Evaluator:
         Args:
             positions: [n_replicas, n_atoms, 3] (A).
             cells: lattice vectors as rows, [n_replicas, 3, 3] (A); None for molecules.
-            properties: any of energy, forces, virial, stress, atomic_energies.
+            properties: any of energy, forces, virial, stress, atomic_energies, extra_energies.
 
         Returns:
             Fresh float64 NumPy arrays; atoms of all replicas follow each other: forces are
@@ -141,10 +162,15 @@ class Evaluator:
         """
         _check_properties(properties)
         positions, cells = self._replicas.checked(positions, cells)
-        if self._model.native is None:
-            return self._evaluate_in_torch(self._replicas.graph(positions, cells), properties)
-        graph = self._replicas.pair_graph(positions, cells)
-        return self._evaluate_natively(graph, positions, cells, properties)
+
+        def answer(model: PreparedModel, properties: Collection[str]) -> Prediction:
+            if model.native is None:
+                graph = self._replicas.graph(positions, cells)
+                return _evaluate_in_torch(model, graph, properties)
+            pairs = self._replicas.pair_graph(positions, cells)
+            return _evaluate_natively(model.native, pairs, positions, cells, properties)
+
+        return _with_extras(self._model, answer, properties)
 
     @torch.inference_mode(False)
     def evaluate_graph(
@@ -163,44 +189,16 @@ class Evaluator:
             _check_atoms(numbers, pbc, self._model.potential)
             check_structure(numbers, single.positions.cpu().numpy(), cell, pbc)
         connected = connect(graph.to("cpu"), self._model.potential.cutoff)
-        if self._model.native is None:
-            return self._evaluate_in_torch(connected, properties)
         positions = np.ascontiguousarray(connected.positions.detach().numpy())
         cells = None if connected.cell is None else connected.cell.numpy()
-        return self._evaluate_natively(
-            PairGraph.from_graph(connected), positions, cells, properties
-        )
 
-    def _evaluate_in_torch(self, graph: AtomGraph, properties: Collection[str]) -> Prediction:
-        graph = graph.to(self.device)
-        _check_separation(graph)
-        prediction = self._model.in_torch(graph, properties)
-        return _finite(
-            Prediction(
-                **{f.name: _to_numpy(getattr(prediction, f.name)) for f in fields(Prediction)}
-            )
-        )
+        def answer(model: PreparedModel, properties: Collection[str]) -> Prediction:
+            if model.native is None:
+                return _evaluate_in_torch(model, connected, properties)
+            pairs = PairGraph.from_graph(connected)
+            return _evaluate_natively(model.native, pairs, positions, cells, properties)
 
-    def _evaluate_natively(
-        self,
-        graph: PairGraph,
-        positions: np.ndarray,
-        cells: np.ndarray | None,
-        properties: Collection[str],
-    ) -> Prediction:
-        assert self._model.native is not None  # the caller asked
-        needed = {*properties, "virial"} if "stress" in properties else properties
-        prediction, closest = self._model.native.evaluate(graph, positions, needed)
-        if closest.distance < SMALLEST_DISTANCE:
-            i, j = map(graph.number_in_graph, (closest.i, closest.j))
-            _refuse_coincident(i, j, closest.distance)
-        if "stress" in properties:
-            prediction = replace(
-                prediction,
-                stress=_stress(prediction.virial, cells),
-                virial=prediction.virial if "virial" in properties else None,
-            )
-        return _finite(prediction)
+        return _with_extras(self._model, answer, properties)
 
     @torch.inference_mode(False)
     def hessian(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
@@ -219,6 +217,52 @@ class Evaluator:
         graph = self._replicas.graph(*checked).to(self.device)
         _check_separation(graph)
         return self._model.potential.hessian(graph).cpu().numpy().astype(np.float64)
+
+
+def _with_extras(
+    model: PreparedModel,
+    answer: Callable[[PreparedModel, Collection[str]], Prediction],
+    properties: Collection[str],
+) -> Prediction:
+    """The answer of the model and, where asked for, the energies of its extra networks."""
+    prediction = answer(model, [name for name in properties if name != "extra_energies"])
+    if "extra_energies" not in properties:
+        return prediction
+    energies = {name: answer(extra, ["energy"]).energy for name, extra in model.extras.items()}
+    return replace(prediction, extra_energies=energies)
+
+
+def _evaluate_in_torch(
+    model: PreparedModel, graph: AtomGraph, properties: Collection[str]
+) -> Prediction:
+    graph = graph.to(model.device)
+    _check_separation(graph)
+    prediction = model.in_torch(graph, properties)
+    return _finite(
+        Prediction(**{f.name: _to_numpy(getattr(prediction, f.name)) for f in fields(Prediction)})
+    )
+
+
+def _evaluate_natively(
+    model: NativeSchNet,
+    graph: PairGraph,
+    positions: np.ndarray,
+    cells: np.ndarray | None,
+    properties: Collection[str],
+) -> Prediction:
+    needed = [*properties, "virial"] if "stress" in properties else properties
+    prediction, closest = model.evaluate(graph, positions, needed)
+    if closest.distance < SMALLEST_DISTANCE:
+        i, j = map(graph.number_in_graph, (closest.i, closest.j))
+        _refuse_coincident(i, j, closest.distance)
+    prediction = _finite(prediction)
+    if "stress" in properties:
+        prediction = replace(
+            prediction,
+            stress=_stress(prediction.virial, cells),
+            virial=prediction.virial if "virial" in properties else None,
+        )
+    return prediction
 
 
 def _check_properties(properties: Collection[str]) -> None:

@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from mlpotential.models.schnet import FilterNetwork, SchNet
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cutoffs import cosine_taper
+from mlpotential.nn.radial_basis import DEAD_EXPONENT
 
 COARSEST_SPACING = 0.1  # A
 FINEST_SPACING = 0.1 / 2**8  # A; chosen: 240 MB at most for 5 A, T = 6, F = 128, float64
 WORST_SLOPE = 0.5 * (1.0 - 5.0**-0.5)
-DEAD_GAUSSIAN = 38.0  # exp(-38) = 3e-17, nothing in float64
 
 # Coefficients of H_m by powers of t^0 ... t^5, m = f_0, h f_0', h^2 f_0'', f_1, h f_1', h^2 f_1''.
 HERMITE = (
@@ -117,15 +117,17 @@ def tabulate_filters(model: SchNet, tolerance: float) -> FilterTable:
         tolerance: for both figures of `TableError`.
 
     Returns:
-        A float64 table. Its `error` exceeds the tolerance only where `FINEST_SPACING` was reached.
+        A float64 table. Its `error` exceeds the tolerance only where `FINEST_SPACING` was reached,
+        or where it is not finite: the network is lost, and no spacing helps.
     """
     model = copy.deepcopy(model).double().cpu().eval()
     last = _range(model)
     spacing = COARSEST_SPACING
     while True:
         table = _table(model, last, spacing)
-        error = max(table.error.filters, table.error.slopes)
-        if error <= tolerance or spacing <= FINEST_SPACING:
+        errors = table.error.filters, table.error.slopes
+        is_finite = all(map(math.isfinite, errors))
+        if max(errors) <= tolerance or not is_finite or spacing <= FINEST_SPACING:
             return table
         spacing /= 2.0
 
@@ -134,7 +136,7 @@ def _range(model: SchNet) -> float:
     """Where the filters have become constant (A)."""
     if model.cutoff is not None:
         return model.cutoff
-    return model.config.rbf_stop + (DEAD_GAUSSIAN / model.config.gamma) ** 0.5
+    return model.config.rbf_stop + (-DEAD_EXPONENT / model.config.gamma) ** 0.5
 
 
 def _table(model: SchNet, last: float, spacing: float) -> FilterTable:
@@ -148,10 +150,15 @@ def _table(model: SchNet, last: float, spacing: float) -> FilterTable:
     filters_off = table(middle)[0] - _derivatives(model, middle)[0]
     slopes_off = table(flank)[1] - _derivatives(model, flank)[1]
     table.error = TableError(
-        filters=float(filters_off.abs().max() / values.abs().max()),
-        slopes=float(slopes_off.abs().max() / slopes.abs().max()),
+        filters=_relative(filters_off, values), slopes=_relative(slopes_off, slopes)
     )
     return table
+
+
+def _relative(deviations: Tensor, values: Tensor) -> float:
+    """The largest deviation over the largest value; none is 0 even where all values are."""
+    largest = deviations.abs().max()
+    return float(largest / values.abs().max()) if largest != 0.0 else 0.0
 
 
 def _derivatives(model: SchNet, distances: Tensor) -> Jet:

@@ -6,6 +6,7 @@ only where atoms or cells have moved far.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,7 @@ class Replicas:
         self._lists: list[VerletList] = []
         self._joined: PairGraph | None = None
         self._joined_builds: list[int] | None = None  # of the lists that were joined
+        self._lock = threading.Lock()  # the lists are of one call until its graph is made
 
     def checked(
         self, positions: np.ndarray, cells: np.ndarray | None
@@ -73,10 +75,11 @@ class Replicas:
 
     def graph(self, positions: np.ndarray, cells: np.ndarray | None) -> AtomGraph:
         """Checked replicas with the edges within the cutoff, as tensors."""
-        singles = [
-            self._connected(k, p, None if cells is None else cells[k])
-            for k, p in enumerate(positions)
-        ]
+        with self._lock:
+            singles = [
+                self._connected(k, p, None if cells is None else cells[k])
+                for k, p in enumerate(positions)
+            ]
         return collate(singles) if len(singles) > 1 else singles[0]
 
     def _connected(self, k: int, positions: np.ndarray, cell: np.ndarray | None) -> AtomGraph:
@@ -99,6 +102,10 @@ class Replicas:
 
     def pair_graph(self, positions: np.ndarray, cells: np.ndarray | None) -> PairGraph:
         """Checked replicas with all listed pairs, in the arrays of the kernel."""
+        with self._lock:
+            return self._pair_graph(positions, cells)
+
+    def _pair_graph(self, positions: np.ndarray, cells: np.ndarray | None) -> PairGraph:
         lists = [] if self._fixed is not None else [self._list(k) for k in range(len(positions))]
         for k, verlet in enumerate(lists):
             verlet.update(positions[k], None if cells is None else cells[k])

@@ -51,7 +51,8 @@ public:
         : net_(network), graph_(graph), graphs_(graphs), n_threads_(n_threads), answer_(answer),
           space_(space), barrier_(n_threads), first_atom_(graph.graph_start[graphs.begin]),
           n_(graph.graph_start[graphs.end] - first_atom_),
-          first_listed_(graph.row_start[first_atom_]), touched_(n_threads), closest_(n_threads) {
+          first_listed_(graph.row_start[first_atom_]), own_(n_threads), touched_(n_threads),
+          closest_(n_threads) {
         const size_t n = n_, width = net_.width, trace = n * width * net_.n_interactions;
         const size_t n_pairs = graph.row_start[first_atom_ + n_] - first_listed_;
         space.x.reserve(n * width);
@@ -81,6 +82,7 @@ public:
         connect(thread);
         begin_features(thread);
         barrier_.wait();
+        divide(thread);
         if (net_.averages) count_neighbors(thread);
         for (int l = 0; l < net_.n_interactions; ++l) {
             clear_messages(thread);
@@ -138,8 +140,8 @@ private:
         return space_.block.get() + size_t(2 * thread + which) * ROWS_AT_ONCE * widest();
     }
 
-    // First atoms whose pairs a thread works through: equal numbers of pairs, not of atoms.
-    Range own_pairs(int thread) const {
+    // First atoms whose listed pairs a thread measures: equal numbers of pairs, not of atoms.
+    Range listed_pairs(int thread) const {
         const int64_t* starts = graph_.row_start + first_atom_;
         const int64_t n_listed = starts[n_] - starts[0];
         const auto boundary = [&](int part) {
@@ -148,6 +150,29 @@ private:
             return int64_t(std::lower_bound(starts, starts + n_, wanted) - starts);
         };
         return {boundary(thread), boundary(thread + 1)};
+    }
+
+    // First atoms whose pairs a thread works through, and all atoms of these pairs. Pairs that are
+    // only listed do not count: the order of sums would depend on the age of the list.
+    void divide(int thread) {
+        own_[thread] = touched_[thread] = {0, n_};
+        if (n_threads_ == 1) return;
+        const int64_t *first = space_.first_pair.get(), *end = space_.end_pair.get();
+        int64_t n_pairs = 0;
+        for (int64_t i = 0; i < n_; ++i) n_pairs += end[i] - first[i];
+        const auto boundary = [&](int part) {
+            int64_t i = part == n_threads_ ? n_ : 0;
+            for (int64_t before = 0; before < n_pairs * part / n_threads_ && i < n_; ++i)
+                before += end[i] - first[i];
+            return i;
+        };
+        Range touched = own_[thread] = {boundary(thread), boundary(thread + 1)};
+        for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i)
+            for (int64_t p = first[i]; p < end[i]; ++p) {
+                const int64_t j = space_.neighbor.get()[p];
+                touched = {std::min(touched.begin, j), std::max(touched.end, j + 1)};
+            }
+        touched_[thread] = touched;
     }
 
     template <class Work> void for_own_rows(int thread, const Work& work) const {
@@ -170,8 +195,7 @@ private:
 
     // Distances and interpolation weights of the own pairs within the cutoff.
     void connect(int thread) {
-        const Range own = own_pairs(thread);
-        Range touched = own;
+        const Range own = listed_pairs(thread);
         for (int64_t i = own.begin; i < own.end; ++i) {
             int64_t pair = graph_.row_start[first_atom_ + i] - first_listed_;
             space_.first_pair.get()[i] = pair;
@@ -185,12 +209,10 @@ private:
                 weigh(pair, distance);
                 space_.neighbor.get()[pair] = int32_t(j);
                 space_.tension.get()[pair] = 0.0;
-                touched = {std::min(touched.begin, j), std::max(touched.end, j + 1)};
                 ++pair;
             }
             space_.end_pair.get()[i] = pair;
         }
-        touched_[thread] = touched;
     }
 
     double displacement(int64_t i, int64_t j, int64_t listed, double* d) const {
@@ -207,7 +229,7 @@ private:
         const double scaled = distance / net_.spacing;
         const double interval = scaled < net_.last_interval ? std::floor(scaled)
                                                             : net_.last_interval;
-        const double t = scaled - interval < 1.0 ? scaled - interval : 1.0;
+        const double t = std::min(scaled - interval, 1.0);  // NaN stays NaN
         Eight weight, slope;
         std::memcpy(&weight, net_.basis[0][5], sizeof weight);
         std::memcpy(&slope, net_.basis[1][5], sizeof slope);
@@ -240,7 +262,7 @@ private:
     void count_neighbors(int thread) const {
         int32_t* counts = space_.counts.get() + thread * n_;
         std::fill(counts, counts + n_, 0);
-        const Range own = own_pairs(thread);
+        const Range own = own_[thread];
         for (int64_t i = own.begin; i < own.end; ++i)
             for (int64_t p = space_.first_pair.get()[i]; p < space_.end_pair.get()[i]; ++p) {
                 ++counts[i];
@@ -352,7 +374,7 @@ private:
         int64_t begin, end;
     };
     template <class Work> void for_own_pairs(int thread, const Work& work) const {
-        const Range own = own_pairs(thread);
+        const Range own = own_[thread];
         const int64_t *first = space_.first_pair.get(), *end = space_.end_pair.get();
         for (int64_t i = own.begin; i < own.end; ++i)
             work(i, Pairs{space_.weights.get(), space_.table_row.get(), space_.neighbor.get(),
@@ -474,7 +496,7 @@ private:
         double* virials = space_.virial.get() + thread * (graphs_.end - graphs_.begin) * 9;
         std::fill(forces, forces + n_ * 3, 0.0);
         std::fill(virials, virials + (graphs_.end - graphs_.begin) * 9, 0.0);
-        const Range own = own_pairs(thread);
+        const Range own = own_[thread];
         int64_t graph = graphs_.begin;
         for (int64_t i = own.begin; i < own.end; ++i) {
             while (graph_.graph_start[graph + 1] <= first_atom_ + i) ++graph;
@@ -521,7 +543,7 @@ private:
     Workspace<T>& space_;
     mutable Barrier barrier_;
     const int64_t first_atom_, n_, first_listed_;
-    std::vector<Range> touched_;
+    std::vector<Range> own_, touched_;
     std::vector<Closest> closest_;
 };
 

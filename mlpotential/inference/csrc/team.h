@@ -56,7 +56,7 @@ template <class Work> void run_side_by_side(int n_threads, const Work& work) {
     };
     try {
         for (int index = 1; index < n_threads; ++index) others.emplace_back(obey, index);
-    } catch (const std::system_error&) {
+    } catch (...) {
         order.store(GIVE_UP, std::memory_order_release);
         for (auto& other : others) other.join();
         throw;
