@@ -39,6 +39,16 @@ def angstrom_per_length(unit: str) -> float:
     return _factor("length", unit, ANGSTROM_PER_LENGTH_UNIT)
 
 
+def energy_unit_meant(text: object) -> str | None:
+    """Our name of an energy unit as programs spell it, such as `kcal/mol`; None if unknown."""
+    return _ENERGY_SPELLINGS.get(str(text).strip().lower())
+
+
+def length_unit_meant(text: object) -> str | None:
+    """Our name of a length unit as programs spell it, such as `Ang`; None if unknown."""
+    return _LENGTH_SPELLINGS.get(str(text).strip().lower())
+
+
 @dataclass(frozen=True)
 class DeclaredUnits:
     """The units the user declares; forces are in energy unit / length unit.

@@ -3,8 +3,10 @@
 The file is a `.safetensors` file: a length, a JSON header and raw numbers, so that loading executes
 nothing. It holds
 
-- `network/main/*`: parameters and buffers of the network;
-- `golden/*`: a few structures with energies and forces evaluated in float64 when it was written;
+- `network/main/*`: parameters and buffers of the network that gives energy and forces;
+- `network/NAME/*`: those of extra networks, whose energies are results of their own;
+- `golden/*`: a few structures with energies and forces in float64, evaluated when it was written or
+  by the program that the network comes from;
 - one metadata string `mlpotential`: canonical JSON with the format version, architecture, units,
   elements, cutoff, dtype, where the training data came from, errors, the range of distances seen,
   and a sha256 over all tensor bytes and the JSON itself without the hash.
@@ -15,7 +17,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 import struct
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +30,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mlpotential.errors import ConfigError, ModelFileError
-from mlpotential.graph import AtomGraph, check_structure
+from mlpotential.graph import AtomGraph
+from mlpotential.models.golden import golden_extras, golden_graph, golden_tensors
 from mlpotential.models.potential import Potential
 from mlpotential.models.registry import build_potential
 from mlpotential.neighbors import connect, split
@@ -34,17 +39,8 @@ from mlpotential.run_folder import write_atomically
 
 FORMAT_VERSION = 1
 METADATA_KEY = "mlpotential"
-NETWORK_PREFIX = "network/main/"
-GOLDEN_PREFIX = "golden/"
-GOLDEN_DTYPES = {
-    "atomic_numbers": torch.int64,
-    "positions": torch.float64,
-    "graph_index": torch.int64,
-    "pbc": torch.bool,
-    "cell": torch.float64,
-    "energy": torch.float64,
-    "forces": torch.float64,
-}
+MAIN_NETWORK = "main"
+OWN_GOLDEN = "this program, float64"
 UNITS = {"energy": "eV", "length": "Angstrom"}
 
 
@@ -74,12 +70,19 @@ class LoadedModel:
         record: origin and errors.
         golden: structures with the energies and forces they had when the file was written.
         sha256: fingerprint of the content.
+        extra_networks: by name, in evaluation mode; they know all elements and have the cutoff of
+            `potential`. Each gives one more energy, which is never the energy of the forces.
+        golden_extra_energies: by the same names, of the golden structures, [n_graphs] (eV).
+        golden_origin: the program that evaluated the golden structures.
     """
 
     potential: Potential
     record: ModelRecord
     golden: AtomGraph
     sha256: str
+    extra_networks: dict[str, Potential] = field(default_factory=dict)
+    golden_extra_energies: dict[str, Tensor] = field(default_factory=dict)
+    golden_origin: str = OWN_GOLDEN
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class GoldenCheck:
     """How a model reproduces its golden structures here.
 
     Attributes:
-        energy_deviation: largest, per atom (eV).
+        energy_deviation: largest of all networks, per atom (eV).
         forces_deviation: largest component, relative to the largest force component.
         tolerance: what both may be for the dtype in use (eV; dimensionless).
     """
@@ -107,34 +110,75 @@ GOLDEN_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
 def save_model(
-    path: str | Path, potential: Potential, golden: AtomGraph, record: ModelRecord | None = None
+    path: str | Path,
+    potential: Potential,
+    golden: AtomGraph,
+    record: ModelRecord | None = None,
+    extra_networks: Mapping[str, Potential] | None = None,
+    golden_origin: str | None = None,
 ) -> None:
     """Writes a model file in one step.
 
     Args:
         path: of the file to write, `.safetensors`.
         potential: the network; its elements, dtype and cutoff are stored with it.
-        golden: a few structures (edges and labels are ignored); evaluated in float64 and stored.
+        golden: a few structures (edges are ignored).
         record: origin and errors.
+        extra_networks: by name (letters, digits, underscores), see `LoadedModel`.
+        golden_origin: the program whose energies and forces `golden` carries; None to have them
+            evaluated here, in float64.
 
     Raises:
         RunError: if the file cannot be written.
+        ConfigError: if an extra network has an unusable name, lacks an element or has another
+            cutoff.
     """
-    state = {f"{NETWORK_PREFIX}{k}": v for k, v in potential.state_dict().items()}
-    tensors = state | _golden_tensors(potential, golden)
+    extra_networks = dict(extra_networks or {})
+    for name, network in extra_networks.items():
+        _check_extra(name, network, potential)
+    state = _state(MAIN_NETWORK, potential)
+    for name, network in extra_networks.items():
+        state |= _state(name, network)
+    tensors = state | golden_tensors(potential, golden, extra_networks, golden_origin is not None)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     metadata = {
         "format_version": FORMAT_VERSION,
+        "units": UNITS,
+        **_description(potential),
+        **asdict(record or ModelRecord()),
+    }
+    if extra_networks:
+        metadata["extra_networks"] = {k: _description(v) for k, v in extra_networks.items()}
+    if golden_origin is not None:
+        metadata["golden_origin"] = golden_origin
+    metadata["sha256"] = _content_hash(tensors, metadata)
+    write_atomically(Path(path), save(tensors, {METADATA_KEY: _canonical_json(metadata)}))
+
+
+def _description(potential: Potential) -> dict[str, Any]:
+    """What a network is rebuilt from, besides its tensors."""
+    return {
         "architecture": type(potential).__name__,
         "settings": asdict(potential.config),
-        "units": UNITS,
         "elements": list(potential.elements),
         "cutoff": potential.cutoff,
         "dtype": str(potential.dtype).removeprefix("torch."),
-        **asdict(record or ModelRecord()),
     }
-    metadata["sha256"] = _content_hash(tensors, metadata)
-    write_atomically(Path(path), save(tensors, {METADATA_KEY: _canonical_json(metadata)}))
+
+
+def _state(name: str, potential: Potential) -> dict[str, Tensor]:
+    return {f"network/{name}/{k}": v for k, v in potential.state_dict().items()}
+
+
+def _check_extra(name: str, network: Potential, main: Potential) -> None:
+    """Raises ConfigError unless the network can be evaluated wherever the main one can."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", name) or name == MAIN_NETWORK:
+        raise ConfigError(f"an extra network cannot be named {name!r}: use a-z, 0-9, _")
+    if network.cutoff != main.cutoff or not set(main.elements) <= set(network.elements):
+        raise ConfigError(
+            f"the extra network {name!r} must have the cutoff of the main one, {main.cutoff} A, "
+            "and know all of its elements"
+        )
 
 
 def load_model(path: str | Path) -> LoadedModel:
@@ -156,15 +200,27 @@ def load_model(path: str | Path) -> LoadedModel:
             f"{path} is damaged: its content does not match the sha256 stored in it. "
             "Copy it again from its source"
         )
-    potential = _rebuild(tensors, metadata, path)
+    potential = _rebuild(tensors, MAIN_NETWORK, metadata, path)
+    descriptions = metadata.get("extra_networks", {})
+    if not isinstance(descriptions, dict):
+        raise ModelFileError(f"{path} was not written by this program: extra_networks is no table")
+    extras = {name: _rebuild(tensors, name, d, path) for name, d in descriptions.items()}
     try:
-        record = _read_record(metadata)
-        golden = _golden_graph(tensors, potential)
+        for name, network in extras.items():
+            _check_extra(name, network, potential)
+        return LoadedModel(
+            potential,
+            _read_record(metadata),
+            golden_graph(tensors, potential),
+            content_hash,
+            extras,
+            golden_extras(tensors, extras),
+            str(metadata.get("golden_origin", OWN_GOLDEN)),
+        )
     except KeyError as error:
         raise ModelFileError(f"{path} lacks {error}: it was not written by this program") from error
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"{path} was not written by this program: {error}") from error
-    return LoadedModel(potential, record, golden, content_hash)
 
 
 def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = None) -> GoldenCheck:
@@ -181,50 +237,18 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
     prediction = potential(connected)
     assert model.golden.energy is not None
     assert model.golden.forces is not None
-    energy = (prediction.energy.cpu() - model.golden.energy).abs()
+    energies = [(prediction.energy.cpu() - model.golden.energy).abs()]
+    for name, network in model.extra_networks.items():
+        twin = copy.deepcopy(network).to(device=device, dtype=wanted)
+        energy = twin(connected, ("energy",)).energy.cpu()
+        energies.append((energy - model.golden_extra_energies[name]).abs())
     forces = (prediction.forces.cpu() - model.golden.forces).abs().max()
     largest_force = model.golden.forces.abs().max().clamp(min=1e-6)
     return GoldenCheck(
-        energy_deviation=float((energy / model.golden.atoms_per_graph()).max()),
+        energy_deviation=float((torch.stack(energies) / model.golden.atoms_per_graph()).max()),
         forces_deviation=float(forces / largest_force),
         tolerance=GOLDEN_TOLERANCE[wanted],
     )
-
-
-def _golden_tensors(potential: Potential, golden: AtomGraph) -> dict[str, Tensor]:
-    twin = copy.deepcopy(potential).double().cpu().eval()
-    graph = connect(golden.to("cpu"), twin.cutoff)
-    prediction = twin(graph)
-    values = {name: getattr(graph, name) for name in GOLDEN_DTYPES}
-    values |= {"energy": prediction.energy, "forces": prediction.forces}
-    return {f"{GOLDEN_PREFIX}{k}": v for k, v in values.items() if v is not None}
-
-
-def _golden_graph(tensors: dict[str, Tensor], potential: Potential) -> AtomGraph:
-    """Raises KeyError or ValueError where the golden structures cannot be evaluated."""
-    golden: dict[str, Any] = {
-        name: tensors.get(GOLDEN_PREFIX + name) if name == "cell" else tensors[GOLDEN_PREFIX + name]
-        for name in GOLDEN_DTYPES
-    }
-    n_atoms, n_graphs = golden["atomic_numbers"].numel(), golden["energy"].numel()
-    shapes = {"atomic_numbers": [n_atoms], "graph_index": [n_atoms], "energy": [n_graphs]}
-    shapes |= {"positions": [n_atoms, 3], "forces": [n_atoms, 3]}
-    shapes |= {"pbc": [n_graphs, 3], "cell": [n_graphs, 3, 3]}
-    for name, tensor in golden.items():
-        wanted = (GOLDEN_DTYPES[name], shapes[name])
-        if tensor is not None and (tensor.dtype, list(tensor.shape)) != wanted:
-            raise ValueError(f"golden/{name} is {tensor.dtype} {list(tensor.shape)}, not {wanted}")
-    graph = AtomGraph(n_graphs=n_graphs, **golden)
-    index = graph.graph_index
-    if index.unique().tolist() != list(range(n_graphs)) or bool((index.diff() < 0).any()):
-        raise ValueError("golden/graph_index is not 0, 1, ... in ascending order")
-    for single in split(graph):
-        cell = None if single.cell is None else single.cell[0].numpy()
-        numbers = single.atomic_numbers.numpy()
-        check_structure(numbers, single.positions.numpy(), cell, single.pbc[0].numpy())
-        if not set(numbers.tolist()) <= set(potential.elements):
-            raise ValueError("the golden structures hold elements that the model does not know")
-    return graph
 
 
 def _read_record(metadata: dict[str, Any]) -> ModelRecord:
@@ -236,16 +260,16 @@ def _read_record(metadata: dict[str, Any]) -> ModelRecord:
     return ModelRecord(**{f.name: metadata[f.name] for f in fields(ModelRecord)})
 
 
-def _build(metadata: dict[str, Any]) -> Potential:
+def _build(description: dict[str, Any]) -> Potential:
     """The network without its numbers: a hostile size costs no memory."""
-    if metadata["dtype"] not in ("float32", "float64"):
-        raise ConfigError(f"dtype {metadata['dtype']!r}")
+    if description["dtype"] not in ("float32", "float64"):
+        raise ConfigError(f"dtype {description['dtype']!r}")
     with torch.device("meta"):
-        potential = build_potential(metadata["architecture"], metadata["settings"])
-    potential.to(getattr(torch, metadata["dtype"]))
-    if metadata["cutoff"] != potential.cutoff:
-        raise ConfigError(f"two cutoffs, {metadata['cutoff']} and {potential.cutoff} A")
-    elements = tuple(int(z) for z in metadata["elements"])
+        potential = build_potential(description["architecture"], description["settings"])
+    potential.to(getattr(torch, description["dtype"]))
+    if description["cutoff"] != potential.cutoff:
+        raise ConfigError(f"two cutoffs, {description['cutoff']} and {potential.cutoff} A")
+    elements = tuple(int(z) for z in description["elements"])
     known = range(1, len(potential.scale.atom_references))
     if not elements or not set(elements) <= set(known):
         raise ConfigError(f"the elements {list(elements)}, with an embedding for {known}")
@@ -253,28 +277,27 @@ def _build(metadata: dict[str, Any]) -> Potential:
     return potential
 
 
-def _rebuild(tensors: dict[str, Tensor], metadata: dict[str, Any], path: str | Path) -> Potential:
+def _rebuild(
+    tensors: dict[str, Tensor], name: str, description: dict[str, Any], path: str | Path
+) -> Potential:
+    prefix = f"network/{name}/"
     try:
-        potential = _build(metadata)
+        potential = _build(description)
     except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(f"{path} describes no network known here: {error}") from error
-    stored = {
-        k.removeprefix(NETWORK_PREFIX): v
-        for k, v in tensors.items()
-        if k.startswith(NETWORK_PREFIX)
-    }
+    stored = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     expected = potential.state_dict()
     missing, surplus = sorted(set(expected) - set(stored)), sorted(set(stored) - set(expected))
     if missing or surplus:
         raise ModelFileError(f"{path}: tensors missing: {missing}; surplus: {surplus}")
-    for name, tensor in stored.items():
-        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+    for k, tensor in stored.items():
+        if tensor.shape != expected[k].shape or tensor.dtype != expected[k].dtype:
             raise ModelFileError(
-                f"{path}: {name} is {tensor.dtype} {list(tensor.shape)}, its architecture needs "
-                f"{expected[name].dtype} {list(expected[name].shape)}"
+                f"{path}: {k} is {tensor.dtype} {list(tensor.shape)}, its architecture needs "
+                f"{expected[k].dtype} {list(expected[k].shape)}"
             )
         if not torch.isfinite(tensor).all():
-            raise ModelFileError(f"{path}: {name} holds NaN or infinite values: train it anew")
+            raise ModelFileError(f"{path}: {k} holds NaN or infinite values: train it anew")
     potential.load_state_dict(stored, assign=True)
     return potential.eval().requires_grad_(False)
 

@@ -77,6 +77,11 @@ def _lines_about(model: LoadedModel) -> list[str]:
         f"promises:     {traits}",
         f"sha256:       {model.sha256}",
     ]
+    if model.extra_networks:
+        lines.append(f"extra:        energies of {', '.join(model.extra_networks)}")
+    if converted := record.training.get("converted_from"):
+        lines.append(f"converted:    from a network of {converted['program']}")
+        lines.append(f"golden:       structures evaluated by {model.golden_origin}")
     for name, origin in record.training.get("data", {}).items():
         source = f"{origin['n_structures']} structures of {origin['source']}"
         lines.append(f"{name} data: ".ljust(14) + source)

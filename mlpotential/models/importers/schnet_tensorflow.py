@@ -3,32 +3,48 @@
 K. T. Schuett, H. E. Sauceda, P.-J. Kindermans, A. Tkatchenko, K.-R. Mueller, J. Chem. Phys. 148,
 241722 (2018), doi:10.1063/1.5019779; program and networks: atomistic-machine-learning/SchNet.
 
-Sizes come from the shapes of the tensors. What shapes cannot tell is constant in that program's
-exported graphs: Gaussians exp(-(d - mu)^2 / 0.1) with centres mu, linspace(0, 20, n), rounded to
-float32; sums over all pairs; energies in kcal/mol, lengths in A. The pickled arguments beside the
-checkpoint are not read: unpickling executes what the file says.
+Sizes come from the shapes of the tensors, the last Gaussian centre and what is summed from the
+arguments of the training (`args.npy`), where they lie beside the checkpoint; nothing in them is
+executed. The rest is constant in that program: Gaussians exp(-(d - mu)^2 / 0.1) with n centres mu,
+linspace(0, 20, n), rounded to float32; sums over all pairs; kcal/mol and A.
 
-Departure: that program takes x - ln 2 for ssp(x) from x = 14 on, a step of 8e-7; ours is exact. The
-C20 networks' energies change by less than 1e-6 kcal/mol, their forces by less than 1e-5 kcal/mol/A.
+That program takes x - ln 2 for ssp(x) from x = 14 on, a step of 8e-7. Departure: here the readout
+alone has it (`readout_activation: ssp_linear_from_14`). In the published networks nothing else gets
+so far: the filter networks stay below 14 beyond 0.94 A, the atomwise layers below 10.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mlpotential.errors import ModelFileError
-from mlpotential.models.config import SchNetConfig
+from mlpotential.models.importers.foreign_network import (
+    CENTERS,
+    ForeignNetwork,
+    build_config,
+    sizes_of,
+    translate,
+)
+from mlpotential.models.importers.numpy_arguments import read_arguments
+from mlpotential.models.importers.refusal import Refusal, plain_number, refusals_of, shown
 from mlpotential.models.importers.tensor_bundle import read_tensor_bundle
 from mlpotential.models.schnet import SchNet
-from mlpotential.units import EV_PER_KCAL_PER_MOL
 
+PROGRAM = "the original SchNet program"
+ENERGY_UNIT, LENGTH_UNIT = "kcal/mol", "Angstrom"  # of the published networks
 CHECKPOINT = Path("validation") / "best_model"
+ARGUMENTS = "args.npy"
 RBF_STOP = 20.0  # A; the cutoff of the published networks, which no pair of atoms reaches
 RBF_GAMMA = 10.0  # 1/A^2; the program divides by its gap, 0.1
+SUPPORTED = {  # what the arguments must say, where they say anything
+    "intensive": False,
+    "filter_pool_mode": "sum",
+    "normalized_filters": False,
+    "shared_interactions": False,
+}
 
 DENSE_LAYERS = {  # ours: theirs
     "readout.hidden": "Dense",
@@ -40,91 +56,107 @@ DENSE_LAYERS_OF_INTERACTION = {
     "filter_to_out": "CFConv/fac2out",
     "output": "Dense",
 }
+FIRST_FILTER = "interaction_0/SchNetFilter/Dense/W"
+SCALE = ("mean_per_atom", "std_per_atom", "atomref/embeddings/W")
 
 
 def load_schnet_tensorflow(folder: str | Path) -> SchNet:
     """A trained network of the original program, in float32 as stored, in evaluation mode.
 
+    Raises:
+        ModelFileError: if the checkpoint is missing or damaged, or is of another network.
+    """
+    with refusals_of(folder):
+        return translate(read_schnet_tensorflow(folder), ENERGY_UNIT, LENGTH_UNIT)
+
+
+def read_schnet_tensorflow(folder: str | Path) -> ForeignNetwork:
+    """A trained network of the original program.
+
     The checkpoint does not say which elements it was trained on: `elements` holds all that the
     embedding has a row for.
 
     Args:
-        folder: holds `validation/best_model.index` and `.data-*`.
+        folder: holds `validation/best_model.index` and `.data-*`, and perhaps `args.npy`.
 
     Raises:
-        ModelFileError: if the checkpoint is missing or damaged, or is of another network.
+        ModelFileError: if a file cannot be read or is damaged.
+        Refusal: if it is of another network.
     """
-    prefix = Path(folder) / CHECKPOINT
-    tensors = {k.removesuffix(":0"): v for k, v in read_tensor_bundle(prefix).items()}
-    model = SchNet(_config(tensors, prefix))
-    names = _source_names(model)
-    _check_names(tensors, names, prefix)
-    state = model.state_dict()  # the Gaussian centres, rounded to float32, are already there
-    for ours, theirs in names.items():
-        values = _as_ours(ours, tensors[theirs])
-        if values.shape != state[ours].shape or not bool(values.isfinite().all()):
-            raise ModelFileError(
-                f"{prefix}: {theirs}, {list(tensors[theirs].shape)}, does not fit a SchNet of "
-                "this size, or holds numbers that are not finite"
-            )
-        state[ours] = values
-    model.load_state_dict(state)
-    return model.eval()
-
-
-def _config(tensors: dict[str, np.ndarray], prefix: Path) -> SchNetConfig:
-    """Hyperparameters from the shapes of three tensors."""
-    first_filter = "interaction_0/SchNetFilter/Dense/W"
-    shapes = {}
-    for name in (first_filter, "atom_embedding/embeddings/W", "Dense/W"):
-        if name not in tensors or tensors[name].ndim != 2:
-            raise ModelFileError(f"{prefix} is no SchNet of the original program: it lacks {name}")
-        shapes[name] = tensors[name].shape
-    n_rows, n_features = shapes["atom_embedding/embeddings/W"]
-    interactions = {name.split("/")[0] for name in tensors if name.startswith("interaction_")}
-    return SchNetConfig(
-        n_features=n_features,
-        n_interactions=len(interactions),
-        rbf_stop=RBF_STOP,
-        n_rbf=shapes[first_filter][0],
-        rbf_gamma=RBF_GAMMA,
-        n_readout_hidden=shapes["Dense/W"][1],
-        max_atomic_number=n_rows - 1,
+    folder = Path(folder)
+    tensors = {
+        name.removesuffix(":0"): torch.from_numpy(values)
+        for name, values in read_tensor_bundle(folder / CHECKPOINT).items()
+    }
+    rbf_stop = _checked_cutoff(folder)
+    blocks = {name.split("/")[0] for name in tensors if name.startswith("interaction_")}
+    names = _source_names(len(blocks))
+    _check_names(set(tensors), {*names.values(), *SCALE})
+    weights = {ours: _as_ours(ours, tensors[theirs]) for ours, theirs in names.items()}
+    n_rbf = tensors[FIRST_FILTER].shape[0]
+    weights[CENTERS] = torch.linspace(0.0, rbf_stop, n_rbf, dtype=torch.float64).float()
+    sizes = sizes_of(weights)
+    for name in SCALE[:2]:
+        if tensors[name].numel() != 1:
+            raise Refusal(f"has {name!r} of shape {list(tensors[name].shape)}, not one number")
+    mean, std, references = (tensors[name].double().flatten() for name in SCALE)
+    return ForeignNetwork(
+        program=PROGRAM,
+        config=build_config(
+            rbf_stop=rbf_stop,
+            rbf_gamma=RBF_GAMMA,
+            readout_activation="ssp_linear_from_14",
+            n_interactions=len(blocks),
+            **sizes,
+        ),
+        weights=weights,
+        mean_per_atom=float(mean),
+        std_per_atom=float(std),
+        atom_references=references,
+        elements=tuple(range(1, sizes["max_atomic_number"] + 1)),
+        energy_unit=ENERGY_UNIT,
+        length_unit=LENGTH_UNIT,
     )
 
 
-def _source_names(model: SchNet) -> dict[str, str]:
-    """The checkpoint's name of every parameter and buffer but the Gaussian centres."""
+def _checked_cutoff(folder: Path) -> float:
+    """The last Gaussian centre (A), if the arguments of the training say nothing unsupported."""
+    if not (folder / ARGUMENTS).exists():
+        return RBF_STOP
+    arguments: dict[str, Any] = read_arguments(folder / ARGUMENTS)
+    for name, value in SUPPORTED.items():
+        if arguments.get(name, value) != value:
+            raise Refusal(
+                f"was trained with {name} = {shown(arguments[name])}, which is refused: only "
+                f"{value!r} can be converted"
+            )
+    return plain_number("cutoff", arguments.get("cutoff", RBF_STOP))
+
+
+def _source_names(n_interactions: int) -> dict[str, str]:
+    """The checkpoint's name of every parameter."""
     layers = dict(DENSE_LAYERS)
-    for k in range(model.config.n_interactions):
+    for k in range(n_interactions):
         for ours, theirs in DENSE_LAYERS_OF_INTERACTION.items():
             layers[f"interactions.{k}.{ours}"] = f"interaction_{k}/{theirs}"
     names = {f"{ours}.weight": f"{theirs}/W" for ours, theirs in layers.items()}
     names |= {f"{ours}.bias": f"{theirs}/b" for ours, theirs in layers.items()}
-    for k in range(model.config.n_interactions):
+    for k in range(n_interactions):
         names[f"interactions.{k}.in_to_filter.weight"] = f"interaction_{k}/CFConv/in2fac/W"
-    return names | {
-        "embedding.weight": "atom_embedding/embeddings/W",
-        "scale.mean_per_atom": "mean_per_atom",
-        "scale.std_per_atom": "std_per_atom",
-        "scale.atom_references": "atomref/embeddings/W",
-    }
+    return names | {"embedding.weight": "atom_embedding/embeddings/W"}
 
 
-def _check_names(tensors: dict[str, np.ndarray], names: dict[str, str], prefix: Path) -> None:
-    """Raises ModelFileError unless the checkpoint holds exactly what the network needs."""
-    expected = set(names.values())
-    missing, surplus = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
-    if missing or surplus:
-        raise ModelFileError(
-            f"{prefix} is no SchNet of the original program: it lacks {missing or 'nothing'} and "
-            f"has {surplus or 'nothing'} besides"
+def _check_names(present: set[str], expected: set[str]) -> None:
+    """Raises Refusal unless the checkpoint holds exactly what the network needs."""
+    missing, surplus = sorted(expected - present), sorted(present - expected)
+    if missing or surplus or FIRST_FILTER not in expected:
+        raise Refusal(
+            f"is no SchNet of the original program: it lacks {missing[:3] or 'nothing'} and has "
+            f"{surplus[:3] or 'nothing'} besides"
         )
 
 
-def _as_ours(name: str, values: np.ndarray) -> Tensor:
-    """Dense layers are y = x W + b there and y = W x + b here; energies are in kcal/mol there."""
-    if name.startswith("scale."):
-        return torch.tensor(values.astype(np.float64).squeeze() * EV_PER_KCAL_PER_MOL)
+def _as_ours(name: str, values: Tensor) -> Tensor:
+    """Dense layers are y = x W + b there and y = W x + b here."""
     is_dense = name.endswith(".weight") and name != "embedding.weight"
-    return torch.tensor(values.T if is_dense else values)
+    return values.T if is_dense and values.ndim == 2 else values
