@@ -9,7 +9,6 @@ model sees are kept and compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +18,10 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import complete_cell
+from mlpotential.inference.committee import Models, common_traits, read_members
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.execution import Backend
-from mlpotential.models.model_file import LoadedModel, load_model
+from mlpotential.inference.execution import Backend, GuardMode
+from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.models.potential import ModelTraits, Potential
 
 
@@ -29,19 +29,29 @@ class MLPotentialCalculator(Calculator):
     """Energies, forces and stress of a trained model.
 
     Args:
-        model: a model file; units, elements and cutoff come from it. Or a potential.
+        model: a model file; units, elements and cutoff come from it. Or a potential, or a
+            committee: a list or a pattern of model files.
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
         dtype: float32 or float64; None for the model's own. Results are float64 in any case.
-        backend, threads: as for `Evaluator`.
+        backend, threads, guard: as for `Evaluator`.
+
+    Attributes:
+        guard: counts structures outside the training data, over all atoms it was asked about; None
+            before the first evaluation.
 
     Results: energy and free_energy (equal, eV), energies (eV per atom), forces (eV/A), and for
     periodic structures stress (Voigt order, eV/A^3, positive under tension). A model file with an
-    extra network NAME also gives `calc.results["energy_of_NAME"]` (eV).
+    extra network NAME also gives `calc.results["energy_of_NAME"]` (eV). All results of a committee
+    are means; it also gives `calc.results["energy_std"]` (eV) and `["forces_std"]`, [n_atoms, 3]
+    (eV/A), the standard deviations of its members.
 
     Raises:
         ModelFileError: if the file is no usable model.
         StructureError: on evaluation, for a structure no energy can be computed for.
-        ConfigError: on evaluation, for a device, dtype, backend or threads `Evaluator` refuses.
+        ConfigError: for a committee of one; on evaluation, for what else `Evaluator` refuses.
+
+    Warns:
+        ExtrapolationWarning: on evaluation, as `Evaluator` does.
     """
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
@@ -59,16 +69,17 @@ class MLPotentialCalculator(Calculator):
 
     def __init__(
         self,
-        model: Potential | LoadedModel | str | Path,
+        model: Models,
         device: str = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
+        guard: GuardMode = "warn",
     ) -> None:
         super().__init__()
-        self._model = load_model(model) if isinstance(model, str | Path) else model
+        self._members = read_members(model)
         self._device, self._dtype = device, dtype
-        self._backend, self._threads = backend, threads
+        self._backend, self._threads, self._guard_mode = backend, threads, guard
         self._evaluator: Evaluator | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -78,8 +89,14 @@ class MLPotentialCalculator(Calculator):
     @property
     def traits(self) -> ModelTraits:
         """What the model promises."""
-        model = self._model
-        return (model if isinstance(model, Potential) else model.potential).traits
+        return common_traits(
+            [m if isinstance(m, Potential) else m.potential for m in self._members]
+        )
+
+    @property
+    def guard(self) -> ExtrapolationGuard | None:
+        """Counts structures outside the training data; None before the first evaluation."""
+        return None if self._evaluator is None else self._evaluator.guard
 
     @property
     def atoms(self) -> Atoms | None:
@@ -129,6 +146,8 @@ class MLPotentialCalculator(Calculator):
         evaluator = self.evaluator_for(atoms)
         if evaluator.extra_networks:
             wanted += ("extra_energies",)
+        if evaluator.n_members > 1:
+            wanted += ("energy_std", "forces_std")
         prediction = evaluator.evaluate(atoms.positions[None], cells, wanted)
         energy = float(prediction.energy[0])
         results = {
@@ -141,6 +160,9 @@ class MLPotentialCalculator(Calculator):
             results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[0])
         for name, extra in (prediction.extra_energies or {}).items():
             results[f"energy_of_{name}"] = float(extra[0])
+        if evaluator.n_members > 1:
+            results["energy_std"] = float(prediction.energy_std[0])
+            results["forces_std"] = prediction.forces_std
         return results
 
     def evaluator_for(self, atoms: Atoms) -> Evaluator:
@@ -148,13 +170,14 @@ class MLPotentialCalculator(Calculator):
         known = self._evaluator
         if known is None:
             known = Evaluator(
-                self._model,
+                self._members if len(self._members) > 1 else self._members[0],
                 atoms.numbers,
                 atoms.pbc,
                 self._device,
                 self._dtype,
                 backend=self._backend,
                 threads=self._threads,
+                guard=self._guard_mode,
             )
         elif not (
             np.array_equal(known.atomic_numbers, atoms.numbers)

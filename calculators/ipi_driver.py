@@ -17,25 +17,32 @@ i-PI reads the two names below from the source text, so they are plain literals.
 
 from __future__ import annotations
 
+import atexit
+import sys
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from ipi.pes.dummy import Dummy_driver
+from ipi.utils.softexit import softexit
 
 from calculators.ipi_units import Answer, Replicas, cells_to_angstrom, to_angstrom, to_answers
-from mlpotential.errors import ConfigError, StructureError, nearest_name
-from mlpotential.inference.execution import Backend
+from mlpotential.errors import ConfigError, RunError, StructureError, nearest_name
+from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 
 if TYPE_CHECKING:
     from mlpotential.graph import Prediction
+    from mlpotential.inference.evaluator import Evaluator
+    from mlpotential.inference.guard import ExtrapolationGuard
 
 __DRIVER_NAME__ = "mlpotential"
 __DRIVER_CLASS__ = "MLPotentialDriver"
 
-PARAMETERS = ("model", "structure", "device", "dtype", "threads", "backend")
-PROPERTIES = ("energy", "forces", "virial", "atomic_energies")
+PARAMETERS = ("model", "structure", "report", *(f.name for f in fields(Execution)))
+PROPERTIES = ("energy", "forces", "virial", "atomic_energies", "extra_energies")
+OF_COMMITTEES = ("energy_std", "forces_std", "members")
 
 
 class Evaluates(Protocol):
@@ -46,6 +53,10 @@ class Evaluates(Protocol):
     @property
     def n_atoms(self) -> int:
         """How many atoms each replica has."""
+
+    @property
+    def n_members(self) -> int:
+        """How many models: 1, or those of a committee."""
 
     def evaluate(
         self, positions: np.ndarray, cells: np.ndarray | None, properties: Sequence[str]
@@ -79,20 +90,15 @@ def answer(evaluator: Evaluates, cells: Replicas, positions: Replicas) -> list[A
     prediction = evaluator.evaluate(
         to_angstrom(positions, evaluator.n_atoms),
         cells_to_angstrom(cells) if np.any(evaluator.pbc) else None,
-        PROPERTIES,
+        PROPERTIES if evaluator.n_members == 1 else PROPERTIES + OF_COMMITTEES,
     )
     return to_answers(prediction, len(positions))
 
 
 def make_evaluator(
-    model: str,
-    structure: str,
-    device: str = "auto",
-    dtype: str | None = None,
-    threads: int | None = None,
-    backend: Backend = "auto",
-) -> Evaluates:
-    """The evaluator of a model for the atoms of a structure file; arguments as of the driver.
+    model: str, structure: str, execution: Execution = DEFAULT_EXECUTION
+) -> Evaluator:
+    """The evaluator of a model file, or of a pattern of many, for the atoms of a structure file.
 
     Raises:
         ConfigError, StructureError, ModelFileError: for what cannot be used.
@@ -107,30 +113,32 @@ def make_evaluator(
     except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
         raise StructureError(f"cannot read the structure file {structure}: {error}") from error
     assert isinstance(template, Atoms)  # one index, one structure
-    chosen: dict[str, Any] = {} if threads is None else {"threads": threads}
-    return Evaluator(
-        model,
-        template.numbers,
-        template.pbc,
-        device=device,
-        dtype=dtype,
-        backend=backend,
-        **chosen,
-    )
+    return Evaluator(model, template.numbers, template.pbc, **asdict(execution))
+
+
+def _write_at_the_end(guard: ExtrapolationGuard, path: Path) -> None:
+    """Leaves the guard's report, however i-PI ends, but for a kill: mostly it calls os._exit."""
+
+    def write() -> None:
+        try:
+            guard.report.write(path)
+        except RunError as error:  # i-PI has its own state to save
+            print(f"mlpotential: {error}", file=sys.stderr)
+
+    softexit.register_function(write)
+    atexit.register(write)
 
 
 class MLPotentialDriver(Dummy_driver):
     """The driver that i-PI makes and calls.
 
     Args:
-        model: model file.
+        model: model file, or a pattern of the files of a committee.
         structure: a file ASE reads, with the atoms in i-PI's order: its elements and its
             periodicity are used, positions and cell come from i-PI.
-        device: auto, cpu, cuda or cuda:N.
-        dtype: float32 or float64; the model's own where not given.
-        threads: CPU threads of the evaluator; its own choice where not given.
-        backend: auto, native, tabulated or reference.
         verbosity: given by i-PI, not used.
+        report: file that gets, at the end of the process, how much was outside the training data.
+        execution: device, dtype and whatever else `Execution` has.
 
     Raises:
         ConfigError: for an unknown or missing parameter.
@@ -142,26 +150,24 @@ class MLPotentialDriver(Dummy_driver):
         self,
         model: str | None = None,
         structure: str | None = None,
-        device: str = "auto",
-        dtype: str | None = None,
-        threads: int | None = None,
-        backend: Backend = "auto",
         verbosity: Any = None,
-        **unknown: Any,
+        report: str | None = None,
+        **execution: Any,
     ) -> None:
-        if unknown:
-            name = next(iter(unknown))
-            raise ConfigError(
-                f"unknown driver parameter {name!r}.{nearest_name(name, PARAMETERS)} "
-                f"There are: {', '.join(PARAMETERS)}"
-            )
+        for name in execution:
+            if name not in PARAMETERS:
+                raise ConfigError(
+                    f"unknown driver parameter {name!r}.{nearest_name(name, PARAMETERS)} "
+                    f"There are: {', '.join(PARAMETERS)}"
+                )
         if model is None or structure is None:
             missing = "model" if model is None else "structure"
             raise ConfigError(f"the driver parameter {missing!r} is missing: give a file")
         super().__init__()
-        self._evaluator = make_evaluator(
-            str(model), str(structure), str(device), dtype, threads, backend
-        )
+        evaluator = make_evaluator(str(model), str(structure), Execution(**execution))
+        self._evaluator: Evaluates = evaluator
+        if report is not None:
+            _write_at_the_end(evaluator.guard, Path(report).resolve())
 
     def compute(self, cell: Any, pos: Any) -> Answer | list[Answer]:
         """One structure, or lists of many and then a list of answers (hartree, bohr)."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ipi.utils.units import unit_to_internal
@@ -26,6 +26,8 @@ BOHR_PER_ANGSTROM = unit_to_internal("length", "angstrom", 1.0)
 HARTREE_PER_EV = unit_to_internal("energy", "electronvolt", 1.0)
 # Not i-PI's own rounded "ev/ang": forces stay the exact derivative of the energy.
 HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM = HARTREE_PER_EV / BOHR_PER_ANGSTROM
+
+_as_json = json.JSONEncoder(allow_nan=False).encode  # ASCII; json.dumps makes one for each call
 
 Answer = tuple[float, np.ndarray, np.ndarray, str]
 Replicas = Sequence[np.ndarray] | np.ndarray  # one array for each, or all in one
@@ -69,13 +71,14 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
     """What i-PI wants of each replica.
 
     Args:
-        prediction: energy, forces, virial and atomic energies of all replicas.
+        prediction: energy, forces, virial, atomic and extra energies of all replicas.
         n_replicas: how many.
 
     Returns:
         Of each replica: potential (hartree); forces, [n_atoms, 3] (hartree/bohr); virial,
-        symmetric, [3, 3] (hartree); extras, a JSON object in ASCII with the energy and those of the
-        atoms in eV. The arrays are nobody else's: i-PI writes into the virial it is given.
+        symmetric, [3, 3] (hartree); extras, a JSON object in ASCII with the energy, those of the
+        atoms and those of the model's extra networks in eV, and what a committee adds. The arrays
+        are nobody else's: i-PI writes into the virial it is given.
 
     Raises:
         RunError: if a number is not finite. i-PI would carry it to the end and report success.
@@ -85,21 +88,52 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
     virial = np.asarray(prediction.virial, np.float64).reshape(n_replicas, 3, 3)
     virial = 0.5 * (virial + virial.transpose(0, 2, 1))
     atomic = np.asarray(prediction.atomic_energies, np.float64).reshape(n_replicas, -1)
+    extras = {
+        f"energy_of_{name}_eV": np.asarray(energies, np.float64)
+        for name, energies in (prediction.extra_energies or {}).items()
+    }
     checked = {"energy": energy, "forces": forces, "virial": virial, "atomic energies": atomic}
-    for name, values in checked.items():
+    for name, values in (checked | extras).items():
         _check_finite(name, values)
     return [
         (
             float(energy[k]) * HARTREE_PER_EV,
             forces[k] * HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM,
             virial[k] * HARTREE_PER_EV,
-            json.dumps(
-                {"energy_eV": float(energy[k]), "atomic_energies_eV": atomic[k].tolist()},
-                allow_nan=False,
+            _as_json(
+                {"energy_eV": float(energy[k]), "atomic_energies_eV": atomic[k].tolist()}
+                | {name: float(energies[k]) for name, energies in extras.items()}
+                | _committee_extras(prediction, k, n_replicas)
             ),
         )
         for k in range(n_replicas)
     ]
+
+
+def _committee_extras(prediction: Prediction, k: int, n_replicas: int) -> dict[str, Any]:
+    """The members of a committee as i-PI's `ffcommittee` reads them, and their spread.
+
+    Args:
+        prediction: of a committee, or of one model, which adds nothing.
+        k: the replica.
+        n_replicas: how many there are.
+    """
+    if prediction.members is None:
+        return {}
+
+    def of_replica(values: np.ndarray, unit: float) -> list[float]:
+        return (unit * values.reshape(n_replicas, -1)[k]).tolist()
+
+    members = prediction.members
+    virials = [0.5 * (m.virial + m.virial.transpose(0, 2, 1)) for m in members]
+    per_force = HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM
+    return {
+        "committee_pot": [float(m.energy[k]) * HARTREE_PER_EV for m in members],
+        "committee_force": [of_replica(m.forces, per_force) for m in members],
+        "committee_virial": [of_replica(virial, HARTREE_PER_EV) for virial in virials],
+        "energy_std_eV": float(prediction.energy_std[k]),
+        "forces_std_eV_per_angstrom": of_replica(prediction.forces_std, 1.0),
+    }
 
 
 def _check_finite(name: str, values: np.ndarray) -> None:

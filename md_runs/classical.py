@@ -35,6 +35,7 @@ from md_runs.analysis.uncertainty import Estimate, block_average
 from md_runs.classical_checkpoint import ClassicalState
 from md_runs.classical_settings import ClassicalRun
 from md_runs.cutoff_warning import warn_of_hard_cutoff
+from md_runs.extrapolation import RunGuard
 from md_runs.recorder import FrameHeader, FrameRecorder, read_records
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (
@@ -45,7 +46,8 @@ from md_runs.thermal_velocities import (
     n_degrees_of_freedom,
     without_rigid_motion,
 )
-from mlpotential.errors import RunError, StructureError
+from mlpotential.errors import ExtrapolationError, RunError, StructureError
+from mlpotential.inference.guard import GuardReport
 from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
@@ -67,12 +69,15 @@ class ClassicalResult:
             folder goes on with these velocities.
         n_degrees_of_freedom: those the temperature counts.
         mean_temperature_K: over all frames, with its block-averaged standard error.
+        extrapolation: how much of the run was outside the training data of the model; what a
+            killed process did after its last checkpoint is missing. None where nobody counted.
     """
 
     trajectory_file: Path
     atoms: Atoms
     n_degrees_of_freedom: int
     mean_temperature_K: Estimate
+    extrapolation: GuardReport | None = None
 
 
 def run_classical(
@@ -90,20 +95,23 @@ def run_classical(
     Raises:
         StructureError: constraints, masses or velocities that dynamics cannot use.
         RunError: the folder is in use or holds another run, the calculator is another one, the disk
-            is full, or the dynamics exploded; the frames and the checkpoint before it are kept.
+            is full, or the dynamics exploded or, with guard `stop`, left the training data; the
+            frames and the checkpoint before it are kept.
         RunInterrupted: after SIGTERM or SIGINT; the state is saved.
 
     Warns:
         UserWarning: if the calculator's model has a hard cutoff.
+        ExtrapolationWarning: of the first structure outside the training data of the model.
     """
     folder = Path(folder)
     check_dynamic(atoms, settings.rotates)
     warn_of_hard_cutoff(getattr(atoms.calc, "traits", None))
     with lock_folder(folder):
+        guard = RunGuard(atoms.calc, folder, continues=(folder / CHECKPOINT_NAME).exists())
         state = _read_or_start(atoms, settings, folder)
         if state.step < settings.n_steps:
-            state = _Simulation(atoms, settings, folder, state).run(progress)
-    return _result(atoms, settings, folder, state)
+            state = _Simulation(atoms, settings, folder, state, guard).run(progress)
+    return _result(atoms, settings, folder, state, guard.report)
 
 
 def check_dynamic(atoms: Atoms, rotates: bool) -> None:
@@ -185,9 +193,14 @@ class _Simulation:
     """The moving atoms with their integrator, files and step counter."""
 
     def __init__(
-        self, atoms: Atoms, settings: ClassicalRun, folder: Path, state: ClassicalState
+        self,
+        atoms: Atoms,
+        settings: ClassicalRun,
+        folder: Path,
+        state: ClassicalState,
+        guard: RunGuard,
     ) -> None:
-        self.settings, self.folder, self.initial = settings, folder, state
+        self.settings, self.folder, self.initial, self.guard = settings, folder, state, guard
         self.step = state.step
         self.atoms = moving_copy(atoms, state.positions, state.momenta)
         self.n_dof = n_degrees_of_freedom(atoms, settings.rotates)
@@ -259,6 +272,7 @@ class _Simulation:
             transferred_energy=float(thermostat_heat),
             generator=dict(self.generator.bit_generator.state),
         )
+        self.guard.save()
         state.write(self.folder / CHECKPOINT_NAME)
         return state
 
@@ -306,11 +320,13 @@ def advance(integrator: VelocityVerlet | Langevin, forces: np.ndarray, step: int
     """One step, from the forces before it to those after it, [n_atoms, 3] (eV/A).
 
     Raises:
-        RunError: if the potential refuses the structure, or a force is not finite or beyond any
-            chemistry.
+        RunError: if the potential or its guard refuses the structure, or a force is not finite or
+            beyond any chemistry.
     """
     try:
         forces = integrator.step(forces)
+    except ExtrapolationError as error:
+        raise RunError(f"stopped at step {step}: {error}") from error
     except StructureError as error:
         raise RunError(
             f"the dynamics exploded at step {step}: {error}. {EXPLOSION_ADVICE}"
@@ -370,7 +386,11 @@ def _check_same_calculator(atoms: Atoms, state: ClassicalState) -> None:
 
 
 def _result(
-    atoms: Atoms, settings: ClassicalRun, folder: Path, state: ClassicalState
+    atoms: Atoms,
+    settings: ClassicalRun,
+    folder: Path,
+    state: ClassicalState,
+    extrapolation: GuardReport | None,
 ) -> ClassicalResult:
     temperatures = read_records(folder / TRAJECTORY_NAME)["temperature_K"]
     return ClassicalResult(
@@ -378,4 +398,5 @@ def _result(
         atoms=moving_copy(atoms, state.positions, state.momenta),
         n_degrees_of_freedom=n_degrees_of_freedom(atoms, settings.rotates),
         mean_temperature_K=block_average(temperatures, min(N_BLOCKS, len(temperatures))),
+        extrapolation=extrapolation,
     )

@@ -12,7 +12,7 @@ from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study, record
 from md_runs.classical_settings import ENSEMBLES, ClassicalRun
 from md_runs.pimd_settings import PimdRun
 from mlpotential.cli import add_command, exit_code
-from mlpotential.inference.execution import Backend, Execution
+from mlpotential.inference.execution import Backend, Execution, GuardMode
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -68,11 +68,15 @@ def _add_relax_and_modes(commands: Any) -> None:
     modes = add_command(
         commands,
         "modes",
-        "normal modes of a relaxed molecule, from the exact Hessian",
-        "  md-runs modes relaxed.xyz --model model.safetensors --json modes.json",
+        "normal modes of a relaxed molecule, from the exact Hessian, with point group, symmetry "
+        "labels and thermochemistry",
+        "  md-runs modes relaxed.xyz --model model.safetensors --json modes.json\n"
+        "  md-runs modes relaxed.xyz --model model.safetensors --page modes.html",
     )
     _add_structure_and_model(modes)
     modes.add_argument("--json", type=Path, help="write wavenumbers and modes")
+    modes.add_argument("--page", type=Path, help="write a page (.html) that shows all modes move")
+    modes.add_argument("--temperature-K", type=float, default=298.15, help="(298.15)")
 
 
 def _add_classical_and_pimd(commands: Any) -> None:
@@ -152,7 +156,13 @@ def _add_c20_data(commands: Any) -> None:
 
 def _add_structure_and_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("structure", type=Path, help="any format ASE reads")
-    command.add_argument("--model", type=Path, required=True, help="model file (.safetensors)")
+    command.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        help="model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', "
+        "a committee",
+    )
     _add_execution(command)
 
 
@@ -165,11 +175,19 @@ def _add_execution(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threads", type=int, default=1, help="of the native backend, best for many beads (1)"
     )
+    command.add_argument(
+        "--guard",
+        choices=get_args(GuardMode),
+        default="warn",
+        help="what to do outside the training data of the model (warn)",
+    )
 
 
 def _execution(options: argparse.Namespace, dtype: str | None = None) -> Execution:
     """As asked for; `dtype` where none was."""
-    return Execution(options.device, options.dtype or dtype, options.backend, options.threads)
+    return Execution(
+        options.device, options.dtype or dtype, options.backend, options.threads, options.guard
+    )
 
 
 def _add_settings(command: argparse.ArgumentParser, settings: type[Any]) -> None:
@@ -266,7 +284,11 @@ def _relax(options: argparse.Namespace) -> int:
 def _modes(options: argparse.Namespace) -> int:
     import numpy as np
 
+    from md_runs.analysis.irreps import mode_symmetries
     from md_runs.analysis.normal_modes import normal_modes
+    from md_runs.analysis.point_groups import point_group
+    from md_runs.analysis.thermochemistry import ideal_gas_thermochemistry
+    from md_runs.mode_animation import write_mode_page
     from mlpotential.errors import StructureError
     from mlpotential.inference.evaluator import Evaluator
 
@@ -274,16 +296,27 @@ def _modes(options: argparse.Namespace) -> int:
     if atoms.pbc.any():
         raise StructureError("normal modes are of isolated molecules: set pbc=False")
     evaluator = Evaluator(options.model, atoms.numbers, **asdict(_execution(options, "float64")))
-    forces = evaluator.evaluate(atoms.positions[None]).forces
+    answer = evaluator.evaluate(atoms.positions[None])
     hessian = evaluator.hessian(atoms.positions)
     modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
-    print(modes.table())
+    group = point_group(atoms.numbers, modes.positions, modes.masses)
+    symmetries = mode_symmetries(modes, group)
+    columns = {"symmetry": symmetries.labels}
+    print(f"{group}: {symmetries}")
+    print(modes.table(columns=columns))
     print(
         f"zero-point energy {modes.zero_point_energy:.4f} eV; longest force "
-        f"{np.linalg.norm(forces, axis=1).max():.2e} eV/A (modes are those of a minimum: relax)"
+        f"{np.linalg.norm(answer.forces, axis=1).max():.2e} eV/A (modes are those of a minimum: "
+        "relax)"
     )
+    if not modes.n_imaginary:
+        energy = float(answer.energy[0])
+        print(ideal_gas_thermochemistry(modes, group, energy, options.temperature_K))
     if options.json:
         modes.save_json(options.json)
+    if options.page:
+        write_mode_page(options.page, modes, atoms.numbers, atoms.symbols.formula.format(), columns)
+        print(f"modes in motion: {options.page}")
     return 0
 
 
@@ -293,6 +326,8 @@ def _classical(options: argparse.Namespace) -> int:
     atoms = _with_calculator(options)
     result = run_classical(atoms, _settings(options, ClassicalRun), options.folder)
     print(f"mean temperature {result.mean_temperature_K} K: {result.trajectory_file}")
+    if result.extrapolation is not None:
+        print(result.extrapolation)
     return 0
 
 
@@ -308,6 +343,8 @@ def _pimd(options: argparse.Namespace) -> int:
     )
     speed = "" if result.steps_per_second is None else f", {result.steps_per_second:.1f} steps/s"
     print(f"{result.trajectory.n_frames} frames of {result.trajectory.n_beads} beads{speed}")
+    if result.extrapolation is not None:
+        print(result.extrapolation)
     return 0
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ase import Atoms
 from tqdm import tqdm
 
 from md_runs.cutoff_warning import warn_of_hard_cutoff
+from md_runs.extrapolation import REPORT_NAME, read_report
 from md_runs.ipi_input import (
     GEOMETRY_NAME,
     PREFIX,
@@ -49,8 +50,9 @@ from md_runs.pimd_record import RECORD_NAME, check_same_run, read_record, write_
 from md_runs.pimd_settings import PimdRun
 from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
 from md_runs.trajectory import Trajectory
-from mlpotential.errors import ConfigError, RunError
+from mlpotential.errors import ConfigError, ExtrapolationWarning, RunError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
+from mlpotential.inference.guard import GuardReport
 from mlpotential.interruption import RunInterrupted
 from mlpotential.run_folder import lock_folder, write_atomically
 
@@ -58,6 +60,7 @@ __all__ = ["PimdProperties", "PimdResult", "PimdRun", "read_pimd_trajectory", "r
 
 INPUT_NAME = "input.xml"
 MODEL_NAME = "model.safetensors"
+MEMBER_NAME = "model_{}.safetensors"
 STRUCTURE_NAME = "structure.extxyz"
 
 
@@ -69,16 +72,19 @@ class PimdResult:
         trajectory: positions of every bead.
         properties: energies and temperatures in time.
         steps_per_second: of what was computed in this call; None where that was too short to tell.
+        extrapolation: how much of the run was outside the training data of the model; what an i-PI
+            that was killed did is missing. None where nobody counted.
     """
 
     trajectory: Trajectory
     properties: PimdProperties
     steps_per_second: float | None
+    extrapolation: GuardReport | None = None
 
 
 def run_pimd(
     atoms: Atoms,
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     settings: PimdRun,
     folder: str | Path,
     progress: bool = True,
@@ -90,7 +96,7 @@ def run_pimd(
     Args:
         atoms: where all beads start; its masses count, its velocities do not. A periodic cell stays
             as it is but for a rotation to i-PI's frame (a along x, b in the xy plane).
-        model: model file; the folder keeps a copy.
+        model: model file, or those of a committee (a list or a pattern); the folder keeps copies.
         settings: of the run.
         folder: made where needed; one run per folder.
         progress: show a bar, if standard error is a terminal.
@@ -105,6 +111,7 @@ def run_pimd(
 
     Warns:
         UserWarning: if the model has a hard cutoff.
+        ExtrapolationWarning: if the run was outside the training data of the model.
     """
     from mlpotential.inference.evaluator import Evaluator
 
@@ -112,19 +119,28 @@ def run_pimd(
     evaluator = Evaluator(model, atoms.numbers, atoms.pbc, **asdict(execution))
     evaluator.evaluate(atoms.positions[None], atoms.cell.array[None] if atoms.pbc.any() else None)
     warn_of_hard_cutoff(evaluator.traits)
-    provider = _model_provider(Path(model), replace(execution, dtype=evaluator.dtype))
+    provider = _model_provider(model, replace(execution, dtype=evaluator.dtype))
     return run_with_provider(atoms, provider, settings, Path(folder), progress, stall_limit_s)
 
 
-def _model_provider(model: Path, execution: Execution) -> ForceProvider:
+def _model_provider(
+    model: str | Path | Sequence[str | Path], execution: Execution
+) -> ForceProvider:
     from calculators.ipi_driver import driver_path
+    from mlpotential.inference.committee import member_files
 
-    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
-    parameters = {"model": MODEL_NAME, "structure": STRUCTURE_NAME}
+    paths = member_files(model)
+    names = [MODEL_NAME] if len(paths) == 1 else [MEMBER_NAME.format(k) for k in range(len(paths))]
+    sha256 = ", ".join(sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths))
+    parameters = {
+        "model": MODEL_NAME if len(paths) == 1 else MEMBER_NAME.format("*"),
+        "structure": STRUCTURE_NAME,
+        "report": REPORT_NAME,
+    }
     return ForceProvider(
         pes_path=driver_path(),
         parameters=parameters | {name: str(value) for name, value in asdict(execution).items()},
-        files={MODEL_NAME: model},
+        files=dict(zip(names, paths, strict=True)),
         identity={"model (sha256)": sha256, "dtype": str(execution.dtype)},
     )
 
@@ -220,6 +236,7 @@ class _Run:
         """Lets i-PI work until the last step. Returns steps per second."""
         self._remove_stale_exit()
         input_name = self._write_input(checkpoint)
+        counted_before = self._take_report(checkpoint)
         reader = ProgressReader(self.folder, 0 if checkpoint is None else checkpoint.step)
         log = self.folder / LOG_NAME
         log_start = log.stat().st_size if log.exists() else 0
@@ -238,6 +255,8 @@ class _Run:
             ) from None
         except RunError as error:
             raise RunError(f"{error}. i-PI: {log_tail(log, log_start)}") from error
+        finally:
+            self._add_report(counted_before)
         end = self.newest_checkpoint()
         if end is None or end.step < n_steps:
             code = process.returncode
@@ -245,6 +264,9 @@ class _Run:
             raise RunError(
                 f"i-PI {ended} after step {reader.step} of {n_steps}: {log_tail(log, log_start)}"
             )
+        report = read_report(self.folder)
+        if report is not None and report.n_outside:
+            warnings.warn(str(report), ExtrapolationWarning, stacklevel=2)
         return speed
 
     def result(self, steps_per_second: float | None) -> PimdResult:
@@ -252,7 +274,18 @@ class _Run:
         last_step = self.settings.n_steps
         trajectory = _read_trajectory(self.folder, self.atoms, self.settings, last_step)
         properties = read_properties(self.folder, self.settings, last_step)
-        return PimdResult(trajectory, properties, steps_per_second)
+        return PimdResult(trajectory, properties, steps_per_second, read_report(self.folder))
+
+    def _take_report(self, checkpoint: Checkpoint | None) -> GuardReport | None:
+        """What was counted before, out of the way of what i-PI's driver writes at its end."""
+        report = None if checkpoint is None else read_report(self.folder)
+        (self.folder / REPORT_NAME).unlink(missing_ok=True)
+        return report
+
+    def _add_report(self, before: GuardReport | None) -> None:
+        now = read_report(self.folder)
+        if before is not None:
+            (before if now is None else before + now).write(self.folder / REPORT_NAME)
 
     def _remove_stale_exit(self) -> None:
         """i-PI stops at once where it finds a file of this name, and calls that success."""

@@ -66,9 +66,16 @@ def build_parser() -> argparse.ArgumentParser:
         "train",
         "train a model as a YAML file says, or continue an interrupted training",
         "  mlpotential train train.yaml\n"
-        "  mlpotential train train.yaml --training.seed 1 --model.n_features=64 --folder seed_1",
+        "  mlpotential train train.yaml --training.seed 1 --model.n_features=64 --folder seed_1\n"
+        "  mlpotential train train.yaml --committee 4",
     )
     train.add_argument("config", help="YAML file with data:, model: and training:")
+    train.add_argument(
+        "--committee",
+        type=int,
+        metavar="N",
+        help="train N models, with seeds training.seed, training.seed + 1, ...",
+    )
 
     evaluate = add_command(
         commands,
@@ -166,12 +173,19 @@ def _train(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from mlpotential.training.config_file import read_config
 
     config = read_config(options.config, overrides)
+    from mlpotential.training.committee import committee_pattern, run_committee
     from mlpotential.training.report import format_errors
     from mlpotential.training.run import run_training
 
-    result = run_training(config)
-    print(format_errors(result.errors))
-    print(f"model: {result.model_path}")
+    if options.committee is None:
+        results = [run_training(config)]
+    else:
+        results = run_committee(config, options.committee)
+    for result in results:
+        print(format_errors(result.errors))
+        print(f"model: {result.model_path}")
+    if options.committee is not None:
+        print(f"committee: '{committee_pattern(config)}'")
     return 0
 
 

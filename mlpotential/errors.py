@@ -18,6 +18,14 @@ class StructureError(InputError):
     """Positions, elements, cell or periodicity that no energy can be computed for."""
 
 
+class ExtrapolationError(StructureError):
+    """A structure outside the data that its model was trained on, refused at the user's wish."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """A structure is outside the data that its model was trained on."""
+
+
 class DataError(InputError):
     """A reference data file that is missing, damaged, or lacks what was asked for."""
 

@@ -153,6 +153,10 @@ class Prediction:
         atomic_energies: [n_atoms] (eV).
         extra_energies: of the extra networks of a model file, by name, each [n_graphs] (eV); empty
             where it has none. Never consistent with the forces. An `Evaluator` alone gives them.
+        energy_std, forces_std: of the members of a committee about their means above, [n_graphs]
+            (eV) and [n_atoms, 3] (eV/A). Only an `Evaluator` of several models has them.
+        members: what each of these says, a tuple of predictions.
+        features: of the last layer, [n_atoms, n_features]. A `Potential` alone gives them.
     """
 
     energy: Any
@@ -161,6 +165,10 @@ class Prediction:
     stress: Any = None
     atomic_energies: Any = None
     extra_energies: Any = None
+    energy_std: Any = None
+    forces_std: Any = None
+    members: Any = None
+    features: Any = None
 
 
 def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:

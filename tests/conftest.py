@@ -60,7 +60,13 @@ def diamond() -> Atoms:
 @pytest.fixture
 def model_path(potential, ethanol, tmp_path):
     path = tmp_path / "model.safetensors"
-    record = ModelRecord(title="a test", shortest_distances={"C-H": 1.0})
+    pairs = ("C-C", "C-H", "C-O", "H-H", "H-O", "O-O")
+    anything = {"lowest": [-1e3] * 8, "highest": [1e3] * 8}
+    record = ModelRecord(
+        title="a test",
+        shortest_distances=dict.fromkeys(pairs, 0.01),
+        feature_ranges=dict.fromkeys("HCO", anything),
+    )
     save_model(path, potential, AtomGraph.from_atoms(ethanol), record)
     return path
 

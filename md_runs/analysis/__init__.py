@@ -1,4 +1,4 @@
 """Analysis of trajectories and Hessians: frozen results with units, parameters and error bars.
 
-NumPy and SciPy only: importing it never imports torch.
+NumPy and SciPy only (and, for thermochemistry, ASE): importing it never imports torch.
 """

@@ -1,34 +1,42 @@
 """Distances in a molecule over time and beads: distributions, means and spreads with error bars.
 
 The figures of K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779,
-Fig. 8: nearest neighbours (the bonds) and diameter (distances of antipodal atoms) of C20. The pairs
-are chosen once, on a reference structure, and kept.
+Fig. 8: nearest neighbours (the bonds) and diameter (distances of antipodal atoms) of C20. Pairs are
+chosen once, on a reference structure, and kept; `nearest_neighbour_distribution` and
+`size_distributions` ask each frame anew.
 
-Positions are read slice by slice: a NumPy array, a memory map or an HDF5 data set will do. One
-frame is enough (a relaxed structure, say), with `n_blocks=1` and no error bars.
+Positions are read slice by slice: a NumPy array, a memory map, an HDF5 data set, or an iterable of
+chunks of frames. One frame is enough (a relaxed structure, say), with `n_blocks=1` and no error
+bars. Error bars are those of the block bootstrap (`md_runs.analysis.block_sums`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from md_runs.analysis.histograms import (
-    BlockHistogram,
-    BlockMoments,
-    check_pairs,
-    distance_chunks,
+from md_runs.analysis.block_sums import Frames, Sums, sum_blocks, with_cells
+from md_runs.analysis.histograms import histogram
+from md_runs.analysis.internal_coordinates import (
+    NOT_PERIODIC,
+    check_atoms,
+    distances,
+    every_pair,
+    largest_distances,
+    nearest_neighbour_distances,
+    radii_of_gyration,
 )
 from md_runs.analysis.results import AnalysisResult
-from md_runs.analysis.uncertainty import Estimate, block_average
+from md_runs.analysis.uncertainty import Estimate
 from mlpotential.errors import ConfigError, DataError, StructureError
 
 
 @dataclass(frozen=True)
 class DistanceDistribution(AnalysisResult):
-    """How often chosen pairs of atoms are a distance apart, over frames and beads.
+    """How often distances in a molecule have a length, over frames and beads.
 
     Attributes:
         label: what the distances are.
@@ -38,7 +46,7 @@ class DistanceDistribution(AnalysisResult):
         mean: over pairs, beads and frames (A).
         standard_deviation: of all distances pooled (A).
         bin_width: (A).
-        n_pairs: number of pairs of atoms.
+        n_pairs: number of distances in one bead of one frame.
         n_beads: number of beads.
         n_frames: number of frames.
     """
@@ -140,52 +148,139 @@ def antipodal_pairs(positions: np.ndarray) -> np.ndarray:
 
 
 def distance_distribution(
-    positions: np.ndarray,
+    positions: Frames,
     pairs: np.ndarray,
     label: str,
     bin_width: float = 0.01,
     n_blocks: int = 10,
+    cells: Frames | None = None,
+    pbc: tuple[bool, bool, bool] = NOT_PERIODIC,
 ) -> DistanceDistribution:
     """The distribution of the distances of chosen pairs.
 
     Args:
-        positions: [n_frames, n_beads, n_atoms, 3] (A).
+        positions: [n_frames, n_beads, n_atoms, 3] (A), or an iterable of such chunks.
         pairs: atoms i, j, [n_pairs, 2].
         label: what the distances are.
         bin_width: (A).
         n_blocks: blocks of frames for the error bars; 1 goes without.
+        cells: [3, 3], [n_frames, 3, 3] (A) or chunks of it; None for a molecule.
+        pbc: periodic directions, in which distances are those to the nearest image.
 
     Raises:
         DataError: wrong shapes, pairs of atoms that are not there, a frame that is not finite,
-            fewer frames than blocks, or distances that need more than `MAX_BINS` bins.
+            fewer frames than blocks, distances that need more than `MAX_BINS` bins, or that are
+            beyond half the cell.
         ConfigError: if the bin width is not positive.
+        StructureError: for a cell that is flat or thin.
     """
-    histogram, moments = BlockHistogram(bin_width, n_blocks), BlockMoments(n_blocks)
-    for block, chunk in distance_chunks(positions, pairs, n_blocks):
-        histogram.add(block, chunk)
-        moments.add(block, chunk)
-    distances, density, standard_error = histogram.density()
+    pairs = np.asarray(pairs)
+    return _distribution(
+        lambda chunk, cell: distances(chunk, pairs, cell, pbc),
+        positions,
+        cells,
+        label,
+        (bin_width, n_blocks),
+        lambda shape: shape[0] * len(pairs),
+    )
+
+
+def nearest_neighbour_distribution(
+    positions: Frames,
+    n_neighbours: int = 1,
+    bin_width: float = 0.01,
+    n_blocks: int = 10,
+    cells: Frames | None = None,
+    pbc: tuple[bool, bool, bool] = NOT_PERIODIC,
+) -> DistanceDistribution:
+    """The distribution of the distances of atoms to their n nearest, chosen anew in each frame.
+
+    Arguments and errors are those of `distance_distribution`; `n_neighbours` must leave an atom.
+    """
+    return _distribution(
+        lambda chunk, cell: nearest_neighbour_distances(chunk, n_neighbours, cell, pbc),
+        positions,
+        cells,
+        "nearest neighbour" if n_neighbours == 1 else f"{n_neighbours} nearest neighbours",
+        (bin_width, n_blocks),
+        lambda shape: shape[0] * shape[1] ** 2,
+    )
+
+
+def size_distributions(
+    positions: Frames, masses: np.ndarray, bin_width: float = 0.01, n_blocks: int = 10
+) -> tuple[DistanceDistribution, DistanceDistribution]:
+    """The largest distance in a molecule (its diameter), and its radius of gyration.
+
+    Args:
+        positions: [n_frames, n_beads, n_atoms, 3] (A); an array, as it is read twice.
+        masses: [n_atoms] (amu).
+        bin_width: (A).
+        n_blocks: blocks of frames for the error bars; 1 goes without.
+
+    Raises:
+        DataError, ConfigError: as `distance_distribution`; masses that are not those of the atoms.
+    """
+    options = (bin_width, n_blocks)
+    diameter = _distribution(
+        lambda chunk, _: largest_distances(chunk),
+        positions,
+        None,
+        "largest distance",
+        options,
+        lambda shape: shape[0] * shape[1] ** 2 // 2,
+    )
+    radius = _distribution(
+        lambda chunk, _: radii_of_gyration(chunk, masses),
+        positions,
+        None,
+        "radius of gyration",
+        options,
+        lambda shape: 3 * shape[0] * shape[1],
+    )
+    return diameter, radius
+
+
+def _distribution(
+    lengths: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+    positions: Frames,
+    cells: Frames | None,
+    label: str,
+    options: tuple[float, int],
+    values_per_frame: Callable[[tuple[int, ...]], int],
+) -> DistanceDistribution:
+    """Of lengths [n_frames, n_beads, ...] of some positions in their cells."""
+    bin_width, n_blocks = options
+    sources, constant = with_cells(positions, cells)
+    found = histogram(
+        lambda chunk, cell=constant: lengths(chunk, cell),
+        sources,
+        bin_width,
+        n_blocks,
+        values_per_frame,
+    )
+    n_frames, n_beads = found.blocks.n_frames, found.blocks.frame_shape[0]
     return DistanceDistribution(
         label=label,
-        distances=distances,
-        density=density,
-        standard_error=standard_error,
-        mean=moments.mean(),
-        standard_deviation=moments.standard_deviation(),
+        distances=found.centres,
+        density=found.density.value,
+        standard_error=found.density.standard_error,
+        mean=found.mean,
+        standard_deviation=found.standard_deviation,
         bin_width=bin_width,
-        n_pairs=len(pairs),
-        n_beads=positions.shape[1],
-        n_frames=positions.shape[0],
+        n_pairs=int(found.blocks.sums["number"].sum()) // (n_frames * n_beads),
+        n_beads=n_beads,
+        n_frames=n_frames,
     )
 
 
 def cage_geometry(
-    positions: np.ndarray, bonds: np.ndarray, antipodes: np.ndarray, n_blocks: int = 10
+    positions: Frames, bonds: np.ndarray, antipodes: np.ndarray, n_blocks: int = 10
 ) -> CageGeometry:
     """The sizes of a cage molecule with error bars.
 
     Args:
-        positions: [n_frames, n_beads, n_atoms, 3] (A).
+        positions: [n_frames, n_beads, n_atoms, 3] (A), or an iterable of such chunks.
         bonds: of `bonded_pairs`, [n_bonds, 2].
         antipodes: of `antipodal_pairs`, [n_atoms / 2, 2].
         n_blocks: blocks of frames for the error bars; 1 goes without.
@@ -194,33 +289,48 @@ def cage_geometry(
         DataError: as `distance_distribution`.
         ConfigError: if `n_blocks` is below 1.
     """
-    check_pairs(positions, bonds)
-    check_pairs(positions, antipodes)
-    n_frames, n_beads, n_atoms, _ = positions.shape
-    all_pairs = np.stack(np.triu_indices(n_atoms, k=1), axis=1)
-    place = _places(all_pairs, n_atoms)
-    bond_place, antipode_place = place[tuple(bonds.T)], place[tuple(antipodes.T)]
-    partners = place[~np.eye(n_atoms, dtype=bool)].reshape(n_atoms, n_atoms - 1)
-    bond_moments = BlockMoments(n_blocks)
-    closest, antipodal, largest = [], [], []
-    for block, distances in distance_chunks(positions, all_pairs, n_blocks):
-        bond_moments.add(block, distances[..., bond_place])
-        closest.append(distances[..., partners].min(axis=-1).mean(axis=(1, 2)))
-        antipodal.append(distances[..., antipode_place].mean(axis=(1, 2)))
-        largest.append(distances.max(axis=-1).mean(axis=1))
+    reference: list[float] = []
+
+    def measure(chunk: np.ndarray) -> dict[str, Any]:
+        n_atoms = chunk.shape[2]
+        place = _places(n_atoms)
+        lengths = distances(chunk, every_pair(n_atoms))
+        bond_lengths = lengths[..., place[tuple(check_atoms(bonds, 2, n_atoms).T)]]
+        diameters = lengths[..., place[tuple(check_atoms(antipodes, 2, n_atoms).T)]]
+        partners = place[~np.eye(n_atoms, dtype=bool)].reshape(n_atoms, n_atoms - 1)
+        if not reference:  # sums of bonds about the first mean keep their digits
+            reference.append(float(bond_lengths.mean()))
+        stretch = bond_lengths - reference[0]
+        return {
+            "beads": chunk.shape[0] * chunk.shape[1],
+            "stretch": stretch.mean(axis=-1).sum(),
+            "squares": (stretch**2).mean(axis=-1).sum(),
+            "closest": lengths[..., partners].min(axis=-1).mean(axis=-1).sum(),
+            "antipodal": diameters.mean(axis=-1).sum(),
+            "largest": lengths.max(axis=-1).sum(),
+        }
+
+    def statistic(sums: Sums) -> dict[str, np.ndarray]:
+        mean = {name: total / sums["beads"] for name, total in sums.items()}
+        variance = np.maximum(0.0, mean["squares"] - mean["stretch"] ** 2)
+        return {
+            "mean_bond": reference[0] + mean["stretch"],
+            "closest_neighbour": mean["closest"],
+            "antipodal_distance": mean["antipodal"],
+            "largest_distance": mean["largest"],
+            "bond_standard_deviation": np.sqrt(variance),
+        }
+
+    sources = {"positions": positions}
+    blocks = sum_blocks(measure, sources, n_blocks, lambda shape: shape[0] * shape[1] ** 2)
     return CageGeometry(
-        mean_bond=bond_moments.mean(),
-        closest_neighbour=block_average(np.concatenate(closest), n_blocks),
-        antipodal_distance=block_average(np.concatenate(antipodal), n_blocks),
-        largest_distance=block_average(np.concatenate(largest), n_blocks),
-        bond_standard_deviation=bond_moments.standard_deviation(),
-        n_beads=n_beads,
-        n_frames=n_frames,
+        n_beads=blocks.frame_shape[0], n_frames=blocks.n_frames, **blocks.estimates(statistic)
     )
 
 
-def _places(pairs: np.ndarray, n_atoms: int) -> np.ndarray:
-    """Where the pair i, j stands in a list of all pairs, [n_atoms, n_atoms]."""
+def _places(n_atoms: int) -> np.ndarray:
+    """Where the pair i, j stands in the list of all pairs, [n_atoms, n_atoms]."""
+    pairs = every_pair(n_atoms)
     place = np.zeros((n_atoms, n_atoms), np.int64)
     place[pairs[:, 0], pairs[:, 1]] = place[pairs[:, 1], pairs[:, 0]] = np.arange(len(pairs))
     return place

@@ -12,8 +12,11 @@ modes of a geometry that is not quite stationary stay free of rotation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -24,8 +27,31 @@ from md_runs.analysis.wavenumbers import wavenumbers_of_curvatures
 from mlpotential.errors import DataError
 from mlpotential.units import EV_PER_WAVENUMBER
 
+if TYPE_CHECKING:
+    from ase.vibrations import VibrationsData
+
 LINEAR_TOLERANCE = 1e-6  # chosen: smallest to largest moment of inertia; CO2 bent by 0.03 degrees
 ASYMMETRY_TOLERANCE = 1e-2  # chosen: of the largest element; finite differences stay below 1e-3
+
+
+class ModeSet(Protocol):
+    """Modes of a molecule with its geometry: `NormalModes`, or `QuasiHarmonicModes`."""
+
+    @property
+    def wavenumbers_per_cm(self) -> np.ndarray:
+        """Ascending, negative where imaginary, [n_modes]."""
+
+    @property
+    def modes(self) -> np.ndarray:
+        """Mass-weighted and orthonormal, [n_modes, n_atoms, 3]."""
+
+    @property
+    def masses(self) -> np.ndarray:
+        """[n_atoms] (amu)."""
+
+    @property
+    def positions(self) -> np.ndarray:
+        """The structure that the modes belong to, [n_atoms, 3] (A)."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +66,21 @@ class NormalModes(AnalysisResult):
             the eigenvalues of the Hessian among them, [5 or 6]; zero at a stationary point of an
             energy that knows no place and no orientation.
         masses: [n_atoms] (amu).
+        positions: the structure that the modes belong to, [n_atoms, 3] (A).
     """
 
     wavenumbers_per_cm: np.ndarray
     modes: np.ndarray
     residual_wavenumbers_per_cm: np.ndarray
     masses: np.ndarray
+    positions: np.ndarray
 
     UNITS: ClassVar[dict[str, str]] = {
         "wavenumbers_per_cm": "1/cm",
         "residual_wavenumbers_per_cm": "1/cm",
         "modes": "1",
         "masses": "amu",
+        "positions": "A",
     }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm",)
 
@@ -73,28 +102,40 @@ class NormalModes(AnalysisResult):
 
     def cartesian_displacements(self) -> np.ndarray:
         """The modes as motions of the atoms, each of length 1, [n_modes, n_atoms, 3]."""
-        displacements = self.modes / np.sqrt(self.masses)[:, None]
-        return displacements / np.linalg.norm(displacements, axis=(1, 2), keepdims=True)
+        return cartesian_displacements(self)
 
     def degenerate_groups(self, tolerance_per_cm: float = 0.5) -> list[list[int]]:
         """Indices of the modes that share a wavenumber, see `degenerate_groups`."""
         return degenerate_groups(self.wavenumbers_per_cm, tolerance_per_cm)
 
-    def table(self, tolerance_per_cm: float = 0.5) -> str:
-        """One line for each group of degenerate modes: numbers (from 1), wavenumber, degeneracy."""
-        lines = ["   modes   wavenumber (1/cm)   degeneracy"]
+    def table(
+        self,
+        tolerance_per_cm: float = 0.5,
+        columns: Mapping[str, Sequence[str] | np.ndarray] | None = None,
+    ) -> str:
+        """One line for each group of degenerate modes: numbers (from 1), wavenumber, degeneracy.
+
+        Args:
+            tolerance_per_cm: how far degenerate modes may lie apart.
+            columns: heading and what each mode has there, [n_modes]; numbers (intensities) are
+                summed over a group, texts (symmetry labels) are named once.
+        """
+        columns = columns or {}
+        headings = "".join(f"   {heading:>12}" for heading in columns)
+        lines = ["   modes   wavenumber (1/cm)   degeneracy" + headings]
         for group in self.degenerate_groups(tolerance_per_cm):
             first, last = group[0] + 1, group[-1] + 1
             numbers = f"{first}" if first == last else f"{first}-{last}"
             mean = self.wavenumbers_per_cm[group].mean()
+            cells = "".join(f"   {_cell(column, group):>12}" for column in columns.values())
             imaginary = "  imaginary" if mean < 0 else ""
-            lines.append(f"{numbers:>8}   {mean:>17.2f}   {len(group):>10}{imaginary}")
+            lines.append(f"{numbers:>8}   {mean:>17.2f}   {len(group):>10}{cells}{imaginary}")
         return "\n".join(lines)
 
 
 @dataclass(frozen=True)
 class FrequencyComparison(AnalysisResult):
-    """Two sets of wavenumbers in ascending order, one against the other.
+    """Two sets of wavenumbers, paired, in the order of the reference.
 
     Attributes:
         wavenumbers_per_cm: [n_modes].
@@ -136,7 +177,7 @@ def normal_modes(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray)
         DataError: shapes that do not belong together, numbers that are not finite, a mass that is
             not positive, or a Hessian that is not symmetric.
     """
-    masses, positions = np.asarray(masses, np.float64), np.asarray(positions, np.float64)
+    masses, positions = np.array(masses, np.float64), np.array(positions, np.float64)  # copies
     hessian = np.asarray(hessian, np.float64)
     _check_hessian(hessian, masses, positions)
     n_atoms = len(masses)
@@ -152,7 +193,50 @@ def normal_modes(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray)
             np.linalg.eigvalsh(rigid @ mass_weighted @ rigid.T)
         ),
         masses=masses,
+        positions=positions,
     )
+
+
+def normal_modes_of_vibrations(vibrations: VibrationsData) -> NormalModes:
+    """The normal modes of ASE's vibrations, translations and rotations projected out.
+
+    ASE itself projects nothing out: its six softest modes are rigid motions, more or less.
+
+    Raises:
+        DataError: a periodic structure, vibrations of only some of the atoms, or as `normal_modes`.
+    """
+    atoms = vibrations.get_atoms()
+    if atoms.pbc.any():
+        raise DataError("normal modes are of isolated molecules: set pbc=False")
+    if len(vibrations.get_indices()) != len(atoms):
+        raise DataError(
+            f"only {len(vibrations.get_indices())} of {len(atoms)} atoms vibrate: rigid motions "
+            "can be projected out of a whole molecule only, so take ASE's own modes"
+        )
+    return normal_modes(vibrations.get_hessian_2d(), atoms.get_masses(), atoms.positions)
+
+
+def read_normal_modes(path: Path) -> NormalModes:
+    """Modes that `NormalModes.save_json` has written.
+
+    Raises:
+        DataError: a file that is missing or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text())
+        arrays = {f.name: np.array(content[f.name], np.float64) for f in fields(NormalModes)}
+        arrays["modes"] = arrays["modes"].reshape(-1, *arrays["positions"].shape)
+    except OSError as error:
+        raise DataError(f"cannot read the modes {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} holds no normal modes as save_json writes them") from error
+    return NormalModes(**arrays)
+
+
+def cartesian_displacements(modes: ModeSet) -> np.ndarray:
+    """Modes as motions of the atoms, each of length 1, [n_modes, n_atoms, 3]."""
+    displacements = modes.modes / np.sqrt(modes.masses)[:, None]
+    return displacements / np.linalg.norm(displacements, axis=(1, 2), keepdims=True)
 
 
 def degenerate_groups(
@@ -178,6 +262,8 @@ def compare_frequencies(
 ) -> FrequencyComparison:
     """Relative deviations of one set of wavenumbers from another, paired in ascending order.
 
+    Where the modes themselves are known, `compare_modes` pairs them by overlap.
+
     Args:
         wavenumbers_per_cm: [n_modes].
         reference_per_cm: [n_modes], all real.
@@ -186,18 +272,25 @@ def compare_frequencies(
         DataError: different or no numbers of modes, a number that is not finite, or an imaginary
             mode in the reference.
     """
-    wavenumbers = np.sort(np.asarray(wavenumbers_per_cm, np.float64))
-    reference = np.sort(np.asarray(reference_per_cm, np.float64))
+    return compare_paired_frequencies(np.sort(wavenumbers_per_cm), np.sort(reference_per_cm))
+
+
+def compare_paired_frequencies(
+    wavenumbers_per_cm: np.ndarray, reference_per_cm: np.ndarray
+) -> FrequencyComparison:
+    """`compare_frequencies` of wavenumbers that are paired already."""
+    wavenumbers = np.asarray(wavenumbers_per_cm, np.float64)
+    reference = np.asarray(reference_per_cm, np.float64)
     if wavenumbers.shape != reference.shape or wavenumbers.ndim != 1 or len(reference) == 0:
         raise DataError(
             f"two lists of as many modes are needed, not {wavenumbers.shape} and {reference.shape}"
         )
     if not (np.isfinite(wavenumbers).all() and np.isfinite(reference).all()):
         raise DataError("there are wavenumbers that are not finite")
-    if reference[0] <= 0:
+    if reference.min() <= 0:
         raise DataError(
-            f"the reference has a mode of {reference[0]:.4g} 1/cm: relative deviations need real, "
-            "positive wavenumbers"
+            f"the reference has a mode of {reference.min():.4g} 1/cm: relative deviations need "
+            "real, positive wavenumbers"
         )
     deviations = (wavenumbers - reference) / reference
     return FrequencyComparison(
@@ -207,6 +300,14 @@ def compare_frequencies(
         mean_relative_deviation=float(np.abs(deviations).mean()),
         max_relative_deviation=float(np.abs(deviations).max()),
     )
+
+
+def _cell(column: Sequence[str] | np.ndarray, group: list[int]) -> str:
+    """What a group of degenerate modes has in a column of the table."""
+    entries = np.asarray(column)[group]
+    if np.issubdtype(entries.dtype, np.number):
+        return f"{entries.sum():.4g}"
+    return " + ".join(dict.fromkeys(entries))
 
 
 def _check_hessian(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray) -> None:

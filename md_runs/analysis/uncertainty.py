@@ -5,25 +5,43 @@ doi:10.1063/1.457480. Blocks longer than the correlation time have independent m
 
     standard error = sd(b) / sqrt(n_blocks).   (1)
 
+One standard error to each side holds the truth as often as Student's t with n_blocks - 1 degrees of
+freedom says: in 50 % of the cases for 2 blocks, 61 % for 4, 66 % for 10, 68 % for many.
+
 Statistical inefficiency: J. D. Chodera et al., J. Chem. Theory Comput. 3, 26 (2007),
 doi:10.1021/ct0502864, eqs. (20)-(22): of n frames only n / g are independent, with
 
     g = 1 + 2 sum_k (1 - k / n) C(k) / C(0),   (2)
 
 summed up to the first lag at which C is no longer positive, where noise begins.
+
+How long blocks must be shows where (1) no longer grows with their length. Of lengths doubled again
+and again, the first with
+
+    length^3 > 2 n_frames (error(length) / error(1))^4   (3)
+
+balances what shorter blocks miss against the noise of fewer blocks (U. Wolff, Comput. Phys. Commun.
+156, 143 (2004), doi:10.1016/S0010-4655(03)00467-3; R. M. Lee et al., Phys. Rev. E 83, 066706
+(2011), doi:10.1103/PhysRevE.83.066706).
+
+Bootstrap: blocks are drawn with replacement (H. R. Kuensch, Ann. Statist. 17, 1217 (1989),
+doi:10.1214/aos/1176347265), for error bars of what is no mean.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from md_runs.analysis.correlation import autocorrelation
 from md_runs.analysis.frames import block_slices, check_finite_frames
 from md_runs.analysis.results import AnalysisResult
-from mlpotential.errors import DataError
+from mlpotential.errors import ConfigError, DataError
+
+FEWEST_BLOCKS = 4  # chosen: fewer do not tell an error bar
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,11 @@ def standard_error_of_blocks(block_means: np.ndarray) -> Any:
     return block_means.std(axis=0, ddof=1) / np.sqrt(n_blocks)  # (1)
 
 
+def mean_of_blocks(blocks: np.ndarray) -> Estimate:
+    """The mean of equally weighted blocks with its standard error, [n_blocks, ...] -> [...]."""
+    return Estimate(blocks.mean(axis=0)[()], standard_error_of_blocks(blocks), len(blocks))
+
+
 def statistical_inefficiency(series: np.ndarray) -> float:
     """Equation (2): the number of frames that are worth one independent frame, at least 1.
 
@@ -84,15 +107,124 @@ def statistical_inefficiency(series: np.ndarray) -> float:
             constant series.
     """
     series = np.asarray(series, np.float64)
-    if series.ndim != 1 or len(series) < 3:
-        raise DataError(f"a series of at least 3 frames is needed, not shape {series.shape}")
-    check_finite_frames(series, "samples")
+    _check_series(series, 3)
     fluctuation = series - series.mean()
-    if not fluctuation.any():
-        raise DataError("the series is constant: its correlation time is not defined")
     correlation = autocorrelation(fluctuation)
     positive = correlation > 0
     n_terms = len(series) if positive.all() else int(np.argmin(positive))
     k = np.arange(1, n_terms)
     g = 1 + 2 * np.sum((1 - k / len(series)) * correlation[1:n_terms]) / correlation[0]  # (2)
     return max(1.0, float(g))
+
+
+@dataclass(frozen=True)
+class BlockingAnalysis(AnalysisResult):
+    """How the standard error of a mean grows with the length of blocks, and where it stops.
+
+    Attributes:
+        estimate: mean and standard error, at the plateau; without one, the largest error found,
+            which is too small.
+        has_plateau: whether blocks long enough were found.
+        block_lengths: 1, 2, 4, ... frames, [n_levels].
+        standard_errors: [n_levels].
+        errors_of_errors: [n_levels].
+        plateau_level: index of the length that was chosen; None without a plateau.
+    """
+
+    estimate: Estimate
+    has_plateau: bool
+    block_lengths: np.ndarray
+    standard_errors: np.ndarray
+    errors_of_errors: np.ndarray
+    plateau_level: int | None
+
+    UNITS: ClassVar[dict[str, str]] = {
+        "estimate": "unit of the series",
+        "block_lengths": "frames",
+        "standard_errors": "unit of the series",
+        "errors_of_errors": "unit of the series",
+    }
+    COLUMNS: ClassVar[tuple[str, ...]] = ("block_lengths", "standard_errors", "errors_of_errors")
+
+    def __str__(self) -> str:
+        return str(self.estimate) + ("" if self.has_plateau else " (no plateau: error too small)")
+
+
+def blocking_analysis(series: np.ndarray) -> BlockingAnalysis:
+    """The mean of a correlated series, its error from blocks of the length (3).
+
+    Args:
+        series: equilibrated, see `equilibration.detect_equilibration`, [n_frames].
+
+    Raises:
+        DataError: fewer than 2 * FEWEST_BLOCKS frames, more than one axis, a frame that is not
+            finite, or a constant series.
+    """
+    series = np.asarray(series, np.float64)
+    _check_series(series, 2 * FEWEST_BLOCKS)
+    lengths, errors, counts = [], [], []
+    blocks, length = series, 1
+    while len(blocks) >= FEWEST_BLOCKS:
+        lengths.append(length)
+        errors.append(float(standard_error_of_blocks(blocks)))
+        counts.append(len(blocks))
+        even = len(blocks) // 2 * 2
+        blocks, length = 0.5 * (blocks[0:even:2] + blocks[1:even:2]), 2 * length
+    block_lengths, standard_errors = np.array(lengths), np.array(errors)
+    growth = (standard_errors / standard_errors[0]) ** 4
+    reached = np.flatnonzero(block_lengths**3 > 2 * len(series) * growth)  # (3)
+    level = int(reached[0]) if len(reached) else None
+    chosen = int(np.argmax(standard_errors)) if level is None else level
+    return BlockingAnalysis(
+        estimate=Estimate(float(series.mean()), errors[chosen], counts[chosen]),
+        has_plateau=level is not None,
+        block_lengths=block_lengths,
+        standard_errors=standard_errors,
+        errors_of_errors=standard_errors / np.sqrt(2.0 * (np.array(counts) - 1)),
+        plateau_level=level,
+    )
+
+
+def block_bootstrap(
+    blocks: np.ndarray,
+    statistic: Callable[[np.ndarray], Any],
+    n_resamples: int = 400,
+    seed: int = 0,
+) -> Estimate:
+    """What follows from the mean of blocks, with an error bar by drawing blocks anew.
+
+    Args:
+        blocks: means (or spectra, histograms) of blocks longer than the correlation time,
+            [n_blocks, ...].
+        statistic: from the mean over blocks, [...], to a number or an array.
+        n_resamples: how often blocks are drawn; 400 tell the error to 4 %.
+        seed: of the draws.
+
+    Raises:
+        DataError: fewer than two blocks, or one that is not finite.
+        ConfigError: fewer than two draws.
+    """
+    blocks = np.asarray(blocks, np.float64)
+    n_blocks = len(blocks)
+    if n_blocks < 2:
+        raise DataError(f"a bootstrap needs at least 2 blocks, not {n_blocks}")
+    if n_resamples < 2:
+        raise ConfigError(f"n_resamples must be at least 2, not {n_resamples}")
+    check_finite_frames(blocks, "blocks")
+    share = np.full(n_blocks, 1.0 / n_blocks)
+    draws = np.random.default_rng(seed).multinomial(n_blocks, share, size=n_resamples)
+    drawn = [statistic(np.tensordot(draw / n_blocks, blocks, axes=1)) for draw in draws]
+    # The variance over draws is (n - 1) / n of that of the mean.
+    error = np.sqrt(n_blocks / (n_blocks - 1)) * np.std(drawn, axis=0, ddof=1)
+    return Estimate(statistic(blocks.mean(axis=0)), error, n_blocks)
+
+
+def _check_series(series: np.ndarray, n_least: int) -> None:
+    """Raises DataError unless there is one axis, enough frames, all finite, not all the same."""
+    if series.ndim != 1 or len(series) < n_least:
+        raise DataError(
+            f"a series of at least {n_least} frames is needed, not shape {series.shape}"
+        )
+    check_finite_frames(series, "samples")
+    if not (series - series.mean()).any():
+        raise DataError("the series is constant: its correlation time is not defined")

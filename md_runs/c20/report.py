@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from md_runs.analysis.irreps import ModeSymmetries, mode_symmetries
 from md_runs.analysis.normal_modes import FrequencyComparison, compare_frequencies
+from md_runs.analysis.point_groups import point_group
 from md_runs.analysis.results import plain
 from md_runs.analysis.uncertainty import Estimate
 from md_runs.c20.settings import FULL_LENGTH_PS, REFERENCE, C20Study
 from md_runs.c20.study import C20Results, Sampling
+from md_runs.mode_animation import write_mode_page
 from md_runs.plots import (
     add_banner,
     distribution_figure,
@@ -22,6 +25,7 @@ from md_runs.plots import (
 from mlpotential.run_folder import write_atomically
 from mlpotential.units import EV_PER_KCAL_PER_MOL
 
+CARBON = 6
 QUANTITIES = {
     "mean_bond": "mean bond (A)",
     "bond_standard_deviation": "bond standard deviation (A)",
@@ -46,6 +50,9 @@ def write_report(study: C20Study, results: C20Results) -> str:
     _write_figures(study, results, comparison)
     folder = study.folder
     results.modes.save_json(folder / "modes.json")
+    numbers = np.full(len(results.modes.masses), CARBON)
+    columns = {"symmetry": symmetries_of_modes(results).labels}
+    write_mode_page(folder / "modes.html", results.modes, numbers, "C20", columns)
     comparison.save_csv(folder / "modes.csv")
     results.spectrum.save_csv(folder / "vdos.csv")
     for name, sampling in (
@@ -58,6 +65,13 @@ def write_report(study: C20Study, results: C20Results) -> str:
     summary = summarise(study, results, comparison, reference)
     write_atomically(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     return table(study, results, comparison, reference)
+
+
+def symmetries_of_modes(results: C20Results) -> ModeSymmetries:
+    """Irreducible representations of the modes in the point group of the minimum."""
+    modes = results.modes
+    numbers = np.full(len(modes.masses), CARBON)
+    return mode_symmetries(modes, point_group(numbers, modes.positions, modes.masses))
 
 
 def remark(study: C20Study) -> str | None:
@@ -121,6 +135,7 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything in numbers, with units in the names."""
     speed = results.pimd_steps_per_second
+    symmetries = symmetries_of_modes(results)
     settings = asdict(study) | {"model": str(study.model), "folder": str(study.folder)}
     content = {
         "settings": settings,
@@ -138,6 +153,8 @@ def summarise(
         "modes": {
             "wavenumbers_per_cm": results.modes.wavenumbers_per_cm,
             "n_imaginary": results.modes.n_imaginary,
+            "point_group": symmetries.schoenflies,
+            "symmetry_labels": symmetries.labels,
             "degenerate_groups": results.modes.degenerate_groups(DEGENERACY_TOLERANCE_PER_CM),
             "zero_point_energy_eV": results.modes.zero_point_energy,
             "mean_relative_deviation": comparison.mean_relative_deviation,
@@ -180,6 +197,7 @@ def table(
 ) -> str:
     """What the study found, for the screen."""
     labelling = reference["labelling_network"]
+    symmetries = symmetries_of_modes(results)
     lines = [
         "",
         f"C20 at {study.temperature_K:g} K: {results.classical.length_ps:g} ps classical, "
@@ -216,6 +234,7 @@ def table(
         f"deviation from the network that labelled: mean "
         f"{100 * comparison.mean_relative_deviation:.2f} %, "
         f"largest {100 * comparison.max_relative_deviation:.2f} %",
+        f"symmetry of the minimum and its vibrations: {symmetries.schoenflies}, {symmetries}",
         f"vibrational density of states: resolution "
         f"{results.spectrum.resolution_per_cm:.1f} 1/cm, {results.spectrum.n_segments} segments",
         _model_errors(results, reference),

@@ -23,6 +23,7 @@ from ase import Atoms
 from ase.io import read, write
 
 from calculators.ase_calculator import MLPotentialCalculator
+from md_runs.analysis.density_of_states import VibrationalSpectrum, vibrational_density_of_states
 from md_runs.analysis.distances import (
     CageGeometry,
     DistanceDistribution,
@@ -35,7 +36,6 @@ from md_runs.analysis.frames import uniform_timestep_fs
 from md_runs.analysis.normal_modes import NormalModes, normal_modes
 from md_runs.analysis.rdf import PairDistribution, pair_distribution
 from md_runs.analysis.results import plain
-from md_runs.analysis.spectra import Spectrum, vibrational_density_of_states
 from md_runs.c20.settings import STRUCTURE, STUDY_NAME, C20Study, read_identity
 from md_runs.classical import ClassicalResult, run_classical
 from md_runs.classical_settings import ClassicalRun
@@ -92,7 +92,7 @@ class C20Results:
     classical: Sampling
     path_integral: Sampling
     pimd_steps_per_second: float | None
-    spectrum: Spectrum
+    spectrum: VibrationalSpectrum
 
 
 def run_study(
@@ -233,7 +233,7 @@ def _run_pimd(study: C20Study, relaxed: Atoms, folder: Path, progress: bool) -> 
 
 def _spectrum(
     study: C20Study, relaxed: Atoms, trajectory: Trajectory, folder: Path, progress: bool
-) -> Spectrum:
+) -> VibrationalSpectrum:
     """From NVE segments that start at fixed times: a longer study keeps the earlier ones."""
     spacing = study.segment_spacing
     frames = range(spacing, trajectory.n_frames, spacing)[:MOST_SEGMENTS]

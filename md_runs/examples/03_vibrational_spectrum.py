@@ -10,9 +10,9 @@ from pathlib import Path
 from ase.io import read
 
 from calculators import MLPotentialCalculator
+from md_runs.analysis.density_of_states import vibrational_density_of_states
 from md_runs.analysis.frames import uniform_timestep_fs
 from md_runs.analysis.normal_modes import normal_modes
-from md_runs.analysis.spectra import vibrational_density_of_states
 from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
 from md_runs.classical import run_classical
 from md_runs.classical_settings import ClassicalRun

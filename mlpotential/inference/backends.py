@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, Prediction
@@ -22,6 +24,7 @@ from mlpotential.inference.execution import Backend
 from mlpotential.inference.filter_table import FilterTable, TableError, tabulate_filters
 from mlpotential.inference.native import NativeSchNet, available_instruction_sets
 from mlpotential.inference.tabulated import TabulatedSchNet
+from mlpotential.inference.training_domain import NOWHERE, TrainingDomain
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet
@@ -44,8 +47,10 @@ class PreparedModel:
         native: the packed model; None for other backends.
         table_error: of the tabulated filters; None for the reference.
         extras: the extra networks of a model file, by name.
+        domain: where the model was trained, as far as its file says.
+        domain_tensors: shortest distances, and s and -c s of features side by side, on the device.
 
-    Args: as for `Evaluator`, and so are the errors.
+    Args: as for `Evaluator`, and so are the errors; `domain` where there is no file to say it.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class PreparedModel:
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
+        domain: TrainingDomain = NOWHERE,
     ) -> None:
         if backend not in get_args(Backend):
             raise ConfigError(
@@ -71,11 +77,14 @@ class PreparedModel:
             loaded = model if isinstance(model, LoadedModel) else load_model(model)
             networks = loaded.extra_networks
             potential = copy.deepcopy(loaded.potential)
+            domain = TrainingDomain.of_record(loaded.record, potential)
         self.device, self.threads = resolve_device(device), threads
         potential = potential.to(
             device=self.device, dtype=potential.dtype if dtype is None else _torch_dtype(dtype)
         )
         self.potential = potential.eval().requires_grad_(False)
+        self.domain = domain
+        self.domain_tensors = self._on_device(domain)
         self.backend = _fastest(potential, self.device) if backend == "auto" else backend
         self.native: NativeSchNet | None = None
         self.table_error: TableError | None = None
@@ -94,7 +103,7 @@ class PreparedModel:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from: a packed model belongs to its process."""
         made_from = (self.potential, str(self.device), None, self.backend, self.threads)
-        return PreparedModel._restored, (made_from, self.extras)
+        return PreparedModel._restored, ((*made_from, self.domain), self.extras)
 
     @classmethod
     def _restored(
@@ -118,9 +127,18 @@ class PreparedModel:
         table: FilterTable = tabulate_filters(self.potential, TABLE_TOLERANCE[self.potential.dtype])
         self.table_error = table.error
         if self.backend == "native":
-            self.native = NativeSchNet(self.potential, table, self.threads)
+            self.native = NativeSchNet(self.potential, table, self.threads, domain=self.domain)
         else:
             self._tabulated = TabulatedSchNet(self.potential, table)
+
+    def _on_device(self, domain: TrainingDomain) -> tuple[Tensor | None, Tensor | None]:
+        shortest = ranges = None
+        if domain.shortest is not None:
+            shortest = torch.tensor(domain.shortest, device=self.device)
+        if domain.centers is not None and domain.scales is not None:
+            both = np.concatenate([domain.scales, -domain.centers * domain.scales], axis=1)
+            ranges = torch.tensor(both, dtype=self.potential.dtype, device=self.device)
+        return shortest, ranges
 
     def in_torch(self, graph: AtomGraph, properties: Collection[str]) -> Prediction:
         """What a connected graph on the device has, as tensors; not for the native backend."""

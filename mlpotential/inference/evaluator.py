@@ -6,36 +6,51 @@ whatever device and by whatever backend it runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import fields, replace
-from pathlib import Path
+import copy
+from collections.abc import Collection, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mlpotential.errors import ConfigError, StructureError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction, check_structure
+from mlpotential.inference.answers import (
+    Answer,
+    answer_in_torch,
+    answer_natively,
+    checked_distances,
+    with_extras,
+)
 from mlpotential.inference.backends import PreparedModel
-from mlpotential.inference.execution import Backend
+from mlpotential.inference.committee import (
+    OF_COMMITTEES,
+    Models,
+    asked_of_members,
+    check_alike,
+    combined,
+    common_traits,
+    members_of,
+)
+from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.filter_table import TableError
-from mlpotential.inference.native import NativeSchNet
+from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.pair_graph import PairGraph
 from mlpotential.inference.replicas import Replicas
-from mlpotential.models.model_file import LoadedModel
+from mlpotential.inference.training_domain import Outliers
 from mlpotential.models.potential import ModelTraits, Potential
 from mlpotential.neighbors import connect, split
 
-PROPERTIES = frozenset(f.name for f in fields(Prediction))
-SMALLEST_DISTANCE = 1e-3  # A; chosen: closer atoms are one atom written twice
+PROPERTIES = frozenset(f.name for f in fields(Prediction)) - {"features"}
 
 
 class Evaluator:
     """Energies and derivatives of one list of atoms in many geometries.
 
     Args:
-        model: a model file, one as loaded, or a potential (copied).
+        model: a model file, one as loaded, or a potential (copied). Several, in a list or as a
+            pattern of files (`runs/*/model.safetensors`), are a committee: all results are means.
         atomic_numbers: [n_atoms].
         pbc: periodic directions, [3] or one for all.
         device: auto (CUDA where there is one), cpu, cuda, cuda:N.
@@ -46,6 +61,11 @@ class Evaluator:
             Both have an error that `table_error` states. `auto`: the fastest there is.
         threads: of the native backend: replicas are spread over them, or the atoms of one
             structure. 1 is best where cores are shared with others.
+        guard: what happens where a structure is outside the data a model file was trained on:
+            `warn` (once a run), `stop`, or `off`. A potential has no file, so nothing is checked.
+
+    Attributes:
+        guard: counts such structures, `guard.report`; a run begins with `guard.start_run()`.
 
     Raises:
         ModelFileError: if the file is no usable model.
@@ -57,50 +77,62 @@ class Evaluator:
 
     def __init__(
         self,
-        model: Potential | LoadedModel | str | Path,
+        model: Models,
         atomic_numbers: np.ndarray | Sequence[int],
         pbc: np.ndarray | Sequence[bool] | bool = False,
         device: str = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
+        guard: GuardMode = "warn",
     ) -> None:
-        self._connect_to(PreparedModel(model, device, dtype, backend, threads), atomic_numbers, pbc)
+        members = tuple(
+            PreparedModel(member, device, dtype, backend, threads) for member in members_of(model)
+        )
+        check_alike(members)
+        watch = ExtrapolationGuard(guard, [member.domain for member in members])
+        self._connect_to(members, atomic_numbers, pbc, watch)
 
     def for_atoms(
         self,
         atomic_numbers: np.ndarray | Sequence[int],
         pbc: np.ndarray | Sequence[bool] | bool = False,
     ) -> Evaluator:
-        """An evaluator of other atoms with the same model, which is not prepared a second time."""
-        return Evaluator._of(self._model, atomic_numbers, pbc)
+        """An evaluator of other atoms with the same model, which is not prepared a second time.
+
+        It belongs to the same run: it has the same guard.
+        """
+        return Evaluator._of(self._members, atomic_numbers, pbc, self.guard)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies begin without a history; a deep copy shares the model, which never changes."""
-        return Evaluator._of, (self._model, self.atomic_numbers, self.pbc)
+        guard = copy.copy(self.guard)
+        return Evaluator._of, (self._members, self.atomic_numbers, self.pbc, guard)
 
     @classmethod
     def _of(
         cls,
-        model: PreparedModel,
+        members: tuple[PreparedModel, ...],
         atomic_numbers: np.ndarray | Sequence[int],
         pbc: np.ndarray | Sequence[bool] | bool,
+        guard: ExtrapolationGuard,
     ) -> Evaluator:
         other = cls.__new__(cls)
-        other._connect_to(model, atomic_numbers, pbc)
+        other._connect_to(members, atomic_numbers, pbc, guard)
         return other
 
     def _connect_to(
         self,
-        model: PreparedModel,
+        members: tuple[PreparedModel, ...],
         atomic_numbers: np.ndarray | Sequence[int],
         pbc: np.ndarray | Sequence[bool] | bool,
+        guard: ExtrapolationGuard,
     ) -> None:
         self.pbc = np.array(np.broadcast_to(np.asarray(pbc, bool), 3))
-        _check_atoms(np.asarray(atomic_numbers), self.pbc, model.potential)
+        _check_atoms(np.asarray(atomic_numbers), self.pbc, members[0].potential)
         self.atomic_numbers = np.array(atomic_numbers, np.int64)
-        self._model = model
-        self._replicas = Replicas(self.atomic_numbers, self.pbc, model.potential.cutoff)
+        self._members, self.guard = members, guard
+        self._replicas = Replicas(self.atomic_numbers, self.pbc, members[0].potential.cutoff)
 
     @property
     def n_atoms(self) -> int:
@@ -108,34 +140,42 @@ class Evaluator:
         return len(self.atomic_numbers)
 
     @property
+    def n_members(self) -> int:
+        """How many models: 1, or those of a committee."""
+        return len(self._members)
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self._model.device
+        return self._members[0].device
 
     @property
     def dtype(self) -> str:
         """Of the network: float32 or float64."""
-        return str(self._model.potential.dtype).removeprefix("torch.")
+        return str(self._members[0].potential.dtype).removeprefix("torch.")
 
     @property
     def extra_networks(self) -> tuple[str, ...]:
         """Names of the networks whose energies are `extra_energies`."""
-        return tuple(self._model.extras)
+        return tuple(self._members[0].extras)
 
     @property
     def traits(self) -> ModelTraits:
         """What the model promises."""
-        return self._model.potential.traits
+        return common_traits([member.potential for member in self._members])
 
     @property
     def backend(self) -> str:
         """What evaluates: `reference`, `tabulated` or `native`."""
-        return self._model.backend
+        return ", ".join(sorted({member.backend for member in self._members}))
 
     @property
     def table_error(self) -> TableError | None:
-        """Of the tabulated filters, measured; None for the reference."""
-        return self._model.table_error
+        """Of the tabulated filters, measured, the largest of all; None for the reference."""
+        errors = [m.table_error for m in self._members if m.table_error is not None]
+        if not errors:
+            return None
+        return TableError(max(e.filters for e in errors), max(e.slopes for e in errors))
 
     @torch.inference_mode(False)
     def evaluate(
@@ -149,7 +189,8 @@ class Evaluator:
         Args:
             positions: [n_replicas, n_atoms, 3] (A).
             cells: lattice vectors as rows, [n_replicas, 3, 3] (A); None for molecules.
-            properties: any of energy, forces, virial, stress, atomic_energies, extra_energies.
+            properties: any of energy, forces, virial, stress, atomic_energies, extra_energies;
+                of a committee also energy_std, forces_std and members.
 
         Returns:
             Fresh float64 NumPy arrays; atoms of all replicas follow each other: forces are
@@ -157,20 +198,26 @@ class Evaluator:
 
         Raises:
             StructureError: for wrong shapes, values that are not finite, a missing, singular or
-                thin cell, or two atoms in one place.
-            ConfigError: for an unknown property.
+                thin cell, or two atoms in one place; ExtrapolationError with guard `stop`.
+            ConfigError: for an unknown property, or one that only a committee has.
+
+        Warns:
+            ExtrapolationWarning: once a run, with guard `warn`, of a structure outside the data
+                that the model was trained on.
         """
-        _check_properties(properties)
+        self._check_properties(properties)
         positions, cells = self._replicas.checked(positions, cells)
 
-        def answer(model: PreparedModel, properties: Collection[str]) -> Prediction:
+        def answer(
+            model: PreparedModel, properties: Collection[str], watched: bool
+        ) -> tuple[Prediction, Outliers | None]:
             if model.native is None:
                 graph = self._replicas.graph(positions, cells)
-                return _evaluate_in_torch(model, graph, properties)
+                return answer_in_torch(model, graph, properties, watched)
             pairs = self._replicas.pair_graph(positions, cells)
-            return _evaluate_natively(model.native, pairs, positions, cells, properties)
+            return answer_natively(model, pairs, positions, cells, properties, watched)
 
-        return _with_extras(self._model, answer, properties)
+        return self._answered(answer, properties, len(positions))
 
     @torch.inference_mode(False)
     def evaluate_graph(
@@ -180,25 +227,40 @@ class Evaluator:
 
         Args:
             graph: one structure or many, with or without edges (they are searched anew).
-            properties, Returns, Raises: as for `evaluate`.
+            properties, Returns, Raises, Warns: as for `evaluate`.
         """
-        _check_properties(properties)
+        self._check_properties(properties)
+        potential = self._members[0].potential
         for single in split(graph):
             cell = None if single.cell is None else single.cell[0].cpu().numpy()
             numbers, pbc = single.atomic_numbers.cpu().numpy(), single.pbc[0].cpu().numpy()
-            _check_atoms(numbers, pbc, self._model.potential)
+            _check_atoms(numbers, pbc, potential)
             check_structure(numbers, single.positions.cpu().numpy(), cell, pbc)
-        connected = connect(graph.to("cpu"), self._model.potential.cutoff)
+        connected = connect(graph.to("cpu"), potential.cutoff)
         positions = np.ascontiguousarray(connected.positions.detach().numpy())
         cells = None if connected.cell is None else connected.cell.numpy()
 
-        def answer(model: PreparedModel, properties: Collection[str]) -> Prediction:
+        def answer(
+            model: PreparedModel, properties: Collection[str], watched: bool
+        ) -> tuple[Prediction, Outliers | None]:
             if model.native is None:
-                return _evaluate_in_torch(model, connected, properties)
+                return answer_in_torch(model, connected, properties, watched)
             pairs = PairGraph.from_graph(connected)
-            return _evaluate_natively(model.native, pairs, positions, cells, properties)
+            return answer_natively(model, pairs, positions, cells, properties, watched)
 
-        return _with_extras(self._model, answer, properties)
+        return self._answered(answer, properties, connected.n_graphs)
+
+    def _answered(self, answer: Answer, properties: Collection[str], n_graphs: int) -> Prediction:
+        """What all members say together; the guard hears of their outliers."""
+        watched = bool(self.guard.checks)
+        asked = properties if self.n_members == 1 else asked_of_members(properties)
+        answers = [with_extras(member, answer, asked, watched) for member in self._members]
+        if watched:
+            self.guard.judge(
+                n_graphs, [outliers for _, outliers in answers if outliers is not None]
+            )
+        predictions = [prediction for prediction, _ in answers]
+        return predictions[0] if self.n_members == 1 else combined(predictions, properties)
 
     @torch.inference_mode(False)
     def hessian(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
@@ -215,99 +277,21 @@ class Evaluator:
             np.asarray(positions)[None], None if cell is None else np.asarray(cell)[None]
         )
         graph = self._replicas.graph(*checked).to(self.device)
-        _check_separation(graph)
-        return self._model.potential.hessian(graph).cpu().numpy().astype(np.float64)
+        checked_distances(graph)
+        hessians = [member.potential.hessian(graph).cpu().numpy() for member in self._members]
+        return np.asarray(np.mean(hessians, axis=0, dtype=np.float64))
 
-
-def _with_extras(
-    model: PreparedModel,
-    answer: Callable[[PreparedModel, Collection[str]], Prediction],
-    properties: Collection[str],
-) -> Prediction:
-    """The answer of the model and, where asked for, the energies of its extra networks."""
-    prediction = answer(model, [name for name in properties if name != "extra_energies"])
-    if "extra_energies" not in properties:
-        return prediction
-    energies = {name: answer(extra, ["energy"]).energy for name, extra in model.extras.items()}
-    return replace(prediction, extra_energies=energies)
-
-
-def _evaluate_in_torch(
-    model: PreparedModel, graph: AtomGraph, properties: Collection[str]
-) -> Prediction:
-    graph = graph.to(model.device)
-    _check_separation(graph)
-    prediction = model.in_torch(graph, properties)
-    return _finite(
-        Prediction(**{f.name: _to_numpy(getattr(prediction, f.name)) for f in fields(Prediction)})
-    )
-
-
-def _evaluate_natively(
-    model: NativeSchNet,
-    graph: PairGraph,
-    positions: np.ndarray,
-    cells: np.ndarray | None,
-    properties: Collection[str],
-) -> Prediction:
-    needed = [*properties, "virial"] if "stress" in properties else properties
-    prediction, closest = model.evaluate(graph, positions, needed)
-    if closest.distance < SMALLEST_DISTANCE:
-        i, j = map(graph.number_in_graph, (closest.i, closest.j))
-        _refuse_coincident(i, j, closest.distance)
-    prediction = _finite(prediction)
-    if "stress" in properties:
-        prediction = replace(
-            prediction,
-            stress=_stress(prediction.virial, cells),
-            virial=prediction.virial if "virial" in properties else None,
-        )
-    return prediction
-
-
-def _check_properties(properties: Collection[str]) -> None:
-    unknown = set(properties) - PROPERTIES
-    if unknown:
-        name = sorted(unknown)[0]
-        known = ", ".join(sorted(PROPERTIES))
-        raise ConfigError(
-            f"unknown property {name!r}; known: {known}.{nearest_name(name, PROPERTIES)}"
-        )
-
-
-def _check_separation(graph: AtomGraph) -> None:
-    distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1)
-    if len(distances) and float(distances.min()) < SMALLEST_DISTANCE:
-        closest = int(distances.argmin())
-        pair = graph.pair_index[:, closest]
-        first_atom = int((graph.graph_index < graph.graph_index[pair[0]]).sum())
-        i, j = (pair - first_atom).tolist()
-        _refuse_coincident(i, j, float(distances.min()))
-
-
-def _refuse_coincident(i: int, j: int, distance: float) -> None:
-    raise StructureError(f"atoms {i} and {j} are in one place ({distance:.2g} A apart)")
-
-
-def _stress(virial: np.ndarray, cells: np.ndarray | None) -> np.ndarray | None:
-    """-virial / V, [n_graphs, 3, 3] (eV/A^3); None without any cell, NaN for a molecule."""
-    if cells is None:
-        return None
-    volume = np.abs(np.linalg.det(cells))
-    volume[volume == 0.0] = np.nan
-    return -virial / volume[:, None, None]
-
-
-def _finite(prediction: Prediction) -> Prediction:
-    """The same, unless the model was lost: then StructureError."""
-    for name in ("energy", "forces", "virial"):
-        values = getattr(prediction, name)
-        if values is not None and not np.isfinite(values).all():
-            raise StructureError(
-                f"the model gives a number in {name} that is not finite: the structure is far "
-                "from all it was trained on"
+    def _check_properties(self, properties: Collection[str]) -> None:
+        unknown = set(properties) - PROPERTIES
+        if unknown:
+            name = sorted(unknown)[0]
+            known = ", ".join(sorted(PROPERTIES))
+            raise ConfigError(
+                f"unknown property {name!r}; known: {known}.{nearest_name(name, PROPERTIES)}"
             )
-    return prediction
+        if self.n_members == 1 and OF_COMMITTEES.intersection(properties):
+            names = ", ".join(sorted(OF_COMMITTEES.intersection(properties)))
+            raise ConfigError(f"one model by itself has no {names}: give several models")
 
 
 def _check_atoms(atomic_numbers: np.ndarray, pbc: np.ndarray, potential: Potential) -> None:
@@ -331,10 +315,3 @@ def _check_atoms(atomic_numbers: np.ndarray, pbc: np.ndarray, potential: Potenti
             "the model has no cutoff, so it cannot be used with periodic boundaries: "
             "set pbc=False, or use a model with a cutoff"
         )
-
-
-def _to_numpy(value: Tensor | None) -> np.ndarray | None:
-    """A copy of its own in float64 on the host."""
-    if value is None:
-        return None
-    return np.array(value.detach().cpu().numpy(), dtype=np.float64, order="C")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Backend = Literal["auto", "native", "tabulated", "reference"]
+GuardMode = Literal["warn", "stop", "off"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,14 @@ class Execution:
         dtype: float32 or float64; None for the model's own.
         backend: auto (the fastest there is), native, tabulated or reference.
         threads: of the native backend.
+        guard: what happens outside the training data: warn (once a run), stop or off.
     """
 
     device: str = "auto"
     dtype: str | None = None
     backend: Backend = "auto"
     threads: int = 1
+    guard: GuardMode = "warn"
 
 
 DEFAULT_EXECUTION = Execution()

@@ -22,9 +22,15 @@ from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import Prediction
 from mlpotential.inference.filter_table import FilterTable
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.training_domain import (
+    NOWHERE,
+    Outliers,
+    TrainingDomain,
+    is_outside,
+)
 from mlpotential.models.schnet import SchNet
 
-INTERFACE = 1  # of csrc/schnet.h
+INTERFACE = 2  # of csrc/schnet.h
 NO_MEMORY, NO_THREADS = 1, 2
 READOUT_ACTIVATIONS = ("ssp", "ssp_linear_from_14", "silu")  # by their numbers there
 
@@ -67,6 +73,9 @@ _Model = _structure(
     readout_hidden=_float64_array,
     readout_hidden_bias=_float64_array,
     readout_output=_float64_array,
+    shortest=_float64_array,
+    feature_centers=_float64_array,
+    feature_scales=_float64_array,
 )
 _Graph = _structure(
     "SchNetGraph",
@@ -87,7 +96,11 @@ _Answer = _structure(
     virial=_float64_array,
     closest=_float64,
     closest_pair=_int64 * 2,
+    shortfall=_float64,
+    reach=_float64,
+    findings=ctypes.c_void_p,
 )
+_FINDING = np.dtype([("shortfall", np.float64), ("reach", np.float64), ("partner", np.int64)])
 
 
 @dataclass(frozen=True)
@@ -148,6 +161,7 @@ class NativeSchNet:
         table: of its filters, in float64.
         threads: how many share an evaluation: structures first, atoms of one structure else.
         instruction_set: None for the best this processor can run.
+        domain: where the model was trained, as far as it is known.
 
     Raises:
         ConfigError: if there is no such compiled kernel.
@@ -159,6 +173,7 @@ class NativeSchNet:
         table: FilterTable,
         threads: int = 1,
         instruction_set: InstructionSet | None = None,
+        domain: TrainingDomain = NOWHERE,
     ) -> None:
         available = available_instruction_sets()
         if not available or (instruction_set or available[-1]) not in available:
@@ -172,7 +187,8 @@ class NativeSchNet:
         path = _library_path(self.instruction_set)
         assert path is not None  # it is available
         self._library = _load(path)
-        description, arrays = _describe(model, table)
+        description, arrays = _describe(model, table, domain)
+        self.domain = domain
         n_bytes = 8 if model.dtype == torch.float64 else 4
         self._network = self._library.schnet_create(ctypes.byref(description), n_bytes)
         del arrays  # they had to live until here
@@ -188,21 +204,24 @@ class NativeSchNet:
         graph: PairGraph,
         positions: np.ndarray,
         properties: Collection[str],
-    ) -> tuple[Prediction, Closest]:
+        watched: bool = False,
+    ) -> tuple[Prediction, Closest, Outliers | None]:
         """Energies and derivatives of all structures of a graph.
 
         Args:
             graph: arrays as its docstring says, C-contiguous.
             positions: [n_atoms, 3], float64, C-contiguous (A).
             properties: any of energy, forces, virial, atomic_energies.
+            watched: look for atoms outside the training domain.
 
         Returns:
-            Float64 arrays, and the pair of smallest distance.
+            Float64 arrays, the pair of smallest distance, and outliers, if there are any.
         """
         n_atoms = graph.n_atoms
         atomic = np.empty(n_atoms)
         forces = np.empty((n_atoms, 3)) if "forces" in properties else None
         virial = np.empty((graph.n_graphs, 3, 3)) if "virial" in properties else None
+        findings = np.empty(n_atoms, _FINDING) if watched else None
         structures = _Graph(
             n_graphs=graph.n_graphs,
             n_atoms=n_atoms,
@@ -218,6 +237,7 @@ class NativeSchNet:
             atomic_energies=_address(atomic, np.float64),
             forces=_address(forces, np.float64),
             virial=_address(virial, np.float64),
+            findings=_address(findings, _FINDING),
         )
         status = self._library.schnet_evaluate(
             self._network, ctypes.byref(structures), self.threads, ctypes.byref(answer)
@@ -232,10 +252,20 @@ class NativeSchNet:
             virial=virial,
             atomic_energies=atomic if "atomic_energies" in properties else None,
         )
-        return prediction, Closest(answer.closest, *answer.closest_pair)
+        outliers = None
+        if findings is not None and is_outside(answer.shortfall, answer.reach):
+            outliers = Outliers(
+                domain=self.domain,
+                shortfalls=findings["shortfall"],
+                partners=findings["partner"],
+                reaches=findings["reach"],
+                atomic_numbers=graph.atomic_numbers,
+                graph_start=graph.graph_start,
+            )
+        return prediction, Closest(answer.closest, *answer.closest_pair), outliers
 
 
-def _address(array: np.ndarray | None, dtype: type) -> int | None:
+def _address(array: np.ndarray | None, dtype: type | np.dtype) -> int | None:
     """Of the first number of an array of this type, without gaps; null for None."""
     if array is None:
         return None
@@ -244,15 +274,18 @@ def _address(array: np.ndarray | None, dtype: type) -> int | None:
     return array.ctypes.data
 
 
-def _describe(model: SchNet, table: FilterTable) -> tuple[ctypes.Structure, dict[str, np.ndarray]]:
+def _describe(
+    model: SchNet, table: FilterTable, domain: TrainingDomain
+) -> tuple[ctypes.Structure, dict[str, np.ndarray | None]]:
     """The model as the kernel reads it, and the arrays that must outlive the description."""
     config, blocks = model.config, model.blocks
     embedding = _float64_rows([model.embedding.weight])[0]
     in_to_filter = _float64_rows([b.in_to_filter.weight for b in blocks])
     rows = table.knots.detach().cpu().double().numpy()
+    table_rows = np.ascontiguousarray(rows).reshape(-1, len(blocks), config.n_features)
     arrays = {
         "basis": table.basis(),
-        "table": np.ascontiguousarray(rows).reshape(-1, len(blocks), config.n_features),
+        "table": table_rows,
         "embedding": embedding,
         "first_products": embedding @ in_to_filter[0].T,
         "atom_energies": _float64_rows([model.scale.mean_per_atom + model.scale.atom_references]),
@@ -264,13 +297,16 @@ def _describe(model: SchNet, table: FilterTable) -> tuple[ctypes.Structure, dict
         "readout_hidden": _float64_rows([model.readout.hidden.weight]),
         "readout_hidden_bias": _float64_rows([model.readout.hidden.bias]),
         "readout_output": _float64_rows([model.readout.output.weight]),
+        "shortest": domain.shortest,
+        "feature_centers": domain.centers,
+        "feature_scales": domain.scales,
     }
     description = _Model(
         n_interactions=len(blocks),
         n_features=config.n_features,
         n_hidden=model.readout.hidden.out_features,
         n_elements=len(embedding),
-        table_rows=arrays["table"].shape[0],
+        table_rows=len(table_rows),
         rows_per_interval=table.knots.shape[1],
         spacing=table.spacing,
         last=table.last,

@@ -45,7 +45,7 @@ class TabulatedSchNet(nn.Module):
     def forward(
         self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
     ) -> Prediction:
-        """Any of energy, forces, virial, stress, atomic_energies, as tensors."""
+        """Any of energy, forces, virial, stress, atomic_energies, features, as tensors."""
         displacements = graph.pair_displacements()
         distances = torch.linalg.vector_norm(displacements, dim=-1)
         filters, slopes = self.table(distances)
@@ -66,6 +66,7 @@ class TabulatedSchNet(nn.Module):
             virial=virial,
             stress=stress_of(virial, graph) if "stress" in properties else None,
             atomic_energies=atomic if "atomic_energies" in properties else None,
+            features=features if "features" in properties else None,
         )
 
     def _cut(

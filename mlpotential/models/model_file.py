@@ -53,12 +53,15 @@ class ModelRecord:
         training: data hash, splits, settings of the run that made it.
         errors: by data set (`test`, `validation`), the fields of `training.metrics.Errors`.
         shortest_distances: smallest seen in training per element pair, keys like `C-H` (A).
+        feature_ranges: lowest and highest of each final feature over all training atoms of an
+            element: `{"C": {"lowest": [...], "highest": [...]}}`.
     """
 
     title: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, Any] = field(default_factory=dict)
     shortest_distances: dict[str, float] = field(default_factory=dict)
+    feature_ranges: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,20 @@ def save_model(
         metadata["extra_networks"] = {k: _description(v) for k, v in extra_networks.items()}
     if golden_origin is not None:
         metadata["golden_origin"] = golden_origin
+    metadata["sha256"] = _content_hash(tensors, metadata)
+    write_atomically(Path(path), save(tensors, {METADATA_KEY: _canonical_json(metadata)}))
+
+
+def replace_record(path: str | Path, record: ModelRecord) -> None:
+    """Writes another record into a model file, in one step; all else stays as it is.
+
+    Raises:
+        ModelFileError: if it is no usable model file.
+        RunError: if it cannot be written.
+    """
+    load_model(path)
+    content = _read_bytes(Path(path))
+    tensors, metadata = load(content), _read_metadata(content, path) | asdict(record)
     metadata["sha256"] = _content_hash(tensors, metadata)
     write_atomically(Path(path), save(tensors, {METADATA_KEY: _canonical_json(metadata)}))
 
@@ -253,6 +270,7 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
 
 def _read_record(metadata: dict[str, Any]) -> ModelRecord:
     """Raises KeyError or TypeError where a part is missing or of another type."""
+    metadata = {"feature_ranges": {}} | metadata  # files of version 0.1.0 have none
     for f in fields(ModelRecord):
         expected = str if f.name == "title" else dict
         if not isinstance(metadata[f.name], expected):

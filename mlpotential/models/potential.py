@@ -80,8 +80,8 @@ class Potential(nn.Module, ABC):
 
         Args:
             graph: structures with edges (`neighbors.connect(graph, model.cutoff)`).
-            properties: any of energy, forces, virial, stress, atomic_energies. In training mode the
-                derivatives can be differentiated again.
+            properties: any of energy, forces, virial, stress, atomic_energies, features. In
+                training mode the derivatives can be differentiated again.
 
         Returns:
             A `Prediction` of tensors; stress only where the graph has cells, NaN for a molecule
@@ -97,13 +97,14 @@ class Potential(nn.Module, ABC):
                 strain = graph.positions.new_zeros(graph.n_graphs, 3, 3)
                 variables["strain"] = strain.requires_grad_()
             moved = graph if not variables else replace(graph, positions=variables["positions"])
-            atomic = self.atomic_energies(
+            features = self.representation(
                 _strained(moved, variables["strain"]) if needs_virial else moved
             )
+            atomic = self.scale(self.readout(features), graph.atomic_numbers)
             energy = _sum_per_graph(atomic, graph)
             gradients = self._gradients(energy, variables)
         if not self.training:
-            energy, atomic = energy.detach(), atomic.detach()
+            energy, atomic, features = energy.detach(), atomic.detach(), features.detach()
         virial = -gradients["strain"] if needs_virial else None
         return Prediction(
             energy=energy,
@@ -111,6 +112,7 @@ class Potential(nn.Module, ABC):
             virial=virial,
             stress=stress_of(virial, graph) if "stress" in properties else None,
             atomic_energies=atomic if "atomic_energies" in properties else None,
+            features=features if "features" in properties else None,
         )
 
     def _gradients(self, energy: Tensor, variables: dict[str, Tensor]) -> dict[str, Tensor]:

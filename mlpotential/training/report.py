@@ -88,6 +88,9 @@ def _lines_about(model: LoadedModel) -> list[str]:
     if record.shortest_distances:
         shortest = ", ".join(f"{k} {v:.3f}" for k, v in record.shortest_distances.items())
         lines.append(f"shortest distances seen in training (A): {shortest}")
+    kept = ["shortest distances"] if record.shortest_distances else []
+    kept += ["feature ranges"] if record.feature_ranges else []
+    lines.append(f"guard:        {' and '.join(kept) or 'nothing'} of the training data stored")
     if record.errors:
         lines.append(format_errors({k: Errors(**v) for k, v in record.errors.items()}))
     return lines

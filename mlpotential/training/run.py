@@ -17,7 +17,6 @@ from mlpotential.data.statistics import (
     energy_statistics,
     fit_atom_references,
     read_atom_references,
-    shortest_distances,
 )
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
@@ -30,6 +29,7 @@ from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.seen_in_training import feature_ranges, named_shortest_distances
 from mlpotential.training.trainer import Trainer, run_fingerprint
 
 MODEL_NAME = "model.safetensors"
@@ -213,8 +213,6 @@ def _errors(trainer: Trainer, graphs: list[AtomGraph]) -> Errors:
 def _record(
     config: RunConfig, data: DataSets, errors: dict[str, Errors], trainer: Trainer
 ) -> ModelRecord:
-    from ase.data import chemical_symbols
-
     training = {
         "data": {
             name: {"source": d.source, "n_structures": len(d), "sha256": d.sha256}
@@ -231,13 +229,10 @@ def _record(
         "epochs": trainer.epoch,
         "steps": trainer.step,
     }
-    distances = {
-        f"{chemical_symbols[a]}-{chemical_symbols[b]}": d
-        for (a, b), d in sorted(shortest_distances(data.train).items())
-    }
     return ModelRecord(
         title=f"{type(trainer.model).__name__} trained on {data.train.source}",
         training=training,
         errors={name: asdict(e) for name, e in errors.items()},
-        shortest_distances=distances,
+        shortest_distances=named_shortest_distances(data.train),
+        feature_ranges=feature_ranges(trainer.model, trainer.train, config.training.batch_size),
     )

@@ -359,13 +359,13 @@ def preparations(monkeypatch):
     return made
 
 
-def test_backend_and_threads_reach_the_evaluator(potential, ethanol, preparations):
-    for options in ({}, {"backend": "tabulated", "threads": 2}):
+def test_backend_threads_and_guard_reach_the_evaluator(potential, ethanol, preparations):
+    for options in ({}, {"backend": "tabulated", "threads": 2, "guard": "off"}):
         ethanol.calc = MLPotentialCalculator(potential, "cpu", **options)
         ethanol.get_forces()
     assert preparations == [
-        {"backend": "auto", "threads": 1},
-        {"backend": "tabulated", "threads": 2},
+        {"backend": "auto", "threads": 1, "guard": "warn"},
+        {"backend": "tabulated", "threads": 2, "guard": "off"},
     ]
     ethanol.calc = MLPotentialCalculator(potential, "cpu", backend="slow")
     with pytest.raises(ConfigError, match="slow"):

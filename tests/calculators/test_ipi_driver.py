@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
+from fake_evaluators import LennardJonesCrystal
 from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_driver import MLPotentialDriver, answer, driver_path
@@ -20,28 +21,6 @@ with warnings.catch_warnings():
     from ipi.interfaces.utils import parse_extra
     from ipi.pes import load_pes, scan_pes_file
     from ipi.pes._ase import ASEDriver
-
-
-class AseEvaluator:
-    """The evaluator's interface around ASE's Lennard-Jones crystal."""
-
-    def __init__(self, atoms):
-        self.atoms, self.n_atoms, self.pbc, self.n_calls = atoms, len(atoms), atoms.pbc, 0
-
-    def evaluate(self, positions, cells, properties):
-        self.n_calls += 1
-        energies, forces, virials = [], [], []
-        for k, replica in enumerate(positions):
-            atoms = self.atoms.copy()
-            if cells is not None:
-                atoms.cell = cells[k]
-            atoms.positions = replica
-            atoms.calc = LennardJones(sigma=2.5, epsilon=0.1, rc=5.0, smooth=True)
-            energies.append(atoms.get_potential_energy())
-            forces.append(atoms.get_forces())
-            volume = atoms.get_volume() if atoms.pbc.any() else 0.0
-            virials.append(-atoms.get_stress(voigt=False) * volume if volume else np.zeros((3, 3)))
-        return Prediction(np.array(energies), np.concatenate(forces), np.array(virials))
 
 
 @pytest.fixture
@@ -79,7 +58,7 @@ def test_agrees_with_the_ase_driver_of_ipi(crystal, tmp_path):
     h, positions = in_bohr(crystal)
     assert np.abs(h - h.T).max() > 1.0  # a transposed cell would show
     potential, forces, virial, _ = reference.compute(h, positions)
-    ours = answer(AseEvaluator(crystal), [h], [positions])[0]
+    ours = answer(LennardJonesCrystal(crystal), [h], [positions])[0]
     assert_allclose(ours[0], potential, rtol=1e-12)
     assert_allclose(ours[1], forces, rtol=2e-7, atol=1e-12)  # i-PI's own ev/ang is rounded
     assert_allclose(ours[2], virial.reshape(3, 3), rtol=1e-10, atol=1e-12)
@@ -116,7 +95,7 @@ def test_forces_are_minus_the_gradient_in_atomic_units(ethanol, driver_for):
 
 
 def test_all_beads_in_one_evaluation(crystal):
-    evaluator = AseEvaluator(crystal)
+    evaluator = LennardJonesCrystal(crystal)
     h, positions = in_bohr(crystal)
     rng = np.random.default_rng(1)
     beads = [positions + rng.normal(0, 0.05, positions.shape) for _ in range(4)]
@@ -145,6 +124,9 @@ def test_single_and_list_calls(ethanol, driver_for):
     fields = parse_extra(extras)
     assert extras.isascii()
     assert_allclose(fields["energy_eV"] * HARTREE_PER_EV, potential, rtol=1e-14)
+    assert len(fields["atomic_energies_eV"]) == 9
+    assert_allclose(np.sum(fields["atomic_energies_eV"]), fields["energy_eV"], rtol=1e-12)
+    assert min(fields["atomic_energies_eV"]) < -1000.0  # carbon, by the model's references
 
 
 def test_ipi_may_overwrite_what_it_gets(ethanol, driver_for):
@@ -168,20 +150,31 @@ def test_the_cell_of_a_molecule_does_not_count(ethanol, driver_for):
         assert_array_equal(one, other)
 
 
+def prediction(energy, forces, virial, atomic_energies=None):
+    zeros = np.zeros(len(forces))
+    atomic_energies = zeros if atomic_energies is None else atomic_energies
+    return Prediction(energy, forces, virial, atomic_energies=atomic_energies)
+
+
 def test_virial_is_symmetrised():
     virial = np.arange(9.0).reshape(1, 3, 3)
-    sent = to_answers(Prediction(np.zeros(1), np.zeros((2, 3)), virial), 1)[0][2]
+    sent = to_answers(prediction(np.zeros(1), np.zeros((2, 3)), virial), 1)[0][2]
     assert_allclose(sent, HARTREE_PER_EV * (virial[0] + virial[0].T) / 2)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_refuses_numbers_that_are_not_finite(bad):
-    forces = np.zeros((4, 3))
-    forces[3, 1] = bad
-    with pytest.raises(RunError, match=r"(nan|inf) in the forces of bead 1, atom 1"):
-        to_answers(Prediction(np.zeros(2), forces, np.zeros((2, 3, 3))), 2)
-    with pytest.raises(RunError, match=r"in the energy of bead 0"):
-        to_answers(Prediction(np.array([bad]), np.zeros((2, 3)), np.zeros((1, 3, 3))), 1)
+    forces, virial, atomic = np.zeros((4, 3)), np.zeros((2, 3, 3)), np.zeros(4)
+    forces[3, 1] = virial[1, 0, 2] = atomic[2] = bad
+    good = {"energy": np.zeros(2), "forces": np.zeros((4, 3)), "virial": np.zeros((2, 3, 3))}
+    for fault, place in [
+        ({"energy": np.array([bad, 0.0])}, "energy of bead 0"),
+        ({"forces": forces}, "forces of bead 1, atom 1"),
+        ({"virial": virial}, "virial of bead 1"),
+        ({"atomic_energies": atomic}, "atomic energies of bead 1, atom 0"),
+    ]:
+        with pytest.raises(RunError, match=rf"the model gave (nan|inf) in the {place}:"):
+            to_answers(prediction(**{**good, **fault}), 2)
 
 
 def test_refuses_bad_structures(ethanol, driver_for):

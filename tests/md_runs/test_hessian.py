@@ -7,6 +7,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms
+from harmonic_molecules import HarmonicCharges, water
 from spring_network import SpringNetwork, spring_cluster
 
 from md_runs.hessian import hessian_by_finite_differences
@@ -63,6 +64,24 @@ def test_asymmetry_tells_forces_that_have_no_energy():
     expected[0, 4] = expected[4, 0] = 0.125
     np.testing.assert_allclose(result.hessian, expected, atol=1e-10)
     np.testing.assert_array_equal(atoms.positions, np.ones((2, 3)))
+
+
+def test_dipoles_are_differentiated_beside_the_forces():
+    """Of fixed charges d mu_y / d x_i = q_i where x is y, else nothing."""
+    atoms, hessian = water()
+    charges = np.array([-0.7, 0.3, 0.4])
+    atoms.calc = HarmonicCharges(atoms.get_positions(), hessian, charges)
+    result = hessian_by_finite_differences(atoms, with_dipoles=True)
+    np.testing.assert_allclose(result.hessian, hessian, atol=1e-9)
+    expected = charges[:, None, None] * np.eye(3)
+    np.testing.assert_allclose(result.dipole_derivatives, expected, atol=1e-12)
+    assert hessian_by_finite_differences(atoms).dipole_derivatives is None
+
+
+def test_a_calculator_without_dipoles_is_told():
+    atoms = spring_cluster(3)
+    with pytest.raises(ConfigError, match="infrared intensities need dipoles"):
+        hessian_by_finite_differences(atoms, with_dipoles=True)
 
 
 def test_impossible_input_is_refused():

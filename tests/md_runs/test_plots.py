@@ -11,10 +11,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from md_runs import plots
+from md_runs.analysis.density_of_states import VibrationalSpectrum, vibrational_density_of_states
 from md_runs.analysis.distances import DistanceDistribution, distance_distribution
 from md_runs.analysis.normal_modes import FrequencyComparison, compare_frequencies
 from md_runs.analysis.rdf import PairDistribution, pair_distribution
-from md_runs.analysis.spectra import Spectrum, vibrational_density_of_states
 
 
 def positions(n_beads: int, width: float) -> np.ndarray:
@@ -40,7 +40,7 @@ def comparison() -> FrequencyComparison:
 
 
 @pytest.fixture(scope="module")
-def spectrum() -> Spectrum:
+def spectrum() -> VibrationalSpectrum:
     velocities = np.random.default_rng(0).normal(size=(3, 200, 4, 3))
     return vibrational_density_of_states(
         velocities, np.broadcast_to(positions(1, 0.0)[0], velocities.shape), np.ones(4), 4.0
@@ -118,7 +118,7 @@ def test_modes_are_compared_with_their_deviation_in_percent(
 
 
 def test_spectrum_names_its_resolution_and_stands_above_the_harmonic_sticks(
-    spectrum: Spectrum,
+    spectrum: VibrationalSpectrum,
 ) -> None:
     harmonic = np.array([300.0, 900.0])
     ax = plots.plot_spectrum(spectrum, harmonic)
@@ -134,7 +134,7 @@ def test_spectrum_names_its_resolution_and_stands_above_the_harmonic_sticks(
 
 
 @pytest.mark.parametrize("height_inches", [3.0, 6.0])
-def test_a_banner_covers_no_panel(spectrum: Spectrum, height_inches: float) -> None:
+def test_a_banner_covers_no_panel(spectrum: VibrationalSpectrum, height_inches: float) -> None:
     figure = plots.plot_spectrum(spectrum).figure
     figure.set_figheight(height_inches)
     plots.add_banner(figure, "sampling too short for conclusions")
@@ -149,7 +149,7 @@ def test_a_banner_covers_no_panel(spectrum: Spectrum, height_inches: float) -> N
 def test_drawing_into_given_axes_makes_no_figure(
     bonds: tuple[DistanceDistribution, DistanceDistribution],
     comparison: FrequencyComparison,
-    spectrum: Spectrum,
+    spectrum: VibrationalSpectrum,
 ) -> None:
     ax = Figure().subplots()
     assert plots.plot_distributions(*bonds, ax) is ax

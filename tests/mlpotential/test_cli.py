@@ -49,7 +49,7 @@ def test_help_of_commands_has_examples(command):
 
 def test_info_and_check(model_path):
     text = call("info", model_path, "--check")
-    for word in ("SchNet", "H, C, O", "5.0 A", "C-H 1.000", "passed"):
+    for word in ("SchNet", "H, C, O", "5.0 A", "C-H 0.010", "passed"):
         assert word in text
 
 

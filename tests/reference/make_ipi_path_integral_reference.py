@@ -2,10 +2,10 @@
 
     python make_ipi_path_integral_reference.py
 
-writes ipi_path_integral.npz beside this file, in the environment of the tests. Made with i-PI 3.3.1:
-a water molecule whose atoms are bound by Morse potentials (`PAIRS`), 8 beads at 300 K, one frame
-every 20 steps of 0.25 fs. Positions (A), forces (eV/A) and potentials (eV) are converted from
-atomic units with i-PI's own rounded constants, energies too; masses are i-PI's, in amu.
+writes ipi_path_integral.npz beside this file, in the environment of the tests. Made with i-PI
+3.3.1: a water molecule whose atoms are bound by Morse potentials (`PAIRS`), 8 beads at 300 K, one
+frame every 20 steps of 0.25 fs. Positions (A), forces (eV/A) and potentials (eV) are converted
+from atomic units with i-PI's own rounded constants, energies too; masses are i-PI's, in amu.
 """
 
 import os
@@ -19,7 +19,7 @@ from ipi.pes.dummy import Dummy_driver
 __DRIVER_NAME__ = "morse_water"
 __DRIVER_CLASS__ = "MorseWater"
 
-# atoms i, j: well depth (hartree), width (1/bohr), length (bohr); chosen: stiff as water, anharmonic
+# atoms i, j: well depth (hartree), width (1/bohr), length (bohr); chosen: as stiff as water
 PAIRS = {(0, 1): (0.2, 1.2, 1.81), (0, 2): (0.2, 1.2, 1.81), (1, 2): (0.1, 0.9, 2.86)}
 N_BEADS, N_FRAMES, STRIDE, TEMPERATURE_K = 8, 30, 20, 300.0
 START = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])  # A
@@ -84,7 +84,8 @@ def main() -> None:
     Path("start.xyz").write_text("\n".join(["3", comment, *xyz]) + "\n")
     simulation = InteractiveSimulation(INPUT)
     system = simulation.syslist[0]
-    angstrom, ev = unit_to_user("length", "angstrom", 1.0), unit_to_user("energy", "electronvolt", 1.0)
+    angstrom = unit_to_user("length", "angstrom", 1.0)
+    ev = unit_to_user("energy", "electronvolt", 1.0)
     frames = []
     for _ in range(N_FRAMES):
         simulation.run(STRIDE, write_outputs=False)

@@ -52,7 +52,7 @@ public:
           space_(space), barrier_(n_threads), first_atom_(graph.graph_start[graphs.begin]),
           n_(graph.graph_start[graphs.end] - first_atom_),
           first_listed_(graph.row_start[first_atom_]), own_(n_threads), touched_(n_threads),
-          closest_(n_threads) {
+          seen_(n_threads) {
         const size_t n = n_, width = net_.width, trace = n * width * net_.n_interactions;
         const size_t n_pairs = graph.row_start[first_atom_ + n_] - first_listed_;
         space.x.reserve(n * width);
@@ -93,6 +93,8 @@ public:
             for_own_rows(thread, [&](Range rows) { update_features(thread, l, rows); });
             if (l + 1 < net_.n_interactions) barrier_.wait();
         }
+        if (answer_.findings && net_.feature_scales.get())
+            for_own_rows(thread, [&](Range rows) { measure_reaches(thread, rows); });
         for_own_rows(thread, [&](Range rows) { read_out(thread, rows, differentiates); });
         if (!differentiates) return;
         for (int l = net_.n_interactions - 1; l >= 0; --l) {
@@ -114,20 +116,24 @@ public:
         sum_derivatives(thread);
     }
 
-    // Pair of smallest distance over all threads, atoms counted from the first of the graph.
-    void report_closest(SchNetAnswer& answer) const {
-        for (const auto& found : closest_)
-            if (found.distance < answer.closest) {
-                answer.closest = found.distance;
-                answer.closest_pair[0] = first_atom_ + found.i;
-                answer.closest_pair[1] = first_atom_ + found.j;
+    // The extremes of all threads, atoms counted from the first of the graph.
+    void report_extremes(SchNetAnswer& answer) const {
+        for (const auto& seen : seen_) {
+            answer.shortfall = std::max(answer.shortfall, seen.shortfall);
+            answer.reach = std::max(answer.reach, seen.reach);
+            if (seen.distance < answer.closest) {
+                answer.closest = seen.distance;
+                answer.closest_pair[0] = first_atom_ + seen.i;
+                answer.closest_pair[1] = first_atom_ + seen.j;
             }
+        }
     }
 
 private:
-    struct Closest {
+    struct Extremes {
         double distance = std::numeric_limits<double>::infinity();
-        int64_t i = 0, j = 0;
+        int64_t i = 0, j = 0;  // at that distance
+        double shortfall = -std::numeric_limits<double>::infinity(), reach = 0.0;
     };
 
     int widest() const { return std::max(net_.width, net_.hidden_width); }
@@ -196,23 +202,38 @@ private:
     // Distances and interpolation weights of the own pairs within the cutoff.
     void connect(int thread) {
         const Range own = listed_pairs(thread);
+        const bool compares = answer_.findings && !net_.shortest.empty();
+        Extremes& seen = seen_[thread];
         for (int64_t i = own.begin; i < own.end; ++i) {
             int64_t pair = graph_.row_start[first_atom_ + i] - first_listed_;
             space_.first_pair.get()[i] = pair;
+            SchNetFinding finding{-std::numeric_limits<double>::infinity(), 0.0, first_atom_ + i};
             const int64_t end = graph_.row_start[first_atom_ + i + 1];
             for (int64_t listed = first_listed_ + pair; listed < end; ++listed) {
                 const int64_t j = graph_.neighbors[listed] - first_atom_;
                 double* d = space_.displacement.get() + 3 * pair;
                 const double distance = displacement(i, j, listed, d);
                 if (distance >= net_.cutoff) continue;
-                if (distance < closest_[thread].distance) closest_[thread] = {distance, i, j};
+                if (distance < seen.distance) seen.distance = distance, seen.i = i, seen.j = j;
+                if (compares) compare(i, j, distance, finding);
                 weigh(pair, distance);
                 space_.neighbor.get()[pair] = int32_t(j);
                 space_.tension.get()[pair] = 0.0;
                 ++pair;
             }
             space_.end_pair.get()[i] = pair;
+            if (answer_.findings) answer_.findings[first_atom_ + i] = finding;
+            seen.shortfall = std::max(seen.shortfall, finding.shortfall);
         }
+    }
+
+    // A distance with the least one in training.
+    void compare(int64_t i, int64_t j, double distance, SchNetFinding& finding) const {
+        const size_t row = size_t(graph_.elements[first_atom_ + i]) * net_.n_elements;
+        const double shortest = net_.shortest[row + graph_.elements[first_atom_ + j]];
+        if (shortest - distance <= finding.shortfall) return;
+        finding.shortfall = shortest - distance;
+        finding.partner = first_atom_ + j;
     }
 
     double displacement(int64_t i, int64_t j, int64_t listed, double* d) const {
@@ -446,6 +467,27 @@ private:
         }
     }
 
+    // How far the last features lie from the middle of their range in training.
+    void measure_reaches(int thread, Range rows) {
+        const int n_vectors = net_.width / LANES<T>;
+        for (int64_t atom = rows.begin; atom < rows.end; ++atom) {
+            const size_t first = size_t(graph_.elements[first_atom_ + atom]) * net_.width;
+            const T* center = net_.feature_centers.get() + first;
+            const T* scale = net_.feature_scales.get() + first;
+            const T* x = row(space_.x, atom);
+            Vector<T> farthest{};
+            for (int v = 0; v < n_vectors; ++v) {
+                const Vector<T> reach = (at(x, v) - at(center, v)) * at(scale, v);
+                const Vector<T> size = reach < Vector<T>{} ? -reach : reach;
+                farthest = size > farthest ? size : farthest;
+            }
+            T largest = 0;
+            for (int lane = 0; lane < LANES<T>; ++lane) largest = std::max(largest, farthest[lane]);
+            answer_.findings[first_atom_ + atom].reach = double(largest);
+            seen_[thread].reach = std::max(seen_[thread].reach, double(largest));
+        }
+    }
+
     // Atomic energies, and g = dE/dx in the place of x, in units of the readout.
     void read_out(int thread, Range rows, bool differentiates) const {
         const int n_rows = int(rows.end - rows.begin), n_vectors = net_.hidden_width / LANES<T>;
@@ -544,7 +586,7 @@ private:
     mutable Barrier barrier_;
     const int64_t first_atom_, n_, first_listed_;
     std::vector<Range> own_, touched_;
-    std::vector<Closest> closest_;
+    std::vector<Extremes> seen_;
 };
 
 }  // namespace mlpotential

@@ -52,6 +52,9 @@ public:
           readout_back(model.readout_hidden, int(model.n_hidden), int(model.n_features), true),
           readout_bias_row(padded_rows<T>(model.readout_hidden_bias, 1, int(model.n_hidden))),
           readout_output(padded_rows<T>(model.readout_output, 1, int(model.n_hidden))),
+          n_elements(size_t(model.n_elements)),
+          shortest(model.shortest,
+                   model.shortest + (model.shortest ? n_elements * n_elements : 0)),
           table_(table_rows * n_interactions * width) {
         const int n = int(model.n_features);
         for (int l = 0; l < n_interactions; ++l) {
@@ -64,6 +67,10 @@ public:
                                     padded_rows<T>(model.output_bias + l * n, 1, n)});
         }
         pack_table(model.table, n);
+        if (model.feature_centers) {
+            feature_centers = padded_rows<T>(model.feature_centers, n_elements, n);
+            feature_scales = padded_rows<T>(model.feature_scales, n_elements, n);
+        }
         for (int kind = 0; kind < 2; ++kind)
             for (int m = 0; m < 6; ++m)
                 for (int power = 0; power < 6; ++power)
@@ -92,6 +99,9 @@ public:
     std::vector<Interaction<T>> interactions;
     const Matrix<T> readout, readout_back;
     const Aligned<T> readout_bias_row, readout_output;
+    const size_t n_elements;
+    const std::vector<double> shortest;
+    Aligned<T> feature_centers, feature_scales;
 
 private:
     void pack_table(const double* rows, int n) {

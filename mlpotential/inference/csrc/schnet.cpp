@@ -22,6 +22,8 @@ public:
     void evaluate(const SchNetGraph& graph, int n_threads, SchNetAnswer& answer) override {
         const std::lock_guard<std::mutex> lock(mutex_);
         answer.closest = std::numeric_limits<double>::infinity();
+        answer.shortfall = -answer.closest;
+        answer.reach = 0.0;
         if (graph.n_graphs >= n_threads)
             evaluate_groups(graph, n_threads, answer);
         else
@@ -42,18 +44,21 @@ private:
                     Evaluation<T> part(network_, graph, groups[g], 1, answers[thread],
                                        spaces_[thread]);
                     part.run(0);
-                    part.report_closest(answers[thread]);
+                    part.report_extremes(answers[thread]);
                 }
             } catch (const std::bad_alloc&) {
                 failed = true;
             }
         });
         if (failed) throw std::bad_alloc();
-        for (const auto& part : answers)
+        for (const auto& part : answers) {
+            answer.shortfall = std::max(answer.shortfall, part.shortfall);
+            answer.reach = std::max(answer.reach, part.reach);
             if (part.closest < answer.closest) {
                 answer.closest = part.closest;
                 std::copy_n(part.closest_pair, 2, answer.closest_pair);
             }
+        }
     }
 
     // One team for all structures: fewer of them than threads, so large ones.
@@ -61,7 +66,7 @@ private:
         spaces_.resize(std::max<size_t>(spaces_.size(), 1));
         Evaluation<T> whole(network_, graph, {0, graph.n_graphs}, n_threads, answer, spaces_[0]);
         run_side_by_side(n_threads, [&](int thread) { whole.run(thread); });
-        whole.report_closest(answer);
+        whole.report_extremes(answer);
     }
 
     // Consecutive structures, as many as are worth a pass over the weights and fit the cache.
@@ -89,7 +94,7 @@ private:
 
 using namespace mlpotential;
 
-int64_t schnet_interface() { return 1; }
+int64_t schnet_interface() { return 2; }
 
 int64_t schnet_processor() {
 #if defined(__x86_64__) || defined(__i386__)

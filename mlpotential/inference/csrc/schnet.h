@@ -34,6 +34,10 @@ struct SchNetModel {
     const double* readout_hidden;     // [n_hidden, F]
     const double* readout_hidden_bias;// [n_hidden]
     const double* readout_output;     // [n_hidden]
+    // Where the network was trained; null where that is not known: nothing is found against it.
+    const double* shortest;           // [n_elements, n_elements]: least distance (A)
+    const double* feature_centers;    // [n_elements, F]: middle of the range of the last features
+    const double* feature_scales;     // [n_elements, F]: one over half the width of that range
 };
 
 // Structures one after another; each unordered pair once, grouped by its first atom.
@@ -48,12 +52,22 @@ struct SchNetGraph {
     const double* translations;       // [n_translations, 3] (A)
 };
 
+// An atom against the training of the network.
+struct SchNetFinding {
+    double shortfall;                 // the largest shortest - distance over the pairs of which it
+                                      // is the first atom (A), -infinity without pairs
+    double reach;                     // the largest |x - center| scale of its last features
+    int64_t partner;                  // the second atom of the pair of the shortfall
+};
+
 struct SchNetAnswer {
     double* atomic_energies;          // [n_atoms]
     double* forces;                   // [n_atoms, 3]; null: not wanted
     double* virial;                   // [n_graphs, 3, 3]; null: not wanted
     double closest;                   // smallest distance of a pair (A), infinite without pairs
     int64_t closest_pair[2];
+    double shortfall, reach;          // the largest of all findings
+    SchNetFinding* findings;          // [n_atoms]; null: not wanted
 };
 
 enum SchNetReadoutActivation { SCHNET_SSP = 0, SCHNET_SSP_LINEAR_FROM_14 = 1, SCHNET_SILU = 2 };

@@ -1,5 +1,6 @@
 """Normal modes of molecules whose frequencies are known in closed form."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,33 +8,21 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.calculators.morse import MorsePotential
-from ase.vibrations import VibrationsData
-from scipy.constants import atomic_mass, elementary_charge, speed_of_light
+from ase.vibrations import Vibrations, VibrationsData
+from harmonic_molecules import HarmonicCharges, angle, per_cm, springs, turned, valence_hessian
+from harmonic_molecules import water as spring_water
 
-from md_runs.analysis.normal_modes import compare_frequencies, degenerate_groups, normal_modes
+from md_runs.analysis.normal_modes import (
+    compare_frequencies,
+    degenerate_groups,
+    normal_modes,
+    normal_modes_of_vibrations,
+    read_normal_modes,
+)
+from md_runs.hessian import hessian_by_finite_differences
 from mlpotential.errors import DataError
 
 REFERENCE = Path(__file__).parents[2] / "reference"
-
-
-def springs(positions: np.ndarray, bonds: list[tuple[int, int, float]]) -> np.ndarray:
-    """Hessian of sum k/2 (d - d0)^2 at rest, [3N, 3N] (eV/A^2)."""
-    n_atoms = len(positions)
-    hessian = np.zeros((n_atoms, 3, n_atoms, 3))
-    for i, j, k in bonds:
-        direction = (positions[j] - positions[i]) / np.linalg.norm(positions[j] - positions[i])
-        block = k * np.outer(direction, direction)
-        hessian[i, :, i] += block
-        hessian[j, :, j] += block
-        hessian[i, :, j] -= block
-        hessian[j, :, i] -= block
-    return hessian.reshape(3 * n_atoms, 3 * n_atoms)
-
-
-def per_cm(force_constant: float, mass: float) -> float:
-    """sqrt(k / m) / (2 pi c) (1/cm) from SI constants; force constant eV/A^2, mass amu."""
-    omega = np.sqrt(force_constant * elementary_charge * 1e20 / (mass * atomic_mass))
-    return float(omega / (2 * np.pi * speed_of_light * 100))
 
 
 def test_harmonic_dimer() -> None:
@@ -85,6 +74,33 @@ def test_water_has_three_modes_of_the_right_symmetry() -> None:
     assert np.allclose(stretch[:, 0], stretch[:, 1])  # the two hydrogens move alike
 
 
+def test_water_of_a_valence_force_field() -> None:
+    """G. Herzberg, "Infrared and Raman Spectra" (1945), eqs. (II,200) to (II,202): with stretches
+    k, a bend k_bend (of l^2 angle^2) and the half angle a, 4 pi^2 nu^2 = lambda is
+    antisymmetric (1 + 2 m_H / m_O sin^2 a) k / m_H, and for the two symmetric modes
+    sum (1 + 2 m_H / m_O cos^2 a) k / m_H + 2 (1 + 2 m_H / m_O sin^2 a) k_bend / m_H,
+    product 2 (1 + 2 m_H / m_O) k k_bend / m_H^2.
+    """
+    k, k_bend, length, half, hydrogen, oxygen = 48.4, 4.3, 0.957, np.radians(52.26), 1.008, 15.999
+    positions = length * np.array(
+        [[0, 0, 0], [np.sin(half), np.cos(half), 0], [-np.sin(half), np.cos(half), 0]]
+    )
+    hessian = springs(positions, [(0, 1, k), (0, 2, k)])
+    hessian += valence_hessian(positions, [(angle(1, 0, 2), k_bend * length**2)])
+    masses, ratio = np.array([oxygen, hydrogen, hydrogen]), 2 * hydrogen / oxygen
+    antisymmetric = (1 + ratio * np.sin(half) ** 2) * k / hydrogen
+    total = (1 + ratio * np.cos(half) ** 2) * k / hydrogen
+    total += 2 * (1 + ratio * np.sin(half) ** 2) * k_bend / hydrogen
+    product = 2 * (1 + ratio) * k * k_bend / hydrogen**2
+    root = np.sqrt(total**2 / 4 - product)
+    expected = np.sort(
+        [per_cm(c, 1.0) for c in (antisymmetric, total / 2 - root, total / 2 + root)]
+    )
+    modes = normal_modes(hessian, masses, positions)
+    assert np.allclose(modes.wavenumbers_per_cm, expected, rtol=1e-7)
+    assert np.allclose(modes.wavenumbers_per_cm, [1595, 3657, 3756], rtol=0.03)  # as water has
+
+
 def test_modes_are_orthonormal_and_free_of_rigid_motion() -> None:
     with np.load(REFERENCE / "c20_pbe_d4_hessian.npz") as file:
         positions, hessian = file["positions"], file["hessian"]
@@ -118,6 +134,66 @@ def test_frequencies_and_zero_point_energy_agree_with_ase() -> None:
     modes = normal_modes(hessian, water.get_masses(), water.positions)
     assert np.allclose(modes.wavenumbers_per_cm, ase.get_frequencies()[6:].real, rtol=1e-9)
     assert modes.zero_point_energy == pytest.approx(np.sum(ase.get_energies()[6:].real) / 2)
+
+
+def test_hessians_of_all_sources_give_the_same_modes(tmp_path: Path) -> None:
+    """Exact, by central differences, and ASE's Vibrations and VibrationsData."""
+    atoms, hessian = turned(*spring_water())
+    atoms.calc = HarmonicCharges(atoms.get_positions(), hessian, np.zeros(3))
+    exact = normal_modes(hessian, atoms.get_masses(), atoms.positions)
+    numerical = hessian_by_finite_differences(atoms).hessian
+    ase = Vibrations(atoms, name=str(tmp_path / "vibrations"))
+    ase.run()
+    for modes in (
+        normal_modes(numerical, atoms.get_masses(), atoms.positions),
+        normal_modes_of_vibrations(ase.get_vibrations()),
+        normal_modes_of_vibrations(VibrationsData.from_2d(atoms, hessian)),
+    ):
+        assert np.allclose(modes.wavenumbers_per_cm, exact.wavenumbers_per_cm, rtol=1e-9)
+        assert np.abs(modes.residual_wavenumbers_per_cm).max() < 1
+        assert np.array_equal(modes.positions, atoms.positions)
+    assert np.allclose(exact.wavenumbers_per_cm, ase.get_frequencies()[6:].real, rtol=1e-9)
+
+
+def test_modes_keep_their_structure_when_the_atoms_move_on() -> None:
+    atoms, hessian = spring_water()
+    modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
+    before = atoms.get_positions()
+    atoms.positions += 1.0
+    assert np.array_equal(modes.positions, before)
+
+
+def test_vibrations_of_a_part_or_a_crystal_are_refused() -> None:
+    atoms, hessian = spring_water()
+    part = VibrationsData(atoms, hessian.reshape(3, 3, 3, 3)[:2, :, :2], indices=[0, 1])
+    with pytest.raises(DataError, match="only 2 of 3 atoms vibrate"):
+        normal_modes_of_vibrations(part)
+    periodic = molecule("H2O", cell=np.eye(3) * 8, pbc=True)
+    with pytest.raises(DataError, match="isolated molecules"):
+        normal_modes_of_vibrations(VibrationsData.from_2d(periodic, hessian))
+
+
+def test_modes_are_read_as_they_were_saved(tmp_path: Path) -> None:
+    for name, atoms, hessian in (
+        ("water", *spring_water()),
+        ("atom", Atoms("Ar"), np.zeros((3, 3))),
+    ):
+        modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
+        path = tmp_path / f"{name}.json"
+        modes.save_json(path)
+        found = read_normal_modes(path)
+        assert vars(found).keys() == vars(modes).keys()
+        for field, value in vars(modes).items():
+            assert np.array_equal(getattr(found, field), value), field
+            assert getattr(found, field).shape == value.shape
+    path.write_text(json.dumps({"type": "Spectrum", "density": [1.0]}))
+    with pytest.raises(DataError, match="holds no normal modes"):
+        read_normal_modes(path)
+    path.write_text("{")
+    with pytest.raises(DataError, match="holds no normal modes"):
+        read_normal_modes(path)
+    with pytest.raises(DataError, match="cannot read the modes"):
+        read_normal_modes(tmp_path / "nothing.json")
 
 
 def test_away_from_a_stationary_point_rotations_mix_only_before_projection() -> None:
@@ -169,6 +245,18 @@ def test_table_names_degeneracies_and_imaginary_modes() -> None:
     assert lines[0].split() == ["modes", "wavenumber", "(1/cm)", "degeneracy"]
     assert lines[1].split()[0] == "1-3"
     assert lines[1].split()[2:] == ["3", "imaginary"]
+
+
+def test_table_sums_numbers_and_names_texts_once_for_degenerate_modes() -> None:
+    positions = molecule("H2O").positions
+    hessian = springs(positions, [(0, 1, 50.0), (0, 2, 50.0), (1, 2, 10.0)])
+    modes = normal_modes(hessian, molecule("H2O").get_masses(), positions)
+    columns = {"symmetry": ["A1", "B2", "B2"], "IR": np.array([1.0, 2.5, 4.0])}
+    lines = modes.table(1000.0, columns).splitlines()
+    assert lines[0].split()[-2:] == ["symmetry", "IR"]
+    assert lines[1].split()[-3:] == ["1", "A1", "1"]
+    assert lines[2].split()[0] == "2-3"
+    assert lines[2].split()[-3:] == ["2", "B2", "6.5"]
 
 
 def test_degenerate_groups_do_not_chain() -> None:

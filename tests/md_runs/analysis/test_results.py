@@ -8,20 +8,47 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from md_runs.analysis.correlation_stream import CorrelationFunction
+from md_runs.analysis.density_of_states import DecomposedSpectrum, VibrationalSpectrum
 from md_runs.analysis.distances import CageGeometry, DistanceDistribution
+from md_runs.analysis.equilibration import Equilibration
+from md_runs.analysis.infrared import InfraredSpectrum
+from md_runs.analysis.irreps import ModeSymmetries
+from md_runs.analysis.mode_comparison import ModeComparison
+from md_runs.analysis.mode_intensities import InfraredIntensities, RamanIntensities
 from md_runs.analysis.normal_modes import FrequencyComparison, NormalModes
+from md_runs.analysis.peaks import PeakTable
+from md_runs.analysis.point_groups import PointGroup
+from md_runs.analysis.quasi_harmonic import QuasiHarmonicModes
+from md_runs.analysis.raman import RamanSpectrum
 from md_runs.analysis.rdf import PairDistribution
 from md_runs.analysis.results import AnalysisResult, plain
-from md_runs.analysis.spectra import Spectrum
-from md_runs.analysis.uncertainty import Estimate
+from md_runs.analysis.stick_spectra import StickSpectrum
+from md_runs.analysis.thermochemistry import Thermochemistry
+from md_runs.analysis.uncertainty import BlockingAnalysis, Estimate
 
 RESULTS = [
+    BlockingAnalysis,
     CageGeometry,
+    CorrelationFunction,
+    DecomposedSpectrum,
     DistanceDistribution,
+    Equilibration,
     FrequencyComparison,
+    InfraredIntensities,
+    InfraredSpectrum,
+    ModeComparison,
+    ModeSymmetries,
     NormalModes,
     PairDistribution,
-    Spectrum,
+    PeakTable,
+    PointGroup,
+    QuasiHarmonicModes,
+    RamanIntensities,
+    RamanSpectrum,
+    StickSpectrum,
+    Thermochemistry,
+    VibrationalSpectrum,
 ]
 
 

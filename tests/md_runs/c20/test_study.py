@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from md_runs.c20.settings import SHIPPED_MODEL, C20Study, recording_stride
 from md_runs.c20.study import estimated_hours, n_equilibration_frames, run_study
 from md_runs.recorder import read_trajectory
 from mlpotential.errors import ConfigError, RunError
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.native import available_instruction_sets
 from mlpotential.models.model_file import check_golden, load_model
 
 SHORT = {"classical_ps": 0.4, "path_integral_ps": 0.2, "n_beads": 4, "segment_ps": 0.2}
@@ -61,6 +64,18 @@ def test_figures_and_summary(killed_study):
     frames = read_trajectory(folder / "classical/trajectory.frames")
     assert frames.n_frames == 81
     assert (folder / "modes.csv").read_text().count("\n") == 55
+
+
+def test_the_fast_path_agrees_with_the_reference(killed_study):
+    """The study ran on the fastest backend; its frames have the forces of the model itself."""
+    frames = read_trajectory(killed_study[0] / "classical/trajectory.frames")
+    numbers = frames.atomic_numbers
+    reference = Evaluator(SHIPPED_MODEL, numbers, dtype="float64", backend="reference")
+    exact = reference.evaluate(frames.positions[:, 0]).forces
+    fast = Evaluator(SHIPPED_MODEL, numbers, **asdict(C20Study().execution))
+    assert fast.backend == ("native" if available_instruction_sets() else "tabulated")
+    forces = fast.evaluate(frames.positions[:, 0]).forces
+    assert abs(forces - exact).max() < 2e-5 * abs(exact).max()
 
 
 def test_same_folder_other_study_is_refused(killed_study):

@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose
 from mlpotential import testing
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference.evaluator import TABLE_TOLERANCE, Evaluator
+from mlpotential.inference.backends import TABLE_TOLERANCE
+from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.filter_table import tabulate_filters
 from mlpotential.inference.tabulated import TabulatedSchNet
 from mlpotential.models.config import SchNetConfig
@@ -110,6 +111,27 @@ def test_finer_tables_are_better():
     assert 5.0 < order < 7.0
 
 
+def test_a_lost_network_gets_the_coarsest_table():
+    """No spacing helps it: the finest one would take minutes and gigabytes to say so."""
+    model = make_model("none")
+    coarsest = tabulate_filters(model, np.inf)
+    model.blocks[2].filter_network.output.bias.data[3] = np.nan
+    table = tabulate_filters(model, 1e-8)
+    assert table.spacing == coarsest.spacing
+    assert np.isnan(table.error.filters)
+
+
+def test_filters_without_any_shape():
+    """All zero: no slopes that an error could be relative to, and no error."""
+    model = make_model("none")
+    for block in model.blocks:
+        block.filter_network.output.weight.data.zero_()
+        block.filter_network.output.bias.data.zero_()
+    table = tabulate_filters(model, 1e-8)
+    assert (table.error.filters, table.error.slopes) == (0.0, 0.0)
+    assert table.spacing == tabulate_filters(model, np.inf).spacing
+
+
 @pytest.mark.parametrize("mode", ["none", "cosine"])
 def test_beyond_the_range(mode):
     """Constant and without slope: zero behind a cutoff, the network's own limit without one."""
@@ -145,7 +167,7 @@ def test_forces_are_gradients_of_the_interpolated_energy(ethanol, potential):
 
 
 def test_evaluator_with_tabulated_filters(potential, ethanol):
-    exact = Evaluator(potential, ethanol.numbers, device="cpu")
+    exact = Evaluator(potential, ethanol.numbers, device="cpu", backend="reference")
     fast = Evaluator(potential, ethanol.numbers, device="cpu", backend="tabulated")
     assert (exact.backend, fast.backend) == ("reference", "tabulated")
     assert exact.table_error is None

@@ -1,0 +1,72 @@
+"""How every figure looks: colours, thin axes, error bands, a banner.
+
+Colours are those of M. Okabe and K. Ito, "Color universal design" (2008), which colour-blind
+readers can tell apart; classical and path-integral runs keep theirs throughout.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+CLASSICAL_COLOR = "#0072B2"  # blue
+PIMD_COLOR = "#D55E00"  # vermilion
+MODE_COLOR = "#009E73"  # bluish green
+BANNER_COLOR = "#A03000"
+BANNER_INCHES = 0.4
+INK = "#333333"
+FAINT = "#B8B8B8"
+
+
+def own_axes(ax: Axes | None) -> Axes:
+    """The given Axes, or those of a new figure."""
+    if ax is not None:
+        return ax
+    return dressed(Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained").subplots())
+
+
+def dressed(ax: Axes) -> Axes:
+    """Thin axes at the left and below only."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set(linewidth=0.6, color=INK)
+    ax.tick_params(width=0.6, color=INK, labelcolor=INK)
+    return ax
+
+
+def draw_band(
+    ax: Axes, x: np.ndarray, density: np.ndarray, standard_error: np.ndarray, color: str
+) -> None:
+    """One standard error to each side; nothing where it is unknown (NaN)."""
+    ax.fill_between(
+        x, density - standard_error, density + standard_error, color=color, alpha=0.25, lw=0
+    )
+
+
+def band_legend(ax: Axes, *standard_errors: np.ndarray) -> None:
+    """A legend that says what the bands are, where there are any."""
+    has_bands = any(np.isfinite(error).any() for error in standard_errors)
+    title = "bands: ±1 standard error" if has_bands else None
+    ax.legend(
+        frameon=False, title=title, title_fontsize="x-small", fontsize="small", alignment="left"
+    )
+
+
+def add_banner(figure: Figure, text: str) -> Figure:
+    """Writes a remark above the panels, such as "sampling too short for conclusions"."""
+    margin = BANNER_INCHES / figure.get_figheight()
+    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(rect=(0, 0, 1, 1 - margin))
+    figure.text(
+        0.5,
+        1 - 0.5 * margin,
+        text,
+        ha="center",
+        va="center",
+        color="white",
+        fontsize="small",
+        fontweight="bold",
+        bbox={"boxstyle": "round,pad=0.4", "facecolor": BANNER_COLOR, "edgecolor": "none"},
+    )
+    return figure

@@ -1,0 +1,159 @@
+"""Figures of spectra: the curve with its error band, sticks of normal modes, parts, failed checks.
+
+As in `plots`, nothing is computed here and nothing is shown. A check that failed is written into
+the panel in the colour of banners, whoever drew it; those that passed are counted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+
+from md_runs.analysis.density_of_states import DecomposedSpectrum
+from md_runs.analysis.peaks import PeakTable
+from md_runs.analysis.raman import RamanSpectra
+from md_runs.analysis.spectra import Spectrum
+from md_runs.analysis.stick_spectra import StickSpectrum
+from md_runs.plot_style import (
+    BANNER_COLOR,
+    CLASSICAL_COLOR,
+    INK,
+    MODE_COLOR,
+    PIMD_COLOR,
+    band_legend,
+    draw_band,
+    own_axes,
+)
+
+UNIT_LABELS = {
+    "cm": r"modes per cm$^{-1}$",
+    "km/mol cm": r"absorption (km mol$^{-1}$ per cm$^{-1}$)",
+    "A^4/amu cm": r"activity (Å$^4$ u$^{-1}$ per cm$^{-1}$)",
+}
+WAVENUMBER_LABEL = r"wavenumber (cm$^{-1}$)"
+
+
+def plot_spectrum(
+    spectrum: Spectrum,
+    harmonic_per_cm: np.ndarray | None = None,
+    ax: Axes | None = None,
+    max_wavenumber_per_cm: float | None = None,
+    sticks: StickSpectrum | None = None,
+) -> Axes:
+    """A spectrum with its error band and failed checks, normal modes beside it.
+
+    Args:
+        spectrum: a density of states, infrared or Raman spectrum.
+        harmonic_per_cm: wavenumbers of normal modes, [n_modes], as sticks below; None for none.
+        ax: where to draw; None for a figure of its own.
+        max_wavenumber_per_cm: right end of the axis; None for 1800, or what the modes reach.
+        sticks: the normal modes as a spectrum of the same unit, behind; None for none.
+    """
+    ax = own_axes(ax)
+    modes = [harmonic_per_cm, None if sticks is None else sticks.mode_wavenumbers_per_cm]
+    right = max_wavenumber_per_cm or max([1800.0, *(1.1 * m.max() for m in modes if m is not None)])
+    shown = spectrum.wavenumbers_per_cm <= right
+    wavenumbers, intensity = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
+    if sticks is not None:
+        inside = sticks.wavenumbers_per_cm <= right
+        curve = sticks.wavenumbers_per_cm[inside], sticks.intensity[inside]
+        name = f"harmonic, width {sticks.width_per_cm:.3g} cm$^{{-1}}$"
+        ax.plot(*curve, color=MODE_COLOR, lw=1.0, label=name)
+    color = PIMD_COLOR if spectrum.quantum_correction == "Kubo" else CLASSICAL_COLOR
+    draw_band(ax, wavenumbers, intensity, spectrum.standard_error[shown], color)
+    name = f"MD, resolution {spectrum.resolution_per_cm:.3g} cm$^{{-1}}$"
+    ax.plot(wavenumbers, intensity, color=color, lw=1.2, label=name)
+    ax.axhline(0, color=INK, lw=0.6)
+    if harmonic_per_cm is not None:
+        height = 0.08 * intensity.max()
+        ends = -1.5 * height, -0.5 * height
+        ax.vlines(harmonic_per_cm, *ends, color=MODE_COLOR, lw=1, label="harmonic modes")
+    _label_axes(ax, right, spectrum)
+    band_legend(ax, spectrum.standard_error)
+    return show_checks(ax, spectrum)
+
+
+def plot_parts(
+    spectrum: DecomposedSpectrum, ax: Axes | None = None, max_wavenumber_per_cm: float = 1800.0
+) -> Axes:
+    """A density of states in all, and what elements, atoms or modes add to it.
+
+    Args:
+        spectrum: of `decomposed_density_of_states`.
+        ax: where to draw; None for a figure of its own.
+        max_wavenumber_per_cm: right end of the axis.
+    """
+    ax = own_axes(ax)
+    wavenumbers = spectrum.total.wavenumbers_per_cm
+    shown = wavenumbers <= max_wavenumber_per_cm
+    ax.plot(wavenumbers[shown], spectrum.total.intensity[shown], color=INK, lw=1.0, label="all")
+    colors = colormaps["viridis"](np.linspace(0, 0.9, len(spectrum.labels)))
+    for label, color, intensity, error in zip(
+        spectrum.labels, colors, spectrum.intensities, spectrum.standard_errors, strict=True
+    ):
+        draw_band(ax, wavenumbers[shown], intensity[shown], error[shown], color)
+        ax.plot(wavenumbers[shown], intensity[shown], color=color, lw=1.0, label=label)
+    _label_axes(ax, max_wavenumber_per_cm, spectrum.total)
+    band_legend(ax, spectrum.standard_errors)
+    return show_checks(ax, spectrum.total)
+
+
+def plot_raman(
+    raman: RamanSpectra, ax: Axes | None = None, max_wavenumber_per_cm: float = 4000.0
+) -> Axes:
+    """Raman activities with the scattered light polarised parallel and perpendicular.
+
+    Args:
+        raman: of `raman_spectra`.
+        ax: where to draw; None for a figure of its own.
+        max_wavenumber_per_cm: right end of the axis.
+    """
+    ax = own_axes(ax)
+    for spectrum, color in ((raman.parallel, CLASSICAL_COLOR), (raman.perpendicular, PIMD_COLOR)):
+        shown = spectrum.wavenumbers_per_cm <= max_wavenumber_per_cm
+        curve = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
+        draw_band(ax, *curve, spectrum.standard_error[shown], color)
+        name = spectrum.quantity.removeprefix("Raman activity, ")
+        ax.plot(*curve, color=color, lw=1.2, label=name)
+    _label_axes(ax, max_wavenumber_per_cm, raman.parallel)
+    band_legend(ax, raman.parallel.standard_error)
+    return show_checks(ax, raman.unpolarised)
+
+
+def mark_peaks(ax: Axes, peaks: PeakTable) -> Axes:
+    """Writes the wavenumbers of peaks above them, into Axes that hold their spectrum."""
+    right = ax.get_xlim()[1]
+    for wavenumber, height in zip(peaks.wavenumbers_per_cm, peaks.heights, strict=True):
+        if wavenumber <= right:
+            ax.annotate(
+                f"{wavenumber:.0f}",
+                (wavenumber, height),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                fontsize="x-small",
+                color=INK,
+            )
+    return ax
+
+
+def show_checks(ax: Axes, spectrum: Spectrum) -> Axes:
+    """Writes the failed checks into the panel, or how many passed."""
+    failed = spectrum.failed_checks
+    text = "\n".join(str(check) for check in failed) or f"{len(spectrum.checks)} checks passed"
+    ax.set_title(
+        text,
+        loc="left",
+        fontsize="xx-small",
+        color=BANNER_COLOR if failed else INK,
+        fontweight="bold" if failed else "normal",
+        wrap=True,
+    )
+    return ax
+
+
+def _label_axes(ax: Axes, right: float, spectrum: Spectrum) -> None:
+    ax.set_xlim(0, right)
+    ax.set_xlabel(WAVENUMBER_LABEL)
+    ax.set_ylabel(UNIT_LABELS[spectrum.UNITS["intensity"]])

@@ -1,0 +1,146 @@
+"""Where a model was trained: how near atoms came, and how far the features of each element went.
+
+A structure is outside where two atoms are nearer than any such pair in training, or where a final
+feature of an atom lies beyond the range it had for that element. With the range [a, b] of a feature
+x, its middle c = (a + b)/2 and scale s = 2/(b - a), the reach of an atom is
+
+    R = max_x |x - c| s,   (1)
+
+so R <= 1 for every atom of the training data, and an atom is outside for R > 1 + 2 FEATURE_MARGIN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
+
+from mlpotential.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlpotential.models.model_file import ModelRecord
+    from mlpotential.models.potential import Potential
+
+DISTANCE_TOLERANCE = 1e-6  # A; chosen: above the rounding of i-PI's units
+# Of the width of a range; chosen by C20: with ranges of 900 frames, one frame in 1,500 others of
+# the same temperature is farther outside; a bond stretched by 0.4 A is at 0.5.
+FEATURE_MARGIN = 0.1
+LARGEST_REACH = 1.0 + 2.0 * FEATURE_MARGIN
+NARROWEST = 1e-3  # chosen: half the width of a range whose feature hardly varied
+
+
+@dataclass(frozen=True)
+class TrainingDomain:
+    """What a model file says of its training data, by atomic number.
+
+    Attributes:
+        shortest: least distance of each two elements, [n_elements, n_elements] (A); None where the
+            file has none.
+        centers, scales: c and s of Eq. (1), [n_elements, n_features]; zero for elements the model
+            does not know. None where the file has none.
+    """
+
+    shortest: np.ndarray | None = None
+    centers: np.ndarray | None = None
+    scales: np.ndarray | None = None
+
+    @classmethod
+    def of_record(cls, record: ModelRecord, potential: Potential) -> TrainingDomain:
+        """Raises ModelFileError where the record does not fit the network."""
+        n_elements = len(potential.scale.atom_references)
+        shortest = centers = scales = None
+        try:
+            if record.shortest_distances:
+                shortest = _shortest(record.shortest_distances, n_elements)
+            if record.feature_ranges:
+                ranges = _ranges(record.feature_ranges, potential)
+                centers, scales = np.zeros((2, n_elements, ranges.shape[-1]))
+                elements = list(potential.elements)
+                centers[elements] = ranges.mean(axis=1)
+                scales[elements] = 1.0 / np.maximum(np.ptp(ranges, axis=1) / 2.0, NARROWEST)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                f"what the model file says of its training data cannot be used: {error!r}"
+            ) from error
+        return cls(shortest, centers, scales)
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """What can be checked against it: distances, features."""
+        known = {"distances": self.shortest is not None, "features": self.centers is not None}
+        return tuple(name for name, is_known in known.items() if is_known)
+
+
+NOWHERE = TrainingDomain()  # nothing is known
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """An evaluation of one model with atoms outside its domain.
+
+    Attributes:
+        domain: of the model.
+        shortfalls: how much nearer than any such pair in training an atom is to its partner,
+            [n_atoms] (A); -infinity where it has none. Each pair is with one of its atoms.
+        partners: the other atom of that pair, [n_atoms].
+        reaches: R of Eq. (1), [n_atoms].
+        atomic_numbers: [n_atoms].
+        graph_start: first atom of each structure and the end of the last, [n_graphs + 1].
+    """
+
+    domain: TrainingDomain
+    shortfalls: np.ndarray
+    partners: np.ndarray
+    reaches: np.ndarray
+    atomic_numbers: np.ndarray
+    graph_start: np.ndarray
+
+    def graphs_outside(self) -> np.ndarray:
+        """Which structures are outside, [n_graphs], bool."""
+        atoms_outside = is_outside(self.shortfalls, self.reaches)
+        return np.logical_or.reduceat(atoms_outside, self.graph_start[:-1])
+
+    def graph_of(self, atom: int) -> int | None:
+        """The structure of an atom; None where there is only one."""
+        if len(self.graph_start) == 2:
+            return None
+        return int(np.searchsorted(self.graph_start, atom, side="right")) - 1
+
+    def number_in_graph(self, atom: int) -> int:
+        """The number of an atom within its own structure."""
+        return atom - int(self.graph_start[self.graph_of(atom) or 0])
+
+
+def is_outside(shortfall: Any, reach: Any) -> Any:
+    """Whether an atom, or each of many, is outside its domain."""
+    return (shortfall > DISTANCE_TOLERANCE) | (reach > LARGEST_REACH)
+
+
+def _shortest(distances: Mapping[str, float], n_elements: int) -> np.ndarray:
+    """Symmetric, [n_elements, n_elements] (A)."""
+    # a pair that is absent was never as near as it was looked for
+    from mlpotential.data.statistics import PERIODIC_SEARCH_RADIUS  # torch comes with it
+
+    table = np.full((n_elements, n_elements), PERIODIC_SEARCH_RADIUS)
+    for pair, distance in distances.items():
+        a, b = (NUMBER_OF_SYMBOL[symbol] for symbol in pair.split("-"))
+        if not 0.0 < distance < np.inf:
+            raise ValueError(f"a shortest distance of {distance}")
+        table[a, b] = table[b, a] = distance
+    return table
+
+
+def _ranges(ranges: Mapping[str, Mapping[str, list[float]]], potential: Potential) -> np.ndarray:
+    """Lowest and highest of each feature, [n_known_elements, 2, n_features], in their order."""
+    from ase.data import chemical_symbols
+
+    n_features = potential.readout.hidden.in_features
+    rows = [ranges[chemical_symbols[z]] for z in potential.elements]
+    table = np.array([[row["lowest"], row["highest"]] for row in rows], np.float64)
+    if table.shape[2:] != (n_features,) or not np.isfinite(table).all():
+        raise ValueError(f"its feature ranges are not of {n_features} finite numbers each")
+    return table

@@ -1,0 +1,99 @@
+"""What a model file keeps of its training data, for the guard against extrapolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.statistics import shortest_distances
+from mlpotential.errors import DataError
+from mlpotential.graph import AtomGraph, collate
+from mlpotential.models.model_file import load_model, replace_record
+from mlpotential.models.potential import Potential
+from mlpotential.neighbors import connect
+
+
+def named_shortest_distances(data: ReferenceData) -> dict[str, float]:
+    """`data.statistics.shortest_distances` by names such as `C-H` (A)."""
+    from ase.data import chemical_symbols
+
+    return {
+        f"{chemical_symbols[a]}-{chemical_symbols[b]}": distance
+        for (a, b), distance in sorted(shortest_distances(data).items())
+    }
+
+
+def feature_ranges(
+    potential: Potential, structures: Sequence[AtomGraph], batch_size: int = 32
+) -> dict[str, dict[str, list[float]]]:
+    """Lowest and highest of each final feature over all atoms of an element.
+
+    Args:
+        potential: with its final weights, in evaluation mode.
+        structures: with or without edges.
+        batch_size: structures at once.
+
+    Returns:
+        `ModelRecord.feature_ranges`, to six digits.
+
+    Raises:
+        DataError: if an element of the potential is in no structure.
+    """
+    from ase.data import chemical_symbols
+
+    device = next(potential.parameters()).device
+    lowest: dict[int, Any] = dict.fromkeys(potential.elements, np.inf)
+    highest: dict[int, Any] = dict.fromkeys(potential.elements, -np.inf)
+    for start in range(0, len(structures), batch_size):
+        chosen = [_connected(g, potential.cutoff) for g in structures[start : start + batch_size]]
+        batch = collate(chosen).to(device)
+        features = potential(batch, ("features",)).features.double().cpu().numpy()
+        numbers = batch.atomic_numbers.cpu().numpy()
+        for z in potential.elements:
+            of_element = features[numbers == z]
+            lowest[z] = np.minimum(lowest[z], of_element.min(axis=0, initial=np.inf))
+            highest[z] = np.maximum(highest[z], of_element.max(axis=0, initial=-np.inf))
+    missing = [chemical_symbols[z] for z in lowest if not np.isfinite(lowest[z]).all()]
+    if missing:
+        raise DataError(
+            f"no structure holds {', '.join(missing)}, which the model knows: give the data that "
+            "it was trained on"
+        )
+    return {
+        chemical_symbols[z]: {"lowest": _six_digits(lowest[z]), "highest": _six_digits(highest[z])}
+        for z in potential.elements
+    }
+
+
+def _connected(graph: AtomGraph, cutoff: float | None) -> AtomGraph:
+    return graph if graph.edge_index is not None else connect(graph, cutoff)
+
+
+def _six_digits(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]
+
+
+def add_training_domain(model_path: str | Path, data: ReferenceData) -> None:
+    """Adds to a model file what it was trained on: shortest distances and feature ranges.
+
+    Args:
+        model_path: a model trained elsewhere, or before model files had them; replaced in one step.
+        data: its training data.
+
+    Raises:
+        ModelFileError: if it is no usable model file.
+        DataError: if the data lacks an element of the model.
+        RunError: if the file cannot be written.
+    """
+    model = load_model(model_path)
+    record = replace(
+        model.record,
+        shortest_distances=named_shortest_distances(data),
+        feature_ranges=feature_ranges(model.potential, data),
+    )
+    replace_record(model_path, record)

@@ -1,0 +1,191 @@
+"""Builds of the compiled kernel: under sanitizers, and where there is no compiler."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "mlpotential/inference/csrc"
+FILES = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+PACKAGES = ("mlpotential", "calculators", "md_runs")
+SANITIZERS = '"-fsanitize=address,undefined,float-cast-overflow"'
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="these are no sources to build"),
+]
+
+
+def run(command, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def succeed(command, folder: Path, **environment: str) -> str:
+    result = run(command, folder, **environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def copied_sources(folder: Path) -> Path:
+    """The package as it comes, without anything compiled."""
+    for package in PACKAGES:
+        ignored = shutil.ignore_patterns("*.so", "__pycache__")
+        shutil.copytree(ROOT / package, folder / package, ignore=ignored)
+    for name in FILES:
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def library_of_compiler(name: str) -> str:
+    path = succeed(["g++", f"-print-file-name={name}"], ROOT).strip()
+    if not Path(path).is_absolute():
+        pytest.skip(f"g++ comes without {name}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory):
+    """The package with kernels that end the process at the first fault, and how to run it."""
+    preloaded = library_of_compiler("libasan.so")
+    folder = copied_sources(tmp_path_factory.mktemp("sanitized"))
+    setup = (folder / "setup.py").read_text()
+    flags = f'"-pthread", {SANITIZERS}, "-fno-sanitize-recover=all", "-g"'
+    assert '"-O3"' in setup
+    assert '"-pthread"' in setup
+    (folder / "setup.py").write_text(setup.replace('"-O3"', '"-O1"').replace('"-pthread"', flags))
+    succeed([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], folder)
+    environment = {
+        "PYTHONPATH": str(folder),
+        "LD_PRELOAD": preloaded,
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python itself frees little at its end
+        "OMP_NUM_THREADS": "1",
+    }
+    return folder, environment
+
+
+RUN_TESTS = """
+import re, sys, pytest
+status = pytest.main(["-q", "-p", "no:cacheprovider", "-x", *sys.argv[1:]])
+print("loaded:", *sorted(set(re.findall(r"/\\S*_schnet_\\S*", open("/proc/self/maps").read()))))
+sys.exit(status)
+"""
+
+
+@needs_compiler
+def test_memory_and_undefined_behaviour(sanitized):
+    """The tests of the kernel's numbers, by kernels that check each access to memory."""
+    folder, environment = sanitized
+    tests = ROOT / "tests/mlpotential/inference"
+    files = tests / "test_native.py", tests / "test_replicas.py"
+    chosen = "-k", "not manners and not flat"  # those limit and measure the memory of a process
+    command = [sys.executable, "-P", "-c", RUN_TESTS, *files, *chosen]
+    output = succeed(command, folder, **environment)
+    assert " passed" in output
+    libraries = output.split("loaded:")[1].split()
+    assert libraries
+    for path in libraries:
+        assert path.startswith(str(folder)), "this is not the kernel under test"
+        assert b"__asan_report_load" in Path(path).read_bytes()
+
+
+OVERRUN = """
+import numpy as np, sys
+sys.path.insert(0, sys.argv[1])
+from random_models import molecule, random_schnet
+from mlpotential.inference.filter_table import tabulate_filters
+from mlpotential.inference.native import NativeSchNet
+from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.neighbors import connect
+model, structure = random_schnet(), molecule(60)
+graph = PairGraph.from_graph(connect(structure, 5.0))
+graph.row_start[-1] += int(sys.argv[2])  # pairs that are not there
+kernel = NativeSchNet(model, tabulate_filters(model, 1e-3))
+kernel.evaluate(graph, structure.positions.numpy(), ("forces",))
+"""
+
+
+@needs_compiler
+def test_an_overrun_is_noticed(sanitized):
+    """One pair too many in the list: the sanitizer is at work."""
+    folder, environment = sanitized
+    program = [sys.executable, "-P", "-c", OVERRUN, ROOT / "tests/mlpotential/inference"]
+    succeed([*program, 0], folder, **environment)
+    result = run([*program, 1], folder, **environment)
+    assert result.returncode != 0
+    assert "heap-buffer-overflow" in result.stderr
+
+
+@needs_compiler
+def test_races_of_threads(tmp_path):
+    """The kernel without Python under a thread sanitizer, which notices a race made on purpose."""
+    library_of_compiler("libtsan.so")
+    program = tmp_path / "kernel_threads"
+    succeed(
+        [
+            *("g++", "-std=c++17", "-O1", "-g", "-fsanitize=thread", "-pthread"),
+            *("-I", SOURCES, Path(__file__).with_name("kernel_threads.cpp")),
+            *(SOURCES / "schnet.cpp", "-o", program),
+        ],
+        tmp_path,
+    )
+    assert "threads 90" in succeed([program], tmp_path)
+    result = run([program, "race"], tmp_path)
+    assert result.returncode != 0
+    assert "data race" in result.stderr
+
+
+EVALUATE = """
+import logging, numpy as np, torch
+from mlpotential.inference import native
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.models.config import SchNetConfig
+from mlpotential.models.schnet import SchNet
+logging.basicConfig(format="%(message)s")
+evaluator = Evaluator(SchNet(SchNetConfig(n_features=8, n_interactions=1)), [1, 1], device="cpu")
+forces = evaluator.evaluate(np.array([[[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])).forces
+print(native.__file__, evaluator.backend, np.isfinite(forces).all(), forces.any())
+"""
+
+
+def test_installation_without_a_compiler(tmp_path):
+    """It succeeds, and the evaluator says what is missing and goes on without."""
+    folder, site = copied_sources(tmp_path / "copy"), tmp_path / "site"
+    nothing = str(tmp_path / "no-compiler")
+    succeed(
+        [
+            *(sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"),
+            *("--no-index", "--quiet", "--target", site, "."),
+        ],
+        folder,
+        CC=nothing,
+        CXX=nothing,
+    )
+    assert not list(site.rglob("_schnet_*"))
+    result = run([sys.executable, "-P", "-c", EVALUATE], tmp_path, PYTHONPATH=str(site))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [
+        str(site / "mlpotential/inference/native.py"), "tabulated", "True", "True"
+    ]  # fmt: skip
+    assert result.stderr.count("there is no compiled kernel") == 1
+
+
+def test_source_distribution_has_all_sources(tmp_path):
+    folder = copied_sources(tmp_path / "copy")
+    succeed([sys.executable, "setup.py", "-q", "sdist"], folder)
+    (archive,) = (folder / "dist").iterdir()
+    with tarfile.open(archive) as opened:
+        names = {Path(name).name for name in opened.getnames() if "/csrc/" in name}
+    assert names == {path.name for path in SOURCES.iterdir()}

@@ -1,0 +1,81 @@
+"""Peak tables of spectra whose lines are known."""
+
+import numpy as np
+import pytest
+from harmonic_motion import CM_PER_FS
+
+from md_runs.analysis.density_of_states import (
+    VibrationalSpectrum,
+    vibrational_density_of_states,
+)
+from md_runs.analysis.peaks import find_spectrum_peaks
+from mlpotential.errors import ConfigError
+
+LINES = np.array([400.0, 1000.0, 1700.0])
+WIDTHS = np.array([30.0, 40.0, 25.0])
+
+
+def noisy_lines(n_repeats: int, n_segments: int, n_frames: int = 1500) -> list[VibrationalSpectrum]:
+    """Three coordinates of an atom, each a Gaussian process with a Gaussian line of its own."""
+    rng = np.random.default_rng(0)
+    w = 2 * np.pi * np.fft.rfftfreq(2 * n_frames, 2.0)
+    shape = (n_repeats, n_segments, 3, len(w))
+    noise = rng.normal(size=shape) + 1j * rng.normal(size=shape)
+    centres, deviations = (2 * np.pi * CM_PER_FS * x for x in (LINES, WIDTHS / 2.3548))
+    amplitudes = np.exp(-((w - centres[:, None]) ** 2) / (4 * deviations[:, None] ** 2))
+    amplitudes /= np.sqrt(np.sum(amplitudes**2, axis=1))[:, None]  # of one size
+    series = np.fft.irfft(amplitudes * noise, axis=3)[..., :n_frames]
+    return [
+        vibrational_density_of_states(
+            repeat.swapaxes(1, 2)[:, :, None], None, np.ones(1), 2.0, 400, "nothing"
+        )
+        for repeat in series
+    ]
+
+
+def test_lines_are_found_with_honest_errors() -> None:
+    """Over 60 repeats: position and area within one standard error as often as they should be."""
+    tables = [
+        find_spectrum_peaks(s, 200, 2000, smallest_share=0.3) for s in noisy_lines(60, 12, 1200)
+    ]
+    complete = [table for table in tables if len(table) == 3]
+    assert len(complete) > 50
+    positions = np.array([t.wavenumbers_per_cm for t in complete]) - LINES
+    errors = np.array([t.wavenumber_errors_per_cm for t in complete])
+    assert 0.5 < np.mean(np.abs(positions) < errors) < 0.85  # the top of a noisy line jumps
+    areas = np.array([t.areas for t in complete]) - 1.0
+    area_errors = np.array([t.area_errors for t in complete])
+    assert 0.55 < np.mean(np.abs(areas) < area_errors) < 0.80
+    assert np.abs(areas.mean(axis=0)).max() < 0.05
+    widths = np.mean([t.widths_per_cm for t in complete], axis=0)
+    resolution = complete[0].resolution_per_cm
+    assert np.allclose(widths, np.hypot(WIDTHS, resolution), rtol=0.25)
+
+
+def test_a_sharp_line_is_where_it_is_and_as_wide_as_the_window() -> None:
+    t = 1.0 * np.arange(6000)
+    for wavenumber in (512.3, 1234.5, 2999.9):
+        v = np.zeros((1, 6000, 1, 3))
+        v[0, :, 0, 0] = np.cos(2 * np.pi * CM_PER_FS * wavenumber * t + 0.4)
+        spectrum = vibrational_density_of_states(v, None, np.ones(1), 1.0, 1500, "nothing")
+        table = find_spectrum_peaks(spectrum)
+        assert table.wavenumbers_per_cm == pytest.approx([wavenumber], abs=0.1)  # no side lobes
+        assert table.widths_per_cm == pytest.approx([spectrum.resolution_per_cm], rel=0.03)
+        assert table.areas == pytest.approx([3.0], rel=0.01)
+        assert np.isnan(table.wavenumber_errors_per_cm).all()
+
+
+def test_noise_has_no_peaks() -> None:
+    v = np.random.default_rng(1).normal(size=(30, 300, 4, 3))
+    spectrum = vibrational_density_of_states(v, None, np.ones(4), 1.0, 100, "nothing")
+    assert len(find_spectrum_peaks(spectrum)) <= 1  # of 60 maxima
+
+
+def test_the_table_has_every_number_with_its_error() -> None:
+    table = find_spectrum_peaks(noisy_lines(1, 12)[0], 200, 2000, smallest_share=0.3)
+    text = table.table().splitlines()
+    assert len(text) == 2 + len(table)
+    assert all(line.count("+-") == 4 for line in text[2:])
+    assert "wavenumber (1/cm)" in text[1]
+    with pytest.raises(ConfigError, match="smallest_share"):
+        find_spectrum_peaks(noisy_lines(1, 2)[0], smallest_share=0.0)

@@ -1,0 +1,102 @@
+"""A process of its own that uses the kernel: ends with 0 where its manners are right."""
+
+import contextlib
+import ctypes
+import ctypes.util
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from random_models import molecule, random_schnet
+
+from mlpotential.errors import RunError
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.filter_table import tabulate_filters
+from mlpotential.inference.native import NativeSchNet
+from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.neighbors import connect
+
+SMALLEST = np.full(64, 5e-324)
+LIBM = ctypes.CDLL(ctypes.util.find_library("m"))
+
+
+def arithmetic() -> tuple:
+    """How this process computes, and torch's settings."""
+    with np.errstate(all="ignore"):
+        odd = np.array([np.nan, np.inf, -np.inf, 1.0]) * np.zeros(4)
+    tiny = torch.full((64,), 5e-324, dtype=torch.float64)
+    return (
+        (SMALLEST * np.ones(64)).all(),
+        bool((tiny * torch.ones(64, dtype=torch.float64)).all()),
+        np.isnan(odd).tolist(),
+        float("nan") != float("nan"),
+        LIBM.fegetround(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+    )
+
+
+def fork_after_use(evaluator: Evaluator, positions: np.ndarray) -> None:
+    """A child evaluates by threads of its own, and gets the same bits."""
+    expected = evaluator.evaluate(positions).forces
+    child = os.fork()
+    if child == 0:
+        same = np.array_equal(evaluator.evaluate(positions).forces, expected)
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@contextlib.contextmanager
+def at_most_more(n_bytes: float) -> Iterator[None]:
+    """This process may grow by no more."""
+    kept = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + int(n_bytes)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, kept[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, kept)
+
+
+def starve(threads: int, n_atoms: int) -> str:
+    """What is said where memory, or room for threads, is short; afterwards the bits are as before.
+
+    40 MB are less than 1500 atoms need, and than the stacks of 63 threads.
+    """
+    model = random_schnet("none")
+    kernel = NativeSchNet(model, tabulate_filters(model, 1e-5), threads)
+    small, large = (connect(molecule(n), None) for n in (20, n_atoms))
+    few, many = PairGraph.from_graph(small), PairGraph.from_graph(large)
+    before, *_ = kernel.evaluate(few, small.positions.numpy(), ("forces",))
+    message = ""
+    with at_most_more(40e6):
+        try:
+            kernel.evaluate(many, large.positions.numpy(), ("forces",))
+        except (MemoryError, RunError) as error:
+            message = f"{type(error).__name__}: {error}"
+    after, *_ = kernel.evaluate(few, small.positions.numpy(), ("forces",))
+    np.testing.assert_array_equal(after.forces, before.forces)
+    return message
+
+
+def main() -> None:
+    before = arithmetic()
+    assert before[0], "denormal numbers are lost before the kernel is there"
+    graph = molecule(20)
+    numbers = graph.atomic_numbers.numpy()
+    evaluator = Evaluator(random_schnet(), numbers, False, "cpu", "float32", "native", threads=2)
+    positions = graph.positions.numpy()[None]
+    evaluator.evaluate(positions)
+    assert arithmetic() == before, (before, arithmetic())
+    fork_after_use(evaluator, positions)
+    assert starve(1, 1500) == "MemoryError: not enough memory to evaluate 1500 atoms at once"
+    assert starve(64, 20) == "RunError: the system does not give 64 threads: ask for fewer"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Which backend is chosen, what it promises, and what is shared between evaluators."""
+
+import copy
+import logging
+import pickle
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from random_models import (
+    ALL,
+    INSTRUCTION_SETS,
+    Gathering,
+    SchNetOfSomeone,
+    crystal,
+    molecule,
+    random_schnet,
+)
+
+from mlpotential import testing
+from mlpotential.errors import ConfigError, StructureError
+from mlpotential.graph import AtomGraph, Prediction
+from mlpotential.inference import backends, native
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.native import NativeSchNet
+
+FAST = ["tabulated", *(["native"] if INSTRUCTION_SETS else [])]
+needs_kernel = pytest.mark.skipif(not INSTRUCTION_SETS, reason="there is no compiled kernel")
+
+WATER = np.array([[[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]])
+
+
+class AsPotential:
+    """An evaluator where `mlpotential.testing` expects a model."""
+
+    def __init__(self, evaluator: Evaluator, model) -> None:
+        self.evaluator, self.cutoff, self.traits = evaluator, model.cutoff, model.traits
+
+    def eval(self):
+        return self
+
+    def __call__(self, graph: AtomGraph, properties) -> Prediction:
+        answer = self.evaluator.evaluate_graph(graph, properties)
+        found = {f.name: getattr(answer, f.name) for f in fields(Prediction)}
+        return Prediction(
+            **{name: None if x is None else torch.from_numpy(x) for name, x in found.items()}
+        )
+
+
+@pytest.fixture(params=FAST)
+def backend(request):
+    return request.param
+
+
+@pytest.fixture
+def sayings(caplog):
+    """What is said while evaluators are made, as in a fresh process."""
+    backends._say_once.cache_clear()
+    caplog.set_level(logging.INFO, "mlpotential")
+    yield caplog
+    backends._say_once.cache_clear()
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    monkeypatch.setattr(native, "_library_path", lambda instruction_set: None)
+
+
+@pytest.mark.parametrize("tolerance", [1e-8, 1e-1])
+@pytest.mark.parametrize(
+    ("backend", "threads"), [("tabulated", 1), *((backend, 2) for backend in FAST[1:])]
+)
+def test_contract(backend, threads, tolerance, monkeypatch):
+    """Derivatives, symmetries, sums; with a coarse table too, for it is differentiated exactly."""
+    monkeypatch.setitem(backends.TABLE_TOLERANCE, torch.float64, tolerance)
+    model = random_schnet("cosine", seed=2)
+    model.scale.set(-2.0, 0.7)  # no large energies, whose last digits differences would lose
+    own = AsPotential(Evaluator(model, [1], False, "cpu", None, backend, threads), model)
+    small, solid = molecule(6), crystal((4.9, 1.7, 3.4), skew=0.3)
+    for graph in (small, solid):
+        testing.check_forces_are_gradients(own, graph)
+        testing.check_virial_is_strain_derivative(own, graph)
+        testing.check_symmetries(own, graph)
+        testing.check_no_net_force_or_torque(own, graph)
+    testing.check_batch_equals_singles(own, [small, solid])
+    testing.check_isolated_atom(own, 8)
+    testing.check_additive(own, small)
+    testing.check_continuous_at_cutoff(own, (1, 8))
+    if tolerance == 1e-1:
+        apart = own(small, ("forces",)).forces - testing.predict(model, small).forces
+        assert apart.abs().max() > 1e-6, "the table is not coarse"
+
+
+@needs_kernel
+def test_auto_is_native_for_schnet_on_the_cpu(sayings):
+    evaluator = Evaluator(random_schnet(), [1, 8], device="cpu")
+    assert evaluator.backend == "native"
+    assert not sayings.messages
+
+
+def test_auto_without_a_kernel_says_so_once(no_kernel, sayings):
+    for _ in range(2):
+        evaluator = Evaluator(random_schnet(), [8, 1, 1], device="cpu")
+        assert evaluator.backend == "tabulated"
+        assert np.isfinite(evaluator.evaluate(WATER).energy).all()
+    (message,) = sayings.messages
+    assert message.startswith(
+        "there is no compiled kernel (the package was installed without a C++"
+    )
+    assert "tabulated backend" in message
+
+
+def test_native_without_a_kernel(no_kernel):
+    remedy = "install the package where a C\\+\\+ compiler is, or use backend='tabulated'"
+    with pytest.raises(ConfigError, match=rf"for this processor \(there are: none\): {remedy}"):
+        Evaluator(random_schnet(), [1], device="cpu", backend="native")
+
+
+@pytest.mark.parametrize("kind", [Gathering, SchNetOfSomeone])
+def test_auto_for_other_networks_is_the_reference(kind, sayings):
+    """Also for a SchNet that somebody changed: nobody knows what it computes."""
+    model = Gathering() if kind is Gathering else SchNetOfSomeone(random_schnet().config).double()
+    for _ in range(2):
+        evaluator = Evaluator(model, [8, 1, 1], device="cpu")
+        assert evaluator.backend == "reference"
+        assert evaluator.table_error is None
+    assert sayings.messages == [
+        f"{kind.__name__} has no filters to tabulate: it is evaluated by the reference backend"
+    ]
+    expected = testing.predict(model, AtomGraph.from_arrays(np.array([8, 1, 1]), WATER[0]))
+    assert_allclose(evaluator.evaluate(WATER).forces, expected.forces, rtol=1e-12)
+
+
+def test_auto_on_another_device_is_tabulated(sayings):
+    assert backends._fastest(random_schnet(), torch.device("cuda")) == "tabulated"
+    assert not sayings.messages
+
+
+def test_native_on_another_device(monkeypatch):
+    """`meta` stands for CUDA, which is not everywhere."""
+    monkeypatch.setattr(backends, "resolve_device", torch.device)
+    with pytest.raises(ConfigError, match="for the CPU, not for meta: use device='cpu', or"):
+        Evaluator(random_schnet(), [1], device="meta", backend="native")
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", None, 2**31, 2**32])
+def test_threads_that_make_no_sense(threads):
+    with pytest.raises(ConfigError, match="threads must be a whole number from 1 to 1024, not "):
+        Evaluator(random_schnet(), [1], device="cpu", threads=threads)
+
+
+@pytest.fixture
+def tabulations(monkeypatch):
+    """One entry for each time that filters were tabulated."""
+    calls = []
+    tabulate = backends.tabulate_filters
+    monkeypatch.setattr(
+        backends, "tabulate_filters", lambda *given: calls.append(1) or tabulate(*given)
+    )
+    return calls
+
+
+def test_other_atoms_with_the_same_model(backend, tabulations):
+    """Prepared once; the numbers are those of an evaluator made for these atoms."""
+    model, solid = random_schnet(), crystal((4.9, 3.4, 3.4))
+    first = Evaluator(model, [8, 1, 1], device="cpu", backend=backend)
+    before = first.evaluate(WATER, properties=ALL)
+    second = first.for_atoms(solid.atomic_numbers.numpy(), True)
+    assert len(tabulations) == 1
+    assert (second.backend, second.dtype, second.device) == (backend, "float64", first.device)
+    assert second.table_error == first.table_error
+    fresh = Evaluator(model, solid.atomic_numbers.numpy(), True, "cpu", backend=backend)
+    arguments = solid.positions.numpy()[None], solid.cell.numpy(), ALL
+    for name in ALL:
+        actual, expected = (getattr(e.evaluate(*arguments), name) for e in (second, fresh))
+        assert_array_equal(actual, expected)
+    assert_array_equal(first.evaluate(WATER).forces, before.forces)
+    with pytest.raises(StructureError, match="does not know Au"):
+        first.for_atoms([79])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_callers_model_is_copied(backend, dtype):
+    """It stays as it is, and what becomes of it changes nothing."""
+    model = random_schnet().train()
+    kept = copy.deepcopy(model.state_dict())
+    evaluator = Evaluator(model, [8, 1, 1], device="cpu", dtype=dtype, backend=backend)
+    before = evaluator.evaluate(WATER, properties=ALL)
+    assert model.training
+    assert all(p.requires_grad and p.dtype == torch.float64 for p in model.parameters())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, kept[name]), name
+        tensor.zero_()
+    after = evaluator.evaluate(WATER, properties=ALL)
+    for name in ("energy", "forces", "virial", "atomic_energies"):
+        assert_array_equal(getattr(after, name), getattr(before, name))
+    assert before.forces.any()
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+def test_copies(duplicate, backend, tabulations):
+    """With the same settings and bits; a deep copy shares the model, a pickle carries it."""
+    first = Evaluator(random_schnet(), [8, 1, 1], False, "cpu", "float32", backend, threads=2)
+    before = first.evaluate(WATER)
+    second = duplicate(first)
+    assert len(tabulations) == (1 if duplicate is copy.deepcopy else 2)
+    assert (second.backend, second.dtype, second.n_atoms) == (backend, "float32", 3)
+    assert_array_equal(second.evaluate(WATER).forces, before.forces)
+    del first
+    assert_array_equal(second.evaluate(WATER).forces, before.forces)
+
+
+@pytest.mark.parametrize("wanted", ["energy", "forces", "stress"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
+def test_a_network_out_of_bounds(bad, wanted, backend):
+    """An error in words whatever was asked for."""
+    model, solid = random_schnet(), crystal((4.9, 3.4, 3.4))
+    model.blocks[1].output.weight.data[3, 2] = bad
+    evaluator = Evaluator(model, solid.atomic_numbers.numpy(), True, "cpu", "float32", backend)
+    with pytest.raises(StructureError, match=r"not finite: the structure is far"):
+        evaluator.evaluate(solid.positions.numpy()[None], solid.cell.numpy(), (wanted,))
+
+
+@needs_kernel
+def test_only_the_stress_is_out_of_bounds(monkeypatch):
+    """The energy of a network may be a number where its derivative is none."""
+    solid = crystal((4.9, 3.4, 3.4))
+    evaluator = Evaluator(random_schnet(), solid.atomic_numbers.numpy(), True, "cpu")
+    evaluate = NativeSchNet.evaluate
+
+    def lose_the_virial(*given):
+        answer = evaluate(*given)
+        answer[0].virial[0, 2, 1] = np.nan
+        return answer
+
+    monkeypatch.setattr(NativeSchNet, "evaluate", lose_the_virial)
+    with pytest.raises(StructureError, match="in virial that is not finite"):
+        evaluator.evaluate(solid.positions.numpy()[None], solid.cell.numpy(), ("stress",))
