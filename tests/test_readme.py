@@ -1,5 +1,7 @@
 """What the README shows works: programs run, commands parse, settings are known."""
 
+import importlib.util
+import json
 import re
 import shlex
 import xml.etree.ElementTree as ElementTree
@@ -65,3 +67,17 @@ def test_links_lead_somewhere():
     root = Path(__file__).parent.parent
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("https://") or (root / target).exists(), target
+
+
+def test_tables_of_the_benchmark_are_those_measured():
+    """README's tables of times are made from the stored results, not by hand."""
+    folder = Path(__file__).parent / "benchmarks"
+    specification = importlib.util.spec_from_file_location(
+        "benchmark_report", folder / "benchmark_report.py"
+    )
+    report = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(report)
+    tables = report.markdown(json.loads((folder / "results/cpu.json").read_text())).split("\n\n")
+    assert len(tables) == 2
+    for table in tables:
+        assert table.strip() in README

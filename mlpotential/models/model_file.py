@@ -8,8 +8,8 @@ nothing. It holds
 - `golden/*`: a few structures with energies and forces in float64, evaluated when it was written or
   by the program that the network comes from;
 - one metadata string `mlpotential`: canonical JSON with the format version, architecture, units,
-  elements, cutoff, dtype, where the training data came from, errors, the range of distances seen,
-  and a sha256 over all tensor bytes and the JSON itself without the hash.
+  elements, cutoff, dtype, where the training data came from, errors, the ranges of distances and
+  features seen, and a sha256 over all tensor bytes and the JSON itself without the hash.
 """
 
 from __future__ import annotations

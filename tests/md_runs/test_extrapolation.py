@@ -20,6 +20,7 @@ from mlpotential.graph import AtomGraph
 from mlpotential.models.model_file import ModelRecord, save_model
 
 COLD = ClassicalRun(n_steps=4, stride=2, temperature_K=1.0)
+TWO_BEADS = {"n_beads": 2, "temperature_K": 50.0, "stride": 1, "properties_stride": 1}
 ANYTHING = {"lowest": [-1e3] * 8, "highest": [1e3] * 8}
 PAIRS = ("C-C", "C-H", "C-O", "H-H", "H-O", "O-O")
 
@@ -56,7 +57,7 @@ def test_a_run_counts_each_evaluation(model_of, ethanol, tmp_path):
     longer = ClassicalRun(n_steps=6, stride=2, temperature_K=1.0)
     with pytest.warns(ExtrapolationWarning):
         report = run_classical(ethanol, longer, folder).extrapolation
-    assert report.n_outside == 5 + 3  # the last structure before is evaluated again
+    assert report.n_outside == 5 + 2  # the calculator still knew where the first part ended
     assert run_classical(ethanol, longer, folder).extrapolation == report
     assert report.nearest.shortest == 5.0
 
@@ -102,21 +103,27 @@ def test_other_calculators_are_not_watched(tmp_path):
 
 
 def test_path_integrals_of_a_committee(model_of, potential, ethanol, tmp_path):
-    """Each bead counts; the folder keeps the members; a longer run adds up."""
+    """Each bead counts; the folder keeps the members."""
     other = copy.deepcopy(potential)
     other.scale.mean_per_atom += 0.1
     models = [model_of(5.0, "a.safetensors"), model_of(0.01, "b.safetensors", other)]
     folder = tmp_path / "run"
-    settings = {"n_beads": 2, "temperature_K": 50.0, "stride": 1, "properties_stride": 1}
     with pytest.warns(ExtrapolationWarning):
-        result = run_pimd(ethanol, models, PimdRun(n_steps=2, **settings), folder, False)
+        result = run_pimd(ethanol, models, PimdRun(n_steps=2, **TWO_BEADS), folder, False)
     assert (result.extrapolation.n_evaluated, result.extrapolation.n_outside) == (6, 6)
     assert sorted(p.name for p in folder.glob("model*")) == [f"model_{k}.safetensors" for k in "01"]
-    pattern = str(tmp_path / "[ab].safetensors")
-    with pytest.warns(ExtrapolationWarning):
-        result = run_pimd(ethanol, pattern, PimdRun(n_steps=3, **settings), folder, False)
-    assert result.extrapolation.n_outside == 6 + 4
-    assert result.properties.step[-1] == 3
+
+
+@pytest.mark.slow
+def test_path_integrals_go_on_counting(model_of, ethanol, tmp_path):
+    for n_steps, n_outside in ((2, 6), (3, 6 + 4)):  # the last structures before are seen again
+        settings = PimdRun(n_steps=n_steps, **TWO_BEADS)
+        with pytest.warns(ExtrapolationWarning):
+            result = run_pimd(ethanol, model_of(5.0), settings, tmp_path / "run", False)
+        assert result.extrapolation.n_outside == n_outside
+    with pytest.warns(ExtrapolationWarning):  # of the start; nothing is run
+        again = run_pimd(ethanol, model_of(5.0), settings, tmp_path / "run", False)
+    assert again.extrapolation == result.extrapolation
 
 
 def test_the_command_tells(model_of, ethanol, tmp_path, capsys):
