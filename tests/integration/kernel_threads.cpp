@@ -35,7 +35,8 @@ void* network(bool averages, int64_t bytes_per_number) {
         layers, features, hidden, elements, knots * 3, 3, 0.1, 5.0, 5.0, averages, 1.0, 0.0,
         SCHNET_SSP, basis.data(), table.data(), weights.data(), weights.data(), weights.data(),
         weights.data(), weights.data(), weights.data(), weights.data(), weights.data(),
-        weights.data(), weights.data(), weights.data()};
+        weights.data(), weights.data(), weights.data(), weights.data(), weights.data(),
+        weights.data()};
     return schnet_create(&model, bytes_per_number);
 }
 
@@ -68,13 +69,19 @@ struct Structures {
 
 struct Answer {
     explicit Answer(const Structures& s)
-        : energies(s.start.back()), forces(3 * s.start.back()), virial(9 * (s.start.size() - 1)) {}
+        : energies(s.start.back()), forces(3 * s.start.back()), virial(9 * (s.start.size() - 1)),
+          findings(s.start.back()) {}
     void from(void* network, const Structures& structures, int n_threads) {
         const SchNetGraph graph = structures.graph();
-        SchNetAnswer answer{energies.data(), forces.data(), virial.data(), 0.0, {0, 0}};
+        SchNetAnswer answer{energies.data(), forces.data(), virial.data(), 0.0, {0, 0},
+                            0.0, 0.0, findings.data()};
         if (schnet_evaluate(network, &graph, n_threads, &answer) != SCHNET_DONE) std::abort();
+        extremes = {answer.closest, answer.shortfall, answer.reach};
+        for (const auto& finding : findings)
+            extremes.insert(extremes.end(), {finding.reach, double(finding.partner)});
     }
-    std::vector<double> energies, forces, virial;
+    std::vector<double> energies, forces, virial, extremes;
+    std::vector<SchNetFinding> findings;
 };
 
 double difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -99,7 +106,8 @@ bool agrees(bool averages, int64_t bytes_per_number, int64_t n_graphs, int n_thr
     const double tolerance = bytes_per_number == 8 ? 1e-12 : 1e-4;
     const double off = std::max({difference(together.energies, alone.energies),
                                  difference(together.forces, alone.forces),
-                                 difference(together.virial, alone.virial)});
+                                 difference(together.virial, alone.virial),
+                                 difference(together.extremes, alone.extremes)});
     std::printf("averages %d, bytes %d, structures %d, threads %d: %.1e\n", averages,
                 int(bytes_per_number), int(n_graphs), n_threads, off);
     return off < tolerance;  // false for NaN

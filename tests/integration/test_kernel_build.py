@@ -89,7 +89,7 @@ def test_memory_and_undefined_behaviour(sanitized):
     """The tests of the kernel's numbers, by kernels that check each access to memory."""
     folder, environment = sanitized
     tests = ROOT / "tests/mlpotential/inference"
-    files = tests / "test_native.py", tests / "test_replicas.py"
+    files = tests / "test_native.py", tests / "test_replicas.py", tests / "test_guard.py"
     chosen = "-k", "not manners and not flat"  # those limit and measure the memory of a process
     command = [sys.executable, "-P", "-c", RUN_TESTS, *files, *chosen]
     output = succeed(command, folder, **environment)
