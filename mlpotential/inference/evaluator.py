@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -207,15 +208,15 @@ class Evaluator:
         """
         self._check_properties(properties)
         positions, cells = self._replicas.checked(positions, cells)
+        graph = cache(lambda: self._replicas.graph(positions, cells))  # one for all networks
+        pairs = cache(lambda: self._replicas.pair_graph(positions, cells))
 
         def answer(
             model: PreparedModel, properties: Collection[str], watched: bool
         ) -> tuple[Prediction, Outliers | None]:
             if model.native is None:
-                graph = self._replicas.graph(positions, cells)
-                return answer_in_torch(model, graph, properties, watched)
-            pairs = self._replicas.pair_graph(positions, cells)
-            return answer_natively(model, pairs, positions, cells, properties, watched)
+                return answer_in_torch(model, graph(), properties, watched)
+            return answer_natively(model, pairs(), positions, cells, properties, watched)
 
         return self._answered(answer, properties, len(positions))
 
@@ -239,14 +240,14 @@ class Evaluator:
         connected = connect(graph.to("cpu"), potential.cutoff)
         positions = np.ascontiguousarray(connected.positions.detach().numpy())
         cells = None if connected.cell is None else connected.cell.numpy()
+        pairs = cache(lambda: PairGraph.from_graph(connected))
 
         def answer(
             model: PreparedModel, properties: Collection[str], watched: bool
         ) -> tuple[Prediction, Outliers | None]:
             if model.native is None:
                 return answer_in_torch(model, connected, properties, watched)
-            pairs = PairGraph.from_graph(connected)
-            return answer_natively(model, pairs, positions, cells, properties, watched)
+            return answer_natively(model, pairs(), positions, cells, properties, watched)
 
         return self._answered(answer, properties, connected.n_graphs)
 

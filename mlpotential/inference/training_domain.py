@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlpotential.models.potential import Potential
 
 DISTANCE_TOLERANCE = 1e-6  # A; chosen: above the rounding of i-PI's units
-# Of the width of a range; chosen by C20: with ranges of 900 frames, one frame in 1,500 others of
+# Of the width of a range; chosen by C20: with ranges of 900 frames, one frame in 1,000 others of
 # the same temperature is farther outside; a bond stretched by 0.4 A is at 0.5.
 FEATURE_MARGIN = 0.1
 LARGEST_REACH = 1.0 + 2.0 * FEATURE_MARGIN
