@@ -29,6 +29,7 @@ from mlpotential.inference.training_domain import (
     is_outside,
 )
 from mlpotential.models.schnet import SchNet
+from mlpotential.nn.hermite import hermite_basis
 
 INTERFACE = 2  # of csrc/schnet.h
 NO_MEMORY, NO_THREADS = 1, 2
@@ -284,7 +285,7 @@ def _describe(
     rows = table.knots.detach().cpu().double().numpy()
     table_rows = np.ascontiguousarray(rows).reshape(-1, len(blocks), config.n_features)
     arrays = {
-        "basis": table.basis(),
+        "basis": hermite_basis(),
         "table": table_rows,
         "embedding": embedding,
         "first_products": embedding @ in_to_filter[0].T,

@@ -15,10 +15,15 @@ from mlpotential.graph import AtomGraph
 from mlpotential.models.config import SchNetConfig
 from mlpotential.models.potential import ModelTraits, Potential
 from mlpotential.models.readouts import AtomwiseReadout, EnergyScale
+from mlpotential.nn import jets
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
 from mlpotential.nn.cutoffs import cosine_cutoff, hard_cutoff
+from mlpotential.nn.hermite import interpolated, knots_of
+from mlpotential.nn.jets import Jet
 from mlpotential.nn.radial_basis import GaussianBasis
+
+KNOTS_PER_WIDTH = 3  # chosen: gradients of a loss are off by some 1e-6 of the largest
 
 
 class FilterNetwork(nn.Module):
@@ -35,6 +40,11 @@ class FilterNetwork(nn.Module):
         filters = self.output(shifted_softplus(self.hidden(basis)))
         return shifted_softplus(filters) if self.has_output_activation else filters
 
+    def jet(self, basis: Jet) -> Jet:
+        """The same with two derivatives by the distance, from those of the basis."""
+        filters = jets.dense(self.output, jets.activated(jets.dense(self.hidden, basis)))
+        return jets.activated(filters) if self.has_output_activation else filters
+
 
 class Interaction(nn.Module):
     """Interaction block: atomwise, cfconv, atomwise (ssp), atomwise; Fig. 2, middle column."""
@@ -48,25 +58,16 @@ class Interaction(nn.Module):
         self.output = nn.Linear(n, n)
 
     def forward(
-        self,
-        features: Tensor,
-        basis: Tensor,
-        pair_weights: Tensor | None,
-        atom_weights: Tensor | None,
-        pair_index: Tensor,
+        self, features: Tensor, filters: Tensor, atom_weights: Tensor | None, pair_index: Tensor
     ) -> Tensor:
         """The residual v_i of each atom, [n_atoms, n_features].
 
         Args:
             features: x, [n_atoms, n_features].
-            basis: expanded distances, [n_pairs, n_rbf].
-            pair_weights: cutoff function of each pair, [n_pairs]; None without cutoff.
+            filters: W(r_ij), [n_pairs, n_features].
             atom_weights: factor on each atom's message, [n_atoms]; None for a plain sum.
             pair_index: [2, n_pairs].
         """
-        filters = self.filter_network(basis)
-        if pair_weights is not None:
-            filters = filters * pair_weights[:, None]
         messages = continuous_filter_convolution(self.in_to_filter(features), filters, pair_index)
         if atom_weights is not None:
             messages = messages * atom_weights[:, None]
@@ -78,6 +79,10 @@ class SchNet(Potential):
 
     Args:
         config: hyperparameters.
+
+    Attributes:
+        tabulated_in_training: in training mode, filters come from a table that is made from the
+            filter networks at every call: the faster, the more pairs there are.
     """
 
     def __init__(self, config: SchNetConfig) -> None:
@@ -85,6 +90,7 @@ class SchNet(Potential):
         self._config = config
         n = config.n_features
         self.cutoff = config.cutoff
+        self.tabulated_in_training = False
         smooth = config.cutoff_function == "cosine"
         self.traits = ModelTraits(
             smooth_at_cutoff=smooth or config.cutoff is None,
@@ -115,30 +121,67 @@ class SchNet(Potential):
         """The hyperparameters."""
         return self._config
 
+    @property
+    def _taper_radius(self) -> float | None:
+        """Where a cosine ends the filters (A)."""
+        return self.cutoff if self._config.cutoff_function == "cosine" else None
+
     def representation(self, graph: AtomGraph) -> Tensor:
         """x^(0) = embedding(Z), x^(l+1) = x^(l) + v^(l); [n_atoms, n_features]. Eqs. (1), (8)."""
         pair_index = graph.pair_index
-        distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1).to(self.dtype)
-        basis = self.radial_basis(distances)
-        pair_weights, atom_weights = self._cutoff_weights(distances, pair_index, graph.n_atoms)
+        distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1)
+        from_table = self.training and self.tabulated_in_training and len(distances) > 0
+        filters = (self._tabulated_filters if from_table else self._network_filters)(distances)
+        atom_weights = None
+        if self.cutoff is not None and self._taper_radius is None:
+            inside = hard_cutoff(distances.detach(), self.cutoff).to(self.dtype)
+            filters = [f * inside[:, None] for f in filters]
+            atom_weights = 1.0 / neighbor_counts(inside, pair_index, graph.n_atoms).clamp(min=1.0)
         features = self.embedding(graph.atomic_numbers)
-        for interaction in self.interactions:
-            features = features + interaction(
-                features, basis, pair_weights, atom_weights, pair_index
-            )
+        for interaction, f in zip(self.interactions, filters, strict=True):
+            features = features + interaction(features, f, atom_weights, pair_index)
         return features
 
-    def _cutoff_weights(
-        self, distances: Tensor, pair_index: Tensor, n_atoms: int
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Factors on filters [n_pairs] and on messages [n_atoms]."""
-        if self.cutoff is None:
-            return None, None
-        if self._config.cutoff_function == "cosine":
-            return cosine_cutoff(distances, self.cutoff), None
-        inside = hard_cutoff(distances.detach(), self.cutoff)
-        counts = neighbor_counts(inside, pair_index, n_atoms)
-        return inside, 1.0 / counts.clamp(min=1.0)
+    def _network_filters(self, distances: Tensor) -> list[Tensor]:
+        """W(r) of each interaction, cosine cutoff included, [n_pairs, n_features]."""
+        distances = distances.to(self.dtype)
+        basis = self.radial_basis(distances)
+        filters = [block.filter_network(basis) for block in self.blocks]
+        if self._taper_radius is None:
+            return filters
+        weights = cosine_cutoff(distances, self._taper_radius)[:, None]
+        return [f * weights for f in filters]
+
+    def _tabulated_filters(self, distances: Tensor) -> list[Tensor]:
+        """The same, interpolated between knots over the distances at hand.
+
+        W + (r - r0) W' with r = r0 has the value and the slope of the filter, so forces and the
+        gradients of a loss that holds forces are right; second derivatives by the distance are not.
+        """
+        if self._taper_radius is not None:  # where the filter is zero, and flat
+            distances = distances.clamp(max=self._taper_radius)
+        fixed = distances.detach()
+        spacing = KNOTS_PER_WIDTH**-1 * (2.0 * self.radial_basis.gamma) ** -0.5
+        first, last = (int(bound / spacing) for bound in fixed.aminmax())
+        knots = torch.arange(first, last + 2, dtype=fixed.dtype, device=fixed.device) * spacing
+        table = knots_of(self.filter_jet(knots), spacing)
+        values, slopes = interpolated(table, fixed - knots[0], spacing)
+        moved = (distances - fixed).to(self.dtype)[:, None]
+        n = len(self.blocks)
+        parts = zip(values.chunk(n, dim=1), slopes.chunk(n, dim=1), strict=True)
+        return [torch.addcmul(value, moved, slope) for value, slope in parts]
+
+    def filter_jet(self, distances: Tensor) -> Jet:
+        """W, W' and W'' of all interactions, each [n_distances, n_interactions * n_features].
+
+        Args:
+            distances: [n_distances], float64, at most the cutoff of a cosine (A).
+        """
+        basis = jets.gaussians(self.radial_basis, distances).to(self.dtype)
+        filters = jets.joined([block.filter_network.jet(basis) for block in self.blocks])
+        if self._taper_radius is None:
+            return filters
+        return jets.product(filters, jets.taper(distances, self._taper_radius).to(self.dtype))
 
 
 def _initialize(module: nn.Module) -> None:

@@ -81,6 +81,8 @@ class TrainingConfig:
         ema_decay: decay per step of the exponential moving average of the weights that is
             validated and stored; None for none.
         max_gradient_norm: gradients are clipped to this norm; None for never.
+        tabulated_filters: in each step, filters come from a table made from the filter networks,
+            which is exact to about 1e-6 and faster where there are many more pairs than knots.
         dtype: of the network during training; positions, energies and sums are float64 always.
         device: auto, cpu, cuda or cuda:N.
         seed: of the initial weights and of the order of the data.
@@ -99,6 +101,7 @@ class TrainingConfig:
     early_stopping_patience: int | None = None
     ema_decay: float | None = None
     max_gradient_norm: float | None = None
+    tabulated_filters: bool = False
     dtype: Literal["float32", "float64"] = "float32"
     device: str = "auto"
     seed: int = 0

@@ -153,6 +153,7 @@ def make_model(config: RunConfig, train: ReferenceData) -> Potential:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         torch.manual_seed(config.training.seed)
         model = SchNet(config.model).to(getattr(torch, config.training.dtype))
+    model.tabulated_in_training = config.training.tabulated_filters
     model.elements = train.elements
     references = _atom_references(config.data, train)
     mean, std = energy_statistics(train, references)
