@@ -121,6 +121,7 @@ def _add_c20(commands: Any) -> None:
         "the C20 study of the SchNet paper: modes, distributions, spectrum",
         "  md-runs c20\n"
         "  md-runs c20 --length-ps 20 --folder long\n"
+        "  md-runs c20 --length-ps 20 --bead-series 1 2 4 16 --folder long\n"
         "  md-runs c20 --model mine.safetensors --beads 16 --temperature-K 200 --folder cold\n"
         "  md-runs c20 --full --yes",
     )
@@ -128,6 +129,14 @@ def _add_c20(commands: Any) -> None:
     c20.add_argument("--folder", type=Path, help="(c20_study, with --full c20_full)")
     c20.add_argument("--length-ps", type=float, default=2.0, help="of each of the two runs (2)")
     c20.add_argument("--beads", type=int, default=8, help="replicas of the ring polymer (8)")
+    c20.add_argument(
+        "--bead-series",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="P",
+        help="further runs with these numbers of beads, for their convergence (none)",
+    )
     c20.add_argument("--temperature-K", type=float, default=300.0, help="(300)")
     c20.add_argument("--seed", type=int, default=0, help="of velocities and thermostats (0)")
     c20.add_argument(
@@ -365,6 +374,7 @@ def _c20(options: argparse.Namespace) -> int:
         classical_ps=length_ps,
         path_integral_ps=length_ps,
         n_beads=options.beads,
+        bead_series=tuple(options.bead_series),
         temperature_K=options.temperature_K,
         stride=recording_stride(folder, length_ps),
         seed=options.seed,
