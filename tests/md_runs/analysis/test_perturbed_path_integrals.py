@@ -205,6 +205,29 @@ def test_error_bars_cover_the_truth() -> None:
     assert ((share > 0.60) & (share < 0.76)).all(), share
 
 
+def test_error_bars_of_distributions_cover_the_truth() -> None:
+    """68 % bands of 200 runs of 200 frames with 2 beads; the truth is that of all of them."""
+    positions, forces, masses = bonds(2, 200 * 200)
+    options = {"pairs": np.array([[0, 1]]), "bin_width": 0.1}
+    truth = perturbed_distance_distribution(positions, forces, masses, KELVIN, "bond", **options)
+    middle = truth.plain_density > 0.3 * truth.plain_density.max()
+    covered = {"density": [], "mean": [], "standard_deviation": []}
+    for run in range(200):
+        piece = slice(200 * run, 200 * (run + 1))
+        found = perturbed_distance_distribution(
+            positions[piece], forces[piece], masses, KELVIN, "bond", **options
+        )
+        same = np.rint((truth.distances[middle] - found.distances[0]) / 0.1).astype(int)
+        deviation = np.abs(found.density[same] - truth.density[middle])
+        covered["density"].append(deviation < found.standard_error[same])
+        for name in ("mean", "standard_deviation"):
+            estimate = getattr(found, name)
+            exact = getattr(truth, name).value
+            covered[name].append(abs(estimate.value - exact) < estimate.standard_error)
+    share = {name: np.mean(within) for name, within in covered.items()}
+    assert all(0.60 < s < 0.76 for s in share.values()), share
+
+
 def test_incomplete_runs_are_refused() -> None:
     positions, forces, masses = bonds(2, 20)
     with pytest.raises(DataError, match="forces of every bead"):
