@@ -186,7 +186,7 @@ def test_error_bars_cover_the_truth() -> None:
     """200 runs of three atoms that move along one line each: 68 % bands of the density, of the
     share of each atom and of the temperature, all normalised by the energy found."""
     lines, widths, dt, n_lags = np.array([500.0, 1500.0, 3000.0]), np.full(3, 300.0), 1.0, 100
-    series = gaussian_lines((200, 12), lines, widths, dt, 500, seed=4)
+    series = gaussian_lines((200, 12), lines, widths, dt, 400, seed=4)
     t = 2 * np.pi * CM_PER_FS * dt * np.arange(n_lags)
     exact = np.exp(-((widths[:, None] / 2.3548 * t) ** 2) / 2) * np.cos(lines[:, None] * t)
     k, transform = cosine_transform(exact.sum(axis=0), dt)
@@ -194,7 +194,7 @@ def test_error_bars_cover_the_truth() -> None:
     temperature = 3 / 9 / (units.fs**2 * units.kB)  # nine degrees of freedom, six at rest
     covered = {"density": [], "shares": [], "temperature": []}
     for run in series:
-        velocities = np.zeros((12, 500, 3, 3))
+        velocities = np.zeros((12, 400, 3, 3))
         velocities[..., 0] = run.swapaxes(1, 2)
         found = decomposed_density_of_states(
             velocities, None, np.ones(3), dt, ["A", "B", "C"], n_lags, "nothing"

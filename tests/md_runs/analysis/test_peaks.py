@@ -1,5 +1,7 @@
 """Peak tables of spectra whose lines are known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from harmonic_motion import CM_PER_FS, gaussian_lines
@@ -8,6 +10,7 @@ from md_runs.analysis.density_of_states import (
     VibrationalSpectrum,
     vibrational_density_of_states,
 )
+from md_runs.analysis.infrared import infrared_spectrum_of_flux
 from md_runs.analysis.peaks import find_spectrum_peaks
 from mlpotential.errors import ConfigError
 
@@ -68,6 +71,24 @@ def test_a_sharp_line_is_where_it_is_and_as_wide_as_the_window() -> None:
         assert table.widths_per_cm == pytest.approx([spectrum.resolution_per_cm], rel=0.03)
         assert table.areas == pytest.approx([3.0], rel=0.01)
         assert np.isnan(table.wavenumber_errors_per_cm).all()
+
+
+@pytest.mark.public_data
+def test_bands_of_liquid_water_are_found(public_data: Path) -> None:
+    """Of a spectrum that was measured, by J. E. Bertie and Z. Lan, Appl. Spectrosc. 50, 1047 (1996),
+    doi:10.1366/0003702963905385: libration, bend at 1643.5 and stretch near 3400 1/cm."""
+    table = np.loadtxt(public_data / "reference" / "water_experimental_IR_H2O_25C.txt")
+    table = table[np.argsort(table[:, 0])]
+    k = np.arange(400.0, 3950.0, 5.0)
+    noise = np.random.default_rng(2).normal(size=(1, 400, 3))
+    measured = infrared_spectrum_of_flux(noise, 1.0, 298.15).changed(
+        k, np.interp(k, *table.T)[None], resolution_per_cm=5.0
+    )
+    found = find_spectrum_peaks(measured, smallest_share=0.1)
+    assert len(found) == 3
+    assert abs(found.wavenumbers_per_cm[0] - 650) < 60  # a broad band, digitised
+    assert found.wavenumbers_per_cm[1:] == pytest.approx([1643.5, 3400.0], abs=10)
+    assert found.widths_per_cm[1] == pytest.approx(80, abs=20)
 
 
 def test_noise_has_no_peaks() -> None:
