@@ -75,8 +75,8 @@ def test_a_sharp_line_is_where_it_is_and_as_wide_as_the_window() -> None:
 
 @pytest.mark.public_data
 def test_bands_of_liquid_water_are_found(public_data: Path) -> None:
-    """Of a spectrum that was measured, by J. E. Bertie and Z. Lan, Appl. Spectrosc. 50, 1047 (1996),
-    doi:10.1366/0003702963905385: libration, bend at 1643.5 and stretch near 3400 1/cm."""
+    """Of a measured spectrum (J. E. Bertie, Z. Lan, Appl. Spectrosc. 50, 1047 (1996),
+    doi:10.1366/0003702963905385): libration, bend at 1643.5 and stretch near 3400 1/cm."""
     table = np.loadtxt(public_data / "reference" / "water_experimental_IR_H2O_25C.txt")
     table = table[np.argsort(table[:, 0])]
     k = np.arange(400.0, 3950.0, 5.0)
