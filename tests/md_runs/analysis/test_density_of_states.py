@@ -150,7 +150,7 @@ def equipartition(n_segments: int, **options: Any) -> VibrationalSpectrum:
     masses = atoms.get_masses()
     rest = atoms.positions - atoms.get_center_of_mass()
     basis = np.linalg.svd(_rigid(rest, masses))[2][6:].reshape(3, 3, 3)
-    times = 2.0 * np.arange(1001)
+    times = 2.0 * np.arange(501)
     velocities, positions = thermal_segments(
         basis, masses, rest, np.array([800.0, 1600.0, 2400.0]), 300.0, n_segments, times, seed=8
     )
@@ -512,6 +512,36 @@ def test_the_run_s_temperature_is_checked(water_run: dict[str, Any]) -> None:
     assert [check.name for check in wrong.failed_checks] == ["integral (modes)"]
     assert wrong.failed_checks[0].value == pytest.approx(1.5, rel=0.1)
     assert wrong.failed_checks[0].expected == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "removed", "n_modes"),
+    [
+        ("CH4", "nothing", 15),
+        ("CH4", "translation", 12),  # as in a crystal
+        ("CH4", "translation and rotation", 9),
+        ("CO2", "translation and rotation", 4),
+    ],
+)
+def test_the_integral_is_the_number_of_modes(name: str, removed: Any, n_modes: int) -> None:
+    """Velocities of Maxwell and Boltzmann: 3N, 3N - 3, 3N - 6 or 3N - 5 times k_B T."""
+    atoms = molecule(name)
+    masses = atoms.get_masses()
+    speeds = units.fs * np.sqrt(300 * units.kB / masses)[:, None]
+    velocities = np.random.default_rng(6).normal(size=(20, 300, len(atoms), 3)) * speeds
+    positions = np.broadcast_to(atoms.positions, velocities.shape)
+    labels = list(atoms.symbols)
+    found = decomposed_density_of_states(
+        velocities, positions, masses, 1.0, labels, 50, removed, temperature_K=300.0
+    ).total
+    integral = next(check for check in found.checks if check.name == "integral (modes)")
+    assert found.n_modes == integral.expected == n_modes
+    assert abs(integral.value - n_modes) < 4 * integral.standard_error < 0.05 * n_modes
+    assert not {"integral (modes)", "equipartition"} & {c.name for c in found.failed_checks}
+    hot = decomposed_density_of_states(
+        1.1 * velocities, positions, masses, 1.0, labels, 50, removed, temperature_K=300.0
+    ).total
+    assert "integral (modes)" in [check.name for check in hot.failed_checks]
 
 
 @pytest.mark.parametrize(
