@@ -175,7 +175,7 @@ def _read(file: h5py.File) -> Trajectory:
     cells = None
     if "edges" in particles["box"]:
         cells = _checked(particles["box/edges/value"], LENGTH)[...]
-    recorded = {
+    recorded: dict[str, Any] = {
         element.field: _read_beads(file, element, beads)
         for element in ELEMENTS
         if element.place.format(bead="bead_0") in file

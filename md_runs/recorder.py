@@ -220,9 +220,9 @@ def read_trajectory(
         )
     frames = np.arange(len(records))[start:stop:stride]
     chosen = records[start:stop:stride]
-    recorded = {
+    recorded: dict[str, Any] = {
         name: chosen[name]
-        for name in ("velocities_angstrom_per_fs", "forces", "energies")
+        for name in ("velocities_angstrom_per_fs", "forces", "energies", "dipoles")
         if name in header.fields
     }
     cells = None

@@ -21,6 +21,11 @@ class Trajectory:
         energies: potential energies, [n_frames, n_beads] (eV).
         cells: lattice vectors as rows, [n_frames, 3, 3] (A); None for a molecule.
         pbc: periodic directions, [3].
+        dipoles: [n_frames, n_beads, 3] (e A).
+        temperature_K: of the thermostat, or that velocities were drawn at.
+        dynamics: what moved the atoms, a method of `analysis.dynamics`, or "PIMD" (thermostatted
+            beads: statistics only); None where it is not known.
+        integration_timestep_fs: step of the integrator, where it is known.
     """
 
     atomic_numbers: np.ndarray
@@ -32,6 +37,10 @@ class Trajectory:
     energies: np.ndarray | None = None
     cells: np.ndarray | None = None
     pbc: tuple[bool, bool, bool] = (False, False, False)
+    dipoles: np.ndarray | None = None
+    temperature_K: float | None = None
+    dynamics: str | None = None
+    integration_timestep_fs: float | None = None
 
     @property
     def n_frames(self) -> int:

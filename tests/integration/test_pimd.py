@@ -21,8 +21,9 @@ from calculators.ipi_driver import driver_path
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from md_runs import ipi_process
 from md_runs.ipi_input import ForceProvider, to_ipi_frame
-from md_runs.ipi_output import ProgressReader, newest_checkpoint
-from md_runs.pimd import PimdRun, run_pimd, run_with_provider
+from md_runs.ipi_output import Outputs, ProgressReader, newest_checkpoint
+from md_runs.pimd import PimdRun, run_pimd
+from md_runs.pimd_folder import run_with_provider
 from mlpotential.errors import RunError, StructureError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
@@ -227,7 +228,7 @@ def test_nan_ends_the_run_with_an_error(tmp_path):
     settings = PimdRun(n_steps=100_000, n_beads=2, checkpoint_stride=20)
     with pytest.raises(RunError, match=r"not finite at step \d+"):
         run_trap(tmp_path, settings, bad_call=35)
-    assert newest_checkpoint(tmp_path, settings, 5).step == 20
+    assert newest_checkpoint(Outputs(tmp_path, settings, 5)).step == 20
 
 
 def test_an_exploding_run_is_stopped(tmp_path):

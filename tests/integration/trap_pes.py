@@ -59,7 +59,8 @@ def main() -> None:
     from ase.build import molecule
 
     from md_runs.ipi_input import ForceProvider
-    from md_runs.pimd import PimdRun, run_with_provider
+    from md_runs.pimd_folder import run_with_provider
+    from md_runs.pimd_settings import PimdRun
     from mlpotential.errors import RunError
     from mlpotential.interruption import RunInterrupted
 

@@ -16,12 +16,20 @@ from ase.constraints import FixAtoms
 from numpy.testing import assert_allclose, assert_array_equal
 
 from md_runs import ipi_process
-from md_runs.ipi_input import ForceProvider, continued_xml, geometry_xyz, input_xml, to_ipi_frame
+from md_runs.ipi_input import (
+    POSITIONS,
+    ForceProvider,
+    continued_xml,
+    geometry_xyz,
+    input_xml,
+    to_ipi_frame,
+)
 from md_runs.ipi_output import (
+    Outputs,
     ProgressReader,
     cut_outputs,
     newest_checkpoint,
-    read_positions,
+    read_beads,
     read_properties,
     remove_checkpoints_after,
     remove_old_checkpoints,
@@ -83,8 +91,12 @@ def folder(tmp_path):
     return tmp_path
 
 
+def outputs(folder):
+    return Outputs(folder, SETTINGS, 3)
+
+
 def newest_step(folder):
-    checkpoint = newest_checkpoint(folder, SETTINGS, 3)
+    checkpoint = newest_checkpoint(outputs(folder))
     return None if checkpoint is None else checkpoint.step
 
 
@@ -137,13 +149,13 @@ def test_the_beginning_is_no_checkpoint(folder):
 def test_cut_and_read(folder):
     for path in folder.glob("simulation.positions_*"):
         path.write_text(path.read_text() + frame(50, 0)[:70])  # the kill came here
-    cut_outputs(folder, 40, SETTINGS, 3)
-    cut_outputs(folder, 40, SETTINGS, 3)
-    positions = read_positions(folder, SETTINGS, 40, 3)
+    cut_outputs(outputs(folder), 40)
+    cut_outputs(outputs(folder), 40)
+    positions = read_beads(outputs(folder), POSITIONS, 40)
     assert positions.shape == (5, 2, 3, 3)
     expected = [[positions_at(step, bead) for bead in range(2)] for step in range(0, 50, 10)]
     assert_allclose(positions, expected, rtol=2e-8)  # ASE's angstrom against i-PI's
-    properties = read_properties(folder, SETTINGS, 40)
+    properties = read_properties(outputs(folder), 40)
     assert_array_equal(properties.steps, np.arange(0, 45, 5))
     assert_allclose(properties.times_fs, 0.5 * properties.steps)
     assert_allclose(properties.temperature_K, 300.0 + properties.steps)
@@ -155,7 +167,7 @@ def test_positions_agree_with_the_parser_of_ipi(folder):
         path = folder / f"simulation.positions_{bead}.extxyz"
         frames = ipi.read_trajectory(str(path), format="ase")
         reference = np.stack([atoms.positions for atoms in frames])
-        assert_allclose(read_positions(folder, SETTINGS, 40, 3)[:, bead], reference, rtol=2e-8)
+        assert_allclose(read_beads(outputs(folder), POSITIONS, 40)[:, bead], reference, rtol=2e-8)
 
 
 def test_reading_refuses_double_and_missing_steps(folder):
@@ -164,17 +176,17 @@ def test_reading_refuses_double_and_missing_steps(folder):
     for damaged in (good + frame(40, 0), good.replace(frame(20, 0), "")):
         path.write_text(damaged)
         with pytest.raises(RunError, match="once each"):
-            read_positions(folder, SETTINGS, 40, 3)
+            read_beads(outputs(folder), POSITIONS, 40)
     path.write_text(good.replace(frame(20, 0), frame(20, 0).replace("H ", "\nH ", 1)))
     with pytest.raises(RunError, match="damaged"):
-        read_positions(folder, SETTINGS, 40, 3)
+        read_beads(outputs(folder), POSITIONS, 40)
     number = f"{positions_at(30, 0)[1, 1]:16.8f}"
     path.write_text(good.replace(number, number[:-4] + ".-.x"))
     with pytest.raises(RunError, match="damaged"):
-        read_positions(folder, SETTINGS, 40, 3)
+        read_beads(outputs(folder), POSITIONS, 40)
     path.unlink()
     with pytest.raises(RunError, match="positions of 1 of 2 beads"):
-        read_positions(folder, SETTINGS, 40, 3)
+        read_beads(outputs(folder), POSITIONS, 40)
 
 
 def test_old_checkpoints_are_removed_three_stay(folder):
