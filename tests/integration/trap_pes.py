@@ -27,13 +27,15 @@ class Trap(Dummy_driver):
         bad_call: from this call on energy and forces are NaN.
         hang_call: this call never returns.
         log: file that gets the number of structures of each call.
+        charge: of every atom (e); the extras then hold the dipole, charge sum_i (r_i - r0_i).
     """
 
     def __init__(self, spring=0.5, centers="centers.npy", delay=0, bad_call=-1, hang_call=-1,
-                 log="", **kwargs):  # fmt: skip
+                 log="", charge=0, **kwargs):  # fmt: skip
         super().__init__()
         self.spring, self.centers, self.delay = float(spring), Path(centers), float(delay)
         self.bad_call, self.hang_call, self.log = int(bad_call), int(hang_call), log
+        self.charge = float(charge)
         self.calls = 0
 
     def compute(self, cell, pos):
@@ -50,9 +52,14 @@ class Trap(Dummy_driver):
         away = np.stack(pos) - np.load(self.centers)
         energy = 0.5 * self.spring * (away**2).sum(axis=(1, 2)) * bad
         return [
-            (float(e), -self.spring * a * bad, np.zeros((3, 3)), "{}")
+            (float(e), -self.spring * a * bad, np.zeros((3, 3)), self.extras(a))
             for e, a in zip(energy, away, strict=True)
         ]
+
+    def extras(self, away):
+        if not self.charge:
+            return "{}"
+        return json.dumps({"dipole": (self.charge * away.sum(axis=0)).tolist()})
 
 
 def main() -> None:
