@@ -105,7 +105,7 @@ def run_segments_with_provider(
             )
             digest = hashlib.sha256(np.round(positions, SAME_START).tobytes()).hexdigest()
             own = replace(provider, identity={**provider.identity, "start (sha256)": digest})
-            start = RingPolymer(positions, _thermal_velocities(atoms, positions, segment))
+            start = RingPolymer(positions, thermal_bead_velocities(atoms, positions, segment))
             title = f"{settings.dynamics.upper()}, segment {k + 1} of {n_segments}"
             place = folder / SEGMENT_NAME.format(k)
             results.append(
@@ -170,8 +170,19 @@ def _check_source(source: Path, atoms: Atoms, provider: ForceProvider, settings:
         raise RunError(f"segments cannot start from {source}: {'; '.join(differing)}")
 
 
-def _thermal_velocities(atoms: Atoms, positions: np.ndarray, settings: PimdRun) -> np.ndarray:
-    """[n_beads, n_atoms, 3] (A / ASE time): of each bead at n_beads times the temperature."""
+def thermal_bead_velocities(atoms: Atoms, positions: np.ndarray, settings: PimdRun) -> np.ndarray:
+    """Velocities at n_beads times the temperature of the settings, by their seed.
+
+    With a fixed center of mass the ring polymer neither drifts nor, unless periodic, turns.
+
+    Args:
+        atoms: elements, masses and cell.
+        positions: of the beads, [n_beads, n_atoms, 3] (A).
+        settings: of the segment.
+
+    Returns:
+        [n_beads, n_atoms, 3] (A / ASE time).
+    """
     n_beads = len(positions)
     beads = Atoms(
         np.tile(atoms.numbers, n_beads),

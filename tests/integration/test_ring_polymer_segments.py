@@ -6,21 +6,19 @@ thermostat does to the internal modes, and velocity Verlet turns that motion int
     v(t + h) + v(t - h) = 2 cos(W h) v(t),   sin(W dt / 2) = w dt / 2.
 """
 
-import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
 from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from md_runs.analysis.density_of_states import vibrational_density_of_states
 from md_runs.ipi_input import ForceProvider
 from md_runs.pimd import read_pimd_trajectory, run_pimd
-from md_runs.pimd_folder import run_with_provider
 from md_runs.pimd_settings import PimdRun
 from md_runs.ring_polymer_segments import run_segments_with_provider
 from mlpotential.errors import ConfigError, RunError
@@ -29,7 +27,7 @@ TRAP = str(Path(__file__).with_name("trap_pes.py"))
 WAVENUMBER, FS, DALTON = 4.5563353e-06, 41.341373, 1822.8885  # hartree, hbar / hartree, m_e
 OMEGA = 1000.0  # 1/cm
 SETTINGS = PimdRun(
-    n_steps=80, n_beads=3, dynamics="rpmd", segment_ps=0.02, start_spacing_ps=0.005, stride=4,
+    n_steps=40, n_beads=3, dynamics="rpmd", segment_ps=0.02, start_spacing_ps=0.005, stride=4,
     properties_stride=4, checkpoint_stride=8, fix_center_of_mass=False, record_forces=True, seed=5,
 )  # fmt: skip
 
@@ -69,10 +67,21 @@ def verlet_factor(timestep_fs, interval_fs):
     return 2.0 * np.cos(2.0 / timestep_fs * np.arcsin(0.5 * w * timestep_fs) * interval_fs)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An RPMD segment and the PIMD run it made for itself."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return folder, run(folder, carbons(4), SETTINGS)
+
+
 @pytest.mark.parametrize("dynamics", ["rpmd", "trpmd"])
-def test_motion_of_ring_polymers(tmp_path, dynamics):
-    atoms, settings = carbons(6), replace(SETTINGS, n_steps=40, dynamics=dynamics)
-    result = run(tmp_path / "run", atoms, settings)
+def test_motion_of_ring_polymers(tmp_path, finished, dynamics):
+    atoms, (folder, result) = carbons(4), finished
+    if dynamics == "trpmd":
+        settings = replace(SETTINGS, dynamics=dynamics)
+        rpmd, result = result, run(tmp_path / "run", atoms, settings, source=folder / "pimd")
+        first, expected = (r.trajectories[0].positions[0] for r in (result, rpmd))
+        assert_array_equal(first, expected)
     (trajectory,) = result.trajectories
     velocities = trajectory.velocities_angstrom_per_fs
     factor, rest = recurrence(velocities.mean(axis=1))
@@ -91,11 +100,11 @@ def test_motion_of_ring_polymers(tmp_path, dynamics):
     assert result.energy_spread < 1e-3
 
 
-def test_segments_are_killed_continued_extended_and_begun_from_a_run(tmp_path):
+def test_segments_are_killed_continued_and_extended(tmp_path, finished):
     """A killed i-PI leaves records after its last checkpoint, the last of them cut."""
-    atoms, folder = carbons(3), tmp_path / "run"
-    whole = run(folder, atoms, replace(SETTINGS, n_steps=40))
-    segment, log = folder / "segment_0", tmp_path / "calls"
+    atoms, folder, log = carbons(4), tmp_path / "run", tmp_path / "calls"
+    shutil.copytree(finished[0], folder)
+    segment = folder / "segment_0"
     for path in (segment / "RESTART", *segment.glob("*checkpoint*")):
         step = int(path.read_text().split("<step>")[1].split("<")[0])
         if step > 24:
@@ -103,56 +112,34 @@ def test_segments_are_killed_continued_extended_and_begun_from_a_run(tmp_path):
     for path in [*segment.glob("simulation.*_?*"), segment / "simulation.potentials"]:
         if "checkpoint" not in path.name:
             path.write_bytes(path.read_bytes()[:-20])
-    again = run(folder, atoms, replace(SETTINGS, n_steps=40), log=str(log))
-    assert len(log.read_text().split()) <= 40 - 24 + 1
+    result = run(folder, atoms, replace(SETTINGS, n_steps=80), log=str(log))
+    assert len(result.trajectories) == 2
+    n_calls = len(log.read_text().split())
+    assert n_calls == (8 + 1) + (40 - 24 + 1) + (40 + 1)  # PIMD grows, a segment ends, one is new
+    first, second = result.trajectories
     for name in ("positions", "velocities_angstrom_per_fs", "forces", "energies", "dipoles"):
-        values, expected = (getattr(r.trajectories[0], name) for r in (again, whole))
+        values, expected = (getattr(t, name) for t in (first, finished[1].trajectories[0]))
         assert_allclose(values, expected, atol=2e-6 * np.abs(expected).max(), err_msg=name)
-    extended = run(tmp_path / "other", atoms, SETTINGS, source=extended_source(tmp_path, atoms))
-    assert_allclose(extended.trajectories[0].positions[0], whole.trajectories[0].positions[0])
-    assert len(extended.trajectories) == 2
-    moved = extended.trajectories[1].positions[0] - extended.trajectories[0].positions[0]
-    assert np.abs(moved).max() > 1e-3
-    second = read_pimd_trajectory(tmp_path / "other" / "segment_1")
-    assert_array_equal(second.positions, extended.trajectories[1].positions)
+    assert np.abs(second.positions[0] - first.positions[0]).max() > 1e-3
+    assert np.abs(second.velocities_angstrom_per_fs[0] - first.velocities_angstrom_per_fs[0]).min()
+    read = read_pimd_trajectory(folder / "segment_1")
+    assert_array_equal(read.positions, second.positions)
 
 
-def extended_source(tmp_path, atoms):
-    """The PIMD run that the first segments made for themselves, grown to twice its length."""
-    source = tmp_path / "run" / "pimd"
-    settings = PimdRun(**json.loads((source / "pimd.json").read_text())["settings"])
-    grown = replace(settings, n_steps=2 * settings.n_steps)
-    run_with_provider(atoms, trap(tmp_path, atoms), grown, source, True, 60.0)
-    return source
-
-
-def test_a_molecule_starts_without_rigid_motion(tmp_path):
-    settings = replace(SETTINGS, n_steps=40, fix_center_of_mass=True)
-    result = run(tmp_path / "run", molecule("CH4"), settings)
-    masses = result.trajectories[0].masses
-    velocities = result.trajectories[0].velocities_angstrom_per_fs[0]
-    assert np.abs(np.einsum("i,bix->x", masses, velocities)).max() < 1e-5 * np.abs(velocities).max()
-    spin = np.cross(result.trajectories[0].positions[0], velocities)
-    assert np.abs(np.einsum("i,bix->x", masses, spin)).max() < 1e-4 * np.abs(spin).max()
-
-
-def test_sources_that_do_not_fit_are_refused(tmp_path):
-    atoms, source = carbons(2), tmp_path / "source"
-    thermal = replace(SETTINGS, dynamics="pimd", n_steps=16, record_forces=False)
-    run_with_provider(atoms, trap(tmp_path, atoms), thermal, source, True, 60.0)
+def test_sources_that_do_not_fit_are_refused(tmp_path, finished):
+    atoms, source = carbons(4), finished[0] / "pimd"
     heavier = atoms.copy()
-    heavier.set_masses([13.0, 12.0])
-    for settings, other, message in (
-        (replace(SETTINGS, n_beads=2), atoms, "n_beads was 3 and is now 2"),
-        (replace(SETTINGS, temperature_K=200.0), atoms, "temperature_K was 300.0 and is now 200.0"),
-        (SETTINGS, heavier, "the masses of the structure differ"),
-        (SETTINGS, atoms, r"has 0.008 ps, but 2 segments 0.004 ps apart need 0.008|longer"),
+    heavier.set_masses([13.0, 12.0, 12.0, 12.0])
+    for change, other, message in (
+        ({"n_beads": 2}, atoms, "n_beads was 3 and is now 2"),
+        ({"temperature_K": 200.0}, atoms, "temperature_K was 300.0 and is now 200.0"),
+        ({}, heavier, "the masses of the structure differ"),
+        ({"n_steps": 120}, atoms, "has 0.004 ps, but 3 segments 0.004 ps apart need 0.012"),
     ):
-        if other is atoms and settings is SETTINGS:
-            settings = replace(SETTINGS, n_steps=160)
-            message = "has 0.008 ps, but 4 segments 0.004 ps apart need 0.016"
         with pytest.raises(RunError, match=message):
-            run(tmp_path / "run", other, settings, source=source)
+            run(tmp_path / "run", other, replace(SETTINGS, **change), source=source)
+    with pytest.raises(RunError, match="segments cannot start from .* dynamics was 'rpmd'"):
+        run(tmp_path / "run", atoms, SETTINGS, source=finished[0] / "segment_0")
     with pytest.raises(RunError, match="holds another run"):
         run(source, atoms, SETTINGS)
     with pytest.raises(ConfigError, match="made of segments"):

@@ -13,6 +13,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.constraints import FixAtoms
+from ase.units import kB
 from numpy.testing import assert_allclose, assert_array_equal
 
 from md_runs import ipi_process
@@ -37,6 +38,7 @@ from md_runs.ipi_output import (
 from md_runs.pimd import read_pimd_trajectory
 from md_runs.pimd_record import check_same_run, read_record, write_record
 from md_runs.pimd_settings import PimdRun
+from md_runs.ring_polymer_segments import thermal_bead_velocities
 from mlpotential.errors import ConfigError, RunError, StructureError
 
 with warnings.catch_warnings():
@@ -235,6 +237,38 @@ def test_xml_is_what_ipi_understands():
     assert queue["masses"].value.tolist() == [15.5, 2.014, 1.008]
 
 
+@pytest.mark.parametrize(
+    ("dynamics", "mode", "tau_fs", "pile_lambda"),
+    [("pimd", "nvt", 100.0, 1.0), ("rpmd", "nve", None, None), ("trpmd", "nvt", 1e30, 0.5)],
+)
+def test_each_dynamics_in_the_words_of_ipi(dynamics, mode, tau_fs, pile_lambda):
+    settings = PimdRun(n_steps=4000, dynamics=dynamics)
+    parsed = InputSimulation()
+    xml = input_xml(molecule("H2O"), settings, ForceProvider("pes.py", {}))
+    parsed.parse(xml_parse_string(xml).fields[0][1])
+    motion = dict(parsed.extra)["system"].motion.dynamics
+    assert motion.mode.fetch() == mode
+    if mode == "nvt":
+        assert motion.thermostat.mode.fetch() == "pile_l"
+        assert_allclose(motion.thermostat.tau.fetch(), tau_fs * 41.341373, rtol=1e-6)
+        assert motion.thermostat.pile_lambda.fetch() == pile_lambda
+
+
+def test_a_molecule_starts_without_rigid_motion():
+    """Momentum and angular momentum of the whole ring polymer vanish; beads are at P times T."""
+    atoms, n_beads = molecule("CH4"), 64
+    positions = atoms.positions + np.random.default_rng(0).normal(0, 0.05, (n_beads, 5, 3))
+    velocities = thermal_bead_velocities(atoms, positions, PimdRun(n_steps=1))
+    momenta = atoms.get_masses()[:, None] * velocities
+    assert np.abs(momenta.sum(axis=(0, 1))).max() < 1e-9
+    assert np.abs(np.cross(positions, momenta).sum(axis=(0, 1))).max() < 1e-9
+    temperature_K = (momenta * velocities).sum() / (n_beads * kB) / (3 * 5 * n_beads - 6)
+    assert temperature_K == pytest.approx(300.0, rel=4 * np.sqrt(2 / (3 * 5 * n_beads)))
+    free = PimdRun(n_steps=1, fix_center_of_mass=False)
+    moving = atoms.get_masses()[:, None] * thermal_bead_velocities(atoms, positions, free)
+    assert np.abs(moving.sum(axis=(0, 1))).min() > 0.1
+
+
 def test_a_continued_run_has_the_length_and_driver_of_today():
     old = ET.fromstring(
         "<simulation><step>40</step><total_steps>60</total_steps>"
@@ -269,6 +303,8 @@ def test_constraints_are_refused():
     {"n_steps": 0}, {"n_steps": 1.5}, {"n_steps": True}, {"n_beads": 0}, {"temperature_K": 0.0},
     {"timestep_fs": -0.5}, {"timestep_fs": float("nan")}, {"timestep_fs": "0.5"}, {"stride": 0},
     {"thermostat_time_fs": float("inf")}, {"seed": -1}, {"fix_center_of_mass": 1},
+    {"dynamics": "rmpd"}, {"segment_ps": 0.0}, {"start_spacing_ps": -1.0}, {"record_forces": "no"},
+    {"n_steps": 4001, "dynamics": "trpmd"},
 ])  # fmt: skip
 def test_bad_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
@@ -296,6 +332,10 @@ def test_another_run_is_refused_by_name(tmp_path):
         assert part in str(refused.value)
     assert "n_steps" not in str(refused.value)
     good = json.loads((tmp_path / "pimd.json").read_text())
+    new = {"dynamics", "segment_ps", "start_spacing_ps", "record_forces"}
+    old = {name: value for name, value in good["settings"].items() if name not in new}
+    (tmp_path / "pimd.json").write_text(json.dumps(good | {"settings": old}))
+    check_same_run(tmp_path, atoms, grown, {"model (sha256)": "aa"})
     for damaged in (
         "",
         "[1]",
