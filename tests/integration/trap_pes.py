@@ -1,11 +1,13 @@
 """A PES for i-PI: every atom bound to its place by a spring; with faults on request.
 
-Run as a program, it is a runner: `trap_pes.py FOLDER SETTINGS_AS_JSON [PARAMETERS_AS_JSON]`.
+Run as a program, it is a runner:
+`trap_pes.py FOLDER SETTINGS_AS_JSON [PARAMETERS_AS_JSON [LARGEST_FILE_IN_BYTES]]`.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -73,6 +75,8 @@ def main() -> None:
 
     folder, settings = Path(sys.argv[1]), PimdRun(**json.loads(sys.argv[2]))
     parameters = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    if len(sys.argv) > 4:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
     provider = ForceProvider(str(Path(__file__).resolve()), parameters)
     try:
         run_with_provider(molecule("CH4"), provider, settings, folder, True, 60.0)
