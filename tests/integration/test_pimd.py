@@ -256,9 +256,9 @@ def test_a_run_that_stands_still_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(ipi_process, "GRACE_S", 5.0)
     settings = PimdRun(n_steps=100, n_beads=2)
     begin = time.monotonic()
-    with pytest.raises(RunError, match=r"no new step within 5 s after step [123]0"):
-        run_trap(tmp_path, settings, stall_limit_s=5.0, hang_call=40)
-    assert time.monotonic() - begin < 30.0
+    with pytest.raises(RunError, match=r"no new step within 25 s after step [123]0"):
+        run_trap(tmp_path, settings, stall_limit_s=25.0, hang_call=40)
+    assert time.monotonic() - begin < 60.0
 
 
 @pytest.mark.parametrize(("name", "n_beads"), [("ethanol", 2), ("diamond", 1)])

@@ -152,7 +152,7 @@ def test_sources_that_do_not_fit_are_refused(tmp_path, finished):
 @pytest.mark.parametrize("dynamics", ["rpmd", "trpmd"])
 def test_spectrum_and_temperature_of_centroids(tmp_path, dynamics):
     """One line at the frequency of the trap, and equipartition of the centroids."""
-    atoms = carbons(40)
+    atoms = carbons(24)
     settings = replace(
         SETTINGS, n_beads=8, dynamics=dynamics, n_steps=8000, segment_ps=1.0, start_spacing_ps=0.2,
         thermostat_time_fs=20.0, checkpoint_stride=1000, record_forces=False, properties_stride=20,
@@ -160,7 +160,7 @@ def test_spectrum_and_temperature_of_centroids(tmp_path, dynamics):
     result = run(tmp_path / "run", atoms, settings)
     print(result)
     temperature = result.centroid_temperature_K
-    assert temperature.standard_error < 20.0
+    assert temperature.standard_error < 25.0
     assert abs(temperature.value - 300.0) < 3.0 * temperature.standard_error
     spectrum = vibrational_density_of_states(
         [t.velocities_angstrom_per_fs.mean(axis=1) for t in result.trajectories],
@@ -170,4 +170,4 @@ def test_spectrum_and_temperature_of_centroids(tmp_path, dynamics):
     print(peak, spectrum.resolution_per_cm, spectrum.integral)
     verlet = np.arccos(0.5 * verlet_factor(0.5, 2.0)) / 2.0 / (WAVENUMBER * FS)
     assert abs(peak - verlet) < 0.5 * spectrum.resolution_per_cm
-    assert abs(spectrum.integral.value - 120.0) < 0.5
+    assert abs(spectrum.integral.value - 72.0) < 0.5
