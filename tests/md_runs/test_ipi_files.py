@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import ipi
@@ -74,6 +75,12 @@ def run(finished, tmp_path):
     return tmp_path / "run"
 
 
+def parsed_by_ipi(path, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves the file open
+        return ipi.read_trajectory(path, **options)
+
+
 @pytest.mark.filterwarnings(NOT_USED)
 @pytest.mark.parametrize("name", ["", "sim", "sim.pos_2.xyz", "sim.out"])
 def test_numbers_are_those_of_ipis_own_parsers(finished, name):
@@ -84,15 +91,15 @@ def test_numbers_are_those_of_ipis_own_parsers(finished, name):
         trajectory.energies, values["bead_potentials"][::2] * units.kB, rtol=1e-5
     )
     for k in range(4):
-        frames = ipi.read_trajectory(str(finished / f"sim.pos_{k}.xyz"))
+        frames = parsed_by_ipi(str(finished / f"sim.pos_{k}.xyz"))
         positions = np.stack([atoms.positions for atoms in frames])
         np.testing.assert_allclose(trajectory.positions[:, k], positions, rtol=1e-6)
-        frames = ipi.read_trajectory(str(finished / f"sim.vel_{k}.xyz"))
+        frames = parsed_by_ipi(str(finished / f"sim.vel_{k}.xyz"))
         velocities = np.stack([atoms.arrays["velocities"] for atoms in frames]) * units.fs
         np.testing.assert_allclose(
             trajectory.velocities_angstrom_per_fs[:, k], velocities, rtol=1e-6
         )
-        extras = ipi.read_trajectory(str(finished / f"sim.dip_{k}"), format="extras")
+        extras = parsed_by_ipi(str(finished / f"sim.dip_{k}"), format="extras")
         np.testing.assert_allclose(
             trajectory.dipoles[:, k], extras["dipole"] * units.Bohr, rtol=1e-6
         )
