@@ -62,9 +62,9 @@ class SegmentsResult:
     extrapolation: GuardReport | None = None
 
     def __str__(self) -> str:
-        first = self.trajectories[0]
+        first, n_segments = self.trajectories[0], len(self.trajectories)
         return (
-            f"{len(self.trajectories)} {first.dynamics} segments of "
+            f"{n_segments} {first.dynamics} segment{'s' if n_segments > 1 else ''} of "
             f"{first.times_fs[-1] / 1000.0:g} ps with {first.n_beads} beads, centroid temperature "
             f"{self.centroid_temperature_K} K, conserved energy within "
             f"{1000.0 * self.energy_spread:.2g} meV/atom"

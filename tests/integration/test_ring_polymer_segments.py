@@ -13,15 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.io import write
 from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from md_runs.analysis.density_of_states import vibrational_density_of_states
+from md_runs.cli import main
 from md_runs.ipi_input import ForceProvider
 from md_runs.pimd import read_pimd_trajectory, run_pimd
 from md_runs.pimd_settings import PimdRun
 from md_runs.ring_polymer_segments import run_segments_with_provider
 from mlpotential.errors import ConfigError, RunError
+from mlpotential.inference.evaluator import Evaluator
 
 TRAP = str(Path(__file__).with_name("trap_pes.py"))
 WAVENUMBER, FS, DALTON = 4.5563353e-06, 41.341373, 1822.8885  # hartree, hbar / hartree, m_e
@@ -171,3 +174,26 @@ def test_spectrum_and_temperature_of_centroids(tmp_path, dynamics):
     verlet = np.arccos(0.5 * verlet_factor(0.5, 2.0)) / 2.0 / (WAVENUMBER * FS)
     assert abs(peak - verlet) < 0.5 * spectrum.resolution_per_cm
     assert abs(spectrum.integral.value - 72.0) < 0.5
+
+
+@pytest.mark.slow
+def test_the_command_with_a_model(tmp_path, model_path, ethanol, capsys):
+    """Its own PIMD run first, then segments of the other kind from the same frames."""
+    write(tmp_path / "ethanol.xyz", ethanol)
+    common = [
+        "pimd", str(tmp_path / "ethanol.xyz"), "--model", str(model_path), "--n-beads", "2",
+        "--n-steps", "20", "--stride", "2", "--segment-ps", "0.01", "--start-spacing-ps", "0.005",
+    ]  # fmt: skip
+    folder = tmp_path / "trpmd"
+    assert main([*common, "--folder", str(folder), "--dynamics", "trpmd", "--record-forces"]) == 0
+    assert "1 TRPMD segment of 0.01 ps with 2 beads" in capsys.readouterr().out
+    source = ["--from", str(folder / "pimd")]
+    assert main([*common, "--folder", str(tmp_path / "rpmd"), "--dynamics", "rpmd", *source]) == 0
+    trpmd, rpmd = (read_pimd_trajectory(tmp_path / n / "segment_0") for n in ("trpmd", "rpmd"))
+    assert_array_equal(trpmd.positions[0], rpmd.positions[0])
+    assert_array_equal(trpmd.velocities_angstrom_per_fs[0], rpmd.velocities_angstrom_per_fs[0])
+    evaluator = Evaluator(model_path, ethanol.numbers)
+    forces = evaluator.evaluate(trpmd.positions[-1]).forces.reshape(2, -1, 3)
+    assert_allclose(trpmd.forces[-1], forces, rtol=1e-4, atol=1e-4)
+    assert main([*common, "--folder", str(tmp_path / "none"), *source]) == 2
+    assert "--from is for segments" in capsys.readouterr().err
