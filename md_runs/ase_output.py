@@ -1,7 +1,7 @@
 """Files that ASE reads as a `Trajectory`, and extended XYZ written.
 
 Each file is read once, from its beginning to its end, and kept as numbers in a temporary file
-(`frame_spool`). Extended XYZ, which is most used and longest, is read here in bulk, forty times as
+(`frame_spool`). Extended XYZ, which is most used and longest, is read here in bulk, many times as
 fast as ASE does it; a test compares the two. A run that was killed leaves a last frame that is cut;
 it is dropped with a warning.
 """
@@ -171,6 +171,12 @@ def _frame_of(trajectory: Trajectory, frame: int, bead_index: int) -> Atoms:
         results["energy"] = float(trajectory.energies[frame, bead_index])
     if trajectory.forces is not None:
         results["forces"] = trajectory.forces[frame, bead_index]
+    if trajectory.dipoles is not None:
+        results["dipole"] = trajectory.dipoles[frame, bead_index]
+    if trajectory.charges is not None:
+        results["charges"] = trajectory.charges[frame, bead_index]
+    if trajectory.polarizabilities is not None:
+        atoms.info["polarizability"] = trajectory.polarizabilities[frame, bead_index]
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
