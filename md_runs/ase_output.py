@@ -1,8 +1,8 @@
 """Files that ASE reads as a `Trajectory`, and extended XYZ written.
 
 Each file is read once, from its beginning to its end, and kept as numbers in a temporary file
-(`frame_spool`). Extended XYZ, which is most used and longest, is read here in bulk, five times
-as fast as ASE does it; a test compares the two. A run that was killed leaves a last frame that is cut;
+(`frame_spool`). Extended XYZ, which is most used and longest, is read here in bulk, five times as
+fast as ASE does it; a test compares the two. A run that was killed leaves a last frame that is cut;
 it is dropped with a warning.
 """
 
