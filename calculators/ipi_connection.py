@@ -18,6 +18,7 @@ DEFAULT_PREFIX = "/tmp/ipi_"  # that of i-PI and of ASE
 LONGEST_SOCKET_PATH = 107  # bytes, of sockaddr_un on Linux
 RETRY_S = 0.1  # chosen: between two looks for a server
 LONGEST_ATTEMPT_S = 60.0  # chosen: then a fresh one, for a machine that came back meanwhile
+KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}  # chosen: see TcpAddress
 UNREACHABLE = (
     errno.EHOSTUNREACH,
     errno.ENETUNREACH,
@@ -71,7 +72,9 @@ class UnixAddress:
 
 @dataclass(frozen=True)
 class TcpAddress:
-    """A port of a machine.
+    """A port of a machine; after two minutes without an answer the machine is taken for dead.
+
+    A server may be silent for as long as it likes: its machine answers for it.
 
     Raises:
         ConfigError: if there can be no such port or name.
@@ -99,6 +102,9 @@ class TcpAddress:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEP_ALIVE.items():
+            if hasattr(socket, option):  # macOS has other names
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         return connection
 
 

@@ -32,17 +32,21 @@ class Trap:
         spring: k (eV/A^2).
         delay: of each call (s).
         bad_call: from this call on one force is infinite.
-        hang_call: this call takes two minutes.
+        hang_call: this call takes longer.
+        hang_s: so long (s).
         log: file that gets the number of structures of each call.
+        tells_of_atoms: whether the energy of each atom is among the results, or only their sum.
     """
 
     n_members = 1
     guard = SimpleNamespace(report=SimpleNamespace(n_outside=0))
 
-    def __init__(self, centers, spring=5.0, delay=0.0, bad_call=None, hang_call=None, log=None):
+    def __init__(self, centers, spring=5.0, delay=0.0, bad_call=None, hang_call=None,
+                 hang_s=120.0, log=None, tells_of_atoms=True):  # fmt: skip
         self.centers, self.spring, self.delay = centers, spring, delay
         self.pbc, self.n_atoms = np.zeros(3, bool), len(centers)
-        self.bad_call, self.hang_call, self.log, self.n_calls = bad_call, hang_call, log, 0
+        self.bad_call, self.hang_call, self.hang_s = bad_call, hang_call, hang_s
+        self.log, self.n_calls, self.tells_of_atoms = log, 0, tells_of_atoms
 
     def evaluate(self, positions, cells, properties):
         assert cells is None
@@ -50,7 +54,7 @@ class Trap:
         if self.log is not None:
             with open(self.log, "a") as handle:
                 handle.write(f"{len(positions)}\n")
-        time.sleep(120.0 if self.n_calls == self.hang_call else self.delay)
+        time.sleep(self.hang_s if self.n_calls == self.hang_call else self.delay)
         each = [self._one(p - self.centers) for p in positions]
         atomic, forces, virials = (np.stack(parts) for parts in zip(*each, strict=True))
         if self.bad_call is not None and self.n_calls >= self.bad_call:
@@ -61,7 +65,7 @@ class Trap:
             energy=np.array([a.sum() for a in atomic]),
             forces=forces.reshape(-1, 3),
             virial=virials,
-            atomic_energies=atomic.reshape(-1),
+            atomic_energies=(atomic if self.tells_of_atoms else atomic.sum(axis=1)).reshape(-1),
         )
 
     def _one(self, away):

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
+import time
 
 import ipi_wire as wire
 import numpy as np
 
 from calculators.ipi_connection import TcpAddress, UnixAddress
 
-PATIENCE_S = 20.0  # for a client process that is still importing torch
+PATIENCE_S = 60.0  # for a client process that is still importing torch
+LATE_S = 0.2
 
 
 class Peer:
-    """The server's end of a connection."""
+    """The server's end of a connection.
 
-    def __init__(self, connection):
-        self.connection = connection
+    Attributes:
+        connection: a socket.
+        client_pid: the process of the client.
+    """
+
+    def __init__(self, connection, client_pid):
+        self.connection, self.client_pid = connection, client_pid
         connection.settimeout(PATIENCE_S)
 
     def send(self, *messages):
@@ -58,17 +66,23 @@ class FakeServer:
     Args:
         kind: unix or tcp.
         folder: for the socket.
-        scripts: one for each connection.
+        scripts: one for each connection; none where nobody can connect.
+        listens: at once; late; never; no more, with a socket that was left; forbidden.
+        client_pid: the process of the client; that of the test where it runs the client itself.
     """
 
-    def __init__(self, kind, folder, *scripts):
-        self.path = str(folder / "ipi_here")
+    def __init__(self, kind, folder, *scripts, listens="at once", client_pid=None):
+        self.folder = folder / "sockets"
+        self.folder.mkdir()
         self.socket = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET)
-        self.socket.bind(self.path if kind == "unix" else ("127.0.0.1", 0))
-        self.address = UnixAddress("here", self.path.removesuffix("here"))
-        if kind == "tcp":
+        self.address = UnixAddress("here", f"{self.folder}/ipi_")
+        if kind == "tcp":  # nobody else gets the port, though nobody listens yet
+            self.socket.bind(("127.0.0.1", 0))
             self.address = TcpAddress(*self.socket.getsockname())
-        self.kind, self.scripts, self.error = kind, scripts, None
+        elif listens != "never":
+            self.socket.bind(str(self.address))
+        self.kind, self.scripts, self.listens, self.error = kind, scripts, listens, None
+        self.client_pid = os.getpid() if client_pid is None else client_pid
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     @property
@@ -80,10 +94,13 @@ class FakeServer:
 
     def _run(self):
         try:
+            if self.listens == "late":
+                time.sleep(LATE_S)
+                self.socket.listen(1)
             for script in self.scripts:
                 connection, _ = self.socket.accept()
                 with connection:
-                    script(Peer(connection))
+                    script(Peer(connection, self.client_pid))
         except BaseException as error:  # told to the test when it leaves the context
             self.error = error
         finally:
@@ -91,19 +108,38 @@ class FakeServer:
 
     def __enter__(self):
         self.socket.settimeout(PATIENCE_S)
-        self.socket.listen(1)
-        self.thread.start()
+        if self.listens in ("at once", "no more"):
+            self.socket.listen(1)
+        if self.listens == "no more":
+            self.socket.close()
+        if self.listens == "forbidden":
+            self.folder.chmod(0)
+        if self.scripts:
+            self.thread.start()
         return self
 
     def __exit__(self, *exception):
-        self.thread.join(PATIENCE_S + 10.0)
-        if self.kind == "unix":
-            os.unlink(self.path)
+        self.folder.chmod(0o700)
+        if self.scripts:
+            self.thread.join(PATIENCE_S + 10.0)
+        self.socket.close()
         if exception[0] is not None:
             return  # of the client, which explains what the server missed
         if self.error is not None:
             raise self.error
         assert not self.thread.is_alive(), "the server still waits for the client"
+
+
+@contextlib.contextmanager
+def without_the_rights_of_root():
+    """This process is kept out by the modes of files, whoever runs it."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def read_single(peer, n_atoms):

@@ -2,10 +2,12 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +73,7 @@ def check_oscillator(folder, n_beads, n_steps, timestep_fs, n_atoms, relative_er
         properties_stride=5, fix_center_of_mass=False, seed=4,
     )  # fmt: skip
     result = run_trap(folder, settings, atoms, spring=spring)
-    equilibrated = result.properties.times_fs > 100.0
+    equilibrated = result.properties.times_fs > 60.0
     exact = oscillator_potential(omega, n_beads, 300.0) * 3 * n_atoms / HARTREE_PER_EV
     for name in ("potential", "kinetic_cv"):
         series = getattr(result.properties, name)[equilibrated]
@@ -95,7 +97,7 @@ def test_the_formula_against_the_exact_limits():
 
 def test_harmonic_oscillators_of_four_beads(tmp_path):
     check_oscillator(
-        tmp_path, n_beads=4, n_steps=2500, timestep_fs=0.25, n_atoms=30, relative_error=0.02
+        tmp_path, n_beads=4, n_steps=1000, timestep_fs=0.25, n_atoms=150, relative_error=0.02
     )
 
 
@@ -310,25 +312,26 @@ SOCKET_INPUT = """<simulation verbosity='quiet' sockets_prefix='./'>
 </simulation>"""
 
 
-def test_as_a_socket_client_of_ipi(tmp_path, model_path, diamond):
-    """`i-pi-driver-py -m custom`, batched, periodic and triclinic: energy and virial arrive."""
+def test_as_a_socket_client_of_ipi(tmp_path, model_path, diamond, monkeypatch):
+    """`i-pi-driver-py -m custom`, batched, periodic and triclinic: energy and virial arrive.
+
+    That client runs in this process, which has imported torch already.
+    """
     crystal = to_ipi_frame(diamond)
     ase.io.write(tmp_path / "crystal.extxyz", crystal)
     (tmp_path / "input.xml").write_text(SOCKET_INPUT)
-    program = ipi_process.ipi_program()
-    client = [str(program.with_name("i-pi-driver-py")), "-u", "-a", "sock", "-S", "./"]
-    client += ["-m", "custom", "-P", driver_path()]
-    client += ["-o", f"model={model_path},structure=crystal.extxyz,device=cpu"]
-    server = subprocess.Popen([sys.executable, str(program), "input.xml"], cwd=tmp_path)
-    try:
+    program = ipi_process.ipi_program().with_name("i-pi-driver-py")
+    options = ["-u", "-a", "sock", "-S", f"{tmp_path}/", "-m", "custom", "-P", driver_path()]
+    options += ["-o", f"model={model_path},structure={tmp_path}/crystal.extxyz,device=cpu"]
+    monkeypatch.setattr(sys, "argv", [str(program), *options])
+    with ipi_process.ipi_process("input.xml", tmp_path) as server:
         deadline = time.monotonic() + 30.0
         while not (tmp_path / "sock").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        subprocess.run([sys.executable, *client], cwd=tmp_path, check=True, timeout=60)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it leaves its socket open
+            runpy.run_path(str(program), run_name="__main__")
         assert server.wait(30) == 0
-    finally:
-        server.kill()
-        server.wait()
     values = np.loadtxt(tmp_path / "simulation.out")
     assert_array_equal(values[:, 0], [0, 1, 2])
     evaluator = Evaluator(model_path, crystal.numbers, crystal.pbc)
