@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,16 @@ import numpy as np
 from ase.data import atomic_numbers as number_of_symbol
 from ase.data import chemical_symbols
 
-from md_runs.analysis.periodic_images import checked_cells, neighbours_within, plane_spacings
+from md_runs.analysis.periodic_images import (
+    checked_cells,
+    nearest_images,
+    neighbours_within,
+    plane_spacings,
+)
 from mlpotential.errors import DataError
+
+MOST_ATOMS_PAIRWISE = 200  # chosen: up to here all pairs are faster than a search tree
+PAIRS_BYTES = 16e6  # chosen: of the vectors between pairs taken at once
 
 
 def chosen_pairs(
@@ -82,42 +90,73 @@ class NeighbourCounts:
                 f"{positions.shape[2]} atoms need as many atomic numbers, not "
                 f"{len(self.atomic_numbers)}"
             )
-        frame_cells, volumes = self._cells_and_volumes(cells, len(positions))
-        counts, counts_times_volume = np.zeros((2, len(self.pairs), self.n_bins))
-        for frame, cell, volume in zip(positions, frame_cells, volumes, strict=True):
-            of_frame = sum(self._neighbours(bead[self._atoms], cell) for bead in frame) / len(frame)
-            counts += of_frame
-            counts_times_volume += volume * of_frame
+        limit, frame_cells, volumes = self._cells_and_volumes(cells, len(positions))
+        self.smallest_limit = min(self.smallest_limit, limit)
+        pairwise = self.reach <= limit and len(self._atoms) <= MOST_ATOMS_PAIRWISE
+        add = self._add_pairs if pairwise else self._add_neighbours
+        n_cells, step = len(self.pairs) * self.n_bins, self._frames_at_once(positions.shape[1])
+        counts, counts_times_volume = np.zeros((2, n_cells))
+        for start in range(0, len(positions), step):
+            chunk = slice(start, start + step)
+            chosen = positions[chunk][:, :, self._atoms]
+            cells_of_chunk = None if frame_cells is None else frame_cells[chunk]
+            for places, weights in add(chosen, cells_of_chunk, volumes[chunk]):
+                counts += np.bincount(places, minlength=n_cells)
+                counts_times_volume += np.bincount(places, weights, minlength=n_cells)
+        shape, n_beads = (len(self.pairs), self.n_bins), positions.shape[1]
         return {
             "frames": len(positions),
-            "counts": counts,
-            "counts_times_volume": counts_times_volume,
+            "counts": counts.reshape(shape) / n_beads,
+            "counts_times_volume": counts_times_volume.reshape(shape) / n_beads,
             "volume": np.sum(volumes),
         }
 
     def _cells_and_volumes(
         self, cells: np.ndarray | None, n_frames: int
-    ) -> tuple[Sequence[np.ndarray | None], Sequence[float]]:
-        """Of each frame."""
-        frame_cells: Sequence[np.ndarray | None] = [None] * n_frames
-        volumes: Sequence[float] = []
+    ) -> tuple[float, np.ndarray | None, np.ndarray]:
+        """Half the smallest spacing (A), and of each frame the cell and the volume."""
+        limit, frame_cells, volumes = np.inf, None, np.full(n_frames, np.nan)
         if cells is not None and any(self.pbc):
             checked = checked_cells(cells, self.pbc)
-            spacing = float(plane_spacings(checked, self.pbc).min())
-            self.smallest_limit = min(self.smallest_limit, 0.5 * spacing)
-            whole = np.broadcast_to(checked, (n_frames, 3, 3))
-            frame_cells, volumes = list(whole), list(np.abs(np.linalg.det(whole)))
+            limit = 0.5 * float(plane_spacings(checked, self.pbc).min())
+            volumes = np.broadcast_to(np.abs(np.linalg.det(checked)), n_frames)
+            frame_cells = np.broadcast_to(checked, (n_frames, 3, 3))
         if self.reference_volume is not None:
-            volumes = [self.reference_volume] * n_frames
-        return frame_cells, volumes
+            volumes = np.full(n_frames, self.reference_volume)
+        return limit, frame_cells, volumes
 
-    def _neighbours(self, positions: np.ndarray, cell: np.ndarray | None) -> np.ndarray:
-        """Neighbours of one bead of one frame, [n_pairs, n_bins]."""
+    def _frames_at_once(self, n_beads: int) -> int:
+        n_pairs = max(1, len(self._atoms) * (len(self._atoms) - 1) // 2)
+        return max(1, int(PAIRS_BYTES / (24 * n_beads * n_pairs)))
+
+    def _add_pairs(
+        self, positions: np.ndarray, cells: np.ndarray | None, volumes: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Bins and volumes of all pairs of many frames, each pair at its nearest image.
+
+        Within half the smallest spacing that is the only one, and no atom is its own neighbour.
+        """
+        i, j = np.triu_indices(len(self._atoms), 1)
+        vectors = positions[:, :, j] - positions[:, :, i]
+        if cells is not None:
+            vectors = nearest_images(vectors, cells, self.pbc)
+        bins = (np.linalg.norm(vectors, axis=-1) / self.bin_width).astype(np.intp)
         numbers = self.atomic_numbers[self._atoms]
-        i, j, r = neighbours_within(positions, self.reach, cell, self.pbc)
-        place, bins = self._place[numbers[i], numbers[j]], (r / self.bin_width).astype(np.intp)
-        kept = (place >= 0) & (bins < self.n_bins)
-        flat = np.bincount(
-            place[kept] * self.n_bins + bins[kept], minlength=len(self.pairs) * self.n_bins
-        )
-        return flat.reshape(len(self.pairs), self.n_bins)
+        for place in (self._place[numbers[i], numbers[j]], self._place[numbers[j], numbers[i]]):
+            kept = (bins < self.n_bins) & (place >= 0)
+            weights = np.broadcast_to(volumes[:, None, None], bins.shape)[kept]
+            yield (place * self.n_bins + bins)[kept], weights
+
+    def _add_neighbours(
+        self, positions: np.ndarray, cells: np.ndarray | None, volumes: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Bins and volumes of all neighbours, images among them, of one bead after another."""
+        numbers = self.atomic_numbers[self._atoms]
+        for k, frame in enumerate(positions):
+            for bead in frame:
+                cell = None if cells is None else cells[k]
+                i, j, r = neighbours_within(bead, self.reach, cell, self.pbc)
+                place, bins = self._place[numbers[i], numbers[j]], (r / self.bin_width).astype(int)
+                kept = (place >= 0) & (bins < self.n_bins)
+                places = place[kept] * self.n_bins + bins[kept]
+                yield places, np.full(len(places), volumes[k])
