@@ -14,12 +14,12 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from itertools import combinations_with_replacement, permutations
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -70,7 +70,14 @@ def check_results(factory: CalculatorFactory, atoms: Atoms) -> None:
     energy = calculator.get_property("energy", atoms)
     assert isinstance(energy, float), f"the energy is a {type(energy).__name__}, not a float"
     assert np.isfinite(energy), f"the energy is {energy}"
-    shapes = {"forces": (n_atoms, 3), "energies": (n_atoms,), "stress": (6,)}
+    shapes = {
+        "forces": (n_atoms, 3),
+        "energies": (n_atoms,),
+        "stress": (6,),
+        "dipole": (3,),
+        "charges": (n_atoms,),
+        "born_effective_charges": (n_atoms, 3, 3),
+    }
     for name, shape in shapes.items():
         value = property_or_none(calculator, atoms, name)
         if value is None:
@@ -105,7 +112,8 @@ def check_caching(factory: CalculatorFactory, atoms: Atoms, accuracy: Accuracy =
     """The order of requests is of no matter, and what is known is not calculated again."""
     expected = answer(factory(), atoms)
     names = [name for name, value in expected.items() if value is not None]
-    for order in permutations(names):
+    for k in range(len(names)):
+        order = (*names[k:], *names[:k])
         calculator = factory()
         calls = _count_calculations(calculator)
         assert_same(answer(calculator, atoms, order), expected, accuracy, f"asked in order {order}")
@@ -120,23 +128,19 @@ def check_changes_are_seen(
     factory: CalculatorFactory, atoms: Atoms, accuracy: Accuracy = FLOAT64
 ) -> None:
     """Changes of the atoms in place are noticed, whichever property is asked first."""
+    before = answer(factory(), atoms)
     for name, change in _changes(atoms).items():
+        changed = atoms.copy()
+        change(changed)
+        after = answer(factory(), changed)
         for first in ("energy", "forces"):
             calculator, moving = factory(), atoms.copy()
             answer(calculator, moving)
             change(moving)
-            assert_same(
-                answer(calculator, moving, (first,)),
-                answer(factory(), moving),
-                accuracy,
-                f"{first} after a change of {name}",
-            )
-            assert_same(
-                answer(calculator, atoms),
-                answer(factory(), atoms),
-                accuracy,
-                f"the first structure, after one with other {name}",
-            )
+            now = answer(calculator, moving, (first,))
+            assert_same(now, after, accuracy, f"{first} after a change of {name}")
+            again = answer(calculator, atoms)
+            assert_same(again, before, accuracy, f"the first structure, after other {name}")
 
 
 def check_copies(factory: CalculatorFactory, atoms: Atoms, accuracy: Accuracy = FLOAT64) -> None:
@@ -254,7 +258,7 @@ def energy_drift_meV_per_ps(
     moving.set_constraint()
     moving.calc = factory()
     random = np.random.default_rng(0)
-    MaxwellBoltzmannDistribution(moving, temperature_K=2.0 * temperature_K, rng=random)
+    thermalize_momenta(moving, 2.0 * temperature_K, rng=random)
     Stationary(moving)
     energies = []
     dynamics = VelocityVerlet(moving, timestep_fs * units.fs)
