@@ -27,7 +27,7 @@ from mlpotential.models.config import SchNetConfig
 from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
 from mlpotential.training.run import run_training
 
-MODEL = Path(__file__).parent / "emt_schnet.safetensors"
+MODEL = Path(__file__).with_name("emt_schnet.safetensors")
 METALS = ("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")
 ELEMENTS = ("H", "C", "N", "O", *METALS)
 MOLECULES = ("H2", "N2", "O2", "CO", "CO2", "H2O", "NH3", "CH4", "N2O", "CH3OH")
@@ -39,7 +39,7 @@ N_OF_A_KIND = 8
 def crystals(random: np.random.Generator) -> Iterator[Atoms]:
     """Strained and rattled fcc cells, alloys of all pairs, diamond."""
     for metal in METALS:
-        for _ in range(N_OF_A_KIND):
+        for _ in range(2 * N_OF_A_KIND):
             yield strained(bulk(metal, cubic=True), random)
             yield strained(bulk(metal) * (2, 2, 2), random)
         for other in METALS:
@@ -67,6 +67,7 @@ def surfaces(random: np.random.Generator) -> Iterator[Atoms]:
                 if k < N_OF_A_KIND - 2:
                     place = ("ontop", "bridge", "hollow" if build is fcc100 else "fcc")
                     add_adsorbate(slab, guest, height, random.choice(place))
+                del slab.info["adsorbate_info"]
                 slab.rattle(random.uniform(0.02, 0.15), rng=random)
                 yield slab
 
@@ -83,7 +84,7 @@ def clusters(random: np.random.Generator) -> Iterator[Atoms]:
         yield Atoms(first)
         for second in ELEMENTS[i:]:
             bond = sum(covalent_radii[atomic_numbers[s]] for s in (first, second))
-            for factor in (*random.uniform(0.8, 1.3, 3), *random.uniform(1.3, 2.5, 2)):
+            for factor in (*random.uniform(0.8, 1.3, 2), random.uniform(1.3, 2.5)):
                 yield Atoms([first, second], [[0.0, 0.0, 0.0], [0.0, 0.0, factor * bond]])
     for name in MOLECULES:
         for _ in range(2 * N_OF_A_KIND):
@@ -142,7 +143,7 @@ def main() -> None:
                     max_atomic_number=79,
                 ),
                 training=TrainingConfig(
-                    energy_weight=0.1,
+                    energy_weight=0.5,
                     batch_size=8,
                     max_epochs=120,
                     learning_rate=3e-3,
