@@ -1,6 +1,6 @@
-"""ASE's own test files, with our calculator wherever they use EMT: see README.md beside this file.
+"""ASE's own test files, with our calculator wherever they use EMT; README.md has the table.
 
-Tests that cannot pass are named in `EXPECTED_FAILURES` and not run, so that any other failure fails.
+Tests that cannot pass are named in `EXPECTED_FAILURES` and left out: any other failure fails.
 """
 
 import os
