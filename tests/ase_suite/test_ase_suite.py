@@ -52,18 +52,29 @@ WITHOUT_EMT = [  # they check calculators, dynamics or filters in general
 NUMBER = "a number of EMT itself"
 STEPS = "the number of steps that EMT needs"
 OTHER_PROCESS = "compares with a child process, where EMT is not replaced"
+CUTOFF = "asks for the attribute `rc` of EMT"
 EXPECTED_FAILURES = {
-    "ase4/test_optimize.py::test_optimizer[BFGS]": STEPS,
-    "ase4/test_optimize.py::test_optimizer[LBFGS]": STEPS,
     "ase4/test_optimize.py::test_new_optimizer_frechet[BFGS]": STEPS,
     "ase4/test_optimize.py::test_new_optimizer_frechet[LBFGS]": STEPS,
+    "ase4/test_optimize.py::test_optimizer[BFGS]": STEPS,
+    "ase4/test_optimize.py::test_optimizer[LBFGS]": STEPS,
     "ase4/test_optimize.py::test_restart[BFGS]": NUMBER,
     "ase4/test_optimize.py::test_restart[LBFGS]": NUMBER,
     "calculator/test_subprocess_calculator.py::test_subprocess_calculator_emt": OTHER_PROCESS,
     "calculator/test_subprocess_calculator.py::test_subprocess_calculator_optimize": OTHER_PROCESS,
     "db/test_db2.py::test_db2[db]": NUMBER,
     "db/test_db2.py::test_db2[json]": NUMBER,
+    "forcefields/test_forceqmmm.py::test_forceqmmm": CUTOFF,
+    "neb/test_autoneb.py::test_Au2Ag": NUMBER,
+    "optimize/test_cellawarebfgs.py::test_elasticity_tensor": NUMBER,
+    "precon/test_lbfgs.py::test_preconlbfgs": NUMBER,
+    "test_dimer_method.py::test_dimer_method": NUMBER,
     "test_eos.py::test_eos": NUMBER,
+    "test_hcp.py::test_hcp": NUMBER,
+    "test_thermochemistry.py::test_ideal_gas_thermo_ch3_v4": NUMBER,
+    "test_thermochemistry.py::test_ideal_gas_thermo_monoatomic": NUMBER,
+    "test_thermochemistry.py::test_ideal_gas_thermo_n2": NUMBER,
+    "vibrations/test_franck_condon.py::test_ch4_all": NUMBER,
 }
 
 
