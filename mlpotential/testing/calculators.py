@@ -1,4 +1,4 @@
-"""Checks that every ASE calculator should pass, to run against your own. Free of torch.
+"""Checks that every ASE calculator should pass, to run against your own.
 
     from mlpotential.testing import check_calculator
     check_calculator(lambda: MyCalculator(...), atoms, cutoff=5.0)
