@@ -93,6 +93,7 @@ def modules_after(statement: str) -> list[str]:
         "import mlpotential.units",
         "import mlpotential.training.config_file",
         "import calculators",
+        "import calculators.ase_plugin",
         "import md_runs.analysis",
         "import md_runs.analysis.spectra, md_runs.analysis.normal_modes, md_runs.plots",
         "import md_runs.trajectory, md_runs.pimd_settings, md_runs.c20.settings",
