@@ -1,4 +1,7 @@
-"""The command `md-runs`: relaxation, modes, classical and path-integral MD, the C20 study."""
+"""The command `md-runs`: relaxation, modes, classical and path-integral MD, the C20 study.
+
+What analyses runs is in `md_runs.analysis_cli`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from md_runs.analysis_cli import ANALYSIS_COMMANDS, add_analysis_commands
 from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study, recording_stride
 from md_runs.classical_settings import ENSEMBLES, ClassicalRun
 from md_runs.pimd_settings import PimdRun
@@ -24,6 +28,7 @@ EXAMPLES = """examples:
   md-runs classical relaxed.xyz --model model.safetensors --folder nvt --ensemble bussi
   md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 16 --n-steps 10000
   md-runs export pimd pimd.h5
+  md-runs vdos nve --modes modes.json
 
 A run that was stopped, however it was stopped, goes on with the same command."""
 
@@ -49,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_relax_and_modes(commands)
     _add_classical_and_pimd(commands)
     _add_export(commands)
+    add_analysis_commands(commands)
     return parser
 
 
@@ -400,4 +406,5 @@ COMMANDS = {
     "classical": _classical,
     "pimd": _pimd,
     "export": _export,
+    **ANALYSIS_COMMANDS,
 }

@@ -14,6 +14,8 @@ import numpy as np
 from md_runs.analysis.frames import check_finite_frames, uniform_timestep_fs
 from mlpotential.errors import DataError
 
+REPEATED = "{} frames were recorded again after a restart: the later ones are used"
+
 
 @dataclass(frozen=True)
 class EvenFrames:
@@ -53,22 +55,21 @@ def evenly_spaced_frames(times_fs: np.ndarray, **quantities: np.ndarray) -> Even
                 f"{longer}, so that frames cannot be told apart; cut both to what they share"
             )
     check_finite_frames(times, "times")
-    kept = _last_records(times)
+    kept = last_records(times)
     n_repeated = len(times) - len(kept)
     if n_repeated:
-        warnings.warn(
-            f"{n_repeated} frames were recorded again after a restart: the later ones are used",
-            stacklevel=2,
-        )
+        warnings.warn(REPEATED.format(n_repeated), stacklevel=2)
     return EvenFrames(
         timestep_fs=uniform_timestep_fs(times[kept]),
-        quantities={name: np.asarray(values)[kept] for name, values in quantities.items()},
+        quantities={
+            name: values[kept] if n_repeated else values for name, values in quantities.items()
+        },
         n_repeated=n_repeated,
     )
 
 
-def _last_records(times: np.ndarray) -> np.ndarray:
-    """Indices of the frames before which no later frame goes back, ascending in time."""
+def last_records(times: np.ndarray) -> np.ndarray:
+    """Indices of the frames that no later one repeats or precedes, ascending in time."""
     earliest_to_come = np.minimum.accumulate(times[::-1])[::-1]
     is_last = np.append(times[:-1] < earliest_to_come[1:], True) if len(times) else np.array([])
     return np.flatnonzero(is_last)

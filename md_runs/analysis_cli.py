@@ -1,0 +1,219 @@
+"""The subcommands of `md-runs` that analyse runs: their options, and who does the work.
+
+Nothing of the analysis is imported before a command runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from md_runs.analysis.dynamics import Method
+from md_runs.analysis.quantum_corrections import QuantumCorrection
+from mlpotential.cli import add_command
+from mlpotential.errors import ConfigError
+
+if TYPE_CHECKING:
+    from md_runs.analysis_commands.findings import Findings
+    from md_runs.analysis_commands.run_view import RunView
+
+REMOVED = {
+    "translation-and-rotation": "translation and rotation",
+    "translation": "translation",
+    "nothing": "nothing",
+}
+
+
+def add_analysis_commands(commands: Any) -> None:
+    """The parsers of all analyses, without importing what they need."""
+    _add_vdos(commands)
+    _add_infrared_and_raman(commands)
+
+
+def _add_vdos(commands: Any) -> None:
+    vdos = add_command(
+        commands,
+        "vdos",
+        "vibrational density of states from velocities, with error bars, peaks and checks",
+        "  md-runs vdos nve\n"
+        "  md-runs vdos nve --by element --modes modes.json --resolution-per-cm 5\n"
+        "  md-runs vdos classical trpmd --output compared --verlet-correction",
+    )
+    _add_runs(vdos)
+    _add_spectrum_options(vdos)
+    vdos.add_argument("--by", choices=("element", "atom", "mode"), help="parts to divide it into")
+    vdos.add_argument("--modes", type=Path, help="of md-runs modes --json: drawn beside it")
+    vdos.add_argument(
+        "--remove",
+        choices=tuple(REMOVED),
+        help="motion of the whole to take off (translation-and-rotation; translation in a cell)",
+    )
+    vdos.add_argument(
+        "--no-mass-weighting",
+        action="store_true",
+        help="the plain velocity autocorrelation function, hydrogens foremost",
+    )
+
+
+def _add_infrared_and_raman(commands: Any) -> None:
+    for name, summary, intensities in (
+        ("ir", "infrared absorption from dipoles, (km/mol) per 1/cm, with error bars", "infrared"),
+        ("raman", "Raman activities from polarizabilities, with error bars", "raman"),
+    ):
+        command = add_command(
+            commands,
+            name,
+            summary,
+            f"  md-runs {name} nve\n"
+            f"  md-runs {name} nve --temperature-K 300 --quantum-correction harmonic\n"
+            f"  md-runs {name} classical trpmd --intensities {intensities}.json --output compared",
+        )
+        _add_runs(command)
+        _add_spectrum_options(command)
+        command.add_argument(
+            "--quantum-correction",
+            choices=get_args(QuantumCorrection),
+            help="factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD)",
+        )
+        command.add_argument(
+            "--intensities", type=Path, help="JSON with intensities of the modes: drawn beside it"
+        )
+        if name == "ir":
+            command.add_argument(
+                "--born-charges",
+                type=Path,
+                help=".npy or text, [n_atoms, 3, 3] (e): flux of velocities instead of dipoles",
+            )
+
+
+def _add_runs(command: argparse.ArgumentParser) -> None:
+    """Options that all analyses share."""
+    command.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="run folder or trajectory file; several are laid over each other",
+    )
+    command.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="for all files (RUN_COMMAND beside the run)"
+    )
+    command.add_argument("--svg", action="store_true", help="figures as SVG too")
+    command.add_argument(
+        "--skip-ps", type=float, help="left out at the start (until equilibrated, as detected)"
+    )
+    command.add_argument("--temperature-K", type=float, help="of the runs (as recorded)")
+
+
+def _add_spectrum_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--resolution-per-cm", type=float, help="physical resolution (10 to 30, as the run allows)"
+    )
+    command.add_argument(
+        "--dynamics", choices=get_args(Method), help="what moved the atoms (as recorded)"
+    )
+    command.add_argument("--friction-per-fs", type=float, help="of a Langevin thermostat")
+    command.add_argument(
+        "--verlet-correction", action="store_true", help="take back the shift by the time step"
+    )
+    command.add_argument(
+        "--integration-timestep-fs", type=float, help="of the integrator (as recorded)"
+    )
+    command.add_argument("--max-per-cm", type=float, help="right end of the axis")
+
+
+def _views(options: argparse.Namespace, **changes: Any) -> list[RunView]:
+    from md_runs.analysis_commands.run_view import ViewOptions, open_runs
+
+    names = ("skip_ps", "temperature_K", "dynamics", "friction_per_fs")
+    given = {name: getattr(options, name, None) for name in names}
+    n_blocks = getattr(options, "blocks", None)
+    return open_runs(options.runs, ViewOptions(**given, n_blocks=n_blocks, **changes))
+
+
+def _vdos(options: argparse.Namespace) -> Findings:
+    from md_runs.analysis.normal_modes import read_normal_modes
+    from md_runs.analysis_commands.vdos import VdosOptions, vdos_findings
+
+    removed: Any = REMOVED.get(options.remove)
+    asked = VdosOptions(
+        by=options.by,
+        modes=read_normal_modes(options.modes) if options.modes else None,
+        removed=removed,
+        mass_weighted=not options.no_mass_weighting,
+        **_spectrum_settings(options),
+    )
+    return vdos_findings(_views(options), asked)
+
+
+def _infrared(options: argparse.Namespace) -> Findings:
+    from md_runs.analysis_commands.infrared_and_raman import (
+        ResponseOptions,
+        infrared_findings,
+        read_born_charges,
+        read_lines,
+    )
+
+    views, charges, lines = _views(options), options.born_charges, options.intensities
+    asked = ResponseOptions(
+        quantum_correction=options.quantum_correction,
+        lines=read_lines(lines, "intensities_km_per_mol") if lines else None,
+        born_charges=read_born_charges(charges, views[0].segments[0].n_atoms) if charges else None,
+        **_spectrum_settings(options),
+    )
+    return infrared_findings(views, asked)
+
+
+def _raman(options: argparse.Namespace) -> Findings:
+    from md_runs.analysis_commands.infrared_and_raman import (
+        ResponseOptions,
+        raman_findings,
+        read_lines,
+    )
+
+    lines = options.intensities
+    asked = ResponseOptions(
+        quantum_correction=options.quantum_correction,
+        lines=read_lines(lines, "activities") if lines else None,
+        **_spectrum_settings(options),
+    )
+    return raman_findings(_views(options), asked)
+
+
+def _spectrum_settings(options: argparse.Namespace) -> dict[str, Any]:
+    names = (
+        "resolution_per_cm",
+        "verlet_correction",
+        "integration_timestep_fs",
+        "max_per_cm",
+    )
+    return {name: getattr(options, name) for name in names}
+
+
+def run_analysis(options: argparse.Namespace) -> int:
+    """Runs the command, prints what it found and saves it."""
+    folder = options.output or default_folder(options.runs, options.command)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output {folder} is a file: name a folder")
+    findings = ANALYSES[options.command](options)
+    print(findings)
+    paths = findings.save(folder, options.svg)
+    print(f"\nwritten to {folder}: {', '.join(path.name for path in paths)}")
+    return 0
+
+
+def default_folder(runs: Sequence[Path], command: str) -> Path:
+    """Beside the first run, named after it and the command."""
+    first = runs[0].resolve()
+    name = first.name if first.is_dir() else first.name.removesuffix("".join(first.suffixes[-1:]))
+    return runs[0].parent / f"{name}_{command}"
+
+
+ANALYSES: dict[str, Callable[[argparse.Namespace], Findings]] = {
+    "vdos": _vdos,
+    "ir": _infrared,
+    "raman": _raman,
+}
+ANALYSIS_COMMANDS = dict.fromkeys(ANALYSES, run_analysis)

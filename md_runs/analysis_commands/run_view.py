@@ -1,0 +1,326 @@
+"""Runs as the analysis sees them: without equilibration, with temperature and dynamics known.
+
+What was chosen for the user on the way is kept as sentences, for every output to repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from md_runs.analysis.dynamics import Dynamics, Method
+from md_runs.analysis.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
+from md_runs.analysis.even_frames import last_records
+from md_runs.analysis.internal_coordinates import radii_of_gyration
+from md_runs.analysis.rigid_body import without_rotation, without_translation
+from md_runs.analysis.vibrational_motion import is_linear
+from md_runs.analysis_commands.findings import noted_warnings
+from md_runs.export import read_run
+from md_runs.trajectory import FRAME_FIELDS, Trajectory, with_frames
+from mlpotential.errors import ConfigError, DataError
+from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
+
+MOST_SAMPLES = 20_000  # chosen: of the series that tells the end of equilibration
+PIECE_FRAMES = 1_000  # chosen: read at once for such a series
+SEGMENTS_GLOB = "segment_*.frames"
+N_BLOCKS = 10  # chosen: error bars known to a quarter
+FRAMES_PER_BLOCK = 2  # chosen: at least, for blocks that nobody asked for
+SAMPLING_ONLY = "PIMD"
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What the user says of all runs of a command; None where it is to be found out.
+
+    Attributes:
+        skip_ps: time to leave out at the start (ps).
+        temperature_K: of the runs.
+        dynamics: what moved the atoms.
+        friction_per_fs: of a Langevin thermostat.
+        n_blocks: of the error bars of distributions.
+    """
+
+    skip_ps: float | None = None
+    temperature_K: float | None = None
+    dynamics: Method | None = None
+    friction_per_fs: float | None = None
+    n_blocks: int | None = None
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run after its equilibration, or several segments of one system.
+
+    Attributes:
+        name: short, unique among the runs of a command.
+        path: where it was read.
+        segments: independent pieces, each evenly spaced in time; arrays are read when sliced.
+        temperature_K: of the ensemble; None where nobody knows.
+        dynamics: what moved the atoms; None where nobody knows, or where nothing moved in time.
+        samples_only: a path-integral run whose motion in time has no meaning.
+        n_blocks: blocks of frames for the error bars of distributions.
+        assumptions: what was assumed of it.
+        doubts: what must not be overlooked.
+    """
+
+    name: str
+    path: Path
+    segments: tuple[Trajectory, ...]
+    temperature_K: float | None
+    dynamics: Dynamics | None
+    samples_only: bool
+    n_blocks: int
+    assumptions: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The one segment. Raises DataError where there are several."""
+        if len(self.segments) > 1:
+            raise DataError(
+                f"{self.path} holds {len(self.segments)} segments for spectra: give the run that "
+                "they start from"
+            )
+        return self.segments[0]
+
+    @property
+    def n_beads(self) -> int:
+        """Of the ring polymer."""
+        return self.segments[0].n_beads
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether there is a cell that counts."""
+        return any(self.segments[0].pbc) and self.segments[0].cells is not None
+
+    def check_is_motion(self) -> None:
+        """Raises DataError for a run whose motion has no meaning in time."""
+        if self.samples_only:
+            raise DataError(
+                f"{self.path} is path-integral MD, which samples: its time has no meaning and "
+                "gives no spectrum. Run RPMD or TRPMD, or say what it is (--dynamics RPMD, TRPMD "
+                "or CMD)"
+            )
+
+    def known_temperature_K(self) -> tuple[float, str]:
+        """The temperature and where it comes from: the record, or the velocities.
+
+        Raises:
+            DataError: if neither tells it.
+        """
+        if self.temperature_K is not None:
+            return self.temperature_K, "as recorded or given"
+        if self.n_beads == 1 and self.segments[0].velocities_angstrom_per_fs is not None:
+            return measured_temperature_K(self.segments), "measured from the velocities"
+        raise DataError(f"{self.path} does not tell its temperature: give --temperature-K")
+
+
+def open_runs(paths: Sequence[Path], options: ViewOptions) -> list[RunView]:
+    """The runs of a command, in order.
+
+    Raises:
+        DataError, ConfigError, RunError: runs that cannot be read, or not as the options say.
+    """
+    names = _names([Path(path) for path in paths])
+    return [_open(Path(path), name, options) for path, name in zip(paths, names, strict=True)]
+
+
+def _open(path: Path, name: str, options: ViewOptions) -> RunView:
+    doubts: list[str] = []
+    with noted_warnings(doubts, name):
+        is_segmented = path.is_dir() and any(path.glob(SEGMENTS_GLOB))
+        files = sorted(path.glob(SEGMENTS_GLOB), key=lambda p: (len(p.name), p.name))
+        whole = [read_run(file) for file in files] if is_segmented else [read_run(path)]
+    whole = [_checked(trajectory, path, doubts, name) for trajectory in whole]
+    first = whole[0]
+    dynamics, samples_only, how = _dynamics(first, options, is_segmented)
+    assumptions = [f"{name}: {_size(whole)}; {how}"]
+    kept, equilibration = [], None
+    for trajectory in whole:
+        if is_segmented and options.skip_ps is None:
+            n_skipped, remark = 0, "segments begin in equilibrium: nothing left out"
+        else:
+            n_skipped, remark, equilibration = equilibration_cut(trajectory, options.skip_ps)
+        kept.append(with_frames(trajectory, np.arange(n_skipped, trajectory.n_frames)))
+    assumptions.append(f"{name}: {remark}")
+    if equilibration is not None and not equilibration.is_trustworthy:
+        doubts.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
+    n_frames = sum(trajectory.n_frames for trajectory in kept)
+    n_blocks = options.n_blocks
+    if n_blocks is None:
+        n_blocks = N_BLOCKS if n_frames >= FRAMES_PER_BLOCK * N_BLOCKS else 1
+    if equilibration is not None and n_blocks > 1:
+        correlated = equilibration.statistical_inefficiency * stride_of_series(whole[0].n_frames)
+        if correlated > n_frames / n_blocks:
+            doubts.append(
+                f"{name}: the energy stays correlated over {correlated:.0f} frames, longer than a "
+                f"block of {n_frames // n_blocks}: error bars of distributions may be too small"
+            )
+    temperature = options.temperature_K
+    return RunView(
+        name=name,
+        path=path,
+        segments=tuple(kept),
+        temperature_K=first.temperature_K if temperature is None else temperature,
+        dynamics=dynamics,
+        samples_only=samples_only,
+        n_blocks=n_blocks,
+        assumptions=tuple(assumptions),
+        doubts=tuple(doubts),
+    )
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Last part of each path, with the folders before it where that is not unique."""
+    n_parts = 1
+    while True:
+        names = ["/".join(path.resolve().parts[-n_parts:]) for path in paths]
+        if len(set(names)) == len(names) or n_parts > 20:
+            break
+        n_parts += 1
+    if len(set(names)) < len(names):
+        raise ConfigError("a run is given twice: name each once")
+    return [name.removesuffix(Path(name).suffix) if Path(name).suffix else name for name in names]
+
+
+def _size(segments: Sequence[Trajectory]) -> str:
+    first, n_frames = segments[0], sum(s.n_frames for s in segments)
+    length_ps = sum(float(s.times_fs[-1] - s.times_fs[0]) for s in segments) / 1000
+    beads = "classical" if first.n_beads == 1 else f"{first.n_beads} beads"
+    several = f"{len(segments)} segments, " if len(segments) > 1 else ""
+    return f"{several}{n_frames} frames, {length_ps:.6g} ps, {first.n_atoms} atoms, {beads}"
+
+
+def _checked(trajectory: Trajectory, path: Path, doubts: list[str], name: str) -> Trajectory:
+    """Every quantity has as many frames as times; frames repeated by a restart are taken out."""
+    times = np.asarray(trajectory.times_fs, np.float64)
+    for field in FRAME_FIELDS:
+        values = getattr(trajectory, field)
+        if values is not None and values.shape[0] != len(times):
+            raise DataError(
+                f"{path}: {len(times)} frames have times, but {values.shape[0]} have {field}: cut "
+                "both to what they share"
+            )
+    kept = last_records(times)
+    if len(kept) == len(times):
+        return trajectory
+    doubts.append(
+        f"{name}: {len(times) - len(kept)} frames were recorded again after a restart: the later "
+        "ones are used"
+    )
+    return with_frames(trajectory, kept)
+
+
+def _dynamics(
+    trajectory: Trajectory, options: ViewOptions, is_segmented: bool
+) -> tuple[Dynamics | None, bool, str]:
+    """What moved the atoms, whether it only samples, and a sentence on it."""
+    if options.dynamics is not None:
+        given = Dynamics(options.dynamics, options.friction_per_fs)
+        return given, False, f"dynamics as given: {given}"
+    recorded: Any = trajectory.dynamics
+    if recorded == SAMPLING_ONLY or (recorded is None and trajectory.n_beads > 1):
+        return None, True, "path-integral MD, which samples: its time has no meaning"
+    if recorded in get_args(Method):
+        found = Dynamics(recorded, options.friction_per_fs or trajectory.friction_per_fs)
+        return found, False, f"dynamics: {found}"
+    if is_segmented:
+        return Dynamics("NVE"), False, "dynamics: NVE"
+    return None, False, "dynamics not recorded, taken as NVE: give --dynamics"
+
+
+def equilibration_cut(
+    trajectory: Trajectory, skip_ps: float | None
+) -> tuple[int, str, Equilibration | None]:
+    """How many frames to leave out at the start, a sentence on it, and how it was detected.
+
+    Args:
+        trajectory: the whole run.
+        skip_ps: as asked for; None to detect it from the potential energy, the kinetic energy, or
+            the radius of gyration, whichever is there first.
+
+    Raises:
+        ConfigError: a time that is negative or leaves no frame.
+    """
+    times_ps = np.asarray(trajectory.times_fs) / 1000
+    n_frames = len(times_ps)
+    if skip_ps is not None:
+        n_skipped = int(np.searchsorted(times_ps, times_ps[0] + skip_ps * (1 - 1e-12)))
+        if not (np.isfinite(skip_ps) and skip_ps >= 0) or n_skipped >= n_frames:
+            raise ConfigError(
+                f"--skip-ps must leave some of the {times_ps[-1] - times_ps[0]:.6g} ps, not "
+                f"{skip_ps}"
+            )
+        return n_skipped, f"the first {skip_ps:g} ps left out as asked ({n_skipped} frames)", None
+    stride = stride_of_series(n_frames)
+    if n_frames < 3 / LEAST_KEPT:
+        return 0, f"{n_frames} frames are too few to detect equilibration: nothing left out", None
+    found = _settling_series(trajectory, stride)
+    if found is None:
+        return 0, "no energies to detect equilibration from: nothing left out", None
+    name, series = found
+    if len(series) < 3 / LEAST_KEPT or np.ptp(series) <= 1e-12 * np.abs(series).max():
+        return 0, f"the {name} is constant: nothing left out", None
+    equilibration = detect_equilibration(series)
+    n_skipped = equilibration.n_equilibration * stride
+    skipped_ps = float(times_ps[n_skipped] - times_ps[0])
+    text = f"the first {skipped_ps:.4g} ps left out, {n_skipped} of {n_frames} frames: detected "
+    return n_skipped, text + f"from the {name} (--skip-ps sets it)", equilibration
+
+
+def stride_of_series(n_frames: int) -> int:
+    """Frames from one to the next that equilibration is detected from."""
+    return -(-n_frames // MOST_SAMPLES)
+
+
+def _settling_series(trajectory: Trajectory, stride: int) -> tuple[str, np.ndarray] | None:
+    """A quantity that takes long to settle, by name, every `stride` frames; None without one."""
+    if trajectory.energies is not None:
+        energies = np.asarray(trajectory.energies[:], np.float64)
+        return "potential energy", energies.mean(axis=1)[::stride]
+    masses = np.asarray(trajectory.masses, np.float64)
+    if trajectory.velocities_angstrom_per_fs is not None:
+        pieces = (
+            np.einsum("a,fbax,fbax->f", masses, v, v)
+            for v in _pieces(trajectory.velocities_angstrom_per_fs)
+        )
+        return "kinetic energy", np.concatenate(list(pieces))[::stride]
+    if not any(trajectory.pbc) and trajectory.n_atoms > 1:
+        radii = (
+            radii_of_gyration(r, masses).mean(axis=(1, 2)) for r in _pieces(trajectory.positions)
+        )
+        return "radius of gyration", np.concatenate(list(radii))[::stride]
+    return None
+
+
+def _pieces(frames: Any) -> Iterator[np.ndarray]:
+    """Some frames at a time, [n, ...], float64."""
+    for start in range(0, frames.shape[0], PIECE_FRAMES):
+        yield np.asarray(frames[start : start + PIECE_FRAMES], np.float64)
+
+
+def measured_temperature_K(segments: Sequence[Trajectory]) -> float:
+    """Of the vibrations of a classical run, without rigid motion (a crystal: translation)."""
+    masses = np.asarray(segments[0].masses, np.float64)
+    is_molecule = not any(segments[0].pbc)
+    linear = is_molecule and is_linear(np.asarray(segments[0].positions[:1])[:, 0], masses)
+    n_rigid = 3 + (2 if linear else 3) * is_molecule
+    twice_kinetic, n_frames = 0.0, 0
+    for segment in segments:
+        assert segment.velocities_angstrom_per_fs is not None
+        pieces = zip(
+            _pieces(segment.velocities_angstrom_per_fs), _pieces(segment.positions), strict=True
+        )
+        for all_velocities, positions in pieces:
+            v = without_translation(all_velocities[:, 0], masses)
+            v = without_rotation(v, positions[:, 0], masses, linear) if is_molecule else v
+            twice_kinetic += float(np.einsum("a,fax,fax->", masses, v, v))
+            n_frames += len(v)
+    n_free = n_frames * (3 * len(masses) - n_rigid)
+    if n_free <= 0:
+        raise DataError("an atom without vibrations does not tell the temperature: give it")
+    return twice_kinetic / (ASE_TIME_PER_FS**2 * n_free * EV_PER_KELVIN)
