@@ -5,33 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from md_runs.ase_output import write_extended_xyz
-from md_runs.classical import TRAJECTORY_NAME
-from md_runs.h5md import read_h5md, write_h5md
-from md_runs.pimd import read_pimd_trajectory
-from md_runs.pimd_record import RECORD_NAME
-from md_runs.recorder import read_trajectory
-from md_runs.trajectory import Trajectory
-from mlpotential.errors import ConfigError, RunError
-
-
-def read_run(run: Path) -> Trajectory:
-    """The trajectory of a run folder, a `.frames` file or an H5MD file.
-
-    Raises:
-        RunError: if there is none, or it is damaged.
-    """
-    if run.suffix == ".h5" and not run.is_dir():
-        return read_h5md(run)
-    if not run.is_dir():
-        return read_trajectory(run)
-    if (run / TRAJECTORY_NAME).exists():
-        return read_trajectory(run / TRAJECTORY_NAME)
-    if (run / RECORD_NAME).exists():
-        return read_pimd_trajectory(run)
-    raise RunError(
-        f"{run} holds no run: expected {TRAJECTORY_NAME} (classical) or {RECORD_NAME} (path "
-        "integral). Give the folder of one run"
-    )
+from md_runs.h5md import write_h5md
+from md_runs.reading import read_run
+from mlpotential.errors import ConfigError
 
 
 def export_run(run: Path, output: Path) -> list[Path]:

@@ -7,8 +7,9 @@ doi:10.1016/j.cpc.2014.01.018; https://nongnu.org/h5md.
     particles/bead_k            one group for each bead, as H5MD knows none; bead_0 if classical
         box                     boundary; edges where there is a cell
         species, mass           atomic numbers; amu
-        position, velocity, force
-    observables/bead_k/potential_energy
+        position, velocity, force, charge
+    observables/bead_k          potential_energy, dipole, polarizability
+    parameters/mlpotential      temperature, dynamics and time step, where they are known
 
 A time-dependent element is a group of `value`, `step` and `time`; all share one `step` (the number
 of the frame: a `Trajectory` counts no integration steps) and one `time`. Each value has its `unit`.
@@ -20,11 +21,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
+from md_runs.frame_arrays import FrameArray, of_bead
 from md_runs.trajectory import Trajectory
 from mlpotential import __version__
 from mlpotential.errors import RunError
@@ -49,8 +50,12 @@ ELEMENTS = (
     _Element("positions", "particles/{bead}/position", LENGTH),
     _Element("velocities_angstrom_per_fs", "particles/{bead}/velocity", f"{LENGTH} {TIME}-1"),
     _Element("forces", "particles/{bead}/force", f"eV {LENGTH}-1"),
+    _Element("charges", "particles/{bead}/charge", "e"),
     _Element("energies", "observables/{bead}/potential_energy", "eV"),
+    _Element("dipoles", "observables/{bead}/dipole", f"e {LENGTH}"),
+    _Element("polarizabilities", "observables/{bead}/polarizability", f"{LENGTH}3"),
 )
+PARAMETERS = ("temperature_K", "dynamics", "friction_per_fs", "integration_timestep_fs")
 
 
 def write_h5md(trajectory: Trajectory, path: Path) -> None:
@@ -67,7 +72,7 @@ def write_h5md(trajectory: Trajectory, path: Path) -> None:
     try:
         _check_space(trajectory, partial)
         with h5py.File(partial, "w") as file:
-            _write_metadata(file)
+            _write_metadata(file, trajectory)
             _write_clock(file, trajectory)
             for bead_index in range(trajectory.n_beads):
                 _write_bead(file, trajectory, bead_index)
@@ -77,23 +82,6 @@ def write_h5md(trajectory: Trajectory, path: Path) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def read_h5md(path: Path) -> Trajectory:
-    """Reads a file of `write_h5md`.
-
-    Raises:
-        RunError: if the file cannot be read, is no H5MD file, or has other particles or units.
-    """
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(file)
-    except RunError as error:
-        raise RunError(f"{path} {error}") from error
-    except OSError as error:
-        raise RunError(f"cannot read {path} as HDF5: {error}") from error
-    except (KeyError, AttributeError, TypeError, ValueError, IndexError) as error:
-        raise RunError(f"{path} is no trajectory of this program: {error}") from error
 
 
 def _check_space(trajectory: Trajectory, partial: Path) -> None:
@@ -108,7 +96,7 @@ def _check_space(trajectory: Trajectory, partial: Path) -> None:
             os.posix_fallocate(handle.fileno(), 0, n_bytes + n_chunks * CHUNK_BYTES)
 
 
-def _write_metadata(file: h5py.File) -> None:
+def _write_metadata(file: h5py.File, trajectory: Trajectory) -> None:
     root = file.create_group("h5md")
     root.attrs["version"] = VERSION
     root.create_group("author").attrs["name"] = np.bytes_("unknown")  # the specification wants one
@@ -118,6 +106,10 @@ def _write_metadata(file: h5py.File) -> None:
     units = root.create_group("modules/units")
     units.attrs["version"] = UNITS_VERSION
     units.attrs["system"] = f"{LENGTH} {TIME} eV {MASS}"
+    parameters = file.create_group("parameters/mlpotential")
+    for name in PARAMETERS:
+        if (value := getattr(trajectory, name)) is not None:
+            parameters.attrs[name] = value
 
 
 def _write_clock(file: h5py.File, trajectory: Trajectory) -> None:
@@ -142,10 +134,10 @@ def _write_bead(file: h5py.File, trajectory: Trajectory, bead_index: int) -> Non
         values = getattr(trajectory, element.field)
         if values is not None:
             place = element.place.format(bead=bead)
-            _write_element(file, place, values[:, bead_index], element.unit)
+            _write_element(file, place, of_bead(values, bead_index), element.unit)
 
 
-def _write_element(file: h5py.File, place: str, values: np.ndarray, unit: str) -> None:
+def _write_element(file: h5py.File, place: str, values: FrameArray, unit: str) -> None:
     """One time-dependent element, some frames at a time; all share `step` and `time`."""
     group = file.require_group(place)
     frame_bytes = 8 * int(np.prod(values.shape[1:]))
@@ -159,52 +151,3 @@ def _write_element(file: h5py.File, place: str, values: np.ndarray, unit: str) -
     for name in ("step", "time"):
         if name not in group:
             group[name] = file[CLOCK][name]  # a hard link
-
-
-def _read(file: h5py.File) -> Trajectory:
-    """Raises RunError saying what is wrong, without the name of the file."""
-    if "version" not in getattr(file.get("h5md"), "attrs", ()):
-        raise RunError("is no H5MD file: it has no h5md/version")
-    if file["h5md"].attrs["version"][0] != VERSION[0]:
-        raise RunError(f"has H5MD version {file['h5md'].attrs['version']}, not 1.x")
-    beads = [f"bead_{k}" for k in range(len(file["particles"]))]
-    if not beads or set(beads) != set(file["particles"]):
-        raise RunError(f"has particles {sorted(file['particles'])}, not bead_0, bead_1, ...")
-    particles = file["particles/bead_0"]
-    boundary = [b == b"periodic" for b in particles["box"].attrs["boundary"]]
-    cells = None
-    if "edges" in particles["box"]:
-        cells = _checked(particles["box/edges/value"], LENGTH)[...]
-    recorded = {
-        element.field: _read_beads(file, element, beads)
-        for element in ELEMENTS
-        if element.place.format(bead="bead_0") in file
-    }
-    return Trajectory(
-        atomic_numbers=particles["species"][...].astype(np.int64),
-        masses=_checked(particles["mass"], MASS)[...],
-        times_fs=_checked(particles["position/time"], TIME)[...],
-        cells=cells,
-        pbc=(boundary[0], boundary[1], boundary[2]),
-        **recorded,
-    )
-
-
-def _read_beads(file: h5py.File, element: _Element, beads: list[str]) -> np.ndarray:
-    """[n_frames, n_beads, ...], each bead read straight to its place."""
-    datasets = [
-        _checked(file[element.place.format(bead=bead)]["value"], element.unit) for bead in beads
-    ]
-    shape = datasets[0].shape
-    values = np.empty((shape[0], len(beads), *shape[1:]))
-    for bead_index, dataset in enumerate(datasets):
-        dataset.read_direct(values, dest_sel=np.s_[:, bead_index])
-    return values
-
-
-def _checked(dataset: Any, unit: str) -> h5py.Dataset:
-    """The dataset. Raises RunError unless it says the unit."""
-    found = dataset.attrs.get("unit", "no unit")
-    if found != unit:
-        raise RunError(f"gives {dataset.name} in {found!r}, not in {unit!r}")
-    return dataset

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from md_runs.trajectory import Trajectory
+from md_runs.trajectory import FRAME_FIELDS, Trajectory
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
@@ -220,10 +220,8 @@ def read_trajectory(
         )
     frames = np.arange(len(records))[start:stop:stride]
     chosen = records[start:stop:stride]
-    recorded = {
-        name: chosen[name]
-        for name in ("velocities_angstrom_per_fs", "forces", "energies")
-        if name in header.fields
+    recorded: dict[str, Any] = {
+        name: chosen[name] for name in FRAME_FIELDS if name in header.fields and name != "positions"
     }
     cells = None
     if header.cell is not None:
@@ -232,6 +230,7 @@ def read_trajectory(
         atomic_numbers=np.array(header.atomic_numbers),
         masses=np.array(header.masses),
         times_fs=frames * header.stride * header.timestep_fs,
+        integration_timestep_fs=header.timestep_fs,
         positions=chosen["positions"],
         cells=cells,
         pbc=header.pbc,

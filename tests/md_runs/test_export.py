@@ -7,8 +7,9 @@ from spring_network import spring_cluster
 from md_runs.ase_output import read_ase_output
 from md_runs.classical import run_classical
 from md_runs.classical_settings import ClassicalRun
-from md_runs.export import export_run, read_run
-from md_runs.h5md import read_h5md
+from md_runs.export import export_run
+from md_runs.h5md_input import read_h5md
+from md_runs.reading import read_run
 from md_runs.recorder import read_trajectory
 from mlpotential.errors import ConfigError, RunError
 

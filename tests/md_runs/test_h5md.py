@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from md_runs import h5md
-from md_runs.h5md import read_h5md, write_h5md
+from md_runs.h5md import write_h5md
+from md_runs.h5md_input import read_h5md
 from md_runs.trajectory import Trajectory
 from mlpotential.errors import RunError
 
@@ -112,15 +113,33 @@ def rename_beads(file):
 
 
 def other_unit(file):
-    file["particles/bead_0/position/value"].attrs["unit"] = "nm"
+    file["particles/bead_0/position/value"].attrs["unit"] = "furlong"
+
+
+def unit_of_something_else(file):
+    file["particles/bead_0/force/value"].attrs["unit"] = "u nm ps-1"
 
 
 def without_unit(file):
     del file["particles/bead_2/force/value"].attrs["unit"]
 
 
-def without_mass(file):
-    del file["particles/bead_0/mass"]
+def without_species(file):
+    del file["particles/bead_0/species"]
+
+
+def species_of_a_force_field(file):
+    file["h5md/creator"].attrs["name"] = np.bytes_("another program")
+    file["particles/bead_0/species"][...] = [1, 2, 2, 3]
+
+
+def without_times(file):
+    del file["particles/bead_0/position/time"]
+
+
+def other_times(file):
+    del file["particles/bead_2/force/time"]
+    file["particles/bead_2/force/time"] = np.arange(7.0)
 
 
 def without_version(file):
@@ -145,13 +164,17 @@ def short_bead(file):
     ("change", "message"),
     [
         (rename_beads, "particles .*'solvent'"),
-        (other_unit, "position/value in 'nm', not in 'Angstrom'"),
-        (without_unit, "force/value in 'no unit'"),
-        (without_mass, "no trajectory of this program.*mass"),
+        (other_unit, "'furlong', which is none of Angstrom, nm"),
+        (unit_of_something_else, "'u nm ps-1' is no unit of force"),
+        (without_unit, "bead_2/force/value without a unit"),
+        (without_species, "tells no species: give the structure"),
+        (species_of_a_force_field, "otherwise than the elements: give the structure"),
+        (without_times, "tells no times: give frame_interval_fs"),
+        (other_times, "gives /particles/bead_2/force/value at other times"),
         (without_version, "no H5MD file"),
         (newer, "H5MD version"),
-        (without_particles, "no trajectory of this program.*particles"),
-        (short_bead, "no trajectory of this program"),
+        (without_particles, "no H5MD trajectory.*particles"),
+        (short_bead, "3, 4, 3.*recorded less often, or cut"),
     ],
 )
 def test_foreign_and_damaged_files_are_refused_in_one_line(change, message, tmp_path):
