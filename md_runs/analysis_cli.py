@@ -105,6 +105,12 @@ def _add_runs(command: argparse.ArgumentParser) -> None:
         "--skip-ps", type=float, help="left out at the start (until equilibrated, as detected)"
     )
     command.add_argument("--temperature-K", type=float, help="of the runs (as recorded)")
+    command.add_argument(
+        "--frame-interval-fs", type=float, help="time between frames (as recorded)"
+    )
+    command.add_argument(
+        "--structure", type=Path, help="elements, masses, pbc, where a file does not tell them"
+    )
 
 
 def _add_spectrum_options(command: argparse.ArgumentParser) -> None:
@@ -124,13 +130,15 @@ def _add_spectrum_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--max-per-cm", type=float, help="right end of the axis")
 
 
-def _views(options: argparse.Namespace, **changes: Any) -> list[RunView]:
+def _views(options: argparse.Namespace) -> list[RunView]:
     from md_runs.analysis_commands.run_view import ViewOptions, open_runs
+    from md_runs.structure_file import read_structure
 
-    names = ("skip_ps", "temperature_K", "dynamics", "friction_per_fs")
+    names = ("skip_ps", "temperature_K", "frame_interval_fs", "dynamics", "friction_per_fs")
     given = {name: getattr(options, name, None) for name in names}
-    n_blocks = getattr(options, "blocks", None)
-    return open_runs(options.runs, ViewOptions(**given, n_blocks=n_blocks, **changes))
+    given["n_blocks"] = getattr(options, "blocks", None)
+    structure = read_structure(options.structure) if options.structure else None
+    return open_runs(options.runs, ViewOptions(**given, structure=structure))
 
 
 def _vdos(options: argparse.Namespace) -> Findings:

@@ -223,30 +223,12 @@ def _settings(options: argparse.Namespace, settings: type[Any]) -> Any:
     return settings(**{f.name: getattr(options, f.name) for f in fields(settings)})
 
 
-def _read_structure(path: Path) -> Atoms:
-    """One structure. Raises StructureError for a file ASE cannot read."""
-    from ase import Atoms
-    from ase.io import read
-
-    from mlpotential.errors import StructureError
-
-    try:
-        atoms = read(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StructureError(f"cannot read the structure {path}: {reason}") from error
-    except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
-        raise StructureError(f"{path} is no structure ASE can read: {error}") from error
-    assert isinstance(atoms, Atoms)
-    atoms.calc = None
-    return atoms
-
-
 def _with_calculator(options: argparse.Namespace, dtype: str | None = None) -> Atoms:
     """The structure; evaluated in `dtype` where the user asks for none."""
     from calculators import MLPotentialCalculator
+    from md_runs.structure_file import read_structure
 
-    atoms = _read_structure(options.structure)
+    atoms = read_structure(options.structure)
     atoms.calc = MLPotentialCalculator(options.model, **asdict(_execution(options, dtype)))
     return atoms
 
@@ -295,10 +277,11 @@ def _modes(options: argparse.Namespace) -> int:
     from md_runs.analysis.point_groups import point_group
     from md_runs.analysis.thermochemistry import ideal_gas_thermochemistry
     from md_runs.mode_animation import write_mode_page
+    from md_runs.structure_file import read_structure
     from mlpotential.errors import StructureError
     from mlpotential.inference.evaluator import Evaluator
 
-    atoms = _read_structure(options.structure)
+    atoms = read_structure(options.structure)
     if atoms.pbc.any():
         raise StructureError("normal modes are of isolated molecules: set pbc=False")
     evaluator = Evaluator(options.model, atoms.numbers, **asdict(_execution(options, "float64")))
@@ -339,9 +322,10 @@ def _classical(options: argparse.Namespace) -> int:
 
 def _pimd(options: argparse.Namespace) -> int:
     from md_runs.pimd import run_pimd
+    from md_runs.structure_file import read_structure
 
     result = run_pimd(
-        _read_structure(options.structure),
+        read_structure(options.structure),
         options.model,
         _settings(options, PimdRun),
         options.folder,

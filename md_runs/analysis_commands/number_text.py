@@ -7,6 +7,7 @@ import math
 from md_runs.analysis.uncertainty import Estimate
 
 DIGITS_WITHOUT_ERROR = 5
+ROUNDING = 1e-12  # of the number; smaller errors are those of arithmetic
 
 
 def number_text(value: float, standard_error: float = math.nan) -> str:
@@ -18,7 +19,7 @@ def number_text(value: float, standard_error: float = math.nan) -> str:
     """
     if not math.isfinite(value):
         return "-"
-    if not (math.isfinite(standard_error) and standard_error > 0):
+    if not standard_error > ROUNDING * abs(value) or not math.isfinite(standard_error):
         return f"{value:.{DIGITS_WITHOUT_ERROR}g}"
     exponent = math.floor(math.log10(standard_error))
     n_digits = 2 if standard_error / 10.0**exponent < 1.95 else 1

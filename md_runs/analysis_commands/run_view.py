@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from ase import Atoms
 
 from md_runs.analysis.dynamics import Dynamics, Method
 from md_runs.analysis.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
-from md_runs.analysis.even_frames import last_records
 from md_runs.analysis.internal_coordinates import radii_of_gyration
 from md_runs.analysis.rigid_body import without_rotation, without_translation
 from md_runs.analysis.vibrational_motion import is_linear
 from md_runs.analysis_commands.findings import noted_warnings
-from md_runs.export import read_run
+from md_runs.reading import read_run
 from md_runs.trajectory import FRAME_FIELDS, Trajectory, with_frames
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
@@ -42,6 +42,8 @@ class ViewOptions:
         dynamics: what moved the atoms.
         friction_per_fs: of a Langevin thermostat.
         n_blocks: of the error bars of distributions.
+        frame_interval_fs: time between frames.
+        structure: elements, masses and periodicity, where a file does not tell them.
     """
 
     skip_ps: float | None = None
@@ -49,6 +51,8 @@ class ViewOptions:
     dynamics: Method | None = None
     friction_per_fs: float | None = None
     n_blocks: int | None = None
+    frame_interval_fs: float | None = None
+    structure: Atoms | None = None
 
 
 @dataclass(frozen=True)
@@ -134,8 +138,12 @@ def _open(path: Path, name: str, options: ViewOptions) -> RunView:
     with noted_warnings(doubts, name):
         is_segmented = path.is_dir() and any(path.glob(SEGMENTS_GLOB))
         files = sorted(path.glob(SEGMENTS_GLOB), key=lambda p: (len(p.name), p.name))
-        whole = [read_run(file) for file in files] if is_segmented else [read_run(path)]
-    whole = [_checked(trajectory, path, doubts, name) for trajectory in whole]
+        whole = [
+            read_run(file, options.frame_interval_fs, options.structure)
+            for file in (files if is_segmented else [path])
+        ]
+    for trajectory in whole:
+        _check_lengths(trajectory, path)
     first = whole[0]
     dynamics, samples_only, how = _dynamics(first, options, is_segmented)
     assumptions = [f"{name}: {_size(whole)}; {how}"]
@@ -195,9 +203,9 @@ def _size(segments: Sequence[Trajectory]) -> str:
     return f"{several}{n_frames} frames, {length_ps:.6g} ps, {first.n_atoms} atoms, {beads}"
 
 
-def _checked(trajectory: Trajectory, path: Path, doubts: list[str], name: str) -> Trajectory:
-    """Every quantity has as many frames as times; frames repeated by a restart are taken out."""
-    times = np.asarray(trajectory.times_fs, np.float64)
+def _check_lengths(trajectory: Trajectory, path: Path) -> None:
+    """Raises DataError unless every quantity has as many frames as there are times."""
+    times = trajectory.times_fs
     for field in FRAME_FIELDS:
         values = getattr(trajectory, field)
         if values is not None and values.shape[0] != len(times):
@@ -205,14 +213,6 @@ def _checked(trajectory: Trajectory, path: Path, doubts: list[str], name: str) -
                 f"{path}: {len(times)} frames have times, but {values.shape[0]} have {field}: cut "
                 "both to what they share"
             )
-    kept = last_records(times)
-    if len(kept) == len(times):
-        return trajectory
-    doubts.append(
-        f"{name}: {len(times) - len(kept)} frames were recorded again after a restart: the later "
-        "ones are used"
-    )
-    return with_frames(trajectory, kept)
 
 
 def _dynamics(

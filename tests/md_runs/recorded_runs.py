@@ -1,0 +1,90 @@
+"""Small runs with known answers, written by the package's own recorder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from harmonic_molecules import water
+from harmonic_motion import thermal_segments
+from harmonic_ring_polymer import KELVIN
+
+from md_runs.analysis.normal_modes import NormalModes, normal_modes
+from md_runs.recorder import FrameHeader, FrameRecorder
+
+WATER_CHARGES = np.array([-0.8, 0.4, 0.4])
+
+
+def write_frames(
+    path: Path,
+    atoms: Atoms,
+    interval_fs: float,
+    cell: np.ndarray | None = None,
+    **quantities: np.ndarray,
+) -> Path:
+    """A `.frames` file of quantities by name, [n_frames, n_beads, ...] each."""
+    header = FrameHeader(
+        atomic_numbers=tuple(int(z) for z in atoms.numbers),
+        masses=tuple(float(m) for m in atoms.get_masses()),
+        pbc=(True, True, True) if cell is not None else (False, False, False),
+        cell=None if cell is None else tuple(map(tuple, np.asarray(cell, float).tolist())),
+        timestep_fs=interval_fs,
+        stride=1,
+        fields={name: values.shape[1:] for name, values in quantities.items()},
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FrameRecorder(path, header) as recorder:
+        for frame in range(len(next(iter(quantities.values())))):
+            recorder.append(**{name: values[frame] for name, values in quantities.items()})
+    return path
+
+
+def water_modes() -> tuple[Atoms, NormalModes]:
+    """Harmonic water and its three modes."""
+    atoms, hessian = water()
+    return atoms, normal_modes(hessian, atoms.get_masses(), atoms.positions)
+
+
+def write_water_segments(
+    folder: Path, n_segments: int = 12, n_frames: int = 1200, interval_fs: float = 1.0, seed: int = 1
+) -> NormalModes:
+    """NVE segments of harmonic water at 300 K, as `run_nve_segments` leaves them; its modes."""
+    atoms, modes = water_modes()
+    velocities, positions = thermal_segments(
+        modes.modes,
+        modes.masses,
+        atoms.positions,
+        modes.wavenumbers_per_cm,
+        KELVIN,
+        n_segments,
+        interval_fs * np.arange(n_frames),
+        seed,
+        is_canonical=False,
+    )
+    for k, (v, r) in enumerate(zip(velocities, positions, strict=True)):
+        write_frames(
+            folder / f"segment_{k}.frames",
+            atoms,
+            interval_fs,
+            positions=r[:, None],
+            velocities_angstrom_per_fs=v[:, None],
+        )
+    return modes
+
+
+def write_water_run(path: Path, n_frames: int = 4000, seed: int = 2) -> NormalModes:
+    """Independent frames of classical harmonic water at 300 K, with energies; its modes."""
+    atoms, modes = water_modes()
+    rng = np.random.default_rng(seed)
+    omega = 2 * np.pi * 2.99792458e-5 * modes.wavenumbers_per_cm / units.fs  # 1/ASE time
+    q = rng.normal(size=(n_frames, 3)) * np.sqrt(KELVIN * units.kB) / omega
+    shifts = np.einsum("fk,kax->fax", q, modes.modes) / np.sqrt(modes.masses)[:, None]
+    energies = 0.5 * np.sum((omega * q) ** 2, axis=1, keepdims=True)
+    write_frames(path, atoms, 10.0, positions=(atoms.positions + shifts)[:, None], energies=energies)
+    return modes
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
