@@ -30,6 +30,8 @@ def add_analysis_commands(commands: Any) -> None:
     """The parsers of all analyses, without importing what they need."""
     _add_vdos(commands)
     _add_infrared_and_raman(commands)
+    _add_rdf(commands)
+    _add_distances(commands)
 
 
 def _add_vdos(commands: Any) -> None:
@@ -86,6 +88,55 @@ def _add_infrared_and_raman(commands: Any) -> None:
                 type=Path,
                 help=".npy or text, [n_atoms, 3, 3] (e): flux of velocities instead of dipoles",
             )
+
+
+def _add_rdf(commands: Any) -> None:
+    rdf = add_command(
+        commands,
+        "rdf",
+        "g(r) and coordination numbers of periodic runs, h(r) of molecules, over beads",
+        "  md-runs rdf water.h5 --pairs O-O O-H --r-max 6\n"
+        "  md-runs rdf classical pimd --output compared\n"
+        "  md-runs rdf droplet --reference-volume 1000 --r-max 5",
+    )
+    _add_runs(rdf)
+    _add_blocks(rdf)
+    rdf.add_argument("--pairs", nargs="+", metavar="A-B", help="elements, O-H for H around O (all)")
+    rdf.add_argument("--r-max", type=float, help="A (half the smallest cell; a whole molecule)")
+    rdf.add_argument("--bin-width", type=float, help="A (0.05 of g(r), 0.01 of h(r))")
+    rdf.add_argument(
+        "--reference-volume", type=float, help="A^3, what density refers to (that of the cell)"
+    )
+    rdf.add_argument(
+        "--coordination-within", type=float, help="A, count neighbours (to the first minimum)"
+    )
+
+
+def _add_distances(commands: Any) -> None:
+    distances = add_command(
+        commands,
+        "distances",
+        "nearest neighbours, size, bonds, angles and dihedrals, over beads; quantum effects of a "
+        "classical and a path-integral run, convergence of runs with more and more beads",
+        "  md-runs distances classical --bonds 0-1 0-2 --angles 1-0-2\n"
+        "  md-runs distances classical pimd --output quantum_effects\n"
+        "  md-runs distances pimd_4 pimd_8 pimd_16 --bonds 0-1 --tolerance 0.001",
+    )
+    _add_runs(distances)
+    _add_blocks(distances)
+    distances.add_argument("--neighbours", type=int, default=1, help="nearest of each atom (1)")
+    for name, atoms in (("bonds", "I-J"), ("angles", "I-J-K"), ("dihedrals", "I-J-K-L")):
+        distances.add_argument(
+            f"--{name}", nargs="+", default=[], metavar=atoms, help="atoms, counted from 0"
+        )
+    distances.add_argument("--bin-width", type=float, default=0.01, help="of distances, A (0.01)")
+    distances.add_argument(
+        "--tolerance", type=float, default=0.001, help="A, of the mean, for enough beads (0.001)"
+    )
+
+
+def _add_blocks(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--blocks", type=int, help="of frames, for the error bars (10)")
 
 
 def _add_runs(command: argparse.ArgumentParser) -> None:
@@ -190,6 +241,48 @@ def _raman(options: argparse.Namespace) -> Findings:
     return raman_findings(_views(options), asked)
 
 
+def _rdf(options: argparse.Namespace) -> Findings:
+    from md_runs.analysis_commands.rdf import RdfOptions, rdf_findings
+
+    asked = RdfOptions(
+        element_pairs=_element_pairs(options.pairs) if options.pairs else None,
+        max_distance=options.r_max,
+        bin_width=options.bin_width,
+        reference_volume=options.reference_volume,
+        coordination_distance=options.coordination_within,
+    )
+    return rdf_findings(_views(options), asked)
+
+
+def _element_pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """`O-H` as a pair. Raises ConfigError for others."""
+    pairs = []
+    for text in texts:
+        first, separator, second = text.partition("-")
+        if not (separator and first.isalpha() and second.isalpha()):
+            raise ConfigError(f"{text!r} is no pair of elements: write it as O-H")
+        pairs.append((first, second))
+    return tuple(pairs)
+
+
+def _distances(options: argparse.Namespace) -> Findings:
+    from md_runs.analysis_commands.distances import (
+        DistanceOptions,
+        distances_findings,
+        parse_atoms,
+    )
+
+    asked = DistanceOptions(
+        n_neighbours=options.neighbours,
+        bonds=parse_atoms(options.bonds, 2),
+        angles=parse_atoms(options.angles, 3),
+        dihedrals=parse_atoms(options.dihedrals, 4),
+        bin_width=options.bin_width,
+        tolerance=options.tolerance,
+    )
+    return distances_findings(_views(options), asked)
+
+
 def _spectrum_settings(options: argparse.Namespace) -> dict[str, Any]:
     names = (
         "resolution_per_cm",
@@ -208,7 +301,9 @@ def run_analysis(options: argparse.Namespace) -> int:
     findings = ANALYSES[options.command](options)
     print(findings)
     paths = findings.save(folder, options.svg)
-    print(f"\nwritten to {folder}: {', '.join(path.name for path in paths)}")
+    n_tables = sum(path.suffix == ".csv" for path in paths)
+    names = [path.name for path in paths if path.suffix != ".csv"]
+    print(f"\nwritten to {folder}: {', '.join(names)} and {n_tables} tables (.csv)")
     return 0
 
 
@@ -223,5 +318,7 @@ ANALYSES: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "vdos": _vdos,
     "ir": _infrared,
     "raman": _raman,
+    "rdf": _rdf,
+    "distances": _distances,
 }
 ANALYSIS_COMMANDS = dict.fromkeys(ANALYSES, run_analysis)

@@ -64,12 +64,13 @@ def plot_spectra(
         ax.fill_between(*curve, color=MODE_COLOR, alpha=0.15, lw=0)
         ax.plot(*curve, color=MODE_COLOR, lw=0.8, label=name)
     colors = [color for color in series_colors(len(spectra) + 1) if color != MODE_COLOR]
-    for (name, spectrum), color in zip(spectra.items(), colors, strict=False):
+    for k, ((name, spectrum), color) in enumerate(zip(spectra.items(), colors, strict=False)):
         shown = spectrum.wavenumbers_per_cm <= max_wavenumber_per_cm
         curve = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
         draw_band(ax, *curve, spectrum.standard_error[shown], color)
         label = f"{name}, resolution {spectrum.resolution_per_cm:.3g} cm$^{{-1}}$"
-        ax.plot(*curve, color=color, lw=1.2, label=label)
+        width = 1.8 if k == 0 and len(spectra) > 1 else 1.0  # an equal one behind can be seen
+        ax.plot(*curve, color=color, lw=width, label=label)
     ax.axhline(0, color=INK, lw=0.6)
     label_spectrum_axes(ax, max_wavenumber_per_cm, next(iter(spectra.values())))
     ax.margins(y=0.06)

@@ -265,7 +265,8 @@ def _finished(spectrum: AnyResponse, view: RunView, options: ResponseOptions) ->
 
 
 def _note(notes: Notebook, view: RunView, spectrum: Spectrum, how: str) -> None:
-    notes.assumptions.append(f"{view.name}: {spectrum_sentence(spectrum, how)}")
+    sentence = f"{view.dynamics_remark}; {spectrum_sentence(spectrum, how)}"
+    notes.assumptions.append(f"{view.name}: {sentence}")
     passed, failed = check_lines(spectrum, view.name)
     unit = spectrum.UNITS["integral"]
     notes.remarks += [f"{view.name}: integral {estimate_text(spectrum.integral, unit)}", *passed]

@@ -65,6 +65,7 @@ class RunView:
         segments: independent pieces, each evenly spaced in time; arrays are read when sliced.
         temperature_K: of the ensemble; None where nobody knows.
         dynamics: what moved the atoms; None where nobody knows, or where nothing moved in time.
+        dynamics_remark: how that is known, or what is assumed.
         samples_only: a path-integral run whose motion in time has no meaning.
         n_blocks: blocks of frames for the error bars of distributions.
         assumptions: what was assumed of it.
@@ -76,6 +77,7 @@ class RunView:
     segments: tuple[Trajectory, ...]
     temperature_K: float | None
     dynamics: Dynamics | None
+    dynamics_remark: str
     samples_only: bool
     n_blocks: int
     assumptions: tuple[str, ...]
@@ -146,7 +148,7 @@ def _open(path: Path, name: str, options: ViewOptions) -> RunView:
         _check_lengths(trajectory, path)
     first = whole[0]
     dynamics, samples_only, how = _dynamics(first, options, is_segmented)
-    assumptions = [f"{name}: {_size(whole)}; {how}"]
+    assumptions = [f"{name}: {_size(whole)}"]
     kept, equilibration = [], None
     for trajectory in whole:
         if is_segmented and options.skip_ps is None:
@@ -175,6 +177,7 @@ def _open(path: Path, name: str, options: ViewOptions) -> RunView:
         segments=tuple(kept),
         temperature_K=first.temperature_K if temperature is None else temperature,
         dynamics=dynamics,
+        dynamics_remark=how,
         samples_only=samples_only,
         n_blocks=n_blocks,
         assumptions=tuple(assumptions),
@@ -198,9 +201,14 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _size(segments: Sequence[Trajectory]) -> str:
     first, n_frames = segments[0], sum(s.n_frames for s in segments)
     length_ps = sum(float(s.times_fs[-1] - s.times_fs[0]) for s in segments) / 1000
-    beads = "classical" if first.n_beads == 1 else f"{first.n_beads} beads"
+    beads = "classical" if first.n_beads == 1 else beads_text(first.n_beads)
     several = f"{len(segments)} segments, " if len(segments) > 1 else ""
     return f"{several}{n_frames} frames, {length_ps:.6g} ps, {first.n_atoms} atoms, {beads}"
+
+
+def beads_text(n_beads: int) -> str:
+    """`1 bead`, `8 beads`."""
+    return "1 bead" if n_beads == 1 else f"{n_beads} beads"
 
 
 def _check_lengths(trajectory: Trajectory, path: Path) -> None:
@@ -268,8 +276,9 @@ def equilibration_cut(
     equilibration = detect_equilibration(series)
     n_skipped = equilibration.n_equilibration * stride
     skipped_ps = float(times_ps[n_skipped] - times_ps[0])
-    text = f"the first {skipped_ps:.4g} ps left out, {n_skipped} of {n_frames} frames: detected "
-    return n_skipped, text + f"from the {name} (--skip-ps sets it)", equilibration
+    text = f"the first {skipped_ps:.4g} ps left out, {n_skipped} of {n_frames} frames"
+    text = text if n_skipped else "nothing left out, in equilibrium from the start"
+    return n_skipped, f"{text}: detected from the {name} (--skip-ps sets it)", equilibration
 
 
 def stride_of_series(n_frames: int) -> int:

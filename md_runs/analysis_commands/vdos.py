@@ -164,7 +164,7 @@ def _sentence(view: RunView, total: VibrationalSpectrum, how: str) -> str:
     if view.temperature_K is not None:
         temperature = f"temperature {view.temperature_K:g} K"
     return (
-        f"velocities {centroid}{weighting}, {total.removed} removed; {temperature}; "
+        f"{view.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed; {temperature}; "
         f"{spectrum_sentence(total, how)}"
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms, units
 from harmonic_molecules import water
 from harmonic_motion import thermal_segments
-from harmonic_ring_polymer import KELVIN
+from harmonic_ring_polymer import KELVIN, sample
 
 from md_runs.analysis.normal_modes import NormalModes, normal_modes
 from md_runs.recorder import FrameHeader, FrameRecorder
@@ -48,7 +48,11 @@ def water_modes() -> tuple[Atoms, NormalModes]:
 
 
 def write_water_segments(
-    folder: Path, n_segments: int = 12, n_frames: int = 1200, interval_fs: float = 1.0, seed: int = 1
+    folder: Path,
+    n_segments: int = 12,
+    n_frames: int = 1200,
+    interval_fs: float = 1.0,
+    seed: int = 1,
 ) -> NormalModes:
     """NVE segments of harmonic water at 300 K, as `run_nve_segments` leaves them; its modes."""
     atoms, modes = water_modes()
@@ -82,9 +86,34 @@ def write_water_run(path: Path, n_frames: int = 4000, seed: int = 2) -> NormalMo
     q = rng.normal(size=(n_frames, 3)) * np.sqrt(KELVIN * units.kB) / omega
     shifts = np.einsum("fk,kax->fax", q, modes.modes) / np.sqrt(modes.masses)[:, None]
     energies = 0.5 * np.sum((omega * q) ** 2, axis=1, keepdims=True)
-    write_frames(path, atoms, 10.0, positions=(atoms.positions + shifts)[:, None], energies=energies)
+    write_frames(
+        path, atoms, 10.0, positions=(atoms.positions + shifts)[:, None], energies=energies
+    )
     return modes
 
 
 def read_json(path: Path) -> dict:
     return json.loads(path.read_text())
+
+
+def write_oscillator_beads(
+    path: Path, n_beads: int, n_frames: int, u: float = 3.0, with_forces: bool = True, seed: int = 0
+) -> Path:
+    """Two atoms of hydrogen, each a harmonic oscillator of P beads about its place, at 300 K.
+
+    The energy, heat capacity and widths of `harmonic_ring_polymer` hold for all six degrees.
+    """
+    atoms = Atoms("H2", positions=[[0, 0, 0], [0, 0, 3.0]])
+    positions, forces, potentials = sample(u, n_beads, n_frames, atoms.get_masses(), seed)
+    more = {"forces": forces} if with_forces else {}
+    return write_frames(
+        path, atoms, 5.0, positions=positions + atoms.positions, energies=potentials, **more
+    )
+
+
+def write_ideal_gas(path: Path, n_frames: int = 40, n_atoms: int = 200, side: float = 12.0) -> Path:
+    """Helium and neon atoms anywhere in a cubic cell."""
+    rng = np.random.default_rng(3)
+    atoms = Atoms(f"He{n_atoms // 2}Ne{n_atoms // 2}")
+    positions = side * rng.uniform(size=(n_frames, 1, n_atoms, 3))
+    return write_frames(path, atoms, 10.0, side * np.eye(3), positions=positions)
