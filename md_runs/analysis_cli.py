@@ -32,6 +32,7 @@ def add_analysis_commands(commands: Any) -> None:
     _add_infrared_and_raman(commands)
     _add_rdf(commands)
     _add_distances(commands)
+    _add_path_integrals(commands)
 
 
 def _add_vdos(commands: Any) -> None:
@@ -132,6 +133,30 @@ def _add_distances(commands: Any) -> None:
     distances.add_argument("--bin-width", type=float, default=0.01, help="of distances, A (0.01)")
     distances.add_argument(
         "--tolerance", type=float, default=0.001, help="A, of the mean, for enough beads (0.001)"
+    )
+
+
+def _add_path_integrals(commands: Any) -> None:
+    statistics = add_command(
+        commands,
+        "path-integrals",
+        "energies, heat capacity, spread and isotope effects of quantum nuclei, and whether there "
+        "are enough beads",
+        "  md-runs path-integrals pimd\n"
+        "  md-runs path-integrals pimd --isotope C=13.003\n"
+        "  md-runs path-integrals pimd_4 pimd_8 pimd_16 --output beads",
+    )
+    _add_runs(statistics)
+    _add_blocks(statistics)
+    statistics.add_argument(
+        "--isotope",
+        nargs="+",
+        default=[],
+        metavar="WHO=MASS",
+        help="element or number of the atom (from 0), new mass (amu)",
+    )
+    statistics.add_argument(
+        "--tolerance", type=float, default=0.01, help="share that beads may lack (0.01)"
     )
 
 
@@ -283,6 +308,17 @@ def _distances(options: argparse.Namespace) -> Findings:
     return distances_findings(_views(options), asked)
 
 
+def _path_integrals(options: argparse.Namespace) -> Findings:
+    from md_runs.analysis_commands.path_integrals import (
+        PathIntegralOptions,
+        parse_isotopes,
+        path_integral_findings,
+    )
+
+    asked = PathIntegralOptions(parse_isotopes(options.isotope), options.tolerance)
+    return path_integral_findings(_views(options), asked)
+
+
 def _spectrum_settings(options: argparse.Namespace) -> dict[str, Any]:
     names = (
         "resolution_per_cm",
@@ -299,8 +335,8 @@ def run_analysis(options: argparse.Namespace) -> int:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output {folder} is a file: name a folder")
     findings = ANALYSES[options.command](options)
-    print(findings)
     paths = findings.save(folder, options.svg)
+    print(findings)
     n_tables = sum(path.suffix == ".csv" for path in paths)
     names = [path.name for path in paths if path.suffix != ".csv"]
     print(f"\nwritten to {folder}: {', '.join(names)} and {n_tables} tables (.csv)")
@@ -320,5 +356,6 @@ ANALYSES: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "raman": _raman,
     "rdf": _rdf,
     "distances": _distances,
+    "path-integrals": _path_integrals,
 }
 ANALYSIS_COMMANDS = dict.fromkeys(ANALYSES, run_analysis)

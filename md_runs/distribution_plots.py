@@ -7,6 +7,7 @@ J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779, with error bars.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -42,6 +43,7 @@ from md_runs.plot_style import (
     series_colors,
 )
 
+VERDICT_CHARACTERS = 60  # of one line above a panel
 BEAD_COLORS = colormaps["viridis"]
 
 
@@ -206,7 +208,8 @@ def plot_bead_convergence(convergence: BeadConvergence, ax: Axes | None = None) 
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("number of beads")
     ax.set_ylabel(f"{convergence.label} ({_shown_unit(convergence.unit)})")
-    ax.set_title(convergence.verdict, fontsize="small", loc="left", color=INK)
+    verdict = textwrap.fill(convergence.verdict, VERDICT_CHARACTERS)
+    ax.set_title(verdict, fontsize="small", loc="left", color=INK)
     ax.legend(frameon=False, fontsize="small")
     return ax
 

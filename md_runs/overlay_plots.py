@@ -126,8 +126,8 @@ def plot_overlay(distributions: Mapping[str, Distribution], ax: Axes | None = No
 
 def overlay_figure(panels: Sequence[Mapping[str, Distribution]]) -> Figure:
     """One panel for each quantity, runs over each other; the legend stands in the first."""
-    n_columns = min(len(panels), PANELS_PER_ROW)
-    n_rows = -(-len(panels) // n_columns)
+    n_rows = -(-len(panels) // PANELS_PER_ROW)
+    n_columns = -(-len(panels) // n_rows)
     width, height = PANEL_INCHES
     size = (max(6.4, width * n_columns), height * n_rows)
     figure = Figure(figsize=size, dpi=150, layout="constrained")

@@ -114,8 +114,8 @@ def _radial_distributions(notes: Notebook, views: Sequence[RunView], options: Rd
         source = "of the cell" if first.is_volume_of_cell else "as given"
         notes.assumptions.append(
             f"{view.name}: bins of {first.bin_width:g} A up to {first.upper_edges[-1]:.4g} A, "
-            f"reference volume {first.reference_volume:.6g} A^3 ({source}), {beads_text(first.n_beads)}; "
-            f"{blocks_sentence(first.n_blocks)}"
+            f"reference volume {first.reference_volume:.6g} A^3 ({source}), "
+            f"{beads_text(first.n_beads)}; {blocks_sentence(first.n_blocks)}"
         )
         limit = first.largest_unambiguous_distance
         if limit < first.upper_edges[-1] * (1 - 1e-9):

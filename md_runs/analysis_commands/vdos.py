@@ -164,8 +164,8 @@ def _sentence(view: RunView, total: VibrationalSpectrum, how: str) -> str:
     if view.temperature_K is not None:
         temperature = f"temperature {view.temperature_K:g} K"
     return (
-        f"{view.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed; {temperature}; "
-        f"{spectrum_sentence(total, how)}"
+        f"{view.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed; "
+        f"{temperature}; {spectrum_sentence(total, how)}"
     )
 
 
