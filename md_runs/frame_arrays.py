@@ -106,11 +106,14 @@ def of_bead(values: FrameArray, bead_index: int) -> FrameArray:
     return changed_frames(values, lambda frames: frames[:, bead_index], values.shape[2:])
 
 
-def centroid(values: FrameArray) -> FrameArray:
-    """The mean over beads, [n_frames, ...], of [n_frames, n_beads, ...]."""
+def centroid(values: FrameArray, keep_bead: bool = False) -> FrameArray:
+    """The mean over beads of [n_frames, n_beads, ...]: [n_frames, ...], or as the only bead."""
+    shape = values.shape[2:]
+    if keep_bead:
+        return changed_frames(values, lambda frames: frames.mean(1, keepdims=True), (1, *shape))
     if values.shape[1] == 1:
         return of_bead(values, 0)
-    return changed_frames(values, lambda frames: frames.mean(axis=1), values.shape[2:])
+    return changed_frames(values, lambda frames: frames.mean(axis=1), shape)
 
 
 def beads_together(beads: Sequence[FrameArray]) -> FrameArray:

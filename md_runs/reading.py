@@ -16,55 +16,103 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.analysis.even_frames import REPEATED, last_records
+from md_runs.ase_output import read_ase_output
 from md_runs.classical import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.classical_checkpoint import ClassicalState
 from md_runs.h5md_input import read_h5md
+from md_runs.ipi_files import find_ipi_files, read_ipi_files
+from md_runs.mdanalysis_input import is_universe, read_universe
 from md_runs.pimd import read_pimd_trajectory
 from md_runs.pimd_record import RECORD_NAME, read_record
-from md_runs.recorder import read_trajectory
+from md_runs.recorder import MAGIC, read_trajectory
 from md_runs.settings_checks import check_number
-from md_runs.trajectory import Trajectory, with_frames
+from md_runs.trajectory import Trajectory, centroid_of, with_frames
+from md_runs.unit_suspicion import warn_of_wrong_units
 from mlpotential.errors import RunError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+FRAMES_SUFFIX = ".frames"
 DYNAMICS = {"langevin": "Langevin", "bussi": "Bussi", "nve": "NVE"}
 
 
 def read_run(
-    run: Path | str,
+    run: Path | str | Any,
     frame_interval_fs: float | None = None,
     structure: Atoms | None = None,
+    of_centroid: bool = False,
+    extras_units: dict[str, str] | None = None,
+    progress: bool = True,
 ) -> Trajectory:
     """Reads a run; large ones stay in their file until frames are taken.
 
     Args:
-        run: the folder of a run; a `.frames` or H5MD file.
+        run: the folder of a run; a `.frames` or H5MD file, or any that ASE reads; the folder, the
+            prefix or a file of outputs of i-PI; a universe of MDAnalysis.
         frame_interval_fs: time between frames, where the file does not tell it or is wrong.
-        structure: elements, masses and periodicity, where the file does not tell them.
+        structure: elements, masses and periodic directions, where the file does not tell them (i-PI
+            never tells the last).
+        of_centroid: of a ring polymer read the centroid, as the only bead.
+        extras_units: of extras of i-PI, {"dipole": "debye"}; None for atomic units.
+        progress: show a bar while a text file is read, if standard error is a terminal.
 
     Raises:
         RunError: if there is none, it is damaged, or lacks what must be known of it.
         ConfigError: an interval that is not positive.
 
     Warns:
-        UserWarning: frames that were cut or repeated, and are left out.
+        UserWarning: frames that were cut or repeated, and are left out; lengths or velocities that
+            look like those of another unit.
     """
     if frame_interval_fs is not None:
         check_number("frame_interval_fs", frame_interval_fs)
-    path = Path(run)
-    trajectory = _opened(path, frame_interval_fs, structure)
-    if frame_interval_fs is not None:
-        times = np.arange(trajectory.n_frames) * frame_interval_fs
-        return replace(trajectory, times_fs=times)
-    return _without_repeated(trajectory)
+    if is_universe(run):
+        trajectory = read_universe(run, frame_interval_fs, structure)
+    elif not _is_own_folder(Path(run)) and (files := find_ipi_files(Path(run))) is not None:
+        trajectory = read_ipi_files(
+            files, frame_interval_fs, structure, of_centroid, extras_units, progress
+        )
+    else:
+        trajectory = _read_path(Path(run), frame_interval_fs, structure, progress)
+    if frame_interval_fs is None:
+        trajectory = _without_repeated(trajectory)
+    if of_centroid and trajectory.n_beads > 1:
+        trajectory = centroid_of(trajectory)
+    warn_of_wrong_units(trajectory)
+    return trajectory
 
 
-def _opened(path: Path, interval_fs: float | None, structure: Atoms | None) -> Trajectory:
+def _read_path(
+    path: Path, interval_fs: float | None, structure: Atoms | None, progress: bool
+) -> Trajectory:
     if path.is_dir():
-        return _read_folder(path)
-    if path.suffix == ".h5" or _begins_with(path, HDF5_MAGIC):
-        return read_h5md(path, interval_fs, structure)
-    return read_trajectory(path)
+        trajectory = _read_folder(path)
+    elif path.suffix == ".h5" or _begins_with(path, HDF5_MAGIC):
+        trajectory = read_h5md(path, interval_fs, structure)
+    elif path.suffix == FRAMES_SUFFIX or _begins_with(path, MAGIC):
+        trajectory = read_trajectory(path)
+    else:
+        trajectory = read_ase_output(path, interval_fs, progress)
+    if interval_fs is not None:
+        times = np.arange(trajectory.n_frames) * interval_fs
+        trajectory = replace(trajectory, times_fs=times)
+    return trajectory if structure is None else _with_structure(path, trajectory, structure)
+
+
+def _with_structure(path: Path, trajectory: Trajectory, structure: Atoms) -> Trajectory:
+    """Masses and periodic directions of the structure, whose atoms must be the same."""
+    if not np.array_equal(trajectory.atomic_numbers, structure.numbers):
+        raise RunError(f"{path} has other atoms than the structure, or in another order")
+    cells, shape = trajectory.cells, (trajectory.n_frames, 3, 3)
+    if structure.pbc.any() and cells is None:
+        cells = np.broadcast_to(structure.cell.array, shape)
+    pbc = (bool(structure.pbc[0]), bool(structure.pbc[1]), bool(structure.pbc[2]))
+    return replace(
+        trajectory, masses=structure.get_masses(), pbc=pbc, cells=cells if any(pbc) else None
+    )
+
+
+def _is_own_folder(path: Path) -> bool:
+    return (path / TRAJECTORY_NAME).exists() or (path / RECORD_NAME).exists()
 
 
 def _read_folder(folder: Path) -> Trajectory:
@@ -79,8 +127,8 @@ def _read_folder(folder: Path) -> Trajectory:
             integration_timestep_fs=settings.timestep_fs,
         )
     raise RunError(
-        f"{folder} holds no run: expected {TRAJECTORY_NAME} (classical) or {RECORD_NAME} (path "
-        "integral). Give the folder of one run"
+        f"{folder} holds no run: expected {TRAJECTORY_NAME} (classical), {RECORD_NAME} (path "
+        "integral) or outputs of i-PI. Give the folder of one run, or a file"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from md_runs.analysis.frames import uniform_timestep_fs
-from md_runs.frame_arrays import FrameArray, LazyFrames, chosen_frames
+from md_runs.frame_arrays import FrameArray, LazyFrames, centroid, chosen_frames
 from mlpotential.errors import DataError
 
 
@@ -93,6 +93,14 @@ def with_frames(trajectory: Trajectory, chosen: np.ndarray) -> Trajectory:
     fields = {name: getattr(trajectory, name) for name in FRAME_FIELDS}
     kept = {name: chosen_frames(v, chosen) for name, v in fields.items() if v is not None}
     return replace(trajectory, times_fs=trajectory.times_fs[chosen], **kept)
+
+
+def centroid_of(trajectory: Trajectory) -> Trajectory:
+    """The mean over beads of everything, as the only bead; nothing is read."""
+    of_beads = [name for name in FRAME_FIELDS if name != "cells"]
+    fields = {name: getattr(trajectory, name) for name in of_beads}
+    means = {name: centroid(v, keep_bead=True) for name, v in fields.items() if v is not None}
+    return replace(trajectory, **means)
 
 
 def with_velocities(trajectory: Trajectory) -> Trajectory:

@@ -10,6 +10,7 @@ from ase.md.verlet import VelocityVerlet
 from spring_network import spring_cluster
 
 from md_runs.ase_output import read_ase_output, write_extended_xyz
+from md_runs.reading import read_run
 from md_runs.thermal_velocities import maxwell_boltzmann
 from md_runs.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError
@@ -50,8 +51,8 @@ def test_extended_xyz_with_times_and_a_restart(run, tmp_path):
         frames[k].set_cell([9.0 + k] * 3)
         frames[k].pbc = True
     write(tmp_path / "run.xyz", frames, format="extxyz")
-    with pytest.warns(UserWarning, match="repeats 2 frames after a restart"):
-        trajectory = read_ase_output(tmp_path / "run.xyz")
+    with pytest.warns(UserWarning, match="2 frames were recorded again after a restart"):
+        trajectory = read_run(tmp_path / "run.xyz")
     np.testing.assert_array_equal(trajectory.times_fs, [0.0, 1.0, 2.0, 3.0])
     kept = [frames[k] for k in (0, 3, 4, 5)]
     for k, atoms in enumerate(kept):
@@ -84,7 +85,7 @@ def test_unusable_files_are_refused(run, tmp_path):
 
     def refused(message, interval=1.0):
         with pytest.raises(RunError, match=message):
-            read_ase_output(path, interval)
+            read_run(path, interval)
 
     refused("cannot read the trajectory")
     path.write_text("")
@@ -92,10 +93,10 @@ def test_unusable_files_are_refused(run, tmp_path):
     write(path, frames, format="extxyz")
     refused("give frame_interval_fs", None)
     with pytest.raises(ConfigError, match="frame_interval_fs must be a positive number"):
-        read_ase_output(path, -1.0)
+        read_run(path, -1.0)
     text = path.read_text()
     path.write_text(text.replace("\n4\n", "\n3\n", 1))
-    refused("frame 2 of .* should begin with the number of atoms")
+    refused("frame 1 of .* has 3 atoms, those before 4")
     path.write_text(text.replace(" ", " x", 30))
     refused("frame 0 of .* is damaged")
     other = frames[3].copy()

@@ -1,0 +1,99 @@
+"""What an input or a checkpoint of i-PI says of a run: time step, temperature, masses, dynamics."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+DEFAULT_PREFIX = "i-pi"  # i-PI's own
+FREE_CENTROID_FS = 1e5  # chosen: a friction time that leaves the centroid free for 100 ps
+
+
+@dataclass(frozen=True)
+class IpiFacts:
+    """None where the file does not tell.
+
+    Attributes:
+        timestep_fs: of the integrator.
+        temperature_K: of the ensemble.
+        dynamics: as of `Trajectory`.
+        friction_per_fs: of a Langevin thermostat.
+        masses: [n_atoms] (amu).
+    """
+
+    timestep_fs: float | None = None
+    temperature_K: float | None = None
+    dynamics: str | None = None
+    friction_per_fs: float | None = None
+    masses: np.ndarray | None = None
+
+
+def read_ipi_facts(folder: Path, prefix: str) -> IpiFacts:
+    """From the checkpoint or input in a folder whose outputs have this prefix."""
+    for path in [*folder.glob("RESTART"), *sorted(folder.glob("*.xml"))]:
+        try:
+            root = ET.parse(path).getroot()
+        except (ET.ParseError, OSError):
+            continue  # another program's, or one that i-PI is writing
+        output = root.find("output")
+        found = DEFAULT_PREFIX if output is None else output.get("prefix", DEFAULT_PREFIX)
+        if root.tag == "simulation" and found == prefix and len(root.findall("system")) == 1:
+            return _facts(root)
+    return IpiFacts()
+
+
+def _facts(root: ET.Element) -> IpiFacts:
+    system = root.find("system")
+    dynamics = root.find(".//motion/dynamics")
+    if system is None or dynamics is None:
+        return IpiFacts()
+    name, friction = _dynamics(root, dynamics)
+    masses = root.findtext(".//beads/m")
+    return IpiFacts(
+        timestep_fs=_number(dynamics.find("timestep"), "time", "femtosecond"),
+        temperature_K=_number(root.find(".//ensemble/temperature"), "temperature", "kelvin"),
+        dynamics=name,
+        friction_per_fs=friction,
+        masses=None if masses is None else _to_amu(masses),
+    )
+
+
+def _dynamics(root: ET.Element, dynamics: ET.Element) -> tuple[str | None, float | None]:
+    """The method, and the friction of a Langevin thermostat (1/fs)."""
+    holders = [root.find(f".//system/{name}") for name in ("beads", "initialize")]
+    n_beads = next((int(h.get("nbeads", "1")) for h in holders if h is not None), 1)
+    if dynamics.get("mode", "nve") == "nve":
+        return ("NVE" if n_beads == 1 else "RPMD"), None
+    if dynamics.get("mode") != "nvt":
+        return None, None
+    thermostat = dynamics.find("thermostat")
+    mode = "" if thermostat is None else thermostat.get("mode", "")
+    tau = None if thermostat is None else _number(thermostat.find("tau"), "time", "femtosecond")
+    if n_beads > 1:
+        if mode == "pile_l" and tau is not None and tau >= FREE_CENTROID_FS:
+            return "TRPMD", None
+        return "PIMD", None
+    if mode in ("langevin", "pile_l"):
+        return "Langevin", None if not tau else 1 / tau
+    return {"svr": "Bussi", "pile_g": "Bussi", "gle": "GLE", "nm_gle": "GLE"}.get(mode), None
+
+
+def _number(element: ET.Element | None, family: str, unit: str) -> float | None:
+    from ipi.utils.units import unit_to_internal, unit_to_user
+
+    if element is None or not (element.text or "").strip():
+        return None
+    own = element.get("units", "atomic_unit")
+    return float(
+        unit_to_user(family, unit, unit_to_internal(family, own, float(element.text or 0)))
+    )
+
+
+def _to_amu(text: str) -> np.ndarray:
+    from ipi.utils.units import unit_to_user
+
+    masses = np.array(text.strip(" \n[]").replace(",", " ").split(), np.float64)
+    return masses * unit_to_user("mass", "dalton", 1.0)
