@@ -17,7 +17,7 @@ from mlpotential.errors import ConfigError
 
 if TYPE_CHECKING:
     from md_runs.analysis_commands.findings import Findings
-    from md_runs.analysis_commands.run_view import RunView
+    from md_runs.analysis_commands.run_view import RunView, ViewOptions
 
 REMOVED = {
     "translation-and-rotation": "translation and rotation",
@@ -33,6 +33,7 @@ def add_analysis_commands(commands: Any) -> None:
     _add_rdf(commands)
     _add_distances(commands)
     _add_path_integrals(commands)
+    _add_report(commands)
 
 
 def _add_vdos(commands: Any) -> None:
@@ -160,6 +161,23 @@ def _add_path_integrals(commands: Any) -> None:
     )
 
 
+def _add_report(commands: Any) -> None:
+    report = add_command(
+        commands,
+        "report",
+        "one self-contained page (.html) of all that the runs of a folder tell",
+        "  md-runs report nvt\n"
+        "  md-runs report c20_study --output c20.html\n"
+        "  md-runs report ethanol --modes modes.json --resolution-per-cm 10",
+    )
+    report.add_argument("folder", type=Path, help="a run, or a folder with runs (a C20 study)")
+    report.add_argument("--output", type=Path, metavar="HTML", help="(report.html in the folder)")
+    report.add_argument("--modes", type=Path, help="normal modes (modes.json in the folder)")
+    report.add_argument("--resolution-per-cm", type=float, help="of spectra (10 to 30)")
+    _add_reading(report)
+    _add_blocks(report)
+
+
 def _add_blocks(command: argparse.ArgumentParser) -> None:
     command.add_argument("--blocks", type=int, help="of frames, for the error bars (10)")
 
@@ -177,6 +195,11 @@ def _add_runs(command: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="FOLDER", help="for all files (RUN_COMMAND beside the run)"
     )
     command.add_argument("--svg", action="store_true", help="figures as SVG too")
+    _add_reading(command)
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    """What the user knows better than the files."""
     command.add_argument(
         "--skip-ps", type=float, help="left out at the start (until equilibrated, as detected)"
     )
@@ -207,14 +230,20 @@ def _add_spectrum_options(command: argparse.ArgumentParser) -> None:
 
 
 def _views(options: argparse.Namespace) -> list[RunView]:
-    from md_runs.analysis_commands.run_view import ViewOptions, open_runs
+    from md_runs.analysis_commands.run_view import open_runs
+
+    return open_runs(options.runs, _view_options(options))
+
+
+def _view_options(options: argparse.Namespace) -> ViewOptions:
+    from md_runs.analysis_commands.run_view import ViewOptions
     from md_runs.structure_file import read_structure
 
     names = ("skip_ps", "temperature_K", "frame_interval_fs", "dynamics", "friction_per_fs")
     given = {name: getattr(options, name, None) for name in names}
     given["n_blocks"] = getattr(options, "blocks", None)
     structure = read_structure(options.structure) if options.structure else None
-    return open_runs(options.runs, ViewOptions(**given, structure=structure))
+    return ViewOptions(**given, structure=structure)
 
 
 def _vdos(options: argparse.Namespace) -> Findings:
@@ -343,6 +372,22 @@ def run_analysis(options: argparse.Namespace) -> int:
     return 0
 
 
+def _report(options: argparse.Namespace) -> int:
+    from md_runs.analysis_commands.report import REPORT_NAME, ReportOptions, write_report_page
+
+    output = options.output or options.folder / REPORT_NAME
+    if output.suffix != ".html":
+        raise ConfigError(f"the report is a page: --output must end in .html, not {output.name!r}")
+    asked = ReportOptions(options.modes, options.resolution_per_cm, _view_options(options))
+    sections = write_report_page(options.folder, output, asked)
+    doubts = [text for section in sections for text in section.doubts]
+    print(f"sections: {', '.join(section.name for section in sections)}")
+    for text in dict.fromkeys(doubts):
+        print(f"ATTENTION: {text}")
+    print(f"report: {output}")
+    return 0
+
+
 def default_folder(runs: Sequence[Path], command: str) -> Path:
     """Beside the first run, named after it and the command."""
     first = runs[0].resolve()
@@ -358,4 +403,4 @@ ANALYSES: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "distances": _distances,
     "path-integrals": _path_integrals,
 }
-ANALYSIS_COMMANDS = dict.fromkeys(ANALYSES, run_analysis)
+ANALYSIS_COMMANDS = {**dict.fromkeys(ANALYSES, run_analysis), "report": _report}

@@ -14,7 +14,6 @@ from md_runs.analysis.isotope_effects import isotope_effect_from_springs
 from md_runs.analysis.path_integrals import (
     path_integral_energies,
     primitive_kinetic_energy,
-    thermal_energy,
 )
 from md_runs.analysis.perturbed_path_integrals import (
     PerturbedDistribution,
@@ -31,7 +30,6 @@ from md_runs.distribution_plots import plot_bead_convergence, plot_perturbed_dis
 from md_runs.overlay_plots import imaginary_time_figure
 from mlpotential.errors import ConfigError, DataError
 
-ENERGY_TOLERANCE_KT = 0.1  # chosen: of the kinetic energy, per atom, for the number of beads
 LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
 
 
@@ -93,7 +91,7 @@ def path_integral_findings(
             _isotopes(notes, view, temperature_K, options.isotopes)
     notes.tables.insert(0, _spread_table(spreads))
     notes.figures["imaginary_time"] = imaginary_time_figure(spreads)
-    _bead_convergence(notes, views, kinetic)
+    _bead_convergence(notes, views, kinetic, options.tolerance)
     return notes.findings("path-integrals", "statistics of quantum nuclei from ring polymers")
 
 
@@ -268,7 +266,10 @@ def _new_masses(
 
 
 def _bead_convergence(
-    notes: Notebook, views: Sequence[RunView], kinetic: Mapping[str, Estimate]
+    notes: Notebook,
+    views: Sequence[RunView],
+    kinetic: Mapping[str, Estimate],
+    tolerance: float,
 ) -> None:
     """Kinetic energy against the number of beads, where runs differ in it."""
     n_beads = {view.n_beads for view in views}
@@ -279,13 +280,14 @@ def _bead_convergence(
             "convergence with beads is left out: it takes one run of each number, with error bars"
         )
         return
-    temperature_K = views[0].known_temperature_K()[0]
-    n_atoms = views[0].trajectory.n_atoms
-    tolerance = ENERGY_TOLERANCE_KT * thermal_energy(temperature_K) * n_atoms
     by_beads = {view.n_beads: kinetic[view.name] for view in views}
-    convergence = bead_convergence(by_beads, "kinetic energy", "eV", float(f"{tolerance:.2g}"))
+    within = float(f"{tolerance * by_beads[max(by_beads)].value:.2g}")
+    convergence = bead_convergence(by_beads, "kinetic energy", "eV", within)
     notes.results["bead_convergence"] = convergence
-    notes.remarks.append(f"{convergence.verdict} ({ENERGY_TOLERANCE_KT:g} kT per atom)")
+    notes.remarks.append(
+        f"{convergence.verdict}, {100 * tolerance:g} %; limit of infinitely many beads "
+        f"{estimate_text(convergence.limit, 'eV')} by Richardson's extrapolation"
+    )
     figure = plot_bead_convergence(convergence).get_figure(root=True)
     assert figure is not None
     notes.figures["bead_convergence"] = figure

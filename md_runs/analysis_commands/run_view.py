@@ -5,6 +5,7 @@ What was chosen for the user on the way is kept as sentences, for every output t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
 
 MOST_SAMPLES = 20_000  # chosen: of the series that tells the end of equilibration
 PIECE_FRAMES = 1_000  # chosen: read at once for such a series
-SEGMENTS_GLOB = "segment_*.frames"
+SEGMENT = re.compile(r"segment_(\d+)(\.frames)?")  # NVE: files; RPMD and TRPMD: folders
 N_BLOCKS = 10  # chosen: error bars known to a quarter
 FRAMES_PER_BLOCK = 2  # chosen: at least, for blocks that nobody asked for
 SAMPLING_ONLY = "PIMD"
@@ -138,11 +139,11 @@ def open_runs(paths: Sequence[Path], options: ViewOptions) -> list[RunView]:
 def _open(path: Path, name: str, options: ViewOptions) -> RunView:
     doubts: list[str] = []
     with noted_warnings(doubts, name):
-        is_segmented = path.is_dir() and any(path.glob(SEGMENTS_GLOB))
-        files = sorted(path.glob(SEGMENTS_GLOB), key=lambda p: (len(p.name), p.name))
+        places = segment_paths(path)
+        is_segmented = bool(places)
         whole = [
-            read_run(file, options.frame_interval_fs, options.structure)
-            for file in (files if is_segmented else [path])
+            read_run(place, options.frame_interval_fs, options.structure)
+            for place in places or [path]
         ]
     for trajectory in whole:
         _check_lengths(trajectory, path)
@@ -183,6 +184,14 @@ def _open(path: Path, name: str, options: ViewOptions) -> RunView:
         assumptions=tuple(assumptions),
         doubts=tuple(doubts),
     )
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """The segments for spectra that a folder holds, in order; none if it is another run."""
+    if not folder.is_dir():
+        return []
+    found = [(match, path) for path in folder.iterdir() if (match := SEGMENT.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda pair: int(pair[0][1]))]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
