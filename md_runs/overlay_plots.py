@@ -179,8 +179,9 @@ def _show_all_checks(ax: Axes, spectra: Mapping[str, Spectrum]) -> Axes:
     ]
     n_checks = sum(len(spectrum.checks) for spectrum in spectra.values())
     lines = [line for text in failed for line in textwrap.wrap(text, CHECK_CHARACTERS)]
+    passed = "1 check passed" if n_checks == 1 else f"{n_checks} checks passed"
     ax.set_title(
-        "\n".join(lines) or f"{n_checks} checks passed",
+        "\n".join(lines) or passed,
         loc="left",
         fontsize="xx-small",
         color=BANNER_COLOR if failed else INK,

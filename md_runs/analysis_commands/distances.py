@@ -90,11 +90,20 @@ def distances_findings(
     notes.figures["distances"] = overlay_figure(list(by_quantity.values()))
     classical = [view for view in views if view.n_beads == 1]
     quantum = [view for view in views if view.n_beads > 1]
-    if len(classical) == 1 and len(quantum) == 1:
+    if not of_one_molecule(views):
+        notes.assumptions.append("the runs are of different molecules: nothing is subtracted")
+    elif len(classical) == 1 and len(quantum) == 1:
         _quantum_effects(notes, by_quantity, quantum[0].name, classical[0].name)
-    if len({view.n_beads for view in quantum}) > 1:
+    elif len({view.n_beads for view in quantum}) > 1:
         _bead_convergence(notes, by_quantity, views, options)
     return notes.findings("distances", "distances and angles, over frames and beads")
+
+
+def of_one_molecule(views: Sequence[RunView]) -> bool:
+    """Whether all runs have the same atoms in the same order, and a cell or none."""
+    numbers = [np.asarray(view.trajectory.atomic_numbers) for view in views]
+    same_cells = len({view.is_periodic for view in views}) == 1
+    return same_cells and all(np.array_equal(numbers[0], other) for other in numbers)
 
 
 def _distributions(view: RunView, options: DistanceOptions) -> list[Any]:

@@ -34,6 +34,7 @@ from md_runs.analysis_commands.spectrum_window import (
     peak_table,
     shown_range_per_cm,
     spectrum_sentence,
+    without_far_end,
 )
 from md_runs.frame_arrays import LazyFrames, centroid
 from md_runs.overlay_plots import spectra_figure
@@ -257,6 +258,10 @@ def _dipoles_of_charges(segment: Trajectory) -> LazyFrames:
 def _finished(spectrum: AnyResponse, view: RunView, options: ResponseOptions) -> AnyResponse:
     """With the quantum correction and the integrator's step that were asked for."""
     if options.quantum_correction is not None:
+        # Factors that grow with the wavenumber would make mountains of the noise beyond the lines.
+        spectrum = without_far_end(
+            spectrum, options.max_per_cm or _range_per_cm([spectrum], options)
+        )
         spectrum = spectrum.with_quantum_correction(options.quantum_correction)
     if options.verlet_correction:
         step_fs = integration_step_fs(view, options.integration_timestep_fs)
@@ -287,15 +292,21 @@ def _draw(
 ) -> float:
     """All runs in one figure, modes behind; the right end of its axis (1/cm)."""
     sticks: StickSpectrum | None = None
-    top, lines = 0.0, options.lines
+    lines = options.lines
     if lines is not None:
         width = max(spectrum.resolution_per_cm for spectrum in spectra.values())
         sticks = stick_spectrum(lines.wavenumbers_per_cm, lines.intensities, width)
-        top = float(sticks.mode_wavenumbers_per_cm.max(initial=0.0))
         notes.results["harmonic"] = sticks
         notes.assumptions.append(
             f"harmonic lines: {len(lines.intensities)} modes as Lorentzians of {width:.3g} 1/cm"
         )
-    right = options.max_per_cm or shown_range_per_cm(list(spectra.values()), top)
+    right = options.max_per_cm or _range_per_cm(list(spectra.values()), options)
     notes.figures[name] = spectra_figure(spectra, right, sticks)
     return right
+
+
+def _range_per_cm(spectra: Sequence[Spectrum], options: ResponseOptions) -> float:
+    """Where lines end (1/cm)."""
+    lines = options.lines
+    top = 0.0 if lines is None else float(lines.wavenumbers_per_cm.max(initial=0.0))
+    return shown_range_per_cm(spectra, top)

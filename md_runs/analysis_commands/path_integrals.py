@@ -22,6 +22,7 @@ from md_runs.analysis.perturbed_path_integrals import (
     perturbed_energies,
 )
 from md_runs.analysis.uncertainty import Estimate
+from md_runs.analysis_commands.distances import of_one_molecule
 from md_runs.analysis_commands.findings import Findings, Notebook, Table
 from md_runs.analysis_commands.number_text import estimate_text, number_text
 from md_runs.analysis_commands.rdf import blocks_sentence
@@ -273,7 +274,7 @@ def _bead_convergence(
 ) -> None:
     """Kinetic energy against the number of beads, where runs differ in it."""
     n_beads = {view.n_beads for view in views}
-    if len(n_beads) < 2:
+    if len(n_beads) < 2 or not of_one_molecule(views):
         return
     if len(n_beads) < len(views) or min(view.n_blocks for view in views) < 2:
         notes.doubts.append(

@@ -258,7 +258,7 @@ def equilibration_cut(
     Args:
         trajectory: the whole run.
         skip_ps: as asked for; None to detect it from the potential energy, the kinetic energy, or
-            the radius of gyration, whichever is there first.
+            the radius of gyration, whichever is there first, and from the spread of beads.
 
     Raises:
         ConfigError: a time that is negative or leaves no frame.
@@ -276,13 +276,14 @@ def equilibration_cut(
     stride = stride_of_series(n_frames)
     if n_frames < 3 / LEAST_KEPT:
         return 0, f"{n_frames} frames are too few to detect equilibration: nothing left out", None
-    found = _settling_series(trajectory, stride)
-    if found is None:
-        return 0, "no energies to detect equilibration from: nothing left out", None
-    name, series = found
-    if len(series) < 3 / LEAST_KEPT or np.ptp(series) <= 1e-12 * np.abs(series).max():
-        return 0, f"the {name} is constant: nothing left out", None
-    equilibration = detect_equilibration(series)
+    found = [
+        (detect_equilibration(series), name)
+        for name, series in _settling_series(trajectory, stride)
+        if len(series) >= 3 / LEAST_KEPT and np.ptp(series) > 1e-12 * np.abs(series).max()
+    ]
+    if not found:
+        return 0, "nothing to detect equilibration from: nothing left out", None
+    equilibration, name = max(found, key=lambda pair: pair[0].n_equilibration)
     n_skipped = equilibration.n_equilibration * stride
     skipped_ps = float(times_ps[n_skipped] - times_ps[0])
     text = f"the first {skipped_ps:.4g} ps left out, {n_skipped} of {n_frames} frames"
@@ -295,24 +296,22 @@ def stride_of_series(n_frames: int) -> int:
     return -(-n_frames // MOST_SAMPLES)
 
 
-def _settling_series(trajectory: Trajectory, stride: int) -> tuple[str, np.ndarray] | None:
-    """A quantity that takes long to settle, by name, every `stride` frames; None without one."""
+def _settling_series(trajectory: Trajectory, stride: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Quantities that take long to settle, by name, every `stride` frames."""
+    masses = np.asarray(trajectory.masses, np.float64)
+    positions, velocities = trajectory.positions, trajectory.velocities_angstrom_per_fs
     if trajectory.energies is not None:
         energies = np.asarray(trajectory.energies[:], np.float64)
-        return "potential energy", energies.mean(axis=1)[::stride]
-    masses = np.asarray(trajectory.masses, np.float64)
-    if trajectory.velocities_angstrom_per_fs is not None:
-        pieces = (
-            np.einsum("a,fbax,fbax->f", masses, v, v)
-            for v in _pieces(trajectory.velocities_angstrom_per_fs)
-        )
-        return "kinetic energy", np.concatenate(list(pieces))[::stride]
-    if not any(trajectory.pbc) and trajectory.n_atoms > 1:
-        radii = (
-            radii_of_gyration(r, masses).mean(axis=(1, 2)) for r in _pieces(trajectory.positions)
-        )
-        return "radius of gyration", np.concatenate(list(radii))[::stride]
-    return None
+        yield "potential energy", energies.mean(axis=1)[::stride]
+    elif velocities is not None:
+        pieces = (np.einsum("a,fbax,fbax->f", masses, v, v) for v in _pieces(velocities))
+        yield "kinetic energy", np.concatenate(list(pieces))[::stride]
+    elif not any(trajectory.pbc) and trajectory.n_atoms > 1:
+        radii = (radii_of_gyration(r, masses).mean(axis=(1, 2)) for r in _pieces(positions))
+        yield "radius of gyration", np.concatenate(list(radii))[::stride]
+    if trajectory.n_beads > 1:
+        spreads = (r.var(axis=1).mean(axis=(1, 2)) for r in _pieces(positions))
+        yield "spread of the beads", np.concatenate(list(spreads))[::stride]
 
 
 def _pieces(frames: Any) -> Iterator[np.ndarray]:

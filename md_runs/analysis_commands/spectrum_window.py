@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from md_runs.analysis.correlation_stream import BLOCK_LAGS
 from md_runs.analysis.peaks import PeakTable
 from md_runs.analysis.spectra import Spectrum, lags_for_resolution
+from md_runs.analysis.spectrum_corrections import AnySpectrum
 from md_runs.analysis_commands.findings import Table
 from md_runs.analysis_commands.number_text import number_text
 from md_runs.analysis_commands.run_view import RunView
@@ -14,6 +17,7 @@ from mlpotential.errors import ConfigError, DataError
 
 FINEST_PER_CM = 10.0  # chosen: resolutions beyond it are asked for
 COARSEST_PER_CM = 30.0  # chosen: error bars are given up before more
+SHOWN_SHARE = 0.99  # chosen: of the integral; the rest may be noise over a long range
 BLOCKS_WANTED = 8  # chosen: error bars known to 27 %
 
 
@@ -103,12 +107,21 @@ def check_lines(spectrum: Spectrum, name: str) -> tuple[list[str], list[str]]:
     return texts
 
 
+def without_far_end(spectrum: AnySpectrum, end_per_cm: float) -> AnySpectrum:
+    """The spectrum up to a wavenumber, which its corrections tell."""
+    inside = spectrum.wavenumbers_per_cm <= end_per_cm
+    corrections = (*spectrum.corrections, f"noise beyond {end_per_cm:g} 1/cm (cut off)")
+    k, blocks = spectrum.wavenumbers_per_cm[inside], spectrum.blocks[:, inside]
+    return spectrum.changed(k, blocks, corrections=corrections)
+
+
 def shown_range_per_cm(spectra: Sequence[Spectrum], harmonic_top_per_cm: float = 0.0) -> float:
-    """The right end of an axis that holds all but a thousandth of every spectrum, in hundreds."""
-    ends = [100.0, 1.1 * harmonic_top_per_cm]
-    for spectrum in spectra:
-        share = abs(spectrum.intensity).cumsum()
-        last = int((share < 0.999 * share[-1]).sum())
-        ends.append(1.1 * float(spectrum.wavenumbers_per_cm[min(last, len(share) - 1)]))
-    top = min(max(ends), max(float(s.wavenumbers_per_cm[-1]) for s in spectra))
-    return max(100.0, 100.0 * round(top / 100 + 0.4999))
+    """The right end of an axis, in hundreds: beyond the modes, or 99 % of every spectrum."""
+    end = 1.2 * harmonic_top_per_cm
+    if not end:
+        for spectrum in spectra:
+            share = abs(spectrum.intensity).cumsum()
+            last = int(np.argmax(share >= SHOWN_SHARE * share[-1]))
+            end = max(end, 1.15 * float(spectrum.wavenumbers_per_cm[last]))
+    end = min(end, max(float(spectrum.wavenumbers_per_cm[-1]) for spectrum in spectra))
+    return float(100 * max(1, np.ceil(end / 100)))

@@ -12,7 +12,9 @@ from harmonic_motion import thermal_segments
 from harmonic_ring_polymer import KELVIN, sample
 
 from md_runs.analysis.normal_modes import NormalModes, normal_modes
+from md_runs.h5md import write_h5md
 from md_runs.recorder import FrameHeader, FrameRecorder
+from md_runs.trajectory import Trajectory
 
 WATER_CHARGES = np.array([-0.8, 0.4, 0.4])
 
@@ -117,3 +119,43 @@ def write_ideal_gas(path: Path, n_frames: int = 40, n_atoms: int = 200, side: fl
     atoms = Atoms(f"He{n_atoms // 2}Ne{n_atoms // 2}")
     positions = side * rng.uniform(size=(n_frames, 1, n_atoms, 3))
     return write_frames(path, atoms, 10.0, side * np.eye(3), positions=positions)
+
+
+def write_polar_water(path: Path, n_frames: int = 6000, interval_fs: float = 1.0) -> NormalModes:
+    """An H5MD file of harmonic water with fixed charges and a polarizability linear in positions.
+
+    Each mode holds k_B T; the dipole is that of `WATER_CHARGES`, the derivatives of the
+    polarizability those of `water_polarizability_derivatives`.
+    """
+    atoms, modes = water_modes()
+    velocities, positions = thermal_segments(
+        modes.modes,
+        modes.masses,
+        atoms.positions,
+        modes.wavenumbers_per_cm,
+        KELVIN,
+        1,
+        interval_fs * np.arange(n_frames),
+        4,
+        is_canonical=False,
+    )
+    shifts = positions[0] - atoms.positions
+    alpha = np.eye(3) + np.einsum("fix,ixyz->fyz", shifts, water_polarizability_derivatives())
+    trajectory = Trajectory(
+        atomic_numbers=atoms.numbers,
+        masses=modes.masses,
+        times_fs=interval_fs * np.arange(n_frames),
+        positions=positions[0][:, None],
+        velocities_angstrom_per_fs=velocities[0][:, None],
+        dipoles=np.einsum("i,fix->fx", WATER_CHARGES, positions[0])[:, None],
+        polarizabilities=alpha[:, None],
+    )
+    write_h5md(trajectory, path)
+    return modes
+
+
+def water_polarizability_derivatives() -> np.ndarray:
+    """Any symmetric numbers, [n_atoms, 3, 3, 3] (A^2), whose sum over atoms vanishes."""
+    derivatives = np.random.default_rng(6).normal(size=(3, 3, 3, 3))
+    derivatives = derivatives + derivatives.swapaxes(2, 3)
+    return derivatives - derivatives.mean(axis=0)
