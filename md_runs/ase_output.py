@@ -26,7 +26,7 @@ from ase.io.trajectory import Trajectory as AseTrajectory
 from tqdm import tqdm
 
 from md_runs.frame_arrays import changed_frames
-from md_runs.frame_spool import Batch, spooled
+from md_runs.frame_spool import Batch, spooled, warn_of_missing
 from md_runs.trajectory import Trajectory
 from md_runs.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
 from mlpotential.errors import RunError
@@ -198,6 +198,8 @@ def _traj_frames(path: Path) -> Iterator[Atoms]:
 
 def _ase_frames(path: Path) -> Iterator[Atoms]:
     """Frame after frame of any other format."""
+    if not path.exists():
+        raise RunError(f"cannot read the trajectory {path}: no such file, and no prefix of i-PI")
     frames = iread(path)
     for k in itertools.count():
         try:
@@ -225,6 +227,8 @@ def _atoms_batches(path: Path, first: Atoms, others: Iterator[Atoms]) -> Iterato
                 )
         values = [_of_atoms(atoms) for atoms in some]
         shared = set(values[0]).intersection(*values)
+        for name in set().union(*values) - shared:
+            warn_of_missing(path, name, n_before)
         yield {name: np.stack([frame[name] for frame in values]) for name in shared}
         n_before += len(some)
 

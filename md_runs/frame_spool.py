@@ -45,7 +45,7 @@ def spooled(batches: Iterable[Batch], path: Path) -> dict[str, np.ndarray]:
                     files = {name: opened.enter_context(TemporaryFile()) for name in batch}
                 for name in shapes.keys() ^ batch.keys():
                     if name not in left_out:
-                        _warn_of_missing(path, name, n_frames)
+                        warn_of_missing(path, name, n_frames)
                         left_out.add(name)
                 for name in batch.keys() - left_out:
                     _check(path, name, batch[name], shapes[name], n_frames)
@@ -78,7 +78,8 @@ def _check(
         raise RunError(f"frame {first_frame + frame} of {path} has {name} that are not finite")
 
 
-def _warn_of_missing(path: Path, name: str, frame: int) -> None:
+def warn_of_missing(path: Path, name: str, frame: int) -> None:
+    """Says that a quantity is left out."""
     warnings.warn(
         f"not every frame of {path} has {name} (frames around {frame}): they are left out",
         stacklevel=4,

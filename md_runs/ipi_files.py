@@ -157,15 +157,16 @@ def read_ipi_files(
     pbc = (False, False, False)
     if structure is not None:
         pbc = (bool(structure.pbc[0]), bool(structure.pbc[1]), bool(structure.pbc[2]))
+    fields = {wanted[name][0]: name for name in reversed(wanted) if name in files.trajectories}
     read = {
         name: [
             read_trajectory_series(path, any(pbc) and field == "positions", progress)
             for path in files.trajectories[name]
         ]
         for name, (field, _) in wanted.items()
-        if name in files.trajectories
+        if fields.get(field) == name
     }
-    if not any(wanted[name][0] == "positions" for name in read):
+    if "positions" not in fields:
         raise RunError(f"{files.folder / files.prefix} has no positions among its i-PI outputs")
     read |= {
         name: [read_extras_series(path) for path in files.extras[name]]
@@ -174,19 +175,20 @@ def read_ipi_files(
     }
     steps = _common_steps([series for some in read.values() for series in some])
     properties = _properties(files)
-    numbers, masses = _atoms(next(iter(read.values())), structure, facts)
+    numbers, masses = _atoms(
+        [series for some in read.values() for series in some if series.symbols], structure, facts
+    )
     recorded: dict[str, Any] = {}
     for name, some in read.items():
         field, factor = _field_and_factor(name, some[0], wanted, masses, extras_units or {})
         recorded[field] = _in_beads(some, steps, factor, field)
     positions = recorded["positions"]
     recorded["energies"] = _energies(properties, steps, positions.shape[1])
-    first = read[next(name for name in wanted if wanted[name][0] == "positions")][0]
     return Trajectory(
         atomic_numbers=numbers,
         masses=masses,
         times_fs=_times(files, steps, properties, facts, frame_interval_fs),
-        cells=_cells(first, steps) if any(pbc) else None,
+        cells=_cells(read[fields["positions"]][0], steps) if any(pbc) else None,
         pbc=pbc,
         temperature_K=facts.temperature_K,
         dynamics=facts.dynamics,

@@ -52,7 +52,7 @@ def read_universe(
 
     def lazily(take: Callable[[Any], np.ndarray], *shape: int) -> LazyFrames:
         def read(start: int, stop: int) -> np.ndarray:
-            return np.stack([np.array(take(frame), np.float64) for frame in frames[start:stop]])
+            return np.stack([np.array(take(frames[k]), np.float64) for k in range(start, stop)])
 
         return LazyFrames((n_frames, *shape), read)
 

@@ -75,7 +75,7 @@ def read_run(
         trajectory = _read_path(Path(run), frame_interval_fs, structure, progress)
     if frame_interval_fs is None:
         trajectory = _without_repeated(trajectory)
-    if of_centroid and trajectory.n_beads > 1:
+    if of_centroid:
         trajectory = centroid_of(trajectory)
     warn_of_wrong_units(trajectory)
     return trajectory

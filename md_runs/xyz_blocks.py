@@ -102,6 +102,9 @@ def xyz_blocks(
         while lines := list(islice(handle, n_at_once * n_lines)):
             bar.update(sum(map(len, lines)))
             n_frames, is_cut = _whole_frames(lines, n_lines)
+            rest = lines[n_frames * n_lines :]
+            if is_cut and rest[0].endswith(b"\n"):
+                _check_count(path, rest[0], first_frame + n_frames, head.n_atoms)
             del lines[n_frames * n_lines :]
             if n_frames:
                 yield _block(path, lines, symbols, columns, first_frame)
@@ -135,11 +138,7 @@ def _block(
     n_atoms, n_lines = len(symbols), len(symbols) + 2
     n_frames = len(lines) // n_lines
     for k, line in enumerate(lines[::n_lines]):
-        if (found := _count(path, line, first_frame + k)) != n_atoms:
-            raise RunError(
-                f"frame {first_frame + k} of {path} has {found} atoms, those before {n_atoms}: "
-                "all frames must have the same atoms"
-            )
+        _check_count(path, line, first_frame + k, n_atoms)
     for k in range(n_frames):
         if _symbols(path, lines[k * n_lines : (k + 1) * n_lines], n_atoms, first_frame + k) != (
             symbols
@@ -183,6 +182,14 @@ def _count(path: Path, line: bytes, frame: int) -> int:
             f"{line.strip()[:60].decode(errors='replace')!r}"
         )
     return count
+
+
+def _check_count(path: Path, line: bytes, frame: int, n_atoms: int) -> None:
+    if (found := _count(path, line, frame)) != n_atoms:
+        raise RunError(
+            f"frame {frame} of {path} has {found} atoms, those before {n_atoms}: all frames must "
+            "have the same atoms"
+        )
 
 
 def _symbols(path: Path, lines: list[bytes], n_atoms: int, frame: int) -> list[bytes]:

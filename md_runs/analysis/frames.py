@@ -83,6 +83,7 @@ def uniform_timestep_fs(times_fs: np.ndarray) -> float:
         frame = int(np.argmax(uneven))
         raise DataError(
             f"frames are not evenly spaced in time: {times[frame]} fs is followed by "
-            f"{times[frame + 1]} fs at frame {frame + 1}, where most steps are {typical:.6g} fs"
+            f"{times[frame + 1]} fs at frame {frame + 1}, where most steps are {typical:.6g} fs. "
+            "If the times are wrong, give the interval (--frame-interval-fs)"
         )
     return float(times[-1] - times[0]) / len(steps)
