@@ -1,4 +1,4 @@
-"""The subcommands of `md-runs` that analyse runs: their options, and who does the work.
+"""The subcommands of `md-runs` that analyse runs: what they are told.
 
 Nothing of the analysis is imported before a command runs, so that `--help` is quick.
 """
@@ -8,22 +8,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from md_runs.analysis.dynamics import Method
 from md_runs.analysis.quantum_corrections import QuantumCorrection
 from mlpotential.cli import add_command
 from mlpotential.errors import ConfigError
 
-if TYPE_CHECKING:
-    from md_runs.analysis_commands.findings import Findings
-    from md_runs.analysis_commands.run_view import RunView, ViewOptions
-
-REMOVED = {
-    "translation-and-rotation": "translation and rotation",
-    "translation": "translation",
-    "nothing": "nothing",
-}
+ANALYSES = ("vdos", "ir", "raman", "rdf", "distances", "path-integrals")
+REMOVED = ("translation-and-rotation", "translation", "nothing")
 
 
 def add_analysis_commands(commands: Any) -> None:
@@ -51,7 +44,7 @@ def _add_vdos(commands: Any) -> None:
     vdos.add_argument("--modes", type=Path, help="of md-runs modes --json: drawn beside it")
     vdos.add_argument(
         "--remove",
-        choices=tuple(REMOVED),
+        choices=REMOVED,
         help="motion of the whole to take off (translation-and-rotation; translation in a cell)",
     )
     vdos.add_argument(
@@ -210,6 +203,12 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--structure", type=Path, help="elements, masses, pbc, where a file does not tell them"
     )
+    command.add_argument(
+        "--extras-units",
+        nargs="+",
+        metavar="NAME=UNIT",
+        help="of extras in outputs of i-PI, dipole=debye (atomic units)",
+    )
 
 
 def _add_spectrum_options(command: argparse.ArgumentParser) -> None:
@@ -229,162 +228,19 @@ def _add_spectrum_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--max-per-cm", type=float, help="right end of the axis")
 
 
-def _views(options: argparse.Namespace) -> list[RunView]:
-    from md_runs.analysis_commands.run_view import open_runs
-
-    return open_runs(options.runs, _view_options(options))
-
-
-def _view_options(options: argparse.Namespace) -> ViewOptions:
-    from md_runs.analysis_commands.run_view import ViewOptions
-    from md_runs.structure_file import read_structure
-
-    names = ("skip_ps", "temperature_K", "frame_interval_fs", "dynamics", "friction_per_fs")
-    given = {name: getattr(options, name, None) for name in names}
-    given["n_blocks"] = getattr(options, "blocks", None)
-    structure = read_structure(options.structure) if options.structure else None
-    return ViewOptions(**given, structure=structure)
-
-
-def _vdos(options: argparse.Namespace) -> Findings:
-    from md_runs.analysis.normal_modes import read_normal_modes
-    from md_runs.analysis_commands.vdos import VdosOptions, vdos_findings
-
-    removed: Any = REMOVED.get(options.remove)
-    asked = VdosOptions(
-        by=options.by,
-        modes=read_normal_modes(options.modes) if options.modes else None,
-        removed=removed,
-        mass_weighted=not options.no_mass_weighting,
-        **_spectrum_settings(options),
-    )
-    return vdos_findings(_views(options), asked)
-
-
-def _infrared(options: argparse.Namespace) -> Findings:
-    from md_runs.analysis_commands.infrared_and_raman import (
-        ResponseOptions,
-        infrared_findings,
-        read_born_charges,
-        read_lines,
-    )
-
-    views, charges, lines = _views(options), options.born_charges, options.intensities
-    asked = ResponseOptions(
-        quantum_correction=options.quantum_correction,
-        lines=read_lines(lines, "intensities_km_per_mol") if lines else None,
-        born_charges=read_born_charges(charges, views[0].segments[0].n_atoms) if charges else None,
-        **_spectrum_settings(options),
-    )
-    return infrared_findings(views, asked)
-
-
-def _raman(options: argparse.Namespace) -> Findings:
-    from md_runs.analysis_commands.infrared_and_raman import (
-        ResponseOptions,
-        raman_findings,
-        read_lines,
-    )
-
-    lines = options.intensities
-    asked = ResponseOptions(
-        quantum_correction=options.quantum_correction,
-        lines=read_lines(lines, "activities") if lines else None,
-        **_spectrum_settings(options),
-    )
-    return raman_findings(_views(options), asked)
-
-
-def _rdf(options: argparse.Namespace) -> Findings:
-    from md_runs.analysis_commands.rdf import RdfOptions, rdf_findings
-
-    asked = RdfOptions(
-        element_pairs=_element_pairs(options.pairs) if options.pairs else None,
-        max_distance=options.r_max,
-        bin_width=options.bin_width,
-        reference_volume=options.reference_volume,
-        coordination_distance=options.coordination_within,
-    )
-    return rdf_findings(_views(options), asked)
-
-
-def _element_pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """`O-H` as a pair. Raises ConfigError for others."""
-    pairs = []
-    for text in texts:
-        first, separator, second = text.partition("-")
-        if not (separator and first.isalpha() and second.isalpha()):
-            raise ConfigError(f"{text!r} is no pair of elements: write it as O-H")
-        pairs.append((first, second))
-    return tuple(pairs)
-
-
-def _distances(options: argparse.Namespace) -> Findings:
-    from md_runs.analysis_commands.distances import (
-        DistanceOptions,
-        distances_findings,
-        parse_atoms,
-    )
-
-    asked = DistanceOptions(
-        n_neighbours=options.neighbours,
-        bonds=parse_atoms(options.bonds, 2),
-        angles=parse_atoms(options.angles, 3),
-        dihedrals=parse_atoms(options.dihedrals, 4),
-        bin_width=options.bin_width,
-        tolerance=options.tolerance,
-    )
-    return distances_findings(_views(options), asked)
-
-
-def _path_integrals(options: argparse.Namespace) -> Findings:
-    from md_runs.analysis_commands.path_integrals import (
-        PathIntegralOptions,
-        parse_isotopes,
-        path_integral_findings,
-    )
-
-    asked = PathIntegralOptions(parse_isotopes(options.isotope), options.tolerance)
-    return path_integral_findings(_views(options), asked)
-
-
-def _spectrum_settings(options: argparse.Namespace) -> dict[str, Any]:
-    names = (
-        "resolution_per_cm",
-        "verlet_correction",
-        "integration_timestep_fs",
-        "max_per_cm",
-    )
-    return {name: getattr(options, name) for name in names}
-
-
 def run_analysis(options: argparse.Namespace) -> int:
     """Runs the command, prints what it found and saves it."""
     folder = options.output or default_folder(options.runs, options.command)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output {folder} is a file: name a folder")
-    findings = ANALYSES[options.command](options)
+    from md_runs.analysis_commands.asked_for import analyse
+
+    findings = analyse(options)
     paths = findings.save(folder, options.svg)
     print(findings)
     n_tables = sum(path.suffix == ".csv" for path in paths)
     names = [path.name for path in paths if path.suffix != ".csv"]
     print(f"\nwritten to {folder}: {', '.join(names)} and {n_tables} tables (.csv)")
-    return 0
-
-
-def _report(options: argparse.Namespace) -> int:
-    from md_runs.analysis_commands.report import REPORT_NAME, ReportOptions, write_report_page
-
-    output = options.output or options.folder / REPORT_NAME
-    if output.suffix != ".html":
-        raise ConfigError(f"the report is a page: --output must end in .html, not {output.name!r}")
-    asked = ReportOptions(options.modes, options.resolution_per_cm, _view_options(options))
-    sections = write_report_page(options.folder, output, asked)
-    doubts = [text for section in sections for text in section.doubts]
-    print(f"sections: {', '.join(section.name for section in sections)}")
-    for text in dict.fromkeys(doubts):
-        print(f"ATTENTION: {text}")
-    print(f"report: {output}")
     return 0
 
 
@@ -395,12 +251,25 @@ def default_folder(runs: Sequence[Path], command: str) -> Path:
     return runs[0].parent / f"{name}_{command}"
 
 
-ANALYSES: dict[str, Callable[[argparse.Namespace], Findings]] = {
-    "vdos": _vdos,
-    "ir": _infrared,
-    "raman": _raman,
-    "rdf": _rdf,
-    "distances": _distances,
-    "path-integrals": _path_integrals,
+def run_report(options: argparse.Namespace) -> int:
+    """Writes the page and prints what must not be overlooked."""
+    from md_runs.analysis_commands.asked_for import view_options
+    from md_runs.analysis_commands.report import REPORT_NAME, ReportOptions, write_report_page
+
+    output = options.output or options.folder / REPORT_NAME
+    if output.suffix != ".html":
+        raise ConfigError(f"the report is a page: --output must end in .html, not {output.name!r}")
+    asked = ReportOptions(options.modes, options.resolution_per_cm, view_options(options))
+    sections = write_report_page(options.folder, output, asked)
+    doubts = [text for section in sections for text in section.doubts]
+    print(f"sections: {', '.join(section.name for section in sections)}")
+    for text in dict.fromkeys(doubts):
+        print(f"ATTENTION: {text}")
+    print(f"report: {output}")
+    return 0
+
+
+ANALYSIS_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    **dict.fromkeys(ANALYSES, run_analysis),
+    "report": run_report,
 }
-ANALYSIS_COMMANDS = {**dict.fromkeys(ANALYSES, run_analysis), "report": _report}

@@ -45,6 +45,7 @@ class ViewOptions:
         n_blocks: of the error bars of distributions.
         frame_interval_fs: time between frames.
         structure: elements, masses and periodicity, where a file does not tell them.
+        extras_units: of extras in outputs of i-PI, {"dipole": "debye"}.
     """
 
     skip_ps: float | None = None
@@ -54,6 +55,7 @@ class ViewOptions:
     n_blocks: int | None = None
     frame_interval_fs: float | None = None
     structure: Atoms | None = None
+    extras_units: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,13 @@ def _open(path: Path, name: str, options: ViewOptions) -> RunView:
         places = segment_paths(path)
         is_segmented = bool(places)
         whole = [
-            read_run(place, options.frame_interval_fs, options.structure)
+            read_run(
+                place,
+                options.frame_interval_fs,
+                options.structure,
+                extras_units=options.extras_units,
+                progress=True,
+            )
             for place in places or [path]
         ]
     for trajectory in whole:
