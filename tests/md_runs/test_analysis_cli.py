@@ -52,23 +52,31 @@ def test_vdos(runs):
     assert (runs / "nve_vdos" / "vdos.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["ir", "polar.h5", "--output", "out"], "peaks of the infrared absorption"),
-        (["raman", "polar.h5", "--output", "out"], "depolarisation ratio"),
-        (["rdf", "gas.frames", "--pairs", "He-Ne", "--r-max", "5", "--svg", "--output", "out"],
-         "reference volume 1728 A^3 (of the cell)"),
-        (["distances", "water.frames", "--bonds", "0-1", "--angles", "1-0-2", "--output", "out"],
-         "angle H1-O0-H2 (degree)"),
-    ],
-)  # fmt: skip
-def test_analyses(arguments, expected, runs):
-    assert expected in call(*arguments, cwd=runs)
+ANALYSES = [
+    (["ir", "polar.h5", "--output", "out"], "peaks of the infrared absorption"),
+    (["raman", "polar.h5", "--output", "out"], "depolarisation ratio"),
+    (["rdf", "gas.frames", "--pairs", "He-Ne", "--r-max", "5", "--svg", "--output", "out"],
+     "reference volume 1728 A^3 (of the cell)"),
+    (["distances", "water.frames", "--bonds", "0-1", "--angles", "1-0-2", "--output", "out"],
+     "angle H1-O0-H2 (degree)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "expected"), ANALYSES)
+def test_analyses(arguments, expected, runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs)
+    assert main(arguments) == 0
+    assert expected in capsys.readouterr().out
     content = read_json(runs / "out" / f"{arguments[0]}.json")
     assert content["command"] == arguments[0]
     assert content["assumptions"]
     assert (runs / "out" / "rdf.svg").exists() or arguments[0] != "rdf"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arguments", "expected"), ANALYSES)
+def test_analyses_by_the_installed_command(arguments, expected, runs):
+    assert expected in call(*arguments, cwd=runs)
 
 
 def test_path_integrals_and_report(runs):
