@@ -1,7 +1,7 @@
 """Files that ASE reads as a `Trajectory`, and extended XYZ written.
 
 Each file is read once, from its beginning to its end, and kept as numbers in a temporary file
-(`frame_spool`). Extended XYZ, which is most used and longest, is read here in bulk, forty times as
+(`frame_spool`). Extended XYZ, which is most used and longest, is read here in bulk, five times as
 fast as ASE does it; a test compares the two. A run that was killed leaves a last frame that is cut;
 it is dropped with a warning.
 """
@@ -171,6 +171,12 @@ def _frame_of(trajectory: Trajectory, frame: int, bead_index: int) -> Atoms:
         results["energy"] = float(trajectory.energies[frame, bead_index])
     if trajectory.forces is not None:
         results["forces"] = trajectory.forces[frame, bead_index]
+    if trajectory.dipoles is not None:
+        results["dipole"] = trajectory.dipoles[frame, bead_index]
+    if trajectory.charges is not None:
+        results["charges"] = trajectory.charges[frame, bead_index]
+    if trajectory.polarizabilities is not None:
+        atoms.info["polarizability"] = trajectory.polarizabilities[frame, bead_index]
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
@@ -199,7 +205,7 @@ def _traj_frames(path: Path) -> Iterator[Atoms]:
 def _ase_frames(path: Path) -> Iterator[Atoms]:
     """Frame after frame of any other format."""
     if not path.exists():
-        raise RunError(f"cannot read the trajectory {path}: no such file, and no prefix of i-PI")
+        raise RunError(f"cannot read the trajectory {path}: No such file or directory")
     frames = iread(path)
     for k in itertools.count():
         try:
@@ -207,9 +213,10 @@ def _ase_frames(path: Path) -> Iterator[Atoms]:
         except OSError:
             raise
         except Exception as error:  # ASE raises whatever the damaged text leads to
-            raise RunError(f"frame {k} of {path} is damaged, or no format of ASE: {error!r}") from (
-                error
-            )
+            what = f"frame {k} of {path} is damaged"
+            if k == 0:
+                what = f"{path} is not a trajectory of this program, of i-PI or of ASE"
+            raise RunError(f"{what}: {error!r}") from error
         if atoms is None:
             return
         yield atoms

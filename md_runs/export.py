@@ -10,7 +10,7 @@ from md_runs.reading import read_run
 from mlpotential.errors import ConfigError
 
 
-def export_run(run: Path, output: Path) -> list[Path]:
+def export_run(run: Path, output: Path, frame_interval_fs: float | None = None) -> list[Path]:
     """Writes a run to `output`, by its ending: `.h5` or `.extxyz`. Returns the files written.
 
     Raises:
@@ -19,7 +19,7 @@ def export_run(run: Path, output: Path) -> list[Path]:
     """
     if output.suffix not in (".h5", ".extxyz"):
         raise ConfigError(f"the output must end in .h5 or .extxyz, not {output.name!r}")
-    trajectory = read_run(run)
+    trajectory = read_run(run, frame_interval_fs)
     if output.suffix == ".extxyz":
         return write_extended_xyz(trajectory, output)
     write_h5md(trajectory, output)

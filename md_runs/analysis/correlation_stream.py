@@ -199,21 +199,24 @@ class CorrelationStream:
         self._piece_frames = self._block_frames = BLOCK_LAGS * n_lags
         self._joins_segments = False
         self._blocks: list[_Block] = []
+        self._waiting = np.empty((self._piece_frames, len(self._channels)))  # taken as it fills
         self._start_segment()
 
     def _start_segment(self) -> None:
         self._tail = np.empty((0, len(self._channels)))
-        self._waiting: list[np.ndarray] = []
         self._n_waiting = 0
         self._segment_frames = 0
 
     def add(self, frames: np.ndarray) -> None:
         """Takes the frames that follow, [n, n_columns]."""
-        self._waiting.append(np.asarray(frames, np.float64))
-        self._n_waiting += len(frames)
         self._segment_frames += len(frames)
-        if self._n_waiting >= self._piece_frames:
-            self._work_off(everything=False)
+        while len(frames):
+            if self._n_waiting == self._piece_frames:
+                self._work_off()
+            n_taken = min(len(frames), self._piece_frames - self._n_waiting)
+            self._waiting[self._n_waiting : self._n_waiting + n_taken] = frames[:n_taken]
+            self._n_waiting += n_taken
+            frames = frames[n_taken:]
 
     def end_segment(self) -> None:
         """The frames that come next have nothing to do with those before.
@@ -226,20 +229,17 @@ class CorrelationStream:
                 f"the window of {self.n_lags} frames does not fit into a segment of "
                 f"{self._segment_frames} frames: n_lags must be within 2...{self._segment_frames}"
             )
-        self._work_off(everything=True)
+        self._work_off()
         self.n_segments += 1
         self._start_segment()
 
-    def _work_off(self, everything: bool) -> None:
-        """Correlates whole pieces of the waiting frames, or all of them."""
-        waiting = np.concatenate(self._waiting)
-        while len(waiting) >= self._piece_frames or (everything and len(waiting)):
-            piece, waiting = np.split(waiting, [min(self._piece_frames, len(waiting))])
-            self._store(self._within(piece), self._across(self._tail, piece))
-            reach = self.n_lags - 1
-            joined = np.concatenate([self._tail, piece]) if len(piece) < reach else piece
-            self._tail = joined[len(joined) - min(len(joined), reach) :].copy()
-        self._waiting, self._n_waiting = [waiting.copy()], len(waiting)
+    def _work_off(self) -> None:
+        """Correlates the waiting frames as one piece."""
+        piece, reach = self._waiting[: self._n_waiting], self.n_lags - 1
+        self._store(self._within(piece), self._across(self._tail, piece))
+        joined = np.concatenate([self._tail, piece]) if len(piece) < reach else piece
+        self._tail = joined[len(joined) - min(len(joined), reach) :].copy()
+        self._n_waiting = 0
 
     def _within(self, frames: np.ndarray) -> _Block:
         """Products of frames of one piece."""

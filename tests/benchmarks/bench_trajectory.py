@@ -127,6 +127,7 @@ def run_task(task: str, path: Path) -> None:
 
 def write_text_formats(trajectory: Trajectory, folder: Path) -> dict[str, Path]:
     """Extended XYZ and `.traj` by ASE, and i-PI's xyz."""
+    assert trajectory.velocities_angstrom_per_fs is not None
     frames = []
     for k in range(trajectory.n_frames):
         atoms = Atoms(trajectory.atomic_numbers, trajectory.positions[k, 0])

@@ -121,6 +121,9 @@ def test_what_is_written_is_read(n_beads, tmp_path):
         velocities_angstrom_per_fs=generator.normal(scale=0.01, size=shape),
         forces=generator.normal(size=shape),
         energies=generator.normal(scale=1e4, size=shape[:2]),
+        dipoles=generator.normal(size=(*shape[:2], 3)),
+        polarizabilities=generator.normal(size=(*shape[:2], 3, 3)),
+        charges=generator.normal(size=shape[:3]),
         cells=generator.normal(size=(4, 3, 3)),
         pbc=(True, True, False),
     )
@@ -135,7 +138,8 @@ def test_what_is_written_is_read(n_beads, tmp_path):
         np.testing.assert_array_equal(read.times_fs, written.times_fs)
         np.testing.assert_allclose(read.cells, written.cells, atol=1e-8)
         np.testing.assert_allclose(read.energies[:, 0], written.energies[:, k], rtol=1e-12)
-        for name in ("positions", "velocities_angstrom_per_fs", "forces"):
+        names = ("positions", "velocities_angstrom_per_fs", "forces")
+        for name in (*names, "dipoles", "polarizabilities", "charges"):
             bead = getattr(written, name)[:, k]
             np.testing.assert_allclose(getattr(read, name)[:, 0], bead, atol=1e-8)
 

@@ -29,6 +29,13 @@ def trajectory(n_frames=7, n_beads=3, n_atoms=4, cell=True):
         velocities_angstrom_per_fs=generator.normal(size=shape),
         forces=generator.normal(size=shape),
         energies=generator.normal(size=shape[:2]),
+        dipoles=generator.normal(size=(*shape[:2], 3)),
+        polarizabilities=generator.normal(size=(*shape[:2], 3, 3)),
+        charges=generator.normal(size=shape[:3]),
+        temperature_K=300.0,
+        dynamics="RPMD",
+        friction_per_fs=None,
+        integration_timestep_fs=0.25,
         cells=generator.normal(size=(n_frames, 3, 3)) if cell else None,
         pbc=(True, False, True) if cell else (False, False, False),
     )
@@ -81,7 +88,10 @@ def test_structure_is_that_of_the_specification(tmp_path):
                 (bead["position"], "Angstrom", written.positions[:, k]),
                 (bead["velocity"], "Angstrom fs-1", written.velocities_angstrom_per_fs[:, k]),
                 (bead["force"], "eV Angstrom-1", written.forces[:, k]),
+                (bead["charge"], "e", written.charges[:, k]),
                 (observables["potential_energy"], "eV", written.energies[:, k]),
+                (observables["dipole"], "e Angstrom", written.dipoles[:, k]),
+                (observables["polarizability"], "Angstrom3", written.polarizabilities[:, k]),
                 (box["edges"], "Angstrom", written.cells),
             ):
                 assert set(element) == {"step", "time", "value"}

@@ -37,11 +37,13 @@ def test_units_and_frames(universe):
     np.testing.assert_allclose(trajectory.cells[6], np.diag([10.0, 11.0, 12.0]), atol=1e-5)
     for k in (4, 0):
         frame = universe.trajectory[k].copy()
-        np.testing.assert_allclose(trajectory.positions[k, 0], frame.positions)
+        np.testing.assert_allclose(trajectory.positions[k, 0], frame.positions, rtol=1e-6)
         velocities = frame.velocities * units.Angstrom / 1000.0
-        np.testing.assert_allclose(trajectory.velocities_angstrom_per_fs[k, 0], velocities)
+        np.testing.assert_allclose(
+            trajectory.velocities_angstrom_per_fs[k, 0], velocities, rtol=1e-6
+        )
         forces = frame.forces * units.kJ / units.mol
-        np.testing.assert_allclose(trajectory.forces[k, 0], forces)
+        np.testing.assert_allclose(trajectory.forces[k, 0], forces, rtol=1e-6)
     assert trajectory.atomic_numbers.tolist() == [8, 1, 1]
     assert trajectory.masses.tolist() == [15.999, 1.008, 2.014]
     assert trajectory.pbc == (True, True, True)
