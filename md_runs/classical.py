@@ -19,7 +19,6 @@ provided that the calculator's forces depend on the positions alone.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,31 +28,35 @@ from ase.constraints import FixCom
 from ase.md.bussi import Bussi
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
-from tqdm import tqdm
 
 from md_runs.analysis.uncertainty import Estimate, block_average
 from md_runs.classical_checkpoint import ClassicalState
 from md_runs.classical_settings import ClassicalRun
+from md_runs.classical_steps import (
+    advance,
+    check_dynamic,
+    frame_header,
+    moving_copy,
+    progress_bar,
+    record_frame,
+)
 from md_runs.cutoff_warning import warn_of_hard_cutoff
 from md_runs.extrapolation import RunGuard
-from md_runs.recorder import FrameHeader, FrameRecorder, read_records
+from md_runs.recorder import FrameRecorder, read_records
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (
-    EXPLOSION_ADVICE,
     hottest_K,
-    kinetic_temperature_K,
     maxwell_boltzmann,
     n_degrees_of_freedom,
     without_rigid_motion,
 )
-from mlpotential.errors import ExtrapolationError, RunError, StructureError
+from mlpotential.errors import RunError
 from mlpotential.inference.guard import GuardReport
 from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
 
 TRAJECTORY_NAME, CHECKPOINT_NAME = "trajectory.frames", "classical.checkpoint"
-LARGEST_FORCE = 1000.0  # eV/A; chosen: far above a thermal force (50 eV/A is an outlier already)
 ENERGY_TOLERANCE = 1e-4  # eV per atom; chosen: above float32 noise, below any other model's energy
 AT_REST = 1e-10  # amu A / ASE time; chosen: rounding left by taking out the rigid motion
 N_BLOCKS = 10
@@ -112,46 +115,6 @@ def run_classical(
         if state.step < settings.n_steps:
             state = _Simulation(atoms, settings, folder, state, guard).run(progress)
     return _result(atoms, settings, folder, state, guard.report)
-
-
-def check_dynamic(atoms: Atoms, rotates: bool) -> None:
-    """Raises StructureError for atoms that cannot move as Newton's equation says."""
-    if atoms.calc is None:
-        raise StructureError("the structure has no calculator: set atoms.calc")
-    if atoms.constraints:
-        names = ", ".join(type(constraint).__name__ for constraint in atoms.constraints)
-        raise StructureError(f"dynamics with constraints ({names}) is not supported: remove them")
-    masses = atoms.get_masses()
-    if not np.all(np.isfinite(masses) & (masses > 0.0)):
-        atom = int(np.argmin(np.isfinite(masses) & (masses > 0.0)))
-        raise StructureError(f"the mass of atom {atom} is {masses[atom]}: it must be positive")
-    for name, array in (("position", atoms.positions), ("velocity", atoms.get_velocities())):
-        if not np.isfinite(array).all():
-            atom = int(np.argmin(np.isfinite(array).all(axis=1)))
-            raise StructureError(f"the {name} of atom {atom} is not finite: {array[atom].tolist()}")
-    if n_degrees_of_freedom(atoms, rotates) < 1:
-        raise StructureError("one atom has no inner motion: dynamics needs at least two")
-
-
-def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
-    """The header of a classical trajectory."""
-    per_atom = (1, len(atoms), 3)
-    pbc = atoms.get_pbc()
-    return FrameHeader(
-        atomic_numbers=tuple(int(z) for z in atoms.numbers),
-        masses=tuple(float(m) for m in atoms.get_masses()),
-        pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
-        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if pbc.any() else None,
-        timestep_fs=float(timestep_fs),
-        stride=int(stride),
-        fields={
-            "positions": per_atom,
-            "velocities_angstrom_per_fs": per_atom,
-            "forces": per_atom,
-            "energies": (1,),
-            "temperature_K": (),
-        },
-    )
 
 
 def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> ClassicalState:
@@ -275,74 +238,6 @@ class _Simulation:
         self.guard.save()
         state.write(self.folder / CHECKPOINT_NAME)
         return state
-
-
-def moving_copy(atoms: Atoms, positions: np.ndarray, momenta: np.ndarray) -> Atoms:
-    """The structure elsewhere in phase space, with the same calculator."""
-    moved = atoms.copy()
-    moved.calc = atoms.calc
-    moved.positions = positions
-    moved.set_momenta(momenta)
-    return moved
-
-
-def record_frame(
-    recorder: FrameRecorder,
-    atoms: Atoms,
-    forces: np.ndarray,
-    n_dof: int,
-    step: int,
-    largest_temperature_K: float = math.inf,
-) -> tuple[float, float]:
-    """Appends the frame; its kinetic temperature (K) and potential energy (eV).
-
-    Raises:
-        RunError: if the frame is hotter than allowed, or the disk is full.
-    """
-    temperature_K = kinetic_temperature_K(float(atoms.get_kinetic_energy()), n_dof)
-    energy = float(atoms.get_potential_energy())
-    if not temperature_K < largest_temperature_K or not math.isfinite(energy):
-        raise RunError(
-            f"the dynamics exploded before step {step}: {temperature_K:.3g} K, {energy:.6g} eV. "
-            f"{EXPLOSION_ADVICE}"
-        )
-    recorder.append(
-        positions=atoms.positions,
-        velocities_angstrom_per_fs=atoms.get_velocities() * ASE_TIME_PER_FS,
-        forces=forces,
-        energies=energy,
-        temperature_K=temperature_K,
-    )
-    return temperature_K, energy
-
-
-def advance(integrator: VelocityVerlet | Langevin, forces: np.ndarray, step: int) -> np.ndarray:
-    """One step, from the forces before it to those after it, [n_atoms, 3] (eV/A).
-
-    Raises:
-        RunError: if the potential or its guard refuses the structure, or a force is not finite or
-            beyond any chemistry.
-    """
-    try:
-        forces = integrator.step(forces)
-    except ExtrapolationError as error:
-        raise RunError(f"stopped at step {step}: {error}") from error
-    except StructureError as error:
-        raise RunError(
-            f"the dynamics exploded at step {step}: {error}. {EXPLOSION_ADVICE}"
-        ) from error
-    if not float(np.abs(forces).max()) < LARGEST_FORCE:
-        atom = int(np.argmax(np.nan_to_num(np.abs(forces), nan=np.inf).max(axis=1)))
-        raise RunError(
-            f"the dynamics exploded at step {step}: the force on atom {atom} is "
-            f"{forces[atom].tolist()} eV/A. {EXPLOSION_ADVICE}"
-        )
-    return forces
-
-
-def progress_bar(n_steps: int, n_done: int, shown: bool) -> tqdm:
-    """Steps done of all, silent where the output is not a terminal."""
-    return tqdm(total=n_steps, initial=n_done, unit="step", disable=None if shown else True)
 
 
 def _integrator(

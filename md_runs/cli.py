@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from md_runs.analysis_cli import ANALYSIS_COMMANDS, add_analysis_commands
 from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study, recording_stride
 from md_runs.classical_settings import ENSEMBLES, ClassicalRun
-from md_runs.pimd_settings import PimdRun
+from md_runs.pimd_settings import DYNAMICS, PimdRun
 from mlpotential.cli import add_command, exit_code
 from mlpotential.inference.execution import Backend, Execution, GuardMode
 
@@ -101,10 +101,18 @@ def _add_classical_and_pimd(commands: Any) -> None:
         "pimd",
         "path-integral MD through i-PI, all beads in one evaluation",
         "  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd "
-        "--n-beads 8 --n-steps 10000",
+        "--n-beads 8 --n-steps 10000\n"
+        "  md-runs pimd relaxed.xyz --model model.safetensors --folder trpmd --from pimd "
+        "--dynamics trpmd --n-beads 8 --n-steps 40000 --stride 4",
     )
     _add_structure_and_model(pimd)
     _add_settings(pimd, PimdRun)
+    pimd.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        help="folder of the pimd run whose frames segments of rpmd or trpmd start from (its own)",
+    )
 
 
 def _add_export(commands: Any) -> None:
@@ -127,6 +135,7 @@ def _add_c20(commands: Any) -> None:
         "the C20 study of the SchNet paper: modes, distributions, spectrum",
         "  md-runs c20\n"
         "  md-runs c20 --length-ps 20 --folder long\n"
+        "  md-runs c20 --length-ps 20 --bead-series 1 2 4 16 --folder long\n"
         "  md-runs c20 --model mine.safetensors --beads 16 --temperature-K 200 --folder cold\n"
         "  md-runs c20 --full --yes",
     )
@@ -134,6 +143,14 @@ def _add_c20(commands: Any) -> None:
     c20.add_argument("--folder", type=Path, help="(c20_study, with --full c20_full)")
     c20.add_argument("--length-ps", type=float, default=2.0, help="of each of the two runs (2)")
     c20.add_argument("--beads", type=int, default=8, help="replicas of the ring polymer (8)")
+    c20.add_argument(
+        "--bead-series",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="P",
+        help="further runs with these numbers of beads, for their convergence (none)",
+    )
     c20.add_argument("--temperature-K", type=float, default=300.0, help="(300)")
     c20.add_argument("--seed", type=int, default=0, help="of velocities and thermostats (0)")
     c20.add_argument(
@@ -207,7 +224,7 @@ def _add_settings(command: argparse.ArgumentParser, settings: type[Any]) -> None
             continue
         shown = None if required else f"({field.default})"
         kind = {"int": int, "float": float}.get(str(field.type), str)
-        choices = ENSEMBLES if field.name == "ensemble" else None
+        choices = {"ensemble": ENSEMBLES, "dynamics": DYNAMICS}.get(field.name)
         command.add_argument(
             name,
             dest=field.name,
@@ -321,18 +338,20 @@ def _classical(options: argparse.Namespace) -> int:
 
 
 def _pimd(options: argparse.Namespace) -> int:
-    from md_runs.pimd import run_pimd
+    from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
     from md_runs.structure_file import read_structure
+    from mlpotential.errors import ConfigError
 
-    result = run_pimd(
-        read_structure(options.structure),
-        options.model,
-        _settings(options, PimdRun),
-        options.folder,
-        execution=_execution(options),
-    )
-    speed = "" if result.steps_per_second is None else f", {result.steps_per_second:.1f} steps/s"
-    print(f"{result.trajectory.n_frames} frames of {result.trajectory.n_beads} beads{speed}")
+    settings: PimdRun = _settings(options, PimdRun)
+    run = (read_structure(options.structure), options.model, settings, options.folder)
+    result: PimdResult | SegmentsResult
+    if settings.dynamics == "pimd":
+        if options.source is not None:
+            raise ConfigError("--from is for segments: add --dynamics rpmd or trpmd")
+        result = run_pimd(*run, execution=_execution(options))
+    else:
+        result = run_ring_polymer_segments(*run, options.source, execution=_execution(options))
+    print(f"{result}: {options.folder}")
     if result.extrapolation is not None:
         print(result.extrapolation)
     return 0
@@ -355,6 +374,7 @@ def _c20(options: argparse.Namespace) -> int:
         classical_ps=length_ps,
         path_integral_ps=length_ps,
         n_beads=options.beads,
+        bead_series=tuple(options.bead_series),
         temperature_K=options.temperature_K,
         stride=recording_stride(folder, length_ps),
         seed=options.seed,

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
@@ -18,13 +19,49 @@ from mlpotential.errors import StructureError
 
 PREFIX = "simulation"
 GEOMETRY_NAME = "start.xyz"
+VELOCITIES_NAME = "start_velocities.xyz"
 PROPERTIES_NAME = f"{PREFIX}.out"
-POSITIONS_GLOB = f"{PREFIX}.positions_*.extxyz"
+POTENTIALS_NAME = f"{PREFIX}.potentials"
 CHECKPOINT_GLOB = f"{PREFIX}.checkpoint_*"
 SOFT_EXIT_CHECKPOINT_NAME = "RESTART"  # i-PI's own name for the state at a soft exit
 
 EXACT_FLOAT = "%24.16e"  # every float64 survives the checkpoint unchanged
 MOLECULE_BOX = 1000.0  # A; i-PI demands a cell, and nobody looks at it where there is none
+NO_FRICTION_FS = 1e30  # exp(-timestep / friction time) is 1.0 to the last bit
+TRPMD_LAMBDA = 0.5  # Rossi, Ceriotti, Manolopoulos (2014); 1 is the optimal damping of PILE
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What i-PI writes of every bead into a file of its own, with every frame.
+
+    Attributes:
+        word: i-PI's word for it.
+        format: of atoms, i-PI's word for it, which implies the unit.
+        ending: of the files, after the number of the bead.
+    """
+
+    word: Literal["positions", "velocities", "forces", "dipole"]
+    format: Literal["ase", "xyz", "numbers"]
+    ending: str
+
+
+# i-PI's plain xyz keeps six digits, enough but for positions, and costs much less than its "ase".
+POSITIONS = Quantity("positions", "ase", ".extxyz")
+VELOCITIES = Quantity("velocities", "xyz", ".xyz")
+FORCES = Quantity("forces", "xyz", ".xyz")
+DIPOLE = Quantity("dipole", "numbers", "")
+
+
+def recorded_quantities(settings: PimdRun, with_dipole: bool) -> list[Quantity]:
+    """What a run writes of every bead, but for its potential."""
+    wanted = {
+        POSITIONS: True,
+        VELOCITIES: settings.records_velocities,
+        FORCES: settings.record_forces,
+        DIPOLE: with_dipole,
+    }
+    return [quantity for quantity, is_wanted in wanted.items() if is_wanted]
 
 
 @dataclass(frozen=True)
@@ -36,12 +73,27 @@ class ForceProvider:
         parameters: what the driver class is made with.
         files: files to put into the run folder, by their name there.
         identity: what must be the same for a run to be continued.
+        gives_dipole: whether its extras hold `dipole`, [3] (e bohr).
     """
 
     pes_path: str
     parameters: Mapping[str, str]
     files: Mapping[str, Path] = field(default_factory=dict)
     identity: Mapping[str, str] = field(default_factory=dict)
+    gives_dipole: bool = False
+
+
+@dataclass(frozen=True)
+class RingPolymer:
+    """Where the beads of a segment start.
+
+    Attributes:
+        positions: [n_beads, n_atoms, 3] (A).
+        velocities: [n_beads, n_atoms, 3] (A / ASE time).
+    """
+
+    positions: np.ndarray
+    velocities: np.ndarray
 
 
 def to_ipi_frame(atoms: Atoms) -> Atoms:
@@ -69,18 +121,44 @@ def to_ipi_frame(atoms: Atoms) -> Atoms:
     return bare
 
 
-def geometry_xyz(atoms: Atoms) -> str:
-    """First positions of all beads in i-PI's xyz format, to the last digit."""
+def geometry_xyz(atoms: Atoms, positions: np.ndarray | None = None) -> str:
+    """First positions in i-PI's xyz format, to the last digit.
+
+    Args:
+        atoms: elements and cell.
+        positions: of every bead, [n_beads, n_atoms, 3] (A); None where all begin as `atoms`.
+    """
+    positions = atoms.positions[None] if positions is None else positions
+    return "".join(
+        _xyz_frame(atoms, bead, "positions{angstrom} cell{angstrom}") for bead in positions
+    )
+
+
+def velocities_xyz(atoms: Atoms, velocities: np.ndarray) -> str:
+    """First velocities of every bead, [n_beads, n_atoms, 3] (A / ASE time), as `geometry_xyz`."""
+    return "".join(_xyz_frame(atoms, bead, "velocities{ase} cell{angstrom}") for bead in velocities)
+
+
+def _xyz_frame(atoms: Atoms, values: np.ndarray, units: str) -> str:
     h = atoms.cell.array.T if atoms.pbc.any() else MOLECULE_BOX * np.eye(3)
     cell = " ".join(repr(float(x)) for x in h.ravel())
-    lines = [str(len(atoms)), f"# CELL(H): {cell} positions{{angstrom}} cell{{angstrom}}"]
-    for symbol, position in zip(atoms.symbols, atoms.positions, strict=True):
-        lines.append(" ".join([symbol, *(repr(float(x)) for x in position)]))
+    lines = [str(len(atoms)), f"# CELL(H): {cell} {units}"]
+    for symbol, value in zip(atoms.symbols, values, strict=True):
+        lines.append(" ".join([symbol, *(repr(float(x)) for x in value)]))
     return "\n".join(lines) + "\n"
 
 
-def input_xml(atoms: Atoms, settings: PimdRun, provider: ForceProvider) -> str:
-    """The whole of i-PI's input for a run from the beginning."""
+def input_xml(
+    atoms: Atoms, settings: PimdRun, provider: ForceProvider, has_velocities: bool = False
+) -> str:
+    """The whole of i-PI's input for a run from the beginning.
+
+    Args:
+        atoms: of the run.
+        settings: of the run.
+        provider: of the forces.
+        has_velocities: begin with those in a file, not with thermal ones.
+    """
     root = ET.Element(
         "simulation",
         verbosity="low",
@@ -88,12 +166,12 @@ def input_xml(atoms: Atoms, settings: PimdRun, provider: ForceProvider) -> str:
         safe_stride=str(settings.stride),
         floatformat=EXACT_FLOAT,
     )
-    root.append(_output(settings))
+    root.append(_output(settings, provider.gives_dipole))
     _add(root, "total_steps", settings.n_steps)
     _add(_add(root, "prng"), "seed", settings.seed)
     root.append(_force_field(settings, provider))
     system = _add(root, "system")
-    system.append(_initial_state(atoms, settings))
+    system.append(_initial_state(atoms, settings, has_velocities))
     _add(_add(system, "forces"), "force", forcefield="model")
     system.append(_motion(settings))
     _add(_add(system, "ensemble"), "temperature", settings.temperature_K, units="kelvin")
@@ -112,7 +190,7 @@ def continued_xml(checkpoint: ET.Element, settings: PimdRun, provider: ForceProv
     return _to_text(checkpoint)
 
 
-def _output(settings: PimdRun) -> ET.Element:
+def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
     """Checkpoints come last: once one is complete, so are the outputs up to its step.
 
     Each checkpoint is a file of its own (overwrite False): writing one never harms another.
@@ -130,16 +208,20 @@ def _output(settings: PimdRun) -> ET.Element:
         stride=str(settings.properties_stride),
         flush="1",
     )
-    # i-PI's plain xyz keeps six digits, its "ase" format eight decimals.
-    _add(
-        output,
-        "trajectory",
-        "positions",
-        filename="positions",
-        stride=str(settings.stride),
-        format="ase",
-        flush="1",
-    )
+    every_frame = {"stride": str(settings.stride), "flush": "1"}
+    if settings.record_forces:
+        potentials = "[step, bead_potentials{electronvolt}]"
+        _add(output, "properties", potentials, filename="potentials", **every_frame)
+    for quantity in recorded_quantities(settings, with_dipole):
+        is_extra = quantity is DIPOLE
+        _add(
+            output,
+            "trajectory",
+            "extras" if is_extra else quantity.word,
+            filename=quantity.word,
+            **({"extra_type": quantity.word} if is_extra else {"format": quantity.format}),
+            **every_frame,
+        )
     _add(
         output,
         "checkpoint",
@@ -161,23 +243,31 @@ def _force_field(settings: PimdRun, provider: ForceProvider) -> ET.Element:
     return force_field
 
 
-def _initial_state(atoms: Atoms, settings: PimdRun) -> ET.Element:
-    """All beads in one place, thermal velocities; masses from ASE instead of i-PI's own table."""
+def _initial_state(atoms: Atoms, settings: PimdRun, has_velocities: bool) -> ET.Element:
+    """The first positions; masses from ASE instead of i-PI's own table."""
     state = ET.Element("initialize", nbeads=str(settings.n_beads))
     _add(state, "file", GEOMETRY_NAME, mode="xyz")
     masses = ", ".join(repr(float(mass)) for mass in atoms.get_masses())
     _add(state, "masses", f"[{masses}]", mode="manual", units="dalton")
-    _add(state, "velocities", settings.temperature_K, mode="thermal", units="kelvin")
+    if has_velocities:
+        _add(state, "velocities", VELOCITIES_NAME, mode="xyz", units="ase")
+    else:
+        _add(state, "velocities", settings.temperature_K, mode="thermal", units="kelvin")
     return state
 
 
 def _motion(settings: PimdRun) -> ET.Element:
     motion = ET.Element("motion", mode="dynamics")
     _add(motion, "fixcom", settings.fix_center_of_mass)
-    dynamics = _add(motion, "dynamics", mode="nvt")
+    dynamics = _add(motion, "dynamics", mode="nve" if settings.dynamics == "rpmd" else "nvt")
     _add(dynamics, "timestep", settings.timestep_fs, units="femtosecond")
-    thermostat = _add(dynamics, "thermostat", mode="pile_l")
-    _add(thermostat, "tau", settings.thermostat_time_fs, units="femtosecond")
+    if settings.dynamics != "rpmd":
+        is_free = settings.dynamics == "trpmd"
+        thermostat = _add(dynamics, "thermostat", mode="pile_l")
+        friction_time = NO_FRICTION_FS if is_free else settings.thermostat_time_fs
+        _add(thermostat, "tau", friction_time, units="femtosecond")
+        if is_free:
+            _add(thermostat, "pile_lambda", TRPMD_LAMBDA)
     return motion
 
 

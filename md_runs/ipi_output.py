@@ -1,9 +1,9 @@
-"""What i-PI leaves in a run folder: properties, positions of every bead, checkpoints.
+"""What i-PI leaves in a run folder: properties, quantities of every bead, checkpoints.
 
 i-PI appends after a restart, so outputs are cut back to the checkpoint before it; each record says
 its step, and reading demands every step exactly once. Properties are read by i-PI's own parser.
-Positions are in i-PI's "ase" format; its parser builds one object per frame (20 times slower), so
-the numbers are read in bulk here and a test compares the two.
+Quantities of atoms are in its "ase" or "xyz" format; its parser builds one object per frame (20
+times slower), so the numbers are read in bulk here and a test compares the two.
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from md_runs.ipi_input import (
     CHECKPOINT_GLOB,
-    POSITIONS_GLOB,
+    DIPOLE,
+    POTENTIALS_NAME,
+    PREFIX,
     PROPERTIES_NAME,
     SOFT_EXIT_CHECKPOINT_NAME,
+    Quantity,
+    recorded_quantities,
 )
 from md_runs.pimd_settings import PimdRun
 from mlpotential.errors import RunError
 
 CONTINUED_NAME = "continued.xml"  # the checkpoint the last restart began with
 
-_FRAME = re.compile(rb"^\d+\n[^\n]*\bStep: +(\d+)[^\n]*positions\{ase\}", re.MULTILINE)
+_FRAME = rb"^\d+\n[^\n]*\bStep: +(\d+)[^\n]*%s\{%s\}"
+_EXTRAS = rb"^ #EXTRAS\(%s\)# Step: +(\d+)"
 _LINE_OF_PROPERTIES = re.compile(rb"^ +([-+.\deE]+) ", re.MULTILINE)
 _NOT_FINITE = re.compile(rb"\b(nan|inf)\b", re.IGNORECASE)
 
@@ -56,6 +62,87 @@ class PimdProperties:
 
 
 @dataclass(frozen=True)
+class Outputs:
+    """What one run should have written.
+
+    Attributes:
+        folder: of the run.
+        settings: of the run.
+        n_atoms: of its structure.
+        with_dipole: whether i-PI was told the dipole of every bead.
+    """
+
+    folder: Path
+    settings: PimdRun
+    n_atoms: int
+    with_dipole: bool = False
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """Those of every bead."""
+        return recorded_quantities(self.settings, self.with_dipole)
+
+    def bead_files(self, quantity: Quantity) -> list[_Records]:
+        """In the order of the beads. Raises RunError if one is missing."""
+        pattern = f"{PREFIX}.{quantity.word}_*{quantity.ending}"
+        paths = sorted(self.folder.glob(pattern), key=_number)
+        if len(paths) != self.settings.n_beads:
+            raise RunError(
+                f"{self.folder} has {quantity.word} of {len(paths)} of "
+                f"{self.settings.n_beads} beads"
+            )
+        word = quantity.word.encode()
+        if quantity is DIPOLE:
+            start, n_lines = _EXTRAS % word, 2
+        else:
+            unit = b"ase" if quantity.format == "ase" else b"atomic_unit"
+            start, n_lines = _FRAME % (word, unit), self.n_atoms + 2
+        record = re.compile(start, re.MULTILINE)
+        return [_Records(path, record, n_lines, self.settings.stride) for path in paths]
+
+    def table(self, name: str, stride: int) -> _Records:
+        """A file with a line for each record."""
+        return _Records(self.folder / name, _LINE_OF_PROPERTIES, 1, stride)
+
+    def files(self) -> list[_Records]:
+        """All. Raises RunError if one of a bead is missing."""
+        strides = {PROPERTIES_NAME: self.settings.properties_stride}
+        if self.settings.record_forces:
+            strides[POTENTIALS_NAME] = self.settings.stride
+        tables = [self.table(name, stride) for name, stride in strides.items()]
+        return tables + [file for q in self.quantities for file in self.bead_files(q)]
+
+
+@dataclass(frozen=True)
+class _Records:
+    """A file of i-PI: how a record begins (its step is the group), its lines, steps between two."""
+
+    path: Path
+    start: re.Pattern[bytes]
+    n_lines: int
+    stride: int
+
+    def up_to(self, step: int) -> bytes:
+        """The part of the file that holds the records of steps 0 to `step`, each once and whole.
+
+        Raises:
+            RunError: if one of them is missing, double, incomplete or not finite.
+        """
+        content = self.path.read_bytes()
+        kept = [match for match in self.start.finditer(content) if float(match[1]) <= step]
+        steps = np.array([int(float(match[1])) for match in kept])
+        _check_steps(self.path, steps, step, self.stride)
+        end = kept[-1].start()
+        for _ in range(self.n_lines):
+            end = content.find(b"\n", end) + 1
+            if end == 0:
+                raise RunError(f"{self.path} ends within step {step}")
+        if _NOT_FINITE.search(content, kept[0].start(), end):
+            raise RunError(f"{self.path} has a number that is not finite before step {step}")
+        return content[:end]
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A complete state of i-PI.
 
@@ -70,21 +157,22 @@ class Checkpoint:
     tree: ET.Element
 
 
-def newest_checkpoint(folder: Path, settings: PimdRun, n_atoms: int) -> Checkpoint | None:
+def newest_checkpoint(outputs: Outputs) -> Checkpoint | None:
     """The latest state that is whole, finite, and has all outputs up to it; None to start anew.
 
     Raises:
         RunError: if there are checkpoints, but the outputs reach none: starting anew would delete
             what may be a long run.
     """
-    states = [state for path in _checkpoint_paths(folder) if (state := _read_checkpoint(path))]
+    paths = _checkpoint_paths(outputs.folder)
+    states = [state for path in paths if (state := _read_checkpoint(path))]
     later = sorted((s for s in states if s.step > 0), key=lambda s: s.step, reverse=True)
     for checkpoint in later:
-        if _outputs_reach(folder, checkpoint.step, settings, n_atoms):
+        if _outputs_reach(outputs, checkpoint.step):
             return checkpoint
     if later:
         raise RunError(
-            f"the outputs in {folder} do not reach its earliest checkpoint, at step "
+            f"the outputs in {outputs.folder} do not reach its earliest checkpoint, at step "
             f"{later[-1].step}: they were changed or damaged. Choose another folder, or delete it"
         )
     return None
@@ -112,22 +200,22 @@ def remove_old_checkpoints(folder: Path) -> None:
 
 def remove_outputs(folder: Path) -> None:
     """Deletes everything an unfinished start left behind."""
-    for path in [*_output_paths(folder), *_checkpoint_paths(folder)]:
-        path.unlink(missing_ok=True)
+    for path in {*folder.glob(f"{PREFIX}.*"), *_checkpoint_paths(folder)}:
+        path.unlink()
 
 
-def cut_outputs(folder: Path, step: int, settings: PimdRun, n_atoms: int) -> None:
+def cut_outputs(outputs: Outputs, step: int) -> None:
     """Shortens every output to the records up to `step`."""
-    for path in _output_paths(folder):
-        os.truncate(path, len(_records_up_to(path, step, settings, n_atoms)))
+    for file in outputs.files():
+        os.truncate(file.path, len(file.up_to(step)))
 
 
-def read_properties(folder: Path, settings: PimdRun, last_step: int) -> PimdProperties:
+def read_properties(outputs: Outputs, last_step: int) -> PimdProperties:
     """Raises RunError if a step is missing, double, or not finite."""
     import ipi
     from ipi.utils.units import unit_to_internal, unit_to_user
 
-    path = folder / PROPERTIES_NAME
+    path = outputs.folder / PROPERTIES_NAME
     values, info = ipi.read_output(str(path))
 
     def column(name: str, family: str, unit: str) -> np.ndarray:
@@ -136,7 +224,7 @@ def read_properties(folder: Path, settings: PimdRun, last_step: int) -> PimdProp
         return unit_to_user(family, unit, unit_to_internal(family, info[name][0], in_file))
 
     steps = np.atleast_1d(values["step"]).astype(np.int64)
-    _check_steps(path, steps, last_step, settings.properties_stride)
+    _check_steps(path, steps, last_step, outputs.settings.properties_stride)
     return PimdProperties(
         steps=steps,
         times_fs=column("time", "time", "femtosecond"),
@@ -147,37 +235,65 @@ def read_properties(folder: Path, settings: PimdRun, last_step: int) -> PimdProp
     )
 
 
-def read_positions(folder: Path, settings: PimdRun, last_step: int, n_atoms: int) -> np.ndarray:
-    """Positions of every bead, unwrapped, [n_frames, n_beads, n_atoms, 3] (A).
+def read_bead_potentials(outputs: Outputs, last_step: int) -> np.ndarray:
+    """The potential of every bead in every frame, [n_frames, n_beads] (eV).
+
+    Raises:
+        RunError: if a step is missing, double, or not finite.
+    """
+    file = outputs.table(POTENTIALS_NAME, outputs.settings.stride)
+    numbers = _numbers(file.path, file.up_to(last_step).splitlines())
+    if numbers.shape[1:] != (1 + outputs.settings.n_beads,):
+        raise RunError(f"{file.path} is damaged: it has {numbers.shape[1] - 1} potentials a line")
+    return numbers[:, 1:]
+
+
+def read_beads(outputs: Outputs, quantity: Quantity, last_step: int) -> np.ndarray:
+    """A quantity of every bead, [n_frames, n_beads, n_atoms, 3], the dipole [n_frames, n_beads, 3].
+
+    Positions are unwrapped. Units: A, A/fs, eV/A, e A; converted with i-PI's constants.
 
     Raises:
         RunError: if a file or a step is missing, double, or not finite.
     """
-    paths = _position_paths(folder)
-    if len(paths) != settings.n_beads:
-        raise RunError(f"{folder} has positions of {len(paths)} of {settings.n_beads} beads")
-    n_frames = last_step // settings.stride + 1
-    positions = np.empty((n_frames, settings.n_beads, n_atoms, 3))
-    for bead_index, path in enumerate(paths):
-        positions[:, bead_index] = _read_bead(path, settings, last_step, n_atoms)
-    return positions
+    files = outputs.bead_files(quantity)
+    n_frames = last_step // outputs.settings.stride + 1
+    n_header_lines = 1 if quantity is DIPOLE else 2
+    n_rows = files[0].n_lines - n_header_lines
+    values = np.empty((n_frames, len(files), n_rows, 3))
+    for bead_index, file in enumerate(files):
+        lines = file.up_to(last_step).splitlines()
+        if len(lines) != n_frames * file.n_lines:
+            raise RunError(f"{file.path} is damaged: its frames do not all have {n_rows} rows")
+        rows = [line for k, line in enumerate(lines) if k % file.n_lines >= n_header_lines]
+        numbers = _numbers(file.path, rows, usecols=(-3, -2, -1))
+        values[:, bead_index] = numbers.reshape(-1, n_rows, 3)
+    values *= _unit(quantity)
+    return values[:, :, 0] if quantity is DIPOLE else values
 
 
-def _read_bead(path: Path, settings: PimdRun, last_step: int, n_atoms: int) -> np.ndarray:
-    """[n_frames, n_atoms, 3] (A)."""
-    from ipi.utils.units import unit_to_internal, unit_to_user
-
-    lines = _records_up_to(path, last_step, settings, n_atoms).splitlines()
-    n_frames = last_step // settings.stride + 1
-    if len(lines) != n_frames * (n_atoms + 2):
-        raise RunError(f"{path} is damaged: its frames do not all have {n_atoms} atoms")
-    del lines[:: n_atoms + 2]
-    del lines[:: n_atoms + 1]
+def _numbers(path: Path, lines: list[bytes], **options: Any) -> np.ndarray:
+    """[n_lines, n_columns]; comments are passed over. Raises RunError for anything else."""
     try:
-        positions = np.loadtxt(lines, usecols=(1, 2, 3), ndmin=2).reshape(-1, n_atoms, 3)
+        return np.loadtxt(lines, ndmin=2, **options)
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}") from error
-    return unit_to_user("length", "angstrom", unit_to_internal("length", "ase", positions))
+
+
+def _unit(quantity: Quantity) -> float:
+    """Of the numbers in the files, in the units of this program."""
+    from ipi.utils.units import unit_to_internal, unit_to_user
+
+    bohr = unit_to_user("length", "angstrom", 1.0)
+    match quantity.word:
+        case "positions":
+            return bohr * unit_to_internal("length", "ase", 1.0)
+        case "velocities":
+            return bohr / unit_to_user("time", "femtosecond", 1.0)
+        case "forces":
+            return unit_to_user("energy", "electronvolt", 1.0) / bohr
+        case "dipole":
+            return bohr
 
 
 def _check_steps(path: Path, steps: np.ndarray, last_step: int, stride: int) -> None:
@@ -222,38 +338,14 @@ class ProgressReader:
         return self.step
 
 
-def _outputs_reach(folder: Path, step: int, settings: PimdRun, n_atoms: int) -> bool:
+def _outputs_reach(outputs: Outputs, step: int) -> bool:
     """Whether all outputs hold every record up to `step`, complete and finite."""
-    if len(_position_paths(folder)) != settings.n_beads:
-        return False
     try:
-        for path in _output_paths(folder):
-            _records_up_to(path, step, settings, n_atoms)
+        for file in outputs.files():
+            file.up_to(step)
     except (RunError, OSError):
         return False
     return True
-
-
-def _records_up_to(path: Path, step: int, settings: PimdRun, n_atoms: int) -> bytes:
-    """The part of a file that holds the records of steps 0 to `step`, each once and whole.
-
-    Raises:
-        RunError: if one of them is missing, double, incomplete or not finite.
-    """
-    is_properties = path.name == PROPERTIES_NAME
-    pattern = _LINE_OF_PROPERTIES if is_properties else _FRAME
-    stride = settings.properties_stride if is_properties else settings.stride
-    content = path.read_bytes()
-    kept = [match for match in pattern.finditer(content) if float(match[1]) <= step]
-    _check_steps(path, np.array([int(float(match[1])) for match in kept]), step, stride)
-    end = kept[-1].start()
-    for _ in range(1 if is_properties else n_atoms + 2):
-        end = content.find(b"\n", end) + 1
-        if end == 0:
-            raise RunError(f"{path} ends within step {step}")
-    if _NOT_FINITE.search(content, kept[0].start(), end):
-        raise RunError(f"{path} has a number that is not finite before step {step}")
-    return content[:end]
 
 
 def _read_checkpoint(path: Path) -> Checkpoint | None:
@@ -271,15 +363,6 @@ def _read_checkpoint(path: Path) -> Checkpoint | None:
 def _all_finite(text: str) -> bool:
     values = np.array(text.strip(" \n[]").split(","), dtype=np.float64)
     return bool(np.isfinite(values).all())
-
-
-def _output_paths(folder: Path) -> list[Path]:
-    return [folder / PROPERTIES_NAME, *_position_paths(folder)]
-
-
-def _position_paths(folder: Path) -> list[Path]:
-    """In the order of the beads."""
-    return sorted(folder.glob(POSITIONS_GLOB), key=_number)
 
 
 def _checkpoint_paths(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
-from md_runs.classical import (
+from md_runs.classical_steps import (
     advance,
     check_dynamic,
     frame_header,
@@ -73,7 +73,7 @@ def run_nve_segments(
     warn_of_hard_cutoff(getattr(atoms.calc, "traits", None))
     folder = Path(folder)
     starts = [_start(atoms, positions, velocities) for positions, velocities in start_frames]
-    header = frame_header(atoms, timestep_fs, stride)
+    header = frame_header(starts[0] if starts else atoms, timestep_fs, stride)
     paths = [folder / f"segment_{k}.frames" for k in range(len(starts))]
     with (
         lock_folder(folder),

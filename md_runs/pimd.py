@@ -1,90 +1,48 @@
-"""Path-integral molecular dynamics through a real i-PI process (Kapil et al., J. Chem. Phys. 152,
-124104 (2020)) that evaluates all beads at once and without sockets.
-
-A run folder holds everything its run needs: settings, structure, a copy of the model. The same call
-in the same folder goes on where an interrupted run stopped, however it was stopped: outputs are cut
-back to the last complete checkpoint, and every step stands in them exactly once.
-"""
+"""Path-integral molecular dynamics through a real i-PI process, with a model file."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import ase.io
-import numpy as np
 from ase import Atoms
-from tqdm import tqdm
 
 from md_runs.cutoff_warning import warn_of_hard_cutoff
-from md_runs.extrapolation import REPORT_NAME, read_report
-from md_runs.ipi_input import (
-    GEOMETRY_NAME,
-    PREFIX,
-    ForceProvider,
-    continued_xml,
-    geometry_xyz,
-    input_xml,
-    to_ipi_frame,
+from md_runs.extrapolation import REPORT_NAME
+from md_runs.ipi_input import ForceProvider, to_ipi_frame
+from md_runs.ipi_output import PimdProperties
+from md_runs.pimd_folder import (
+    STRUCTURE_NAME,
+    PimdResult,
+    read_pimd_trajectory,
+    run_with_provider,
 )
-from md_runs.ipi_output import (
-    CONTINUED_NAME,
-    Checkpoint,
-    PimdProperties,
-    ProgressReader,
-    cut_outputs,
-    newest_checkpoint,
-    read_positions,
-    read_properties,
-    remove_checkpoints_after,
-    remove_old_checkpoints,
-    remove_outputs,
-)
-from md_runs.ipi_process import LOG_NAME, follow, ipi_process, log_tail
-from md_runs.pimd_record import RECORD_NAME, check_same_run, read_record, write_record
 from md_runs.pimd_settings import PimdRun
-from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
-from md_runs.trajectory import Trajectory
-from mlpotential.errors import ConfigError, ExtrapolationWarning, RunError
+from md_runs.ring_polymer_segments import SegmentsResult, run_segments_with_provider
+from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
-from mlpotential.inference.guard import GuardReport
-from mlpotential.interruption import RunInterrupted
-from mlpotential.run_folder import lock_folder, write_atomically
 
-__all__ = ["PimdProperties", "PimdResult", "PimdRun", "read_pimd_trajectory", "run_pimd"]
+__all__ = [
+    "PimdProperties",
+    "PimdResult",
+    "PimdRun",
+    "SegmentsResult",
+    "read_pimd_trajectory",
+    "run_pimd",
+    "run_ring_polymer_segments",
+]
 
-INPUT_NAME = "input.xml"
+Model = str | Path | Sequence[str | Path]
+
 MODEL_NAME = "model.safetensors"
 MEMBER_NAME = "model_{}.safetensors"
-STRUCTURE_NAME = "structure.extxyz"
-
-
-@dataclass(frozen=True)
-class PimdResult:
-    """A finished run.
-
-    Attributes:
-        trajectory: positions of every bead.
-        properties: energies and temperatures in time.
-        steps_per_second: of what was computed in this call; None where that was too short to tell.
-        extrapolation: how much of the run was outside the training data of the model; what an i-PI
-            that was killed did is missing. None where nobody counted.
-    """
-
-    trajectory: Trajectory
-    properties: PimdProperties
-    steps_per_second: float | None
-    extrapolation: GuardReport | None = None
 
 
 def run_pimd(
     atoms: Atoms,
-    model: str | Path | Sequence[str | Path],
+    model: Model,
     settings: PimdRun,
     folder: str | Path,
     progress: bool = True,
@@ -113,22 +71,65 @@ def run_pimd(
         UserWarning: if the model has a hard cutoff.
         ExtrapolationWarning: if the run was outside the training data of the model.
     """
-    from mlpotential.inference.evaluator import Evaluator
-
+    if settings.dynamics != "pimd":
+        raise ConfigError(
+            f"{settings.dynamics} is made of segments: call run_ring_polymer_segments for it"
+        )
     atoms = to_ipi_frame(atoms)
-    evaluator = Evaluator(model, atoms.numbers, atoms.pbc, **asdict(execution))
-    evaluator.evaluate(atoms.positions[None], atoms.cell.array[None] if atoms.pbc.any() else None)
-    warn_of_hard_cutoff(evaluator.traits)
-    provider = _model_provider(model, replace(execution, dtype=evaluator.dtype))
+    provider = _model_provider(atoms, model, execution)
     return run_with_provider(atoms, provider, settings, Path(folder), progress, stall_limit_s)
 
 
-def _model_provider(
-    model: str | Path | Sequence[str | Path], execution: Execution
-) -> ForceProvider:
+def run_ring_polymer_segments(
+    atoms: Atoms,
+    model: Model,
+    settings: PimdRun,
+    folder: str | Path,
+    source: str | Path | None = None,
+    progress: bool = True,
+    execution: Execution = DEFAULT_EXECUTION,
+    stall_limit_s: float = 600.0,
+) -> SegmentsResult:
+    """RPMD or TRPMD in segments that start from frames of a PIMD run, or the rest of them.
+
+    Args:
+        atoms: elements, masses and cell; where the beads of the PIMD run start, if there is none.
+        model: as for `run_pimd`.
+        settings: of the segments; `n_steps` is that of all together.
+        folder: made where needed; segment k is a run in `segment_k`.
+        source: folder of a PIMD run of the same atoms, model, beads and temperature; None to make
+            one, in the folder `pimd`.
+        progress: show bars, if standard error is a terminal.
+        execution: where and how the model is evaluated.
+        stall_limit_s: a run without a new step for so long is stopped (s).
+
+    Raises:
+        StructureError, ModelFileError, ConfigError: if there can be no such run.
+        RunError: as `run_pimd`, or if the source is another one or too short.
+        RunInterrupted: after SIGTERM or SIGINT; the same call continues.
+
+    Warns:
+        UserWarning: if the model has a hard cutoff.
+        ExtrapolationWarning: if a run was outside the training data of the model.
+    """
+    atoms = to_ipi_frame(atoms)
+    provider = _model_provider(atoms, model, execution)
+    source = None if source is None else Path(source)
+    return run_segments_with_provider(
+        atoms, provider, settings, Path(folder), source, progress, stall_limit_s
+    )
+
+
+def _model_provider(atoms: Atoms, model: Model, execution: Execution) -> ForceProvider:
+    """The driver with a model that was tried on the atoms."""
     from calculators.ipi_driver import driver_path
     from mlpotential.inference.committee import member_files
+    from mlpotential.inference.evaluator import Evaluator
 
+    evaluator = Evaluator(model, atoms.numbers, atoms.pbc, **asdict(execution))
+    evaluator.evaluate(atoms.positions[None], atoms.cell.array[None] if atoms.pbc.any() else None)
+    warn_of_hard_cutoff(evaluator.traits)
+    execution = replace(execution, dtype=evaluator.dtype)
     paths = member_files(model)
     names = [MODEL_NAME] if len(paths) == 1 else [MEMBER_NAME.format(k) for k in range(len(paths))]
     sha256 = ", ".join(sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths))
@@ -142,193 +143,5 @@ def _model_provider(
         parameters=parameters | {name: str(value) for name, value in asdict(execution).items()},
         files=dict(zip(names, paths, strict=True)),
         identity={"model (sha256)": sha256, "dtype": str(execution.dtype)},
+        gives_dipole="dipole" in getattr(evaluator, "properties", ()),
     )
-
-
-def run_with_provider(
-    atoms: Atoms,
-    provider: ForceProvider,
-    settings: PimdRun,
-    folder: Path,
-    progress: bool,
-    stall_limit_s: float,
-) -> PimdResult:
-    """`run_pimd` with any driver: atoms in i-PI's frame, forces from the provider."""
-    if len(atoms) == 1 and settings.fix_center_of_mass:
-        raise ConfigError("a single atom with a fixed center of mass cannot move: free it")
-    run = _Run(folder, atoms, settings, provider)
-    with lock_folder(folder):
-        checkpoint = run.prepare()
-        speed = None
-        if checkpoint is None or checkpoint.step < settings.n_steps:
-            speed = run.advance(checkpoint, progress, stall_limit_s)
-        return run.result(speed)
-
-
-def read_pimd_trajectory(folder: Path) -> Trajectory:
-    """The beads of a run up to its latest checkpoint, finished or not.
-
-    Raises:
-        RunError: if the folder holds no such run, the run has no checkpoint yet, or its outputs are
-            damaged.
-    """
-    atoms, settings, _ = read_record(folder)
-    checkpoint = newest_checkpoint(folder, settings, len(atoms))
-    if checkpoint is None:
-        raise RunError(f"the run in {folder} has not reached its first checkpoint: let it go on")
-    return _read_trajectory(folder, atoms, settings, checkpoint.step)
-
-
-def _read_trajectory(folder: Path, atoms: Atoms, settings: PimdRun, last_step: int) -> Trajectory:
-    positions = read_positions(folder, settings, last_step, len(atoms))
-    n_frames = len(positions)
-    cell = atoms.cell.array if atoms.pbc.any() else None
-    return Trajectory(
-        atomic_numbers=atoms.numbers.copy(),
-        masses=atoms.get_masses(),
-        times_fs=settings.timestep_fs * settings.stride * np.arange(n_frames),
-        positions=positions,
-        cells=None if cell is None else np.repeat(cell[None], n_frames, axis=0),
-        pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
-    )
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run in its folder, which is locked."""
-
-    folder: Path
-    atoms: Atoms
-    settings: PimdRun
-    provider: ForceProvider
-
-    def prepare(self) -> Checkpoint | None:
-        """Puts what i-PI needs into a new folder, or finds where the run that is there stopped."""
-        checkpoint = None
-        if (self.folder / RECORD_NAME).exists():
-            check_same_run(self.folder, self.atoms, self.settings, self.provider.identity)
-            checkpoint = self.newest_checkpoint()
-        elif any(self.folder.glob(f"{PREFIX}.*")):
-            raise RunError(f"{self.folder} holds files of a foreign run: choose another folder")
-        else:
-            for name, source in self.provider.files.items():
-                write_atomically(self.folder / name, source.read_bytes())
-            structure = io.StringIO()
-            ase.io.write(structure, self.atoms, format="extxyz")
-            write_atomically(self.folder / STRUCTURE_NAME, structure.getvalue())
-            write_atomically(self.folder / GEOMETRY_NAME, geometry_xyz(self.atoms))
-        write_record(self.folder, self.atoms, self.settings, self.provider.identity)
-        return checkpoint
-
-    def newest_checkpoint(self) -> Checkpoint | None:
-        """Raises RunError if the run is longer than was asked for."""
-        newest = newest_checkpoint(self.folder, self.settings, len(self.atoms))
-        if newest is not None and newest.step > self.settings.n_steps:
-            raise RunError(
-                f"{self.folder} already holds {newest.step} steps, more than n_steps = "
-                f"{self.settings.n_steps}: n_steps can only be raised"
-            )
-        return newest
-
-    def advance(
-        self, checkpoint: Checkpoint | None, progress: bool, stall_limit_s: float
-    ) -> float | None:
-        """Lets i-PI work until the last step. Returns steps per second."""
-        self._remove_stale_exit()
-        input_name = self._write_input(checkpoint)
-        counted_before = self._take_report(checkpoint)
-        reader = ProgressReader(self.folder, 0 if checkpoint is None else checkpoint.step)
-        log = self.folder / LOG_NAME
-        log_start = log.stat().st_size if log.exists() else 0
-        n_steps = self.settings.n_steps
-        try:
-            with (
-                self._progress_bar(reader.step, progress) as bar,
-                ipi_process(input_name, self.folder) as process,
-            ):
-                speed = follow(process, self._observer(reader, bar), stall_limit_s)
-        except RunInterrupted as stop:
-            raise RunInterrupted(
-                f"interrupted after step {reader.step} of {n_steps}: the state is saved in "
-                f"{self.folder}, the same command continues it",
-                stop.signal_number,
-            ) from None
-        except RunError as error:
-            raise RunError(f"{error}. i-PI: {log_tail(log, log_start)}") from error
-        finally:
-            self._add_report(counted_before)
-        end = self.newest_checkpoint()
-        if end is None or end.step < n_steps:
-            code = process.returncode
-            ended = f"was killed by signal {-code}" if code < 0 else "ended"
-            raise RunError(
-                f"i-PI {ended} after step {reader.step} of {n_steps}: {log_tail(log, log_start)}"
-            )
-        report = read_report(self.folder)
-        if report is not None and report.n_outside:
-            warnings.warn(str(report), ExtrapolationWarning, stacklevel=2)
-        return speed
-
-    def result(self, steps_per_second: float | None) -> PimdResult:
-        """Reads and checks all outputs."""
-        last_step = self.settings.n_steps
-        trajectory = _read_trajectory(self.folder, self.atoms, self.settings, last_step)
-        properties = read_properties(self.folder, self.settings, last_step)
-        return PimdResult(trajectory, properties, steps_per_second, read_report(self.folder))
-
-    def _take_report(self, checkpoint: Checkpoint | None) -> GuardReport | None:
-        """What was counted before, out of the way of what i-PI's driver writes at its end."""
-        report = None if checkpoint is None else read_report(self.folder)
-        (self.folder / REPORT_NAME).unlink(missing_ok=True)
-        return report
-
-    def _add_report(self, before: GuardReport | None) -> None:
-        now = read_report(self.folder)
-        if before is not None:
-            (before if now is None else before + now).write(self.folder / REPORT_NAME)
-
-    def _remove_stale_exit(self) -> None:
-        """i-PI stops at once where it finds a file of this name, and calls that success."""
-        path = self.folder / "EXIT"
-        if path.exists():
-            path.unlink()
-            warnings.warn(f"removed an old {path}, which would stop i-PI at once", stacklevel=2)
-
-    def _write_input(self, checkpoint: Checkpoint | None) -> str:
-        """Makes input and outputs agree. Returns the name of the input."""
-        if checkpoint is None:
-            remove_outputs(self.folder)
-            xml = input_xml(self.atoms, self.settings, self.provider)
-            write_atomically(self.folder / INPUT_NAME, xml)
-            return INPUT_NAME
-        xml = continued_xml(checkpoint.tree, self.settings, self.provider)
-        write_atomically(self.folder / CONTINUED_NAME, xml)
-        cut_outputs(self.folder, checkpoint.step, self.settings, len(self.atoms))
-        remove_checkpoints_after(self.folder, checkpoint.step)
-        return CONTINUED_NAME
-
-    def _progress_bar(self, start_step: int, progress: bool) -> tqdm[Any]:
-        """Silent unless standard error is a terminal."""
-        return tqdm(
-            total=self.settings.n_steps,
-            initial=start_step,
-            desc=f"PIMD, {self.settings.n_beads} beads",
-            unit="step",
-            disable=None if progress else True,
-        )
-
-    def _observer(self, reader: ProgressReader, bar: tqdm[Any]) -> Callable[[], int]:
-        def newest_step() -> int:
-            """Looks at the outputs, shows them on the bar, and returns their last step."""
-            shown, step = reader.step, reader.update()
-            if reader.temperature_K > hottest_K(self.settings.temperature_K):
-                raise RunError(
-                    f"the dynamics exploded before step {step}: {reader.temperature_K:.3g} K. "
-                    f"{EXPLOSION_ADVICE}"
-                )
-            remove_old_checkpoints(self.folder)
-            bar.set_postfix_str(f"{reader.temperature_K:.0f} K", refresh=False)
-            bar.update(step - shown)
-            return step
-
-        return newest_step

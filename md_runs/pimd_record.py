@@ -18,6 +18,7 @@ from mlpotential.errors import ConfigError, RunError
 from mlpotential.run_folder import write_atomically
 
 RECORD_NAME = "pimd.json"
+DIPOLE_RECORDED = {"dipole": "recorded"}  # among what identifies the forces
 
 
 def write_record(
@@ -70,3 +71,8 @@ def read_record(folder: Path) -> tuple[Atoms, PimdRun, dict[str, Any]]:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged: choose another folder") from error
+
+
+def is_dipole_recorded(identity: Mapping[str, str]) -> bool:
+    """Whether the outputs of a run hold the dipole of every bead."""
+    return identity.items() >= DIPOLE_RECORDED.items()

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from md_runs.settings_checks import check_count, check_number
-from mlpotential.errors import ConfigError
+from mlpotential.errors import ConfigError, nearest_name
+
+DYNAMICS = ("pimd", "rpmd", "trpmd")
 
 
 @dataclass(frozen=True)
 class PimdRun:
-    """A path-integral run at constant temperature.
+    """A path-integral run at constant temperature, or ring-polymer dynamics that starts from one.
 
     The thermostat is PILE-L (Ceriotti et al., J. Chem. Phys. 133, 124104 (2010)): optimally damped
     Langevin on the internal modes of the ring polymer, and on the centroid of every degree of
     freedom by itself. The global variant PILE-G disturbs the centroid less, but leaves it to the
     potential to spread energy among the modes, which a small stiff molecule does too slowly.
 
+    Its time has no meaning. Approximate quantum dynamics, for spectra, is made of segments:
+
+        rpmd:  Newton's equations of the ring polymer (I. R. Craig, D. E. Manolopoulos, J. Chem.
+               Phys. 121, 3368 (2004), doi:10.1063/1.1777575).
+        trpmd: as well, with half the optimal damping of PILE on the internal modes and none on
+               the centroid (M. Rossi, M. Ceriotti, D. E. Manolopoulos, J. Chem. Phys. 140, 234116
+               (2014), doi:10.1063/1.4883861), which keeps the modes of the ring polymer out of
+               the spectrum.
+
     Attributes:
-        n_steps: length of the run; the only setting that may grow in a folder with a run.
+        n_steps: length of the run, or of all segments; the only setting that may grow in a folder
+            with a run.
         n_beads: replicas of the ring polymer; 1 is classical.
         temperature_K: of the quantum ensemble.
         timestep_fs: of the integrator.
@@ -28,6 +41,13 @@ class PimdRun:
         checkpoint_stride: steps between checkpoints: what is lost at most when the run is killed.
         seed: of initial velocities and thermostat.
         fix_center_of_mass: remove its motion; temperatures count 3 degrees of freedom less.
+            Segments of a molecule then start without rotation, too.
+        dynamics: "pimd", or segments of "rpmd" or "trpmd".
+        segment_ps: length of each segment; its inverse is the resolution of a spectrum.
+        start_spacing_ps: of the frames of the PIMD run that segments start from, the first after
+            one spacing; chosen: ten times the thermostat's.
+        record_forces: store forces and potentials of every bead with the positions, for perturbed
+            path integrals.
 
     Raises:
         ConfigError: for a value of the wrong type or out of range.
@@ -43,14 +63,46 @@ class PimdRun:
     checkpoint_stride: int = 1000
     seed: int = 0
     fix_center_of_mass: bool = True
+    dynamics: Literal["pimd", "rpmd", "trpmd"] = "pimd"
+    segment_ps: float = 2.0
+    start_spacing_ps: float = 1.0
+    record_forces: bool = False
 
     def __post_init__(self) -> None:
+        if self.dynamics not in DYNAMICS:
+            raise ConfigError(
+                f"dynamics must be one of {', '.join(DYNAMICS)}, not {self.dynamics!r}."
+                + nearest_name(str(self.dynamics), DYNAMICS)
+            )
         for name in ("n_steps", "n_beads", "stride", "properties_stride", "checkpoint_stride"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, smallest=0)
-        for name in ("temperature_K", "timestep_fs", "thermostat_time_fs"):
+        for name in (
+            "temperature_K",
+            "timestep_fs",
+            "thermostat_time_fs",
+            "segment_ps",
+            "start_spacing_ps",
+        ):
             check_number(name, getattr(self, name))
-        if not isinstance(self.fix_center_of_mass, bool):
+        for name in ("fix_center_of_mass", "record_forces"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be true or false, not {getattr(self, name)!r}")
+
+        if self.dynamics != "pimd" and self.n_steps % self.segment_steps:
             raise ConfigError(
-                f"fix_center_of_mass must be true or false, not {self.fix_center_of_mass!r}"
+                f"n_steps ({self.n_steps}) must be whole segments of {self.segment_steps} steps "
+                f"(segment_ps {self.segment_ps:g}, timestep_fs {self.timestep_fs:g}, stride "
+                f"{self.stride})"
             )
+
+    @property
+    def segment_steps(self) -> int:
+        """Steps of a segment, whole strides."""
+        interval_fs = self.timestep_fs * self.stride
+        return self.stride * max(1, round(1000.0 * self.segment_ps / interval_fs))
+
+    @property
+    def records_velocities(self) -> bool:
+        """Whether the motion in time has a meaning."""
+        return self.dynamics != "pimd"

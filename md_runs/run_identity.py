@@ -42,18 +42,23 @@ def refuse_another_run(folder: Path, there: Mapping[str, Any], now: Mapping[str,
     Raises:
         RunError: naming all that differs.
     """
-    differing = [
+    differing = differences(there, now)
+    if differing:
+        raise RunError(
+            f"{folder} holds another run: {'; '.join(differing)}. Choose another folder (in this "
+            "one only the length can grow)"
+        )
+
+
+def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two runs, in words; arrays and lists are compared to a tolerance."""
+    return [
         f"the {name} of the structure differ"
         if isinstance(now.get(name), list | np.ndarray)
         else f"{name} was {there.get(name)!r} and is now {now.get(name)!r}"
         for name in sorted(there.keys() | now.keys())
         if not _agree(there.get(name), now.get(name))
     ]
-    if differing:
-        raise RunError(
-            f"{folder} holds another run: {'; '.join(differing)}. Choose another folder (in this "
-            "one only the length can grow)"
-        )
 
 
 def _agree(there: Any, now: Any) -> bool:

@@ -2,15 +2,8 @@
 
 Every estimator here is a smooth function of sums over frames: counts of a histogram, first and
 second moments, products. The sums are kept for each of a few contiguous blocks, so that a run of
-any length needs little memory. Error bars come from the block bootstrap (H. R. Kuensch, Ann.
-Statist. 17, 1217 (1989), doi:10.1214/aos/1176347265, with blocks that do not overlap): blocks are
-drawn with replacement, as many as there are, and
-
-    standard error = sqrt(n / (n - 1)) sd(estimate over draws),   n = n_blocks.   (1)
-
-The root makes the error of a plain mean unbiased. Blocks must be longer than the correlation time.
-`uncertainty.block_bootstrap` is the same for means of blocks and any statistic, one draw at a time;
-statistics here take all draws at once.
+any length needs little memory. Error bars come from the block bootstrap of `uncertainty`: blocks
+must be longer than the correlation time.
 
 Frames come as arrays (NumPy, memory map, HDF5 data set), read some at a time, or as iterables of
 chunks of frames. The length of an iterable is not known: its blocks begin with one frame each and
@@ -27,12 +20,10 @@ import numpy as np
 
 from md_runs.analysis.frame_pieces import frame_pieces
 from md_runs.analysis.frames import block_slices, check_trajectory_positions
-from md_runs.analysis.uncertainty import Estimate
+from md_runs.analysis.uncertainty import Estimate, block_bootstrap
 from mlpotential.errors import ConfigError
 
 VALUES_PER_PIECE = 50_000  # chosen: temporaries of 0.4 MB stay in the cache
-N_RESAMPLES = 400  # chosen: error bars reproducible within 4 %
-BOOTSTRAP_SEED = 0
 
 Frames = Any  # an array [n_frames, ...], whatever can be sliced, or an iterable of such arrays
 Sums = dict[str, np.ndarray]
@@ -58,31 +49,12 @@ class BlockSums:
         return len(next(iter(self.sums.values())))
 
     def estimates(self, statistic: Callable[[Sums], Mapping[str, Any]]) -> dict[str, Estimate]:
-        """What follows from the sums over all frames, with error bars by equation (1).
+        """What follows from the sums over all frames, see `uncertainty.block_bootstrap`.
 
         Args:
             statistic: from sums of shape [..., (their own)] to named estimates [..., (their own)].
-
-        Returns:
-            Estimates by name; standard errors are NaN where there is one block.
         """
-        n_blocks = self.n_blocks
-        values = statistic({name: blocks.sum(axis=0) for name, blocks in self.sums.items()})
-        if n_blocks < 2:
-            errors = {name: np.full(np.shape(value), np.nan)[()] for name, value in values.items()}
-        else:
-            draws = np.random.default_rng(BOOTSTRAP_SEED).multinomial(
-                n_blocks, np.full(n_blocks, 1 / n_blocks), size=N_RESAMPLES
-            )
-            drawn = statistic(
-                {name: np.tensordot(draws, blocks, axes=1) for name, blocks in self.sums.items()}
-            )
-            inflation = np.sqrt(n_blocks / (n_blocks - 1))
-            errors = {
-                name: inflation * np.std(value, axis=0, ddof=1)  # (1)
-                for name, value in drawn.items()
-            }
-        return {name: Estimate(values[name], errors[name], n_blocks) for name in values}
+        return block_bootstrap(self.sums, statistic)
 
 
 def sum_blocks(

@@ -82,7 +82,7 @@ def infrared_spectrum(
         n_lags,
         contiguous,
     )
-    spectrum = _spectrum(found, timestep_fs, temperature_K, dynamics)
+    spectrum = spectrum_of_response(found, timestep_fs, temperature_K, dynamics)
     return _checked(
         without_difference_damping(spectrum, 1), found, dynamics, intensities_km_per_mol
     )
@@ -116,12 +116,20 @@ def infrared_spectrum_of_flux(
         contiguous,
         are_rates=True,
     )
-    spectrum = _spectrum(found, timestep_fs, temperature_K, dynamics)
+    spectrum = spectrum_of_response(found, timestep_fs, temperature_K, dynamics)
     return _checked(spectrum, found, dynamics, intensities_km_per_mol)
 
 
 def dipole_flux(velocities: np.ndarray, born_charges: np.ndarray) -> np.ndarray:
-    """The flux d mu_y / dt = sum_i v_ix Z_ixy of one segment.
+    """The flux d mu_y / dt = sum_i v_ix Z_ixy of one segment, [n_frames, 3] (e A/fs).
+
+    Arguments and errors are those of `dipole_flux_of_atoms`.
+    """
+    return dipole_flux_of_atoms(velocities, born_charges).sum(axis=1)
+
+
+def dipole_flux_of_atoms(velocities: np.ndarray, born_charges: np.ndarray) -> np.ndarray:
+    """What each atom adds to the flux, v_ix Z_ixy, of one segment.
 
     Args:
         velocities: [n_frames, n_atoms, 3] (A/fs).
@@ -130,7 +138,7 @@ def dipole_flux(velocities: np.ndarray, born_charges: np.ndarray) -> np.ndarray:
             [n_atoms, 3, 3] (e).
 
     Returns:
-        [n_frames, 3] (e A/fs).
+        [n_frames, n_atoms, 3] (e A/fs).
 
     Raises:
         DataError: shapes that do not belong together.
@@ -141,7 +149,7 @@ def dipole_flux(velocities: np.ndarray, born_charges: np.ndarray) -> np.ndarray:
             f"velocities [n_frames, n_atoms, 3] and Born charges [n_frames, n_atoms, 3, 3] or "
             f"[n_atoms, 3, 3] are needed, not {list(v.shape)} and {list(z.shape)}"
         )
-    flux: np.ndarray = np.einsum("fix,ixy->fy" if z.ndim == 3 else "fix,fixy->fy", v, z)
+    flux: np.ndarray = np.einsum("fix,ixy->fiy" if z.ndim == 3 else "fix,fixy->fiy", v, z)
     return flux
 
 
@@ -151,9 +159,10 @@ def _vectors(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
-def _spectrum(
+def spectrum_of_response(
     found: Response, timestep_fs: float, temperature_K: float, dynamics: Dynamics
 ) -> InfraredSpectrum:
+    """The absorption (1) of the first channel, not yet corrected or checked."""
     return InfraredSpectrum(
         quantity="infrared absorption",
         **curve(found.wavenumbers_per_cm, KM_PER_MOL * found.blocks[0]),  # (1)

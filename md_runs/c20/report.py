@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from md_runs.analysis.bead_convergence import BeadConvergence, bead_convergence
 from md_runs.analysis.irreps import ModeSymmetries, mode_symmetries
 from md_runs.analysis.normal_modes import FrequencyComparison, compare_frequencies
 from md_runs.analysis.point_groups import point_group
@@ -15,6 +16,7 @@ from md_runs.analysis.results import plain
 from md_runs.analysis.uncertainty import Estimate
 from md_runs.c20.settings import FULL_LENGTH_PS, REFERENCE, C20Study
 from md_runs.c20.study import C20Results, Sampling
+from md_runs.distribution_plots import bead_convergence_figure
 from md_runs.mode_animation import write_mode_page
 from md_runs.plots import (
     add_banner,
@@ -34,6 +36,8 @@ QUANTITIES = {
     "largest_distance": "largest distance (A)",
 }
 DEGENERACY_TOLERANCE_PER_CM = 0.5
+# Of converged bead numbers (A); chosen: an eighth of what zero-point motion does at 300 K.
+BEAD_TOLERANCES = {"mean_bond": 5e-4, "bond_standard_deviation": 1.75e-3}
 
 
 def write_report(study: C20Study, results: C20Results) -> str:
@@ -62,6 +66,8 @@ def write_report(study: C20Study, results: C20Results) -> str:
         sampling.bonds.save_csv(folder / f"nearest_neighbours_{name}.csv")
         sampling.diameters.save_csv(folder / f"diameter_{name}.csv")
         sampling.pairs.save_csv(folder / f"pair_density_{name}.csv")
+    for name, convergence in bead_convergences(results).items():
+        convergence.save_csv(folder / f"bead_convergence_{name}.csv")
     summary = summarise(study, results, comparison, reference)
     write_atomically(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     return table(study, results, comparison, reference)
@@ -84,6 +90,21 @@ def remark(study: C20Study) -> str | None:
     )
 
 
+def bead_convergences(results: C20Results) -> dict[str, BeadConvergence]:
+    """Whether the beads are enough, by quantity; none without a series of bead numbers."""
+    if not results.bead_series:
+        return {}
+    return {
+        name: bead_convergence(
+            {p: getattr(run.geometry, name) for p, run in results.bead_series.items()},
+            QUANTITIES[name].removesuffix(" (A)"),
+            "A",
+            tolerance,
+        )
+        for name, tolerance in BEAD_TOLERANCES.items()
+    }
+
+
 def _write_figures(study: C20Study, results: C20Results, comparison: FrequencyComparison) -> None:
     folder, banner = study.folder, remark(study)
     figure = mode_comparison_figure(comparison, labels=("this model", "network that labelled"))
@@ -98,6 +119,13 @@ def _write_figures(study: C20Study, results: C20Results, comparison: FrequencyCo
     )
     figure = add_banner(figure, banner) if banner else figure
     figure.savefig(folder / "figure_8_distributions.png")
+    if results.bead_series:
+        figure = bead_convergence_figure(
+            {p: run.bonds for p, run in results.bead_series.items()},
+            bead_convergences(results)["bond_standard_deviation"],
+        )
+        figure = add_banner(figure, banner) if banner else figure
+        figure.savefig(folder / "figure_11_beads.png")
     axes = plot_spectrum(results.spectrum, results.modes.wavenumbers_per_cm)
     spectrum = axes.get_figure(root=True)
     assert spectrum is not None
@@ -163,6 +191,17 @@ def summarise(
         "classical": _sampling_summary(results.classical),
         "path_integral": _sampling_summary(results.path_integral),
         "quantum_effect": quantum_effect(results),
+        "bead_series": {str(p): _sampling_summary(run) for p, run in results.bead_series.items()},
+        "bead_convergence": {
+            name: {
+                "limit_A": convergence.limit,
+                "remaining_errors_A": convergence.remaining_errors,
+                "tolerance_A": convergence.tolerance,
+                "n_beads_needed": convergence.n_beads_needed,
+                "verdict": convergence.verdict,
+            }
+            for name, convergence in bead_convergences(results).items()
+        },
         "vdos": {
             "resolution_per_cm": results.spectrum.resolution_per_cm,
             "n_segments": results.spectrum.n_segments,
@@ -239,6 +278,7 @@ def table(
         f"{results.spectrum.resolution_per_cm:.1f} 1/cm, {results.spectrum.n_segments} segments",
         _model_errors(results, reference),
     ]
+    lines += [convergence.verdict for convergence in bead_convergences(results).values()]
     if results.pimd_steps_per_second is not None:
         hours = projected_hours(results.pimd_steps_per_second, study)
         lines.append(

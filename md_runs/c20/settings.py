@@ -36,6 +36,7 @@ class C20Study:
         folder: for everything the study writes.
         classical_ps, path_integral_ps: lengths of the two runs (ps).
         n_beads: of the ring polymer.
+        bead_series: other numbers of beads, each of a further path-integral run of the same length.
         temperature_K: of all runs.
         timestep_fs: of all runs.
         stride: steps between recorded frames of the two runs, see `recording_stride`.
@@ -49,6 +50,7 @@ class C20Study:
     classical_ps: float = 2.0
     path_integral_ps: float = 2.0
     n_beads: int = 8
+    bead_series: tuple[int, ...] = ()
     temperature_K: float = 300.0
     timestep_fs: float = 0.5
     stride: int = SHORT_STRIDE
@@ -67,6 +69,8 @@ class C20Study:
             check_number(name, getattr(self, name))
         for name in ("n_beads", "stride"):
             check_count(name, getattr(self, name))
+        for n_beads in self.bead_series:
+            check_count("bead_series", n_beads)
         check_count("seed", self.seed, smallest=0)
         least = max(MINIMUM_FRAMES, self.segment_spacing)
         self._check_length("classical_ps", least, "error bars and the start of an NVE segment")

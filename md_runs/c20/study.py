@@ -4,6 +4,7 @@
                       -> classical NVT -> NVE segments -> vibrational density of states
                       -> path-integral MD (i-PI)
     classical, path integral -> nearest neighbours, diameter, h(r) (Fig. 8)
+    path integral with other numbers of beads -> bead convergence (Fig. 11)
 
 K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779, Sec. IV C. Each
 stage keeps its files in the study's folder and continues from them, so the study can be killed
@@ -93,6 +94,7 @@ class C20Results:
     path_integral: Sampling
     pimd_steps_per_second: float | None
     spectrum: VibrationalSpectrum
+    bead_series: dict[int, Sampling]  # by number of beads, the study's own too; empty without
 
 
 def run_study(
@@ -128,13 +130,22 @@ def run_study(
         trajectory = read_trajectory(classical.trajectory_file)
         say("[3/5] NVE segments from thermalised frames, for the vibrational spectrum")
         spectrum = _spectrum(study, relaxed, trajectory, folder / "nve", progress)
-        say(f"[4/5] PIMD, {study.n_beads} beads, {study.path_integral_ps:g} ps, through i-PI")
-        pimd = _run_pimd(study, relaxed, folder / "pimd", progress)
-        say(f"      {pimd.extrapolation}")
+        counts = [study.n_beads, *(p for p in study.bead_series if p != study.n_beads)]
+        runs = {}
+        for p in counts:
+            say(f"[4/5] PIMD, {p} beads, {study.path_integral_ps:g} ps, through i-PI")
+            place = folder / ("pimd" if p == study.n_beads else f"pimd_{p}_beads")
+            runs[p] = _run_pimd(study, p, relaxed, place, progress)
+            say(f"      {runs[p].extrapolation}")
         say("[5/5] analysis and figures")
-        minimum, beads = relaxed.positions, pimd.trajectory
+        pimd = runs[study.n_beads]
+        minimum = relaxed.positions
         bonds, antipodes = bonded_pairs(minimum, 3), antipodal_pairs(minimum)
         temperatures_K = read_records(classical.trajectory_file)["temperature_K"]
+        quantum = {
+            p: _sampling(run.trajectory, bonds, antipodes, run.properties.temperature_K)
+            for p, run in sorted(runs.items())
+        }
         return C20Results(
             model=model,
             energy=float(exact.evaluate(minimum[None]).energy[0]),
@@ -142,9 +153,10 @@ def run_study(
             bonds_of_minimum=np.sort(np.linalg.norm(np.diff(minimum[bonds], axis=1)[:, 0], axis=1)),
             modes=modes,
             classical=_sampling(trajectory, bonds, antipodes, temperatures_K),
-            path_integral=_sampling(beads, bonds, antipodes, pimd.properties.temperature_K),
+            path_integral=quantum[study.n_beads],
             pimd_steps_per_second=pimd.steps_per_second,
             spectrum=spectrum,
+            bead_series=quantum if len(quantum) > 1 else {},
         )
 
 
@@ -164,8 +176,8 @@ def estimated_hours(study: C20Study) -> float:
         return float(np.median(times))
 
     classical = study.n_steps(study.classical_ps) * (seconds(1) + ASE_SECONDS_PER_STEP)
-    quantum = study.n_steps(study.path_integral_ps) * (
-        seconds(study.n_beads) + IPI_SECONDS_PER_STEP
+    quantum = study.n_steps(study.path_integral_ps) * sum(
+        seconds(p) + IPI_SECONDS_PER_STEP for p in {study.n_beads, *study.bead_series}
     )
     return (classical + quantum) / 3600.0
 
@@ -222,10 +234,12 @@ def _run_classical(
     return run_classical(relaxed, settings, folder, progress)
 
 
-def _run_pimd(study: C20Study, relaxed: Atoms, folder: Path, progress: bool) -> PimdResult:
+def _run_pimd(
+    study: C20Study, n_beads: int, relaxed: Atoms, folder: Path, progress: bool
+) -> PimdResult:
     settings = PimdRun(
         n_steps=study.n_steps(study.path_integral_ps),
-        n_beads=study.n_beads,
+        n_beads=n_beads,
         temperature_K=study.temperature_K,
         timestep_fs=study.timestep_fs,
         stride=study.stride,

@@ -1,11 +1,13 @@
 """A PES for i-PI: every atom bound to its place by a spring; with faults on request.
 
-Run as a program, it is a runner: `trap_pes.py FOLDER SETTINGS_AS_JSON [PARAMETERS_AS_JSON]`.
+Run as a program, it is a runner:
+`trap_pes.py FOLDER SETTINGS_AS_JSON [PARAMETERS_AS_JSON [LARGEST_FILE_IN_BYTES]]`.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -27,13 +29,15 @@ class Trap(Dummy_driver):
         bad_call: from this call on energy and forces are NaN.
         hang_call: this call never returns.
         log: file that gets the number of structures of each call.
+        charge: of every atom (e); the extras then hold the dipole, charge sum_i (r_i - r0_i).
     """
 
     def __init__(self, spring=0.5, centers="centers.npy", delay=0, bad_call=-1, hang_call=-1,
-                 log="", **kwargs):  # fmt: skip
+                 log="", charge=0, **kwargs):  # fmt: skip
         super().__init__()
         self.spring, self.centers, self.delay = float(spring), Path(centers), float(delay)
         self.bad_call, self.hang_call, self.log = int(bad_call), int(hang_call), log
+        self.charge = float(charge)
         self.calls = 0
 
     def compute(self, cell, pos):
@@ -50,21 +54,29 @@ class Trap(Dummy_driver):
         away = np.stack(pos) - np.load(self.centers)
         energy = 0.5 * self.spring * (away**2).sum(axis=(1, 2)) * bad
         return [
-            (float(e), -self.spring * a * bad, np.zeros((3, 3)), "{}")
+            (float(e), -self.spring * a * bad, np.zeros((3, 3)), self.extras(a))
             for e, a in zip(energy, away, strict=True)
         ]
+
+    def extras(self, away):
+        if not self.charge:
+            return "{}"
+        return json.dumps({"dipole": (self.charge * away.sum(axis=0)).tolist()})
 
 
 def main() -> None:
     from ase.build import molecule
 
     from md_runs.ipi_input import ForceProvider
-    from md_runs.pimd import PimdRun, run_with_provider
+    from md_runs.pimd_folder import run_with_provider
+    from md_runs.pimd_settings import PimdRun
     from mlpotential.errors import RunError
     from mlpotential.interruption import RunInterrupted
 
     folder, settings = Path(sys.argv[1]), PimdRun(**json.loads(sys.argv[2]))
     parameters = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    if len(sys.argv) > 4:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
     provider = ForceProvider(str(Path(__file__).resolve()), parameters)
     try:
         run_with_provider(molecule("CH4"), provider, settings, folder, True, 60.0)

@@ -30,6 +30,32 @@ def oscillators(
     return velocities.reshape(shape), rest + displacements.reshape(shape)
 
 
+def gaussian_lines(
+    shape: tuple[int, ...],
+    centres_per_cm: np.ndarray,
+    widths_per_cm: np.ndarray,
+    timestep_fs: float,
+    n_frames: int,
+    seed: int,
+) -> np.ndarray:
+    """Stationary Gaussian processes, each with a Gaussian line of its own and variance 1.
+
+    C(t) = exp(-(s t)^2 / 2) cos(w t), s being 2 pi c times the full width at half maximum over
+    2.3548; [*shape, n_lines, n_frames].
+    """
+    rng = np.random.default_rng(seed)
+    n_long = 2 * n_frames  # the synthesis is circular: half of it is used
+    w = 2 * np.pi * np.fft.rfftfreq(n_long, timestep_fs)
+    centres, deviations = (
+        2 * np.pi * CM_PER_FS * np.asarray(x) for x in (centres_per_cm, widths_per_cm / 2.3548)
+    )
+    amplitudes = np.exp(-((w - centres[:, None]) ** 2) / (4 * deviations[:, None] ** 2))
+    amplitudes *= n_long / 2 / np.sqrt(np.sum(amplitudes**2, axis=1))[:, None]
+    noise = rng.normal(size=(2, *shape, len(centres), len(w)))
+    series = np.fft.irfft(amplitudes * (noise[0] + 1j * noise[1]), n_long, axis=-1)
+    return series[..., :n_frames]
+
+
 def thermal_segments(
     modes: np.ndarray,
     masses: np.ndarray,

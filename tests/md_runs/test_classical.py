@@ -12,7 +12,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
 from ase.units import kB
-from spring_network import SpringNetwork, spring_cluster
+from spring_network import PolarSprings, SpringNetwork, spring_cluster
 
 from md_runs.classical import ClassicalRun, run_classical
 from md_runs.recorder import read_records, read_trajectory
@@ -153,6 +153,29 @@ def test_frames_hold_forces_and_velocities_of_their_positions(tmp_path):
     np.testing.assert_allclose(trajectory.velocities_angstrom_per_fs[7, 0], slope, atol=1e-7)
 
 
+class SeparateDipole(SpringNetwork):
+    """A dipole that must be asked for, and then costs an evaluation."""
+
+    implemented_properties = ["energy", "forces", "dipole"]  # noqa: RUF012 - as ASE declares it
+
+    def calculate(self, atoms=None, properties=("energy",), *args):
+        assert "dipole" not in properties
+        super().calculate(atoms, properties, *args)
+
+
+def test_the_dipole_is_recorded_where_it_comes_with_the_forces(tmp_path):
+    atoms = spring_cluster(6)
+    for calculator, name in ((PolarSprings, "polar"), (SeparateDipole, "separate")):
+        atoms.calc = calculator(atoms.get_positions(), 2.0)
+        run_classical(atoms, replace(NVE, n_steps=6, stride=2), tmp_path / name)
+    separate = read_trajectory(tmp_path / "separate" / "trajectory.frames")
+    polar = read_trajectory(tmp_path / "polar" / "trajectory.frames")
+    assert separate.dipoles is None
+    expected = np.einsum("i,fbix->fbx", atoms.numbers, polar.positions)
+    np.testing.assert_allclose(polar.dipoles, expected, rtol=1e-14)
+    np.testing.assert_array_equal(polar.positions, separate.positions)
+
+
 def test_velocities_of_the_structure_are_used(tmp_path):
     atoms = spring_cluster(6)
     momenta = maxwell_boltzmann(atoms, 500.0, False, np.random.default_rng(2))
@@ -239,6 +262,25 @@ def test_exploding_dynamics_stops_and_keeps_the_good_frames(force, tmp_path):
     trajectory = read_trajectory(tmp_path / "trajectory.frames")
     assert trajectory.n_frames == 3  # steps 0, 10 and 20
     assert np.isfinite(trajectory.positions).all()
+
+
+@pytest.mark.parametrize("jump", [7.0, -7.0, float("nan")])
+def test_a_jump_of_the_energy_stops(jump, tmp_path):
+    """1 eV per atom in a step; a NaN is seen though the forces are fine."""
+    atoms = spring_cluster(6)
+    calculate, n_calls = atoms.calc.calculate, 0
+
+    def jumping(*args):
+        nonlocal n_calls
+        n_calls += 1
+        calculate(*args)
+        if n_calls > 20:
+            atoms.calc.results["energy"] += jump
+
+    atoms.calc.calculate = jumping
+    with pytest.raises(RunError, match=r"exploded at step 20: the energy changed by .* eV/atom"):
+        run_classical(atoms, replace(NVE, stride=10), tmp_path)
+    assert read_trajectory(tmp_path / "trajectory.frames").n_frames == 2
 
 
 def test_a_structure_the_potential_refuses_stops_the_run(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spring_network import spring_cluster
+from spring_network import PolarSprings, spring_cluster
 
 from md_runs.nve_segments import run_nve_segments
 from md_runs.thermal_velocities import maxwell_boltzmann
@@ -45,6 +45,14 @@ def test_segments_start_from_their_frames_and_neither_drift_nor_turn(tmp_path):
             ASE_TIME_PER_FS**2
         )
         assert np.ptp(total) < 2e-3 * np.ptp(segment.energies)
+
+
+def test_segments_record_the_dipole(tmp_path):
+    atoms = spring_cluster(6)
+    atoms.calc = PolarSprings(atoms.get_positions(), 2.0)
+    segment = run_nve_segments(atoms, start_frames(1), folder=tmp_path, **STEPS)[0]
+    expected = np.einsum("i,fbix->fbx", atoms.numbers, segment.positions)
+    np.testing.assert_allclose(segment.dipoles, expected, rtol=1e-14)
 
 
 def test_finished_segments_are_kept_and_the_others_run(tmp_path):

@@ -13,15 +13,24 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.constraints import FixAtoms
+from ase.units import kB
 from numpy.testing import assert_allclose, assert_array_equal
 
 from md_runs import ipi_process
-from md_runs.ipi_input import ForceProvider, continued_xml, geometry_xyz, input_xml, to_ipi_frame
+from md_runs.ipi_input import (
+    POSITIONS,
+    ForceProvider,
+    continued_xml,
+    geometry_xyz,
+    input_xml,
+    to_ipi_frame,
+)
 from md_runs.ipi_output import (
+    Outputs,
     ProgressReader,
     cut_outputs,
     newest_checkpoint,
-    read_positions,
+    read_beads,
     read_properties,
     remove_checkpoints_after,
     remove_old_checkpoints,
@@ -29,6 +38,7 @@ from md_runs.ipi_output import (
 from md_runs.pimd import read_pimd_trajectory
 from md_runs.pimd_record import check_same_run, read_record, write_record
 from md_runs.pimd_settings import PimdRun
+from md_runs.ring_polymer_segments import thermal_bead_velocities
 from mlpotential.errors import ConfigError, RunError, StructureError
 
 with warnings.catch_warnings():
@@ -83,8 +93,12 @@ def folder(tmp_path):
     return tmp_path
 
 
+def outputs(folder):
+    return Outputs(folder, SETTINGS, 3)
+
+
 def newest_step(folder):
-    checkpoint = newest_checkpoint(folder, SETTINGS, 3)
+    checkpoint = newest_checkpoint(outputs(folder))
     return None if checkpoint is None else checkpoint.step
 
 
@@ -137,13 +151,13 @@ def test_the_beginning_is_no_checkpoint(folder):
 def test_cut_and_read(folder):
     for path in folder.glob("simulation.positions_*"):
         path.write_text(path.read_text() + frame(50, 0)[:70])  # the kill came here
-    cut_outputs(folder, 40, SETTINGS, 3)
-    cut_outputs(folder, 40, SETTINGS, 3)
-    positions = read_positions(folder, SETTINGS, 40, 3)
+    cut_outputs(outputs(folder), 40)
+    cut_outputs(outputs(folder), 40)
+    positions = read_beads(outputs(folder), POSITIONS, 40)
     assert positions.shape == (5, 2, 3, 3)
     expected = [[positions_at(step, bead) for bead in range(2)] for step in range(0, 50, 10)]
     assert_allclose(positions, expected, rtol=2e-8)  # ASE's angstrom against i-PI's
-    properties = read_properties(folder, SETTINGS, 40)
+    properties = read_properties(outputs(folder), 40)
     assert_array_equal(properties.steps, np.arange(0, 45, 5))
     assert_allclose(properties.times_fs, 0.5 * properties.steps)
     assert_allclose(properties.temperature_K, 300.0 + properties.steps)
@@ -155,7 +169,7 @@ def test_positions_agree_with_the_parser_of_ipi(folder):
         path = folder / f"simulation.positions_{bead}.extxyz"
         frames = ipi.read_trajectory(str(path), format="ase")
         reference = np.stack([atoms.positions for atoms in frames])
-        assert_allclose(read_positions(folder, SETTINGS, 40, 3)[:, bead], reference, rtol=2e-8)
+        assert_allclose(read_beads(outputs(folder), POSITIONS, 40)[:, bead], reference, rtol=2e-8)
 
 
 def test_reading_refuses_double_and_missing_steps(folder):
@@ -164,17 +178,17 @@ def test_reading_refuses_double_and_missing_steps(folder):
     for damaged in (good + frame(40, 0), good.replace(frame(20, 0), "")):
         path.write_text(damaged)
         with pytest.raises(RunError, match="once each"):
-            read_positions(folder, SETTINGS, 40, 3)
+            read_beads(outputs(folder), POSITIONS, 40)
     path.write_text(good.replace(frame(20, 0), frame(20, 0).replace("H ", "\nH ", 1)))
     with pytest.raises(RunError, match="damaged"):
-        read_positions(folder, SETTINGS, 40, 3)
+        read_beads(outputs(folder), POSITIONS, 40)
     number = f"{positions_at(30, 0)[1, 1]:16.8f}"
     path.write_text(good.replace(number, number[:-4] + ".-.x"))
     with pytest.raises(RunError, match="damaged"):
-        read_positions(folder, SETTINGS, 40, 3)
+        read_beads(outputs(folder), POSITIONS, 40)
     path.unlink()
     with pytest.raises(RunError, match="positions of 1 of 2 beads"):
-        read_positions(folder, SETTINGS, 40, 3)
+        read_beads(outputs(folder), POSITIONS, 40)
 
 
 def test_old_checkpoints_are_removed_three_stay(folder):
@@ -223,6 +237,38 @@ def test_xml_is_what_ipi_understands():
     assert queue["masses"].value.tolist() == [15.5, 2.014, 1.008]
 
 
+@pytest.mark.parametrize(
+    ("dynamics", "mode", "tau_fs", "pile_lambda"),
+    [("pimd", "nvt", 100.0, 1.0), ("rpmd", "nve", None, None), ("trpmd", "nvt", 1e30, 0.5)],
+)
+def test_each_dynamics_in_the_words_of_ipi(dynamics, mode, tau_fs, pile_lambda):
+    settings = PimdRun(n_steps=4000, dynamics=dynamics)
+    parsed = InputSimulation()
+    xml = input_xml(molecule("H2O"), settings, ForceProvider("pes.py", {}))
+    parsed.parse(xml_parse_string(xml).fields[0][1])
+    motion = dict(parsed.extra)["system"].motion.dynamics
+    assert motion.mode.fetch() == mode
+    if mode == "nvt":
+        assert motion.thermostat.mode.fetch() == "pile_l"
+        assert_allclose(motion.thermostat.tau.fetch(), tau_fs * 41.341373, rtol=1e-6)
+        assert motion.thermostat.pile_lambda.fetch() == pile_lambda
+
+
+def test_a_molecule_starts_without_rigid_motion():
+    """Momentum and angular momentum of the whole ring polymer vanish; beads are at P times T."""
+    atoms, n_beads = molecule("CH4"), 64
+    positions = atoms.positions + np.random.default_rng(0).normal(0, 0.05, (n_beads, 5, 3))
+    velocities = thermal_bead_velocities(atoms, positions, PimdRun(n_steps=1))
+    momenta = atoms.get_masses()[:, None] * velocities
+    assert np.abs(momenta.sum(axis=(0, 1))).max() < 1e-9
+    assert np.abs(np.cross(positions, momenta).sum(axis=(0, 1))).max() < 1e-9
+    temperature_K = (momenta * velocities).sum() / (n_beads * kB) / (3 * 5 * n_beads - 6)
+    assert temperature_K == pytest.approx(300.0, rel=4 * np.sqrt(2 / (3 * 5 * n_beads)))
+    free = PimdRun(n_steps=1, fix_center_of_mass=False)
+    moving = atoms.get_masses()[:, None] * thermal_bead_velocities(atoms, positions, free)
+    assert np.abs(moving.sum(axis=(0, 1))).min() > 0.1
+
+
 def test_a_continued_run_has_the_length_and_driver_of_today():
     old = ET.fromstring(
         "<simulation><step>40</step><total_steps>60</total_steps>"
@@ -257,6 +303,8 @@ def test_constraints_are_refused():
     {"n_steps": 0}, {"n_steps": 1.5}, {"n_steps": True}, {"n_beads": 0}, {"temperature_K": 0.0},
     {"timestep_fs": -0.5}, {"timestep_fs": float("nan")}, {"timestep_fs": "0.5"}, {"stride": 0},
     {"thermostat_time_fs": float("inf")}, {"seed": -1}, {"fix_center_of_mass": 1},
+    {"dynamics": "rmpd"}, {"segment_ps": 0.0}, {"start_spacing_ps": -1.0}, {"record_forces": "no"},
+    {"n_steps": 4001, "dynamics": "trpmd"},
 ])  # fmt: skip
 def test_bad_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
@@ -284,6 +332,10 @@ def test_another_run_is_refused_by_name(tmp_path):
         assert part in str(refused.value)
     assert "n_steps" not in str(refused.value)
     good = json.loads((tmp_path / "pimd.json").read_text())
+    new = {"dynamics", "segment_ps", "start_spacing_ps", "record_forces"}
+    old = {name: value for name, value in good["settings"].items() if name not in new}
+    (tmp_path / "pimd.json").write_text(json.dumps(good | {"settings": old}))
+    check_same_run(tmp_path, atoms, grown, {"model (sha256)": "aa"})
     for damaged in (
         "",
         "[1]",

@@ -114,7 +114,7 @@ def test_a_difference_is_that_of_the_densities() -> None:
 def test_the_band_of_a_difference_covers_zero_of_equal_runs() -> None:
     pairs = np.array([[0, 1]])
     rng, covered = np.random.default_rng(3), []
-    for _ in range(100):
+    for _ in range(200):
         frames = np.array([[0.0, 0, 0], [1.5, 0, 0]]) + 0.1 * rng.normal(size=(2, 400, 1, 2, 3))
         runs = [distance_distribution(one, pairs, "bond", bin_width=0.1) for one in frames]
         found = distribution_difference(*runs)

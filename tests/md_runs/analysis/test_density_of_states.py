@@ -8,7 +8,7 @@ import pytest
 from ase import units
 from ase.build import molecule
 from harmonic_molecules import carbon_dioxide, methane, turned, water
-from harmonic_motion import CM_PER_FS, oscillators, thermal_segments
+from harmonic_motion import CM_PER_FS, gaussian_lines, oscillators, thermal_segments
 from scipy.spatial.transform import Rotation
 
 from md_runs.analysis.density_of_states import (
@@ -19,6 +19,7 @@ from md_runs.analysis.density_of_states import (
 from md_runs.analysis.dynamics import Dynamics
 from md_runs.analysis.normal_modes import NormalModes, normal_modes
 from md_runs.analysis.rigid_body import without_rotation, without_translation
+from md_runs.analysis.spectra import cosine_transform
 from md_runs.analysis.vibrational_motion import ModeProjection
 from mlpotential.errors import ConfigError, DataError, InputError
 
@@ -149,7 +150,7 @@ def equipartition(n_segments: int, **options: Any) -> VibrationalSpectrum:
     masses = atoms.get_masses()
     rest = atoms.positions - atoms.get_center_of_mass()
     basis = np.linalg.svd(_rigid(rest, masses))[2][6:].reshape(3, 3, 3)
-    times = 2.0 * np.arange(1001)
+    times = 2.0 * np.arange(501)
     velocities, positions = thermal_segments(
         basis, masses, rest, np.array([800.0, 1600.0, 2400.0]), 300.0, n_segments, times, seed=8
     )
@@ -181,7 +182,34 @@ def test_each_mode_counts_once_at_the_temperature_of_the_run() -> None:
         assert area(spectrum, wavenumber - 200, wavenumber + 200) == pytest.approx(1.0, abs=0.15)
 
 
-def test_error_bars_cover_the_exact_density() -> None:
+def test_error_bars_cover_the_truth() -> None:
+    """200 runs of three atoms that move along one line each: 68 % bands of the density, of the
+    share of each atom and of the temperature, all normalised by the energy found."""
+    lines, widths, dt, n_lags = np.array([500.0, 1500.0, 3000.0]), np.full(3, 300.0), 1.0, 100
+    series = gaussian_lines((200, 12), lines, widths, dt, 400, seed=4)
+    t = 2 * np.pi * CM_PER_FS * dt * np.arange(n_lags)
+    exact = np.exp(-((widths[:, None] / 2.3548 * t) ** 2) / 2) * np.cos(lines[:, None] * t)
+    k, transform = cosine_transform(exact.sum(axis=0), dt)
+    inside = np.abs(k[:, None] - lines).min(axis=1) < 300
+    temperature = 3 / 9 / (units.fs**2 * units.kB)  # nine degrees of freedom, six at rest
+    covered = {"density": [], "shares": [], "temperature": []}
+    for run in series:
+        velocities = np.zeros((12, 400, 3, 3))
+        velocities[..., 0] = run.swapaxes(1, 2)
+        found = decomposed_density_of_states(
+            velocities, None, np.ones(3), dt, ["A", "B", "C"], n_lags, "nothing"
+        )
+        total, shares = found.total, found.integrals
+        error = total.standard_error[inside]
+        covered["density"].append(np.abs(total.intensity - 3 * transform)[inside] < error)
+        covered["shares"].append(np.abs(shares.value - 3) < shares.standard_error)
+        kelvin = total.kinetic_temperature_K
+        covered["temperature"].append(abs(kelvin.value - temperature) < kelvin.standard_error)
+    share = {name: np.mean(within) for name, within in covered.items()}
+    assert all(0.60 < s < 0.76 for s in share.values()), share
+
+
+def test_error_bars_shrink_with_the_root_of_the_run() -> None:
     spectra = [equipartition(n) for n in (30, 300)]
     k = np.argmin(np.abs(spectra[1].wavenumbers_per_cm - 1600.0))
     few, many = (s.intensity[k] for s in spectra)
@@ -484,6 +512,36 @@ def test_the_run_s_temperature_is_checked(water_run: dict[str, Any]) -> None:
     assert [check.name for check in wrong.failed_checks] == ["integral (modes)"]
     assert wrong.failed_checks[0].value == pytest.approx(1.5, rel=0.1)
     assert wrong.failed_checks[0].expected == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "removed", "n_modes"),
+    [
+        ("CH4", "nothing", 15),
+        ("CH4", "translation", 12),  # as in a crystal
+        ("CH4", "translation and rotation", 9),
+        ("CO2", "translation and rotation", 4),
+    ],
+)
+def test_the_integral_is_the_number_of_modes(name: str, removed: Any, n_modes: int) -> None:
+    """Velocities of Maxwell and Boltzmann: 3N, 3N - 3, 3N - 6 or 3N - 5 times k_B T."""
+    atoms = molecule(name)
+    masses = atoms.get_masses()
+    speeds = units.fs * np.sqrt(300 * units.kB / masses)[:, None]
+    velocities = np.random.default_rng(6).normal(size=(20, 300, len(atoms), 3)) * speeds
+    positions = np.broadcast_to(atoms.positions, velocities.shape)
+    labels = list(atoms.symbols)
+    found = decomposed_density_of_states(
+        velocities, positions, masses, 1.0, labels, 50, removed, temperature_K=300.0
+    ).total
+    integral = next(check for check in found.checks if check.name == "integral (modes)")
+    assert found.n_modes == integral.expected == n_modes
+    assert abs(integral.value - n_modes) < 4 * integral.standard_error < 0.05 * n_modes
+    assert not {"integral (modes)", "equipartition"} & {c.name for c in found.failed_checks}
+    hot = decomposed_density_of_states(
+        1.1 * velocities, positions, masses, 1.0, labels, 50, removed, temperature_K=300.0
+    ).total
+    assert "integral (modes)" in [check.name for check in hot.failed_checks]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from ase import units
 from harmonic_molecules import water
-from harmonic_motion import CM_PER_FS, thermal_segments
+from harmonic_motion import CM_PER_FS, gaussian_lines, thermal_segments
 
 from md_runs.analysis.dynamics import Dynamics
 from md_runs.analysis.infrared import (
@@ -12,8 +13,13 @@ from md_runs.analysis.infrared import (
     infrared_spectrum,
     infrared_spectrum_of_flux,
 )
-from md_runs.analysis.mode_intensities import InfraredIntensities, infrared_intensities
+from md_runs.analysis.mode_intensities import (
+    KM_PER_MOL,
+    InfraredIntensities,
+    infrared_intensities,
+)
 from md_runs.analysis.normal_modes import NormalModes, normal_modes
+from md_runs.analysis.spectra import cosine_transform
 from mlpotential.errors import ConfigError, DataError
 
 CHARGES = np.array([-0.66, 0.33, 0.33])
@@ -101,6 +107,33 @@ def test_a_canonical_run_does_so_within_its_error(
         [dipoles_of(r) for r in positions], 1.0, 300.0, intensities_km_per_mol=3 * expected
     )
     assert [check.name for check in wrong.failed_checks] == ["harmonic limit"]
+
+
+def test_error_bars_cover_the_truth() -> None:
+    """200 runs of three Gaussian processes with known lines: 68 % bands of intensity and areas."""
+    lines, widths, dt, n_lags = np.array([500.0, 1500.0, 3000.0]), np.full(3, 300.0), 1.0, 100
+    series = gaussian_lines((200, 12), lines, widths, dt, 400, seed=6)
+    runs = [infrared_spectrum(run.swapaxes(1, 2), dt, 300.0, n_lags) for run in series]
+    t = dt * np.arange(-1, n_lags + 1)
+    phase = 2 * np.pi * CM_PER_FS * t
+    dipole = np.exp(-((widths[:, None] / 2.3548 * phase) ** 2) / 2) * np.cos(lines[:, None] * phase)
+    flux = (2 * dipole[:, 1:-1] - dipole[:, 2:] - dipole[:, :-2]) / dt**2  # of differences
+    k, transform = cosine_transform(flux.sum(axis=0), dt)
+    undamped = transform / np.sinc(k * dt * CM_PER_FS) ** 2
+    per_kT = KM_PER_MOL / (units.fs**2 * units.kB * 300.0)
+    covered = {"intensity": [], "area": []}
+    for run in runs:
+        k = run.wavenumbers_per_cm
+        truth = per_kT * undamped[: len(k)]
+        inside = np.abs(k[:, None] - lines).min(axis=1) < 300
+        error = run.standard_error[inside]
+        covered["intensity"].append(np.abs(run.intensity - truth)[inside] < error)
+        for line in lines:
+            area, band = run.area(line - 400, line + 400), np.abs(k - line) <= 400
+            exact = np.trapezoid(truth[band], k[band])
+            covered["area"].append(abs(area.value - exact) < area.standard_error)
+    share = {name: np.mean(inside) for name, inside in covered.items()}
+    assert all(0.60 < s < 0.76 for s in share.values()), share
 
 
 def test_components_keep_their_relative_intensities() -> None:

@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from numpy.testing import assert_allclose
+from scipy.stats import norm
 
 from md_runs.analysis.angle_distributions import angle_distribution, dihedral_distribution
 from md_runs.analysis.distances import (
@@ -158,6 +159,30 @@ def test_dihedrals_go_around() -> None:
     chunks = (frames[k : k + 7] for k in range(0, 3000, 7))
     stream = dihedral_distribution(chunks, np.array([[0, 1, 2, 3]]), "torsion")
     assert_allclose(stream.density, found.density, atol=1e-12)
+
+
+def test_error_bars_of_dihedrals_cover_the_truth() -> None:
+    """68 % bands of 200 runs about 180 degrees: circular mean and spread, and the density."""
+    rng, covered = np.random.default_rng(3), []
+    for _ in range(200):
+        phi = np.radians(rng.normal(180, 10, size=300))
+        frames = np.zeros((300, 1, 4, 3))
+        frames[:, 0, 0, 0] = 1.0
+        frames[:, 0, 2:, 2] = 1.0
+        frames[:, 0, 3, 0], frames[:, 0, 3, 1] = np.cos(phi), np.sin(phi)
+        found = dihedral_distribution(frames, np.array([[0, 1, 2, 3]]), "torsion", bin_width=10.0)
+        mean, spread = found.mean, found.standard_deviation
+        density, error = found.density[[0, -1]], found.standard_error[[0, -1]]
+        exact = (norm.cdf(1) - norm.cdf(0)) / 10  # of the bins to both sides of 180 degrees
+        covered.append(
+            [
+                abs(mean.value % 360 - 180) < mean.standard_error,
+                abs(spread.value - 10) < spread.standard_error,
+                *(np.abs(density - exact) < error),
+            ]
+        )
+    share = np.mean(covered, axis=0)
+    assert ((share > 0.60) & (share < 0.76)).all(), share
 
 
 def test_a_straight_angle_is_180_degrees() -> None:

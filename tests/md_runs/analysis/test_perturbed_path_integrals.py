@@ -107,6 +107,87 @@ def test_two_anharmonic_beads_against_quadrature() -> None:
     assert found.heat_capacity.standard_error < 0.3
 
 
+class QuarticWell:
+    """V = 2 x^2 + 20 x^4 in each direction for 2 amu: levels and ring polymers, on one grid.
+
+    The kernel of one step in imaginary time makes paths of P beads by matrix products; levels come
+    from the sinc representation of D. T. Colbert, W. H. Miller, J. Chem. Phys. 96, 1982 (1992),
+    doi:10.1063/1.462100.
+    """
+
+    mass = 2.0
+    x = np.linspace(-1.1, 1.1, 181)
+    potential, force = 2 * x**2 + 20 * x**4, -4 * x - 80 * x**3
+
+    def exact(self) -> dict[str, float]:
+        """Energies in kT, the heat capacity in k, of infinitely many beads and one direction."""
+        step, apart = self.x[1] - self.x[0], np.arange(181)[:, None] - np.arange(181)
+        kinetic = np.divide(
+            2 * (-1.0) ** apart, apart**2, out=np.zeros((181, 181)), where=apart != 0
+        )
+        kinetic[apart == 0] = np.pi**2 / 3
+        kinetic *= HBAR**2 / (2 * self.mass * step**2)
+        levels, states = np.linalg.eigh(kinetic + np.diag(self.potential))
+        share = np.exp(-(levels - levels[0]) / KT)
+        share /= share.sum()
+        energy, potential = share @ levels, share @ (self.potential @ states**2)
+        return {
+            "kinetic_energy": (energy - potential) / KT,
+            "potential_energy": potential / KT,
+            "total_energy": energy / KT,
+            "heat_capacity": (share @ levels**2 - energy**2) / KT**2,
+        }
+
+    def kernel(self, n_beads: int, beta: float = 1 / KT) -> np.ndarray:
+        springs = self.mass * n_beads / (2 * beta * HBAR**2) * (self.x[:, None] - self.x) ** 2
+        both = 0.5 * (self.potential[:, None] + self.potential)
+        return np.exp(-springs - beta / n_beads * both) / np.sqrt(beta)
+
+    def energy(self, n_beads: int) -> float:
+        """Of P beads and one direction, in kT: the logarithmic derivative of the trace."""
+        betas = np.array([1 - 1e-4, 1 + 1e-4]) / KT
+        traces = [np.trace(np.linalg.matrix_power(self.kernel(n_beads, b), n_beads)) for b in betas]
+        return float(-np.diff(np.log(traces))[0] / np.diff(betas)[0] / KT)
+
+    def sample(self, n_beads: int, n_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Independent closed paths, bead after bead from their conditional distributions."""
+        rng, kernel = np.random.default_rng(n_beads), self.kernel(n_beads)
+        start = np.diag(np.linalg.matrix_power(kernel, n_beads))
+        path = [rng.choice(len(self.x), p=start / start.sum(), size=3 * n_frames)]
+        for bead in range(1, n_beads):
+            back = np.linalg.matrix_power(kernel, n_beads - bead)
+            running = np.cumsum(kernel[path[-1]] * back[path[0]], axis=1)
+            heights = rng.uniform(size=(3 * n_frames, 1)) * running[:, -1:]
+            path.append((running < heights).sum(axis=1))
+        place = np.stack(path, axis=1).reshape(n_frames, 3, n_beads).swapaxes(1, 2)[:, :, None]
+        return self.x[place], self.force[place], self.potential[place].sum(axis=(2, 3))
+
+
+@pytest.mark.parametrize(("n_beads", "share_left"), [(1, 0.25), (2, 0.1), (4, 0.1)])
+def test_an_anharmonic_oscillator_comes_near_its_levels(n_beads: int, share_left: float) -> None:
+    """Against exact quantum mechanics: what P beads miss, and what is left of it."""
+    well = QuarticWell()
+    beads = well.sample(n_beads, 8000)
+    masses, exact = np.array([well.mass]), well.exact()
+    plain = path_integral_energies(*beads, masses, KELVIN)
+    found = perturbed_energies(*beads, masses, KELVIN)
+    assert abs(plain.total_energy.value - 3 * KT * well.energy(n_beads)) < (
+        4 * plain.total_energy.standard_error
+    )
+    for name in ("kinetic_energy", "potential_energy", "total_energy"):
+        quantum, estimate = 3 * KT * exact[name], getattr(found, name)
+        before = abs(getattr(plain, name).value - quantum)
+        after = abs(estimate.value - quantum)
+        assert before > 0.1 * quantum, name
+        assert after < share_left * before + 2 * estimate.standard_error, name
+        assert estimate.standard_error < 0.03 * quantum, name
+    if n_beads > 1:
+        before, after = (
+            abs(e.heat_capacity.value - 3 * exact["heat_capacity"]) for e in (plain, found)
+        )
+        assert after < 0.1 * before + 2 * found.heat_capacity.standard_error
+
+
 def bonds(n_beads: int, n_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two oscillators at places 1.5 A apart, beta hbar omega = 6, reduced mass 2 amu."""
     masses = np.array([3.0, 6.0])
@@ -203,6 +284,29 @@ def test_error_bars_cover_the_truth() -> None:
         )
     share = np.mean(covered, axis=0)
     assert ((share > 0.60) & (share < 0.76)).all(), share
+
+
+def test_error_bars_of_distributions_cover_the_truth() -> None:
+    """68 % bands of 200 runs of 200 frames with 2 beads; the truth is that of all of them."""
+    positions, forces, masses = bonds(2, 200 * 200)
+    options = {"pairs": np.array([[0, 1]]), "bin_width": 0.1}
+    truth = perturbed_distance_distribution(positions, forces, masses, KELVIN, "bond", **options)
+    middle = truth.plain_density > 0.3 * truth.plain_density.max()
+    covered = {"density": [], "mean": [], "standard_deviation": []}
+    for run in range(200):
+        piece = slice(200 * run, 200 * (run + 1))
+        found = perturbed_distance_distribution(
+            positions[piece], forces[piece], masses, KELVIN, "bond", **options
+        )
+        same = np.rint((truth.distances[middle] - found.distances[0]) / 0.1).astype(int)
+        deviation = np.abs(found.density[same] - truth.density[middle])
+        covered["density"].append(deviation < found.standard_error[same])
+        for name in ("mean", "standard_deviation"):
+            estimate = getattr(found, name)
+            exact = getattr(truth, name).value
+            covered[name].append(abs(estimate.value - exact) < estimate.standard_error)
+    share = {name: np.mean(within) for name, within in covered.items()}
+    assert all(0.60 < s < 0.76 for s in share.values()), share
 
 
 def test_incomplete_runs_are_refused() -> None:

@@ -100,26 +100,34 @@ def test_bootstrap_of_a_mean_is_its_standard_error_and_of_a_ratio_that_of_propag
     rng = np.random.default_rng(6)
     blocks = np.array([4.0, 2.0]) + 0.1 * rng.normal(size=(50, 2))
     plain = mean_of_blocks(blocks)
-    mean = block_bootstrap(blocks, lambda m: m, n_resamples=2000)
-    assert np.array_equal(mean.value, plain.value)
-    assert mean.standard_error == pytest.approx(plain.standard_error, rel=0.06)
-    ratio = block_bootstrap(blocks, lambda m: m[0] / m[1], n_resamples=2000)
+
+    def statistic(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        x = sums["x"]
+        return {"mean": x / 50, "ratio": x[..., 0] / x[..., 1]}
+
+    found = block_bootstrap({"x": blocks}, statistic, n_resamples=2000)
+    assert found["mean"].value == pytest.approx(plain.value, rel=1e-14)
+    assert found["mean"].standard_error == pytest.approx(plain.standard_error, rel=0.06)
+    ratio = found["ratio"]
     linear = (blocks[:, 0] - ratio.value * blocks[:, 1]) / plain.value[1]
     assert ratio.value == pytest.approx(2.0, abs=0.06)
     assert ratio.standard_error == pytest.approx(linear.std(ddof=1) / np.sqrt(50), rel=0.06)
-    assert block_bootstrap(blocks, np.sum, seed=1) == block_bootstrap(blocks, np.sum, seed=1)
+    assert ratio.n_blocks == 50
+    again = [block_bootstrap({"x": blocks}, statistic, seed=1)["ratio"] for _ in range(2)]
+    assert again[0] == again[1] != block_bootstrap({"x": blocks}, statistic, seed=2)["ratio"]
 
 
 def test_bootstrap_over_blocks_is_honest() -> None:
     """200 repeats of a correlated series: the standard deviation is within its error of 68 %."""
     series = autoregressive(0.9)[: 20 * 500].reshape(20, 500, N_SERIES)
-    moments = np.stack([series.mean(axis=1), (series**2).mean(axis=1)], axis=1)
+    sums = {"x": series.sum(axis=1), "squares": (series**2).sum(axis=1)}
+    n_frames = 20 * 500
 
-    def deviation(m: np.ndarray) -> float:
-        return float(np.sqrt(m[1] - m[0] ** 2))
+    def deviation(s: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"deviation": np.sqrt(s["squares"] / n_frames - (s["x"] / n_frames) ** 2)}
 
-    found = [block_bootstrap(moments[..., k], deviation, 100) for k in range(N_SERIES)]
-    within = np.mean([abs(f.value - 1.0) < f.standard_error for f in found])
+    found = block_bootstrap(sums, deviation)["deviation"]  # the repeats are its elements
+    within = np.mean(np.abs(found.value - 1.0) < found.standard_error)
     assert 0.60 < within < 0.76
 
 
@@ -153,7 +161,7 @@ def test_impossible_input_is_refused() -> None:
         statistical_inefficiency(np.zeros(2))
     with pytest.raises(DataError, match="at least 8 frames"):
         blocking_analysis(np.arange(7.0))
-    with pytest.raises(DataError, match="at least 2 blocks"):
-        block_bootstrap(np.zeros((1, 3)), np.mean)
+    with pytest.raises(DataError, match="sums 'x' of a block are not finite"):
+        block_bootstrap({"x": np.array([1.0, np.inf])}, dict)
     with pytest.raises(ConfigError, match="n_resamples"):
-        block_bootstrap(np.zeros((3, 3)), np.mean, n_resamples=1)
+        block_bootstrap({"x": np.zeros(3)}, dict, n_resamples=1)

@@ -20,7 +20,13 @@ from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.native import available_instruction_sets
 from mlpotential.models.model_file import check_golden, load_model
 
-SHORT = {"classical_ps": 0.4, "path_integral_ps": 0.2, "n_beads": 4, "segment_ps": 0.2}
+SHORT = {
+    "classical_ps": 0.4,
+    "path_integral_ps": 0.2,
+    "n_beads": 4,
+    "bead_series": (2,),
+    "segment_ps": 0.2,
+}
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -53,11 +59,14 @@ def killed_study(tmp_path_factory):
 
 def test_figures_and_summary(killed_study):
     folder, text = killed_study
-    for name in ("figure_7_modes.png", "figure_8_distributions.png", "vdos.png"):
+    figures = ("figure_7_modes", "figure_8_distributions", "figure_11_beads", "vdos")
+    for name in (f"{figure}.png" for figure in figures):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     summary = json.loads((folder / "summary.json").read_text())
     assert len(summary["modes"]["wavenumbers_per_cm"]) == 54
     assert summary["modes"]["n_imaginary"] == 0
+    assert list(summary["bead_series"]) == ["2", "4"]
+    assert summary["bead_convergence"]["mean_bond"]["verdict"] in text
     assert "too short for conclusions" in summary["remark"]
     assert "too short for conclusions" in text
     np.testing.assert_allclose(summary["minimum"]["bonds_A"][0], 1.411, atol=0.01)
