@@ -166,19 +166,13 @@ def _open(path: Path, name: str, options: ViewOptions) -> RunView:
             n_skipped, remark, equilibration = equilibration_cut(trajectory, options.skip_ps)
         kept.append(with_frames(trajectory, np.arange(n_skipped, trajectory.n_frames)))
     assumptions.append(f"{name}: {remark}")
-    if equilibration is not None and not equilibration.is_trustworthy:
-        doubts.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
     n_frames = sum(trajectory.n_frames for trajectory in kept)
     n_blocks = options.n_blocks
     if n_blocks is None:
         n_blocks = N_BLOCKS if n_frames >= FRAMES_PER_BLOCK * N_BLOCKS else 1
-    if equilibration is not None and n_blocks > 1:
-        correlated = equilibration.statistical_inefficiency * stride_of_series(whole[0].n_frames)
-        if correlated > n_frames / n_blocks:
-            doubts.append(
-                f"{name}: the energy stays correlated over {correlated:.0f} frames, longer than a "
-                f"block of {n_frames // n_blocks}: error bars of distributions may be too small"
-            )
+    if equilibration is not None:
+        stride = stride_of_series(whole[0].n_frames)
+        doubts += _sampling_doubts(equilibration, stride, n_frames, n_blocks, name)
     temperature = options.temperature_K
     return RunView(
         name=name,
@@ -192,6 +186,22 @@ def _open(path: Path, name: str, options: ViewOptions) -> RunView:
         assumptions=tuple(assumptions),
         doubts=tuple(doubts),
     )
+
+
+def _sampling_doubts(
+    equilibration: Equilibration, stride: int, n_frames: int, n_blocks: int, name: str
+) -> list[str]:
+    """What a run that is too short, or too correlated for its blocks, must not be believed."""
+    doubts = []
+    if not equilibration.is_trustworthy:
+        doubts.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
+    correlated = equilibration.statistical_inefficiency * stride
+    if n_blocks > 1 and correlated > n_frames / n_blocks:
+        doubts.append(
+            f"{name}: the energy stays correlated over {correlated:.0f} frames, longer than a "
+            f"block of {n_frames // n_blocks}: error bars of distributions may be too small"
+        )
+    return doubts
 
 
 def segment_paths(folder: Path) -> list[Path]:
