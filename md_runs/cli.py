@@ -1,4 +1,7 @@
-"""The command `md-runs`: relaxation, modes, classical and path-integral MD, the C20 study."""
+"""The command `md-runs`: relaxation, modes, classical and path-integral MD, the C20 study.
+
+What analyses runs is in `md_runs.analysis_cli`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from md_runs.analysis_cli import ANALYSIS_COMMANDS, add_analysis_commands
 from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study, recording_stride
 from md_runs.classical_settings import ENSEMBLES, ClassicalRun
 from md_runs.pimd_settings import DYNAMICS, PimdRun
@@ -24,6 +28,7 @@ EXAMPLES = """examples:
   md-runs classical relaxed.xyz --model model.safetensors --folder nvt --ensemble bussi
   md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 16 --n-steps 10000
   md-runs export pimd pimd.h5
+  md-runs vdos nve --modes modes.json
 
 A run that was stopped, however it was stopped, goes on with the same command."""
 
@@ -49,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_relax_and_modes(commands)
     _add_classical_and_pimd(commands)
     _add_export(commands)
+    add_analysis_commands(commands)
     return parser
 
 
@@ -234,30 +240,12 @@ def _settings(options: argparse.Namespace, settings: type[Any]) -> Any:
     return settings(**{f.name: getattr(options, f.name) for f in fields(settings)})
 
 
-def _read_structure(path: Path) -> Atoms:
-    """One structure. Raises StructureError for a file ASE cannot read."""
-    from ase import Atoms
-    from ase.io import read
-
-    from mlpotential.errors import StructureError
-
-    try:
-        atoms = read(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StructureError(f"cannot read the structure {path}: {reason}") from error
-    except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
-        raise StructureError(f"{path} is no structure ASE can read: {error}") from error
-    assert isinstance(atoms, Atoms)
-    atoms.calc = None
-    return atoms
-
-
 def _with_calculator(options: argparse.Namespace, dtype: str | None = None) -> Atoms:
     """The structure; evaluated in `dtype` where the user asks for none."""
     from calculators import MLPotentialCalculator
+    from md_runs.structure_file import read_structure
 
-    atoms = _read_structure(options.structure)
+    atoms = read_structure(options.structure)
     atoms.calc = MLPotentialCalculator(options.model, **asdict(_execution(options, dtype)))
     return atoms
 
@@ -306,10 +294,11 @@ def _modes(options: argparse.Namespace) -> int:
     from md_runs.analysis.point_groups import point_group
     from md_runs.analysis.thermochemistry import ideal_gas_thermochemistry
     from md_runs.mode_animation import write_mode_page
+    from md_runs.structure_file import read_structure
     from mlpotential.errors import StructureError
     from mlpotential.inference.evaluator import Evaluator
 
-    atoms = _read_structure(options.structure)
+    atoms = read_structure(options.structure)
     if atoms.pbc.any():
         raise StructureError("normal modes are of isolated molecules: set pbc=False")
     evaluator = Evaluator(options.model, atoms.numbers, **asdict(_execution(options, "float64")))
@@ -350,10 +339,11 @@ def _classical(options: argparse.Namespace) -> int:
 
 def _pimd(options: argparse.Namespace) -> int:
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
+    from md_runs.structure_file import read_structure
     from mlpotential.errors import ConfigError
 
     settings: PimdRun = _settings(options, PimdRun)
-    run = (_read_structure(options.structure), options.model, settings, options.folder)
+    run = (read_structure(options.structure), options.model, settings, options.folder)
     result: PimdResult | SegmentsResult
     if settings.dynamics == "pimd":
         if options.source is not None:
@@ -420,4 +410,5 @@ COMMANDS = {
     "classical": _classical,
     "pimd": _pimd,
     "export": _export,
+    **ANALYSIS_COMMANDS,
 }

@@ -7,6 +7,7 @@ J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779, with error bars.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -34,14 +35,15 @@ from md_runs.plot_style import (
     FAINT,
     INK,
     PIMD_COLOR,
+    SERIES_COLORS,
     band_legend,
     draw_band,
     dressed,
     own_axes,
+    series_colors,
 )
 
-# M. Okabe and K. Ito, "Color universal design" (2008), without yellow, which is faint on white.
-SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+VERDICT_CHARACTERS = 60  # of one line above a panel
 BEAD_COLORS = colormaps["viridis"]
 
 
@@ -61,7 +63,7 @@ def plot_radial_distributions(
     """
     ax = own_axes(ax)
     shown = _sequence(distributions)
-    for one, color in zip(shown, _colors(len(shown)), strict=True):
+    for one, color in zip(shown, series_colors(len(shown)), strict=True):
         draw_band(ax, one.distances, one.g, one.standard_error, color)
         ax.plot(one.distances, one.g, color=color, lw=1.4, label=one.label)
     if reference is not None:
@@ -91,7 +93,7 @@ def plot_coordination_numbers(
     """
     ax = own_axes(ax)
     shown = _sequence(distributions)
-    for one, color in zip(shown, _colors(len(shown)), strict=True):
+    for one, color in zip(shown, series_colors(len(shown)), strict=True):
         number, error = one.coordination_number, one.coordination_error
         draw_band(ax, one.upper_edges, number, error, color)
         ax.plot(one.upper_edges, number, color=color, lw=1.4, label=one.label)
@@ -153,9 +155,9 @@ def quantum_effect_figure(
         (classical, "classical", CLASSICAL_COLOR),
         (quantum, f"PIMD, {quantum.n_beads} beads", PIMD_COLOR),
     ):
-        _draw_distribution(upper, one, name, color)
+        draw_distribution(upper, one, name, color)
     upper.set_ylim(bottom=0)
-    upper.set_ylabel(_height_label(quantum))
+    upper.set_ylabel(height_label(quantum))
     band_legend(upper, quantum.standard_error, classical.standard_error)
     plot_difference(difference, dressed(lower))
     return figure
@@ -173,10 +175,10 @@ def plot_distributions_by_beads(
     ax = own_axes(ax)
     for n_beads, color in zip(sorted(distributions), _bead_colors(len(distributions)), strict=True):
         name = "1 bead" if n_beads == 1 else f"{n_beads} beads"
-        _draw_distribution(ax, distributions[n_beads], name, color)
+        draw_distribution(ax, distributions[n_beads], name, color)
     first = next(iter(distributions.values()))
-    ax.set_xlabel(f"{axis_label(first)} ({_unit(first)})")
-    ax.set_ylabel(_height_label(first))
+    ax.set_xlabel(place_label(first))
+    ax.set_ylabel(height_label(first))
     ax.set_ylim(bottom=0)
     band_legend(ax, *(one.standard_error for one in distributions.values()))
     return ax
@@ -206,7 +208,8 @@ def plot_bead_convergence(convergence: BeadConvergence, ax: Axes | None = None) 
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("number of beads")
     ax.set_ylabel(f"{convergence.label} ({_shown_unit(convergence.unit)})")
-    ax.set_title(convergence.verdict, fontsize="small", loc="left", color=INK)
+    verdict = textwrap.fill(convergence.verdict, VERDICT_CHARACTERS)
+    ax.set_title(verdict, fontsize="small", loc="left", color=INK)
     ax.legend(frameon=False, fontsize="small")
     return ax
 
@@ -236,7 +239,7 @@ def plot_perturbed_distribution(
     """
     ax = own_axes(ax)
     if classical is not None:
-        _draw_distribution(ax, classical, "classical", CLASSICAL_COLOR)
+        draw_distribution(ax, classical, "classical", CLASSICAL_COLOR)
     x, n_beads = distribution.distances, distribution.n_beads
     plain, error = distribution.plain_density, distribution.plain_error
     name = "1 bead" if n_beads == 1 else f"{n_beads} beads"
@@ -264,7 +267,7 @@ def plot_imaginary_time(spread: ImaginaryTimeSpread, ax: Axes | None = None) -> 
         spread.mean_square_displacement.value,
         spread.mean_square_displacement.standard_error,
     )
-    for k, color in enumerate(_colors(len(spread.elements))):
+    for k, color in enumerate(series_colors(len(spread.elements))):
         root = np.sqrt(squares[k])
         half_error = np.divide(errors[k], 2 * root, out=np.zeros_like(root), where=root > 0)
         draw_band(ax, times, root, half_error, color)
@@ -279,8 +282,8 @@ def plot_imaginary_time(spread: ImaginaryTimeSpread, ax: Axes | None = None) -> 
     return ax
 
 
-def _draw_distribution(ax: Axes, distribution: Distribution, name: str, color: str) -> None:
-    """The first three columns of a distribution are places, heights and standard errors."""
+def draw_distribution(ax: Axes, distribution: Distribution, name: str, color: str) -> None:
+    """A curve with its error band, from the first three columns: places, heights, errors."""
     x, y, error = (getattr(distribution, column) for column in distribution.COLUMNS[:3])
     draw_band(ax, x, y, error, color)
     ax.plot(x, y, color=color, lw=1.4, label=name)
@@ -290,10 +293,6 @@ def _sequence(
     distributions: RadialDistribution | Sequence[RadialDistribution],
 ) -> Sequence[RadialDistribution]:
     return (distributions,) if isinstance(distributions, RadialDistribution) else distributions
-
-
-def _colors(n: int) -> list[str]:
-    return [SERIES_COLORS[k % len(SERIES_COLORS)] for k in range(n)]
 
 
 def _bead_colors(n: int) -> list[str]:
@@ -315,7 +314,13 @@ def _per_unit(result: Distribution | DistributionDifference) -> str:
     return " per degree" if _unit(result) == "°" else r" (Å$^{-1}$)"
 
 
-def _height_label(distribution: Distribution) -> str:
+def place_label(distribution: Distribution) -> str:
+    """What the horizontal axis of a distribution is, with its unit."""
+    return f"{axis_label(distribution)} ({_unit(distribution)})"
+
+
+def height_label(distribution: Distribution) -> str:
+    """What the vertical axis of a distribution is, with its unit."""
     if isinstance(distribution, RadialDistribution):
         return "g(r)"
     name = "h(r)" if isinstance(distribution, PairDistribution) else "density"

@@ -14,6 +14,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 CLASSICAL_COLOR = "#0072B2"  # blue
 PIMD_COLOR = "#D55E00"  # vermilion
 MODE_COLOR = "#009E73"  # bluish green
+# Of the same source, without yellow, which is faint on white.
+SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 BANNER_COLOR = "#A03000"
 BANNER_INCHES = 0.4
 INK = "#333333"
@@ -33,6 +35,11 @@ def dressed(ax: Axes) -> Axes:
     ax.spines[["left", "bottom"]].set(linewidth=0.6, color=INK)
     ax.tick_params(width=0.6, color=INK, labelcolor=INK)
     return ax
+
+
+def series_colors(n: int) -> list[str]:
+    """One colour for each of n curves; beyond seven they repeat."""
+    return [SERIES_COLORS[k % len(SERIES_COLORS)] for k in range(n)]
 
 
 def draw_band(

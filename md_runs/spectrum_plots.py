@@ -6,9 +6,13 @@ the panel in the colour of banners, whoever drew it; those that passed are count
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_hex
 
 from md_runs.analysis.density_of_states import DecomposedSpectrum
 from md_runs.analysis.peaks import PeakTable
@@ -21,11 +25,15 @@ from md_runs.plot_style import (
     INK,
     MODE_COLOR,
     PIMD_COLOR,
+    SERIES_COLORS,
     band_legend,
     draw_band,
     own_axes,
+    series_colors,
 )
 
+MOST_NAMED_PARTS = 12  # chosen: more have no room in a legend
+PART_COLORS = colormaps["viridis"]
 UNIT_LABELS = {
     "cm": r"modes per cm$^{-1}$",
     "km/mol cm": r"absorption (km mol$^{-1}$ per cm$^{-1}$)",
@@ -69,7 +77,7 @@ def plot_spectrum(
         height = 0.08 * intensity.max()
         ends = -1.5 * height, -0.5 * height
         ax.vlines(harmonic_per_cm, *ends, color=MODE_COLOR, lw=1, label="harmonic modes")
-    _label_axes(ax, right, spectrum)
+    label_spectrum_axes(ax, right, spectrum)
     band_legend(ax, spectrum.standard_error)
     return show_checks(ax, spectrum)
 
@@ -88,15 +96,30 @@ def plot_parts(
     wavenumbers = spectrum.total.wavenumbers_per_cm
     shown = wavenumbers <= max_wavenumber_per_cm
     ax.plot(wavenumbers[shown], spectrum.total.intensity[shown], color=INK, lw=1.0, label="all")
-    colors = colormaps["viridis"](np.linspace(0, 0.9, len(spectrum.labels)))
+    n_parts = len(spectrum.labels)
+    colors = series_colors(n_parts)
+    if n_parts > len(SERIES_COLORS):
+        colors = [to_hex(color) for color in PART_COLORS(np.linspace(0, 0.9, n_parts))]
     for label, color, intensity, error in zip(
         spectrum.labels, colors, spectrum.intensities, spectrum.standard_errors, strict=True
     ):
         draw_band(ax, wavenumbers[shown], intensity[shown], error[shown], color)
         ax.plot(wavenumbers[shown], intensity[shown], color=color, lw=1.0, label=label)
-    _label_axes(ax, max_wavenumber_per_cm, spectrum.total)
+    label_spectrum_axes(ax, max_wavenumber_per_cm, spectrum.total)
     band_legend(ax, spectrum.standard_errors)
+    if n_parts > MOST_NAMED_PARTS:
+        _show_order(ax, spectrum.labels)
     return show_checks(ax, spectrum.total)
+
+
+def _show_order(ax: Axes, labels: Sequence[str]) -> None:
+    """Colours of many parts on a bar, from the first to the last."""
+    legend = ax.get_legend()
+    assert legend is not None
+    legend.remove()
+    scale = ScalarMappable(Normalize(1, len(labels)), PART_COLORS)
+    bar = ax.figure.colorbar(scale, ax=ax, pad=0.01, label=f"{labels[0]} to {labels[-1]}")
+    bar.set_ticks([])
 
 
 def plot_raman(
@@ -116,7 +139,7 @@ def plot_raman(
         draw_band(ax, *curve, spectrum.standard_error[shown], color)
         name = spectrum.quantity.removeprefix("Raman activity, ")
         ax.plot(*curve, color=color, lw=1.2, label=name)
-    _label_axes(ax, max_wavenumber_per_cm, raman.parallel)
+    label_spectrum_axes(ax, max_wavenumber_per_cm, raman.parallel)
     band_legend(ax, raman.parallel.standard_error)
     return show_checks(ax, raman.unpolarised)
 
@@ -153,7 +176,8 @@ def show_checks(ax: Axes, spectrum: Spectrum) -> Axes:
     return ax
 
 
-def _label_axes(ax: Axes, right: float, spectrum: Spectrum) -> None:
+def label_spectrum_axes(ax: Axes, right: float, spectrum: Spectrum) -> None:
+    """Range, names and units."""
     ax.set_xlim(0, right)
     ax.set_xlabel(WAVENUMBER_LABEL)
     ax.set_ylabel(UNIT_LABELS[spectrum.UNITS["intensity"]])

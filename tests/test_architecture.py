@@ -98,6 +98,7 @@ def modules_after(statement: str) -> list[str]:
         "import md_runs.analysis.spectra, md_runs.analysis.normal_modes, md_runs.plots",
         "import md_runs.trajectory, md_runs.pimd_settings, md_runs.c20.settings",
         "import md_runs.h5md, md_runs.export, md_runs.reading",
+        "import md_runs.analysis_commands.asked_for, md_runs.analysis_commands.report",
         "import mlpotential.cli as c; c.build_parser()",
         "import md_runs.cli as c; c.build_parser()",
     ],

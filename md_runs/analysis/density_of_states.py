@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,7 +29,7 @@ from md_runs.analysis.correlation_stream import BlockedCorrelation, correlate
 from md_runs.analysis.dynamics import Dynamics
 from md_runs.analysis.frame_pieces import Segments, check_timestep, frame_pieces, window_lags
 from md_runs.analysis.frames import check_masses
-from md_runs.analysis.results import AnalysisResult
+from md_runs.analysis.results import AnalysisResult, write_csv
 from md_runs.analysis.spectra import (
     Spectrum,
     cosine_transform,
@@ -127,6 +128,20 @@ class DecomposedSpectrum(AnalysisResult):
         content = super().to_dict()
         del content["blocks"], content["units"]["blocks"]
         return content
+
+    def save_csv(self, path: Path) -> None:
+        """The whole and each part, with standard errors. Raises RunError as `save_json`."""
+        columns = {
+            "wavenumbers_per_cm (1/cm)": self.total.wavenumbers_per_cm,
+            "all (cm)": self.total.intensity,
+            "standard_error of all (cm)": self.total.standard_error,
+        }
+        for label, part, error in zip(
+            self.labels, self.intensities, self.standard_errors, strict=True
+        ):
+            columns[f"{label} (cm)"] = part
+            columns[f"standard_error of {label} (cm)"] = error
+        write_csv(path, columns)
 
 
 def vibrational_density_of_states(

@@ -119,6 +119,26 @@ def path_integral_energies(
     )
 
 
+def primitive_kinetic_energy(
+    positions: Frames, masses: np.ndarray, temperature_K: float, n_blocks: int = 10
+) -> Estimate:
+    """The mean of estimator (1) (eV), which needs neither forces nor potentials.
+
+    Arguments and errors are those of `path_integral_energies`.
+    """
+    masses, kT = np.asarray(masses, np.float64), thermal_energy(temperature_K)
+    blocks = sum_blocks(
+        lambda chunk: {
+            "frames": len(chunk),
+            "K_p": primitive_kinetic_energies(chunk, masses, kT).sum(),
+        },
+        {"positions": positions},
+        n_blocks,
+        lambda shape: 6 * shape[0] * shape[1],
+    )
+    return blocks.estimates(lambda sums: {"K_p": means(sums)["K_p"]})["K_p"]
+
+
 @dataclass
 class EnergySums:
     """A measure for `sum_blocks`: sums of energies and of the products estimators need.

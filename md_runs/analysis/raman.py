@@ -94,9 +94,10 @@ class RamanSpectra(AnalysisResult):
 
     def with_quantum_correction(self, name: QuantumCorrection) -> RamanSpectra:
         """All of them with another factor, see `ResponseSpectrum.with_quantum_correction`."""
-        return self._each(lambda spectrum: spectrum.with_quantum_correction(name))
+        return self.changed(lambda spectrum: spectrum.with_quantum_correction(name))
 
-    def _each(self, change: Callable[[RamanSpectrum], RamanSpectrum]) -> RamanSpectra:
+    def changed(self, change: Callable[[RamanSpectrum], RamanSpectrum]) -> RamanSpectra:
+        """All of them changed alike."""
         return RamanSpectra(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
 
 
@@ -154,13 +155,13 @@ def raman_spectra(
             checks=(),
             temperature_K=temperature_K,
         )
-    result = RamanSpectra(**spectra)._each(lambda s: without_difference_damping(s, 1))
+    result = RamanSpectra(**spectra).changed(lambda s: without_difference_damping(s, 1))
     checks = [thermostat_check(dynamics, result.parallel.resolution_per_cm)]
     if found.continuity is not None:
         checks.append(found.continuity)
     if activities is not None:
         checks.append(absorption_check(result.unpolarised.integral, activities, "A^4/amu"))
-    return result._each(
+    return result.changed(
         lambda s: replace(s, checks=tuple(checks if s is result.unpolarised else checks[:2]))
     )
 

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,11 +46,18 @@ class AnalysisResult:
         """Writes `COLUMNS` under the header `name (unit)`. Raises RunError as `save_json`."""
         if not self.COLUMNS:
             raise TypeError(f"{type(self).__name__} is not tabular: save it with save_json")
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(f"{name} ({self.UNITS[name]})" for name in self.COLUMNS)
-        table.writerows(zip(*(plain(getattr(self, name)) for name in self.COLUMNS), strict=True))
-        write_atomically(path, text.getvalue())
+        write_csv(
+            path, {f"{name} ({self.UNITS[name]})": getattr(self, name) for name in self.COLUMNS}
+        )
+
+
+def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
+    """Columns of one length under their headings. Raises RunError where it cannot be written."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(zip(*(plain(column) for column in columns.values()), strict=True))
+    write_atomically(path, text.getvalue())
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.constants import physical_constants
+from scipy.special import stdtrit
 
 from md_runs.analysis.dynamics import Dynamics
 from md_runs.analysis.results import AnalysisResult
@@ -20,6 +21,7 @@ from mlpotential.units import ANGSTROM_PER_BOHR, ASE_TIME_PER_FS
 
 MODES_TOLERANCE = 0.02  # chosen: of the number of modes; a thermostat 5 % off must be seen
 EQUIPARTITION_TOLERANCE = 0.05  # chosen: of one mode's (or group's) energy
+CHANCE = 0.00135  # beyond three standard errors to one side, of a normal distribution
 HARMONIC_TOLERANCE = 0.05  # chosen: anharmonic shifts of stiff molecules at 300 K stay below
 VISIBLE_SHARE = 0.5  # chosen: of the resolution; less broadens a line by less than an eighth
 JUMP_FACTOR = 10.0  # chosen: of the median change per frame; thermal changes stay below 5
@@ -81,10 +83,11 @@ def check(
     tolerance: float,
     remark: str = "",
     unit: str = "1",
+    n_errors: float = 3.0,
 ) -> Check:
-    """Passes within the tolerance plus three standard errors (none, where they are unknown)."""
+    """Passes within the tolerance plus some standard errors (none, where they are unknown)."""
     error = float(found.standard_error)
-    allowance = tolerance + (3 * error if np.isfinite(error) else 0.0)
+    allowance = tolerance + (n_errors * error if np.isfinite(error) else 0.0)
     value = float(found.value)
     passed = bool(abs(value - expected) <= allowance)  # NaN does not pass
     return Check(name, value, error, float(expected), float(tolerance), unit, passed, remark)
@@ -125,6 +128,9 @@ def equipartition_check(
 ) -> Check:
     """The worst of several groups of atoms, or modes: its integral over the number it should be.
 
+    The worst of many lies beyond three standard errors by chance, and errors from few blocks are
+    uncertain themselves: as many are allowed as Student's t says for one chance in 370 in all.
+
     Args:
         labels: names of the groups, [n_groups].
         integrals: [n_groups].
@@ -132,11 +138,12 @@ def equipartition_check(
     """
     ratios = integrals.value / expected
     errors = integrals.standard_error / expected
-    excess = np.abs(ratios - 1) - 3 * np.nan_to_num(errors)
+    n_errors = float(stdtrit(max(1, integrals.n_blocks - 1), 1 - CHANCE / len(labels)))
+    excess = np.abs(ratios - 1) - n_errors * np.nan_to_num(errors)
     worst = int(np.argmax(excess))
     found = Estimate(ratios[worst], errors[worst], integrals.n_blocks)
     remark = f"{labels[worst]}, the worst of {len(labels)}"
-    return check("equipartition", found, 1.0, EQUIPARTITION_TOLERANCE, remark)
+    return check("equipartition", found, 1.0, EQUIPARTITION_TOLERANCE, remark, n_errors=n_errors)
 
 
 def rotation_check(splitting_per_cm: float, resolution_per_cm: float) -> Check:

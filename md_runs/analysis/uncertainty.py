@@ -101,6 +101,20 @@ def mean_of_blocks(blocks: np.ndarray) -> Estimate:
     return Estimate(blocks.mean(axis=0)[()], standard_error_of_blocks(blocks), len(blocks))
 
 
+def difference_of_estimates(first: Estimate, second: Estimate) -> Estimate:
+    """The first number minus the second, of independent runs."""
+    error = float(np.hypot(first.standard_error, second.standard_error))
+    value = float(first.value - second.value)
+    return Estimate(value, error, min(first.n_blocks, second.n_blocks))
+
+
+def ratio_of_estimates(first: Estimate, second: Estimate) -> Estimate:
+    """The first number over the second, of independent runs, with its error to first order."""
+    value = float(first.value / second.value)
+    relative = np.hypot(first.standard_error / first.value, second.standard_error / second.value)
+    return Estimate(value, float(abs(value) * relative), min(first.n_blocks, second.n_blocks))
+
+
 def statistical_inefficiency(series: np.ndarray) -> float:
     """Equation (2): the number of frames that are worth one independent frame, at least 1.
 

@@ -13,7 +13,7 @@ from md_runs.analysis.spectrum_checks import (
     rotation_check,
     thermostat_check,
 )
-from md_runs.analysis.uncertainty import Estimate
+from md_runs.analysis.uncertainty import Estimate, mean_of_blocks
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,17 @@ def test_harmonic_limits() -> None:
     assert imaginary.expected == pytest.approx(np.sqrt((400**2 - 300**2) / 2))
     assert absorption_check(Estimate(52.0, 1.0, 9), np.array([20.0, 30.0]), "km/mol").passed
     assert not absorption_check(Estimate(80.0, 1.0, 9), np.array([20.0, 30.0]), "km/mol").passed
+
+
+def test_the_worst_of_many_modes_is_not_taken_for_a_failure():
+    """Blocks in equilibrium, hundreds of times: the check fails by chance at most as it says."""
+    rng = np.random.default_rng(0)
+    labels = tuple(map(str, range(54)))
+    n_failed = 0
+    for _ in range(300):
+        blocks = 1 + 0.1 * rng.normal(size=(5, 54))
+        n_failed += not equipartition_check(labels, mean_of_blocks(blocks), np.ones(54)).passed
+    assert n_failed <= 5
+    cold = 1 + 0.02 * rng.normal(size=(5, 54))
+    cold[:, 7] -= 0.5
+    assert not equipartition_check(labels, mean_of_blocks(cold), np.ones(54)).passed
