@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -40,13 +41,18 @@ def exit_code(name: str, command: Callable[..., int], *arguments: Any) -> int:
     128 + signal where a signal stopped it (its state is saved where it keeps one), 2 for a mistake.
     """
     try:
-        return command(*arguments)
+        code = command(*arguments)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 128 + error.signal_number if isinstance(error, RunInterrupted) else USER_MISTAKE
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+    except BrokenPipeError:  # whoever read the output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -51,6 +52,15 @@ def test_info_and_check(model_path):
     text = call("info", model_path, "--check")
     for word in ("SchNet", "H, C, O", "5.0 A", "C-H 0.010", "passed"):
         assert word in text
+
+
+def test_a_reader_that_leaves(model_path):
+    """`mlpotential info MODEL | head -0` ends as other commands do, without a traceback."""
+    command = [COMMAND, "info", model_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        error = process.stderr.read()
+    assert (process.returncode, error) == (128 + signal.SIGPIPE, b"")
 
 
 def test_info_on_the_backends(model_path):
