@@ -77,7 +77,7 @@ def test_rotation_translation_reflection(dipole_potential, ethanol):
         turned.positions = ethanol.positions @ matrix + np.array([7.0, -300.0, 0.1])
         answer = predict(dipole_potential, graph_of(turned), *OF_CHARGES)
         np.testing.assert_allclose(answer.charges, reference.charges, atol=1e-12)
-        np.testing.assert_allclose(answer.dipole, reference.dipole @ matrix, atol=1e-11)
+        np.testing.assert_allclose(answer.dipole, reference.dipole.numpy() @ matrix, atol=1e-11)
         expected = matrix.T @ reference.born_charges.numpy() @ matrix
         np.testing.assert_allclose(answer.born_charges, expected, atol=1e-11)
 
