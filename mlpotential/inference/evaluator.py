@@ -73,6 +73,7 @@ class Evaluator:
 
     Attributes:
         guard: counts such structures, `guard.report`; a run begins with `guard.start_run()`.
+        properties: what can be asked for: without what this model, or one by itself, lacks.
 
     Raises:
         ModelFileError: if the file is no usable model.
@@ -139,6 +140,7 @@ class Evaluator:
         _check_atoms(np.asarray(atomic_numbers), self.pbc, members[0].potential)
         self.atomic_numbers = np.array(atomic_numbers, np.int64)
         self._members, self.guard = members, guard
+        self.properties = _properties_of(members)
         self._replicas = Replicas(self.atomic_numbers, self.pbc, members[0].potential.cutoff)
 
     @property
@@ -170,14 +172,6 @@ class Evaluator:
     def traits(self) -> ModelTraits:
         """What the model promises."""
         return common_traits([member.potential for member in self._members])
-
-    @property
-    def properties(self) -> frozenset[str]:
-        """What can be asked for: without what this model, or one model by itself, does not have."""
-        missing = frozenset() if self.n_members > 1 else OF_COMMITTEES
-        if any(member.potential.charge_readout is None for member in self._members):
-            missing |= OF_CHARGES
-        return PROPERTIES - missing
 
     @property
     def backend(self) -> str:
@@ -319,6 +313,13 @@ class Evaluator:
             names = ", ".join(sorted(OF_COMMITTEES.intersection(properties)))
             raise ConfigError(f"one model by itself has no {names}: give several models")
         raise without_charges(OF_CHARGES.intersection(properties))
+
+
+def _properties_of(members: Sequence[PreparedModel]) -> frozenset[str]:
+    missing = frozenset() if len(members) > 1 else OF_COMMITTEES
+    if any(member.potential.charge_readout is None for member in members):
+        missing |= OF_CHARGES
+    return PROPERTIES - missing
 
 
 def _check_atoms(atomic_numbers: np.ndarray, pbc: np.ndarray, potential: Potential) -> None:

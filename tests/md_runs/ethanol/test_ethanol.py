@@ -19,6 +19,7 @@ from mlpotential.training.config_file import read_config
 
 FOLDER = Path(str(files("md_runs.ethanol")))
 MODEL = FOLDER / "ethanol.safetensors"
+REFERENCE = Path(__file__).parents[2] / "reference"
 
 
 @pytest.fixture
@@ -74,3 +75,14 @@ def test_the_structure_is_a_minimum(ethanol):
     assert np.abs(ethanol.get_forces()).max() < 1e-3
     modes = normal_modes_of_vibrations(ethanol.calc.get_vibrations(ethanol))
     assert modes.wavenumbers_per_cm.min() > 100.0
+
+
+def test_the_infrared_spectrum_is_that_of_the_method_it_learned(ethanol):
+    """Against GFN2-xTB at its own minimum, by tblite and ASE's finite differences."""
+    reference = np.loadtxt(REFERENCE / "ethanol_gfn2_infrared.csv", delimiter=",", skiprows=1).T
+    modes = normal_modes_of_vibrations(ethanol.calc.get_vibrations(ethanol))
+    born = ethanol.calc.get_property("born_effective_charges", ethanol)
+    found = infrared_intensities(modes, born.transpose(0, 2, 1))
+    np.testing.assert_allclose(found.wavenumbers_per_cm, reference[0], atol=25.0)
+    np.testing.assert_allclose(found.intensities_km_per_mol, reference[1], atol=16.0)
+    assert np.corrcoef(found.intensities_km_per_mol, reference[1])[0, 1] > 0.98
