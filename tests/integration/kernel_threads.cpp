@@ -35,7 +35,8 @@ void* network(bool averages, int64_t bytes_per_number) {
         layers, features, hidden, elements, knots * 3, 3, 0.1, 5.0, 5.0, averages, 1.0, 0.0,
         SCHNET_SSP, basis.data(), table.data(), weights.data(), weights.data(), weights.data(),
         weights.data(), weights.data(), weights.data(), weights.data(), weights.data(),
-        weights.data(), weights.data(), 0.1, weights.data(), weights.data(), weights.data(),
+        weights.data(), weights.data(), weights.data(), 0.1,  // charges from here on
+        weights.data(), weights.data(), weights.data(),
         weights.data(), weights.data(), weights.data()};
     return schnet_create(&model, bytes_per_number);
 }
