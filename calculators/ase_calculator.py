@@ -15,18 +15,23 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
+from ase.vibrations import VibrationsData
 
 from mlpotential.errors import StructureError
-from mlpotential.graph import complete_cell
+from mlpotential.graph import AtomGraph, Prediction, collate, complete_cell
 from mlpotential.inference.committee import Models, common_traits, read_members
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.models.potential import ModelTraits, Potential
 
+BORN = "born_effective_charges"
+OF_MOLECULES = frozenset({"dipole", BORN})
+OF_DIPOLE_MODELS = ("dipole", "charges", BORN)
+
 
 class MLPotentialCalculator(Calculator):
-    """Energies, forces and stress of a trained model.
+    """Energies, forces, stress and, of a model that has them, dipoles and charges.
 
     Args:
         model: a model file; units, elements and cutoff come from it. Or a potential, or a
@@ -40,10 +45,14 @@ class MLPotentialCalculator(Calculator):
             before the first evaluation.
 
     Results: energy and free_energy (equal, eV), energies (eV per atom), forces (eV/A), and for
-    periodic structures stress (Voigt order, eV/A^3, positive under tension). A model file with an
-    extra network NAME also gives `calc.results["energy_of_NAME"]` (eV). All results of a committee
-    are means; it also gives `calc.results["energy_std"]` (eV) and `["forces_std"]`, [n_atoms, 3]
-    (eV/A), the standard deviations of its members.
+    periodic structures stress (Voigt order, eV/A^3, positive under tension). A model with a dipole
+    also gives charges (latent: those whose dipole is fitted, e) and, for molecules, dipole (e A; of
+    a charged one about the centre of mass) and, when asked for, born_effective_charges (e): element
+    [i, a, b] is the derivative of dipole component a by coordinate b of atom i.
+
+    A model file with an extra network NAME also gives `calc.results["energy_of_NAME"]` (eV). All
+    results of a committee are means; it also gives `calc.results["energy_std"]` (eV) and
+    `["forces_std"]`, [n_atoms, 3] (eV/A), the standard deviations of its members.
 
     Raises:
         ModelFileError: if the file is no usable model.
@@ -54,7 +63,7 @@ class MLPotentialCalculator(Calculator):
         ExtrapolationWarning: on evaluation, as `Evaluator` does.
     """
 
-    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
+    implemented_properties: list[str] = [  # noqa: RUF012 - as ASE declares it; an instance has more
         "energy",
         "free_energy",
         "energies",
@@ -78,6 +87,8 @@ class MLPotentialCalculator(Calculator):
     ) -> None:
         super().__init__()
         self._members = read_members(model)
+        if all(potential.charge_readout is not None for potential in self._potentials):
+            self.implemented_properties = [*self.implemented_properties, *OF_DIPOLE_MODELS]
         self._device, self._dtype = device, dtype
         self._backend, self._threads, self._guard_mode = backend, threads, guard
         self._evaluator: Evaluator | None = None
@@ -89,9 +100,11 @@ class MLPotentialCalculator(Calculator):
     @property
     def traits(self) -> ModelTraits:
         """What the model promises."""
-        return common_traits(
-            [m if isinstance(m, Potential) else m.potential for m in self._members]
-        )
+        return common_traits(self._potentials)
+
+    @property
+    def _potentials(self) -> list[Potential]:
+        return [m if isinstance(m, Potential) else m.potential for m in self._members]
 
     @property
     def guard(self) -> ExtrapolationGuard | None:
@@ -125,45 +138,89 @@ class MLPotentialCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Evaluates the model once and stores all its results; raises as the class says."""
-        atoms = self.atoms if atoms is None else atoms
-        if atoms is None:
-            raise StructureError(
-                "the calculator has no atoms yet: give some, or ask atoms with atoms.calc set"
-            )
+        """Evaluates the model once and stores all its results; raises as the class says.
+
+        All but Born effective charges, which cost several evaluations: they come when asked for.
+        """
+        atoms = self._atoms_or_own(atoms)
         periodic = bool(atoms.pbc.any())
         if "stress" in properties and not periodic:
             raise PropertyNotImplementedError(
                 "a structure without periodic directions has no volume, hence no stress"
             )
-        self.reset()  # an evaluation that fails leaves nothing behind
-        self.results = self._evaluate(atoms, periodic)
-        self.atoms = atoms
+        if periodic and OF_MOLECULES.intersection(properties):
+            raise PropertyNotImplementedError(
+                "a periodic structure has no dipole: it depends on which images of atoms are taken"
+            )
+        wants_born_charges = BORN in properties
+        if not (wants_born_charges and self.results and not self.check_state(atoms)):
+            self.reset()  # an evaluation that fails leaves nothing behind
+            evaluator = self.evaluator_for(atoms)
+            prediction = evaluator.evaluate(*_arguments(atoms), _wanted(evaluator, periodic))
+            self.results = _results(prediction, 0, slice(None))
+            self.atoms = atoms
+        if wants_born_charges:
+            evaluator = self.evaluator_for(atoms)
+            born = evaluator.evaluate(*_arguments(atoms), ("born_charges",)).born_charges
+            self.results[BORN] = born
 
-    def _evaluate(self, atoms: Atoms, periodic: bool) -> dict[str, Any]:
-        wanted = ("energy", "forces", "atomic_energies") + (("stress",) if periodic else ())
-        cells = complete_cell(atoms.cell.array, atoms.pbc)[None] if periodic else None
-        evaluator = self.evaluator_for(atoms)
-        if evaluator.extra_networks:
-            wanted += ("extra_energies",)
-        if evaluator.n_members > 1:
-            wanted += ("energy_std", "forces_std")
-        prediction = evaluator.evaluate(atoms.positions[None], cells, wanted)
-        energy = float(prediction.energy[0])
-        results = {
-            "energy": energy,
-            "free_energy": energy,
-            "energies": prediction.atomic_energies,
-            "forces": prediction.forces,
-        }
-        if periodic:
-            results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[0])
-        for name, extra in (prediction.extra_energies or {}).items():
-            results[f"energy_of_{name}"] = float(extra[0])
-        if evaluator.n_members > 1:
-            results["energy_std"] = float(prediction.energy_std[0])
-            results["forces_std"] = prediction.forces_std
-        return results
+    def calculate_batch(self, structures: Sequence[Atoms]) -> list[dict[str, Any]]:
+        """All results of many structures, which may differ in everything, at once.
+
+        Molecules make one batch, periodic structures another; the calculator's own `results` stay
+        as they are.
+
+        Args:
+            structures: atoms the model knows.
+
+        Returns:
+            Of each, in their order, what `results` would be after `calculate`.
+
+        Raises:
+            StructureError: as the class says; the message counts structures within their batch.
+        """
+        answers: list[dict[str, Any]] = [{} for _ in structures]
+        for periodic in (False, True):
+            numbers = [k for k, atoms in enumerate(structures) if atoms.pbc.any() == periodic]
+            if not numbers:
+                continue
+            graph = collate([AtomGraph.from_atoms(structures[k]) for k in numbers])
+            evaluator = self._evaluator or self.evaluator_for(structures[numbers[0]])
+            prediction = evaluator.evaluate_graph(graph, _wanted(evaluator, periodic))
+            starts = np.cumsum([0, *(len(structures[k]) for k in numbers)])
+            for index, k in enumerate(numbers):
+                atoms = slice(starts[index], starts[index + 1])
+                answers[k] = _results(prediction, index, atoms)
+        return answers
+
+    def get_hessian(self, atoms: Atoms | None = None) -> np.ndarray:
+        """Exact second derivatives of the energy, symmetric, [3 n_atoms, 3 n_atoms] (eV/A^2).
+
+        Constraints do not count.
+        """
+        atoms = self._atoms_or_own(atoms)
+        positions, cells = _arguments(atoms)
+        cell = None if cells is None else cells[0]
+        return self.evaluator_for(atoms).hessian(positions[0], cell)
+
+    def get_vibrations(self, atoms: Atoms | None = None) -> VibrationsData:
+        """Harmonic vibrations about a minimum, from the exact Hessian.
+
+        Atoms that FixAtoms or FixCartesian hold are left out, as ASE's own vibrations do.
+        """
+        atoms = self._atoms_or_own(atoms)
+        free = VibrationsData.indices_from_constraints(atoms)
+        rows = (3 * np.array(free, int)[:, None] + np.arange(3)).ravel()
+        hessian = self.get_hessian(atoms)[np.ix_(rows, rows)]
+        return VibrationsData.from_2d(atoms, hessian, indices=free)
+
+    def _atoms_or_own(self, atoms: Atoms | None) -> Atoms:
+        atoms = self.atoms if atoms is None else atoms
+        if atoms is None:
+            raise StructureError(
+                "the calculator has no atoms yet: give some, or ask atoms with atoms.calc set"
+            )
+        return atoms
 
     def evaluator_for(self, atoms: Atoms) -> Evaluator:
         """The evaluator of this list of atoms, made anew only when elements or pbc change."""
@@ -186,6 +243,46 @@ class MLPotentialCalculator(Calculator):
             known = known.for_atoms(atoms.numbers, atoms.pbc)
         self._evaluator = known
         return known
+
+
+def _wanted(evaluator: Evaluator, periodic: bool) -> list[str]:
+    """All that one evaluation gives."""
+    wanted = ["energy", "forces", "atomic_energies"]
+    wanted += ["stress"] if periodic else []
+    if "charges" in evaluator.properties:
+        wanted += ["charges"] if periodic else ["charges", "dipole"]
+    wanted += ["extra_energies"] if evaluator.extra_networks else []
+    return wanted + (["energy_std", "forces_std"] if evaluator.n_members > 1 else [])
+
+
+def _results(prediction: Prediction, k: int, atoms: slice) -> dict[str, Any]:
+    """What ASE calls the results of structure `k`, whose atoms are `atoms`."""
+    energy = float(prediction.energy[k])
+    results = {
+        "energy": energy,
+        "free_energy": energy,
+        "energies": prediction.atomic_energies[atoms],
+        "forces": prediction.forces[atoms],
+    }
+    if prediction.stress is not None:
+        results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[k])
+    if prediction.charges is not None:
+        results["charges"] = prediction.charges[atoms]
+    if prediction.dipole is not None:
+        results["dipole"] = prediction.dipole[k]
+    for name, extra in (prediction.extra_energies or {}).items():
+        results[f"energy_of_{name}"] = float(extra[k])
+    if prediction.energy_std is not None:
+        results["energy_std"] = float(prediction.energy_std[k])
+        results["forces_std"] = prediction.forces_std[atoms]
+    return results
+
+
+def _arguments(atoms: Atoms) -> tuple[np.ndarray, np.ndarray | None]:
+    """Positions and cells of one replica, as an evaluator takes them."""
+    periodic = bool(atoms.pbc.any())
+    cells = complete_cell(atoms.cell.array, atoms.pbc)[None] if periodic else None
+    return atoms.positions[None], cells
 
 
 def _arrays(atoms: Atoms) -> dict[str, np.ndarray]:

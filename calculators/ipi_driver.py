@@ -58,6 +58,10 @@ class Evaluates(Protocol):
     def n_members(self) -> int:
         """How many models: 1, or those of a committee."""
 
+    @property
+    def properties(self) -> frozenset[str]:
+        """What can be asked for."""
+
     def evaluate(
         self, positions: np.ndarray, cells: np.ndarray | None, properties: Sequence[str]
     ) -> Prediction:
@@ -87,10 +91,13 @@ def answer(evaluator: Evaluates, cells: Replicas, positions: Replicas) -> list[A
     """
     if len(cells) != len(positions):
         raise StructureError(f"i-PI sent {len(cells)} cells for {len(positions)} replicas")
+    periodic = bool(np.any(evaluator.pbc))
+    wanted = set(PROPERTIES if evaluator.n_members == 1 else PROPERTIES + OF_COMMITTEES)
+    wanted |= evaluator.properties & ({"charges"} if periodic else {"charges", "dipole"})
     prediction = evaluator.evaluate(
         to_angstrom(positions, evaluator.n_atoms),
-        cells_to_angstrom(cells) if np.any(evaluator.pbc) else None,
-        PROPERTIES if evaluator.n_members == 1 else PROPERTIES + OF_COMMITTEES,
+        cells_to_angstrom(cells) if periodic else None,
+        sorted(wanted),
     )
     return to_answers(prediction, len(positions))
 

@@ -71,14 +71,16 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
     """What i-PI wants of each replica.
 
     Args:
-        prediction: energy, forces, virial, atomic and extra energies of all replicas.
+        prediction: energy, forces, virial, atomic and extra energies of all replicas, and of a
+            model that has them charges and dipoles.
         n_replicas: how many.
 
     Returns:
         Of each replica: potential (hartree); forces, [n_atoms, 3] (hartree/bohr); virial,
         symmetric, [3, 3] (hartree); extras, a JSON object in ASCII with the energy, those of the
-        atoms and those of the model's extra networks in eV, and what a committee adds. The arrays
-        are nobody else's: i-PI writes into the virial it is given.
+        atoms and those of the model's extra networks in eV, `dipole` (e bohr, as i-PI's own use of
+        it wants it), `charges` (e), and what a committee adds. The arrays are nobody else's: i-PI
+        writes into the virial it is given.
 
     Raises:
         RunError: if a number is not finite. i-PI would carry it to the end and report success.
@@ -93,7 +95,8 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
         for name, energies in (prediction.extra_energies or {}).items()
     }
     checked = {"energy": energy, "forces": forces, "virial": virial, "atomic energies": atomic}
-    for name, values in (checked | extras).items():
+    of_charges = _extras_of_charges(prediction, n_replicas)
+    for name, values in (checked | extras | of_charges).items():
         _check_finite(name, values)
     return [
         (
@@ -103,11 +106,23 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
             _as_json(
                 {"energy_eV": float(energy[k]), "atomic_energies_eV": atomic[k].tolist()}
                 | {name: float(energies[k]) for name, energies in extras.items()}
+                | {name: values[k].tolist() for name, values in of_charges.items()}
                 | _committee_extras(prediction, k, n_replicas)
             ),
         )
         for k in range(n_replicas)
     ]
+
+
+def _extras_of_charges(prediction: Prediction, n_replicas: int) -> dict[str, np.ndarray]:
+    """Dipoles, [n_replicas, 3] (e bohr), and charges, [n_replicas, n_atoms] (e), if there are."""
+    found = {}
+    if prediction.dipole is not None:
+        dipole = np.asarray(prediction.dipole, np.float64).reshape(n_replicas, 3)
+        found["dipole"] = dipole * BOHR_PER_ANGSTROM
+    if prediction.charges is not None:
+        found["charges"] = np.asarray(prediction.charges, np.float64).reshape(n_replicas, -1)
+    return found
 
 
 def _committee_extras(prediction: Prediction, k: int, n_replicas: int) -> dict[str, Any]:
@@ -140,7 +155,7 @@ def _check_finite(name: str, values: np.ndarray) -> None:
     """Raises RunError naming replica and, where there is one, atom of the first that is not."""
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
-        of_atoms = name in ("forces", "atomic energies")
+        of_atoms = name in ("forces", "atomic energies", "charges")
         place = f"bead {bad[0][0]}" + (f", atom {bad[0][1]}" if of_atoms else "")
         raise RunError(
             f"the model gave {values[tuple(bad[0])]} in the {name} of {place}: the structure is "

@@ -96,6 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--length-unit", required=True, help="e.g. Angstrom, Bohr")
     evaluate.add_argument("--energy-key", help="name of the energy label in the file")
     evaluate.add_argument("--forces-key", help="name of the forces label in the file")
+    evaluate.add_argument("--dipole-unit", help="e*Angstrom, Debye or a.u.: compare dipoles, too")
+    evaluate.add_argument("--dipole-key", help="name of the dipole label in the file")
     evaluate.add_argument("--no-forces", action="store_true", help="the data has energies only")
     evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     evaluate.add_argument("--dtype", choices=("float32", "float64"), help="default: the model's")
@@ -206,6 +208,8 @@ def _evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> int:
         length_unit=options.length_unit,
         energy_key=options.energy_key,
         forces_key=options.forces_key,
+        dipole_unit=options.dipole_unit,
+        dipole_key=options.dipole_key,
         with_forces=not options.no_forces,
         device=options.device,
         dtype=options.dtype,

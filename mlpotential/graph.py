@@ -47,6 +47,7 @@ class AtomGraph:
         edge_shift: lattice translations of the neighbour, [n_edges, 3], float64; None without cell.
         energy: reference energies, [n_graphs], float64 (eV).
         forces: reference forces, [n_atoms, 3], float64 (eV/A).
+        dipole: reference dipole moments, [n_graphs, 3], float64 (e A).
     """
 
     atomic_numbers: Tensor
@@ -59,6 +60,7 @@ class AtomGraph:
     edge_shift: Tensor | None = None
     energy: Tensor | None = None
     forces: Tensor | None = None
+    dipole: Tensor | None = None
 
     @classmethod
     def from_arrays(
@@ -69,6 +71,7 @@ class AtomGraph:
         pbc: np.ndarray | Sequence[bool] | bool = False,
         energy: float | None = None,
         forces: np.ndarray | None = None,
+        dipole: np.ndarray | None = None,
     ) -> AtomGraph:
         """One structure, checked; a cell without any periodic direction is ignored.
 
@@ -88,6 +91,7 @@ class AtomGraph:
             cell=None if cell is None else torch.tensor(cell[None]),
             energy=None if energy is None else torch.tensor([energy], dtype=torch.float64),
             forces=None if forces is None else torch.tensor(np.asarray(forces, np.float64)),
+            dipole=None if dipole is None else torch.tensor(np.array([dipole], np.float64)),
         )
 
     @classmethod
@@ -151,6 +155,11 @@ class Prediction:
         virial: -dE/dstrain, [n_graphs, 3, 3], symmetric (eV).
         stress: -virial / volume, [n_graphs, 3, 3] (eV/A^3); only where there is a cell.
         atomic_energies: [n_atoms] (eV).
+        dipole: [n_graphs, 3] (e A); of molecules alone, about the centre of mass, which matters
+            only where the charges do not add up to zero.
+        charges: latent, [n_atoms] (e): those whose dipole is `dipole`, no others.
+        born_charges: derivatives of the dipole, [n_atoms, 3, 3] (e); element [i, a, b] is
+            d mu_a / d r_ib, as ASE and VASP have it.
         extra_energies: of the extra networks of a model file, by name, each [n_graphs] (eV); empty
             where it has none. Never consistent with the forces. An `Evaluator` alone gives them.
         energy_std, forces_std: of the members of a committee about their means above, [n_graphs]
@@ -164,6 +173,9 @@ class Prediction:
     virial: Any = None
     stress: Any = None
     atomic_energies: Any = None
+    dipole: Any = None
+    charges: Any = None
+    born_charges: Any = None
     extra_energies: Any = None
     energy_std: Any = None
     forces_std: Any = None
@@ -218,6 +230,7 @@ def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
         edge_shift=edge_shift,
         energy=joined("energy"),
         forces=joined("forces"),
+        dipole=joined("dipole"),
     )
 
 

@@ -172,6 +172,7 @@ def split(graph: AtomGraph) -> Sequence[AtomGraph]:
                 cell=cell,
                 energy=None if graph.energy is None else graph.energy[k : k + 1],
                 forces=None if graph.forces is None else graph.forces[atoms],
+                dipole=None if graph.dipole is None else graph.dipole[k : k + 1],
             )
         )
     return singles

@@ -17,6 +17,7 @@ EV_PER_KELVIN = _ase.kB
 EV_PER_WAVENUMBER = _ase.invcm
 ANGSTROM_PER_BOHR = _ase.Bohr
 ANGSTROM_PER_NM = 10.0
+E_ANGSTROM_PER_DEBYE = _ase.Debye
 ASE_TIME_PER_FS = _ase.fs
 
 EV_PER_ENERGY_UNIT = {
@@ -28,3 +29,8 @@ EV_PER_ENERGY_UNIT = {
     "kJ/mol": EV_PER_KJ_PER_MOL,
 }
 ANGSTROM_PER_LENGTH_UNIT = {"Angstrom": 1.0, "Bohr": ANGSTROM_PER_BOHR, "nm": ANGSTROM_PER_NM}
+E_ANGSTROM_PER_DIPOLE_UNIT = {
+    "e*Angstrom": 1.0,
+    "Debye": E_ANGSTROM_PER_DEBYE,
+    "a.u.": ANGSTROM_PER_BOHR,  # e times bohr
+}

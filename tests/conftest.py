@@ -40,6 +40,36 @@ def potential() -> SchNet:
 
 
 @pytest.fixture
+def make_dipole_potential():
+    """Makes potentials of random weights with latent charges, cosine cutoff, float64, H C O."""
+
+    def make(seed: int = 0, total_charge: float | None = 0.0) -> SchNet:
+        torch.manual_seed(seed)
+        config = SchNetConfig(
+            n_features=8,
+            n_interactions=2,
+            rbf_stop=5.0,
+            rbf_spacing=0.5,
+            rbf_gamma=None,
+            cutoff_function="cosine",
+            cutoff=5.0,
+            dipole=True,
+            total_charge=total_charge,
+        )
+        model = SchNet(config).double().eval()
+        model.scale.set(-1.5, 0.3, {1: -13.6, 6: -1030.0, 8: -2040.0})
+        model.elements = (1, 6, 8)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def dipole_potential(make_dipole_potential) -> SchNet:
+    return make_dipole_potential()
+
+
+@pytest.fixture
 def ethanol() -> Atoms:
     atoms = molecule("CH3CH2OH")
     atoms.rattle(0.05, seed=1)

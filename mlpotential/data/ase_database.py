@@ -7,7 +7,8 @@ A label is looked for, under its key, among
 - the row's key-value pairs: the original SchNet;
 - the results of the row's calculator: everybody else.
 
-Energies are looked for under `energy`, then `REF_energy`; forces under `forces`, then `REF_forces`.
+Energies are looked for under `energy`, then `REF_energy`; forces under `forces`, then `REF_forces`;
+dipoles under `dipole`, then `REF_dipole`.
 Units that the metadata state are compared with the declared ones.
 """
 
@@ -31,6 +32,7 @@ from mlpotential.data.raw_frame import (
     RawFrame,
     choose_key,
     single_number,
+    vector,
     vectors,
 )
 from mlpotential.errors import DataError
@@ -76,7 +78,7 @@ def read_ase_database(path: Path, request: LabelRequest, units: DeclaredUnits) -
 
 def _labels_of(row: AtomsRow) -> dict[str, list[Any]]:
     """Every value of a row by its key; most keys have one value."""
-    results = {name: row.get(name) for name in ("energy", "forces") if row.get(name) is not None}
+    results = {name: row.get(name) for name in KNOWN_KEYS if row.get(name) is not None}
     values: dict[str, list[Any]] = {}
     for source in (_decoded(row.data), row.key_value_pairs, results):
         for key, value in source.items():
@@ -119,7 +121,11 @@ def _check_units(
     if "_distance_unit" in metadata:
         units.check_length(metadata["_distance_unit"], f"{place} (_distance_unit)")
     stated = metadata.get("_property_unit_dict", {})
-    checks = {"energy": units.check_energy, "forces": units.check_force}
+    checks = {
+        "energy": units.check_energy,
+        "forces": units.check_force,
+        "dipole": units.check_dipole,
+    }
     for label, key in keys.items():
         if key in stated:
             checks[label](stated[key], f"{place} (_property_unit_dict, {key})")
@@ -130,12 +136,7 @@ def _frame(
 ) -> RawFrame:
     labels: dict[str, Any] = {}
     for label, key in keys.items():
-        first, *others = (
-            single_number(value, key, place)
-            if label == "energy"
-            else vectors(value, row.natoms, key, place)
-            for value in values[key]
-        )
+        first, *others = (_label(label, value, row, key, place) for value in values[key])
         if not all(np.array_equal(first, other, equal_nan=True) for other in others):
             raise DataError(
                 f"{place}: {key!r} stands in the row {len(values[key])} times, "
@@ -143,3 +144,9 @@ def _frame(
             )
         labels[label] = first
     return RawFrame(row["numbers"], row.positions, place, row["cell"], row["pbc"], **labels)
+
+
+def _label(label: str, value: object, row: AtomsRow, key: str, place: str) -> float | np.ndarray:
+    if label == "forces":
+        return vectors(value, row.natoms, key, place)
+    return single_number(value, key, place) if label == "energy" else vector(value, key, place)

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlpotential.errors import DataError, nearest_name
-from mlpotential.units import ANGSTROM_PER_LENGTH_UNIT, EV_PER_ENERGY_UNIT
+from mlpotential.units import (
+    ANGSTROM_PER_LENGTH_UNIT,
+    E_ANGSTROM_PER_DIPOLE_UNIT,
+    EV_PER_ENERGY_UNIT,
+)
 
 # Spellings met in files (SchNetPack and sGDML write ASE's names), in lower case.
 _ENERGY_SPELLINGS = {
@@ -22,6 +26,15 @@ _LENGTH_SPELLINGS = {
     "a": "Angstrom",
     "a0": "Bohr",
     "au": "Bohr",
+}
+_DIPOLE_SPELLINGS = {
+    **{name.lower(): name for name in E_ANGSTROM_PER_DIPOLE_UNIT},
+    "e*ang": "e*Angstrom",
+    "e*a": "e*Angstrom",
+    "e ang": "e*Angstrom",
+    "d": "Debye",
+    "au": "a.u.",
+    "e*bohr": "a.u.",
 }
 
 
@@ -39,6 +52,11 @@ def angstrom_per_length(unit: str) -> float:
     return _factor("length", unit, ANGSTROM_PER_LENGTH_UNIT)
 
 
+def e_angstrom_per_dipole(unit: str) -> float:
+    """Factor from a named unit of dipoles to e A. Raises DataError if the name is unknown."""
+    return _factor("dipole", unit, E_ANGSTROM_PER_DIPOLE_UNIT)
+
+
 def energy_unit_meant(text: object) -> str | None:
     """Our name of an energy unit as programs spell it, such as `kcal/mol`; None if unknown."""
     return _ENERGY_SPELLINGS.get(str(text).strip().lower())
@@ -53,16 +71,21 @@ def length_unit_meant(text: object) -> str | None:
 class DeclaredUnits:
     """The units the user declares; forces are in energy unit / length unit.
 
+    Where no dipoles are read, `dipole` is None.
+
     Raises:
         DataError: if a name is unknown.
     """
 
     energy: str
     length: str
+    dipole: str | None = None
 
     def __post_init__(self) -> None:
         ev_per_energy(self.energy)
         angstrom_per_length(self.length)
+        if self.dipole is not None:
+            e_angstrom_per_dipole(self.dipole)
 
     def check_energy(self, in_file: object, place: str) -> None:
         """Raises DataError if the file states another energy unit."""
@@ -77,6 +100,10 @@ class DeclaredUnits:
         energy, _, length = str(in_file).rpartition("/")
         self.check_energy(energy or in_file, place)
         self.check_length(length, place)
+
+    def check_dipole(self, in_file: object, place: str) -> None:
+        """Raises DataError if the file states another unit of dipoles."""
+        _compare("dipole", str(self.dipole), in_file, _DIPOLE_SPELLINGS, place)
 
 
 def _factor(kind: str, name: str, known: Mapping[str, float]) -> float:

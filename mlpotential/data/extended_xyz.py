@@ -4,8 +4,8 @@ The comment line is read by ASE's parser; the columns are read here, because ASE
 too long, or whose last number is cut (`-0.` for `-0.478000`), without a word. The whole file is
 decompressed into memory first.
 
-Energies are looked for under `energy`, then `REF_energy`; forces under `forces`, then `REF_forces`.
-Where both exist, the key must be given.
+Energies are looked for under `energy`, then `REF_energy`; forces under `forces`, then `REF_forces`;
+dipoles under `dipole`, then `REF_dipole`. Where both exist, the key must be given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 from ase.io.extxyz import key_val_str_to_dict
 
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import KNOWN_KEYS, LabelRequest, RawFrame, choose_key, single_number
+from mlpotential.data.raw_frame import (
+    KNOWN_KEYS,
+    LabelRequest,
+    RawFrame,
+    choose_key,
+    single_number,
+    vector,
+)
 from mlpotential.errors import DataError
 
 _DEFAULT_COLUMNS = "species:S:1:pos:R:3"
@@ -113,7 +120,7 @@ def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> Raw
     cell, pbc = _cell(info, text.place)
     labels: dict[str, Any] = {}
     for label in request.properties:
-        names = set(info if label == "energy" else layout)
+        names = set(layout if label == "forces" else info)
         present = names - {"Lattice", "pbc", "species", "pos", "Z"}
         key = choose_key(label, request, KNOWN_KEYS[label], present, text.place)
         if keys.setdefault(label, key) != key:
@@ -121,9 +128,11 @@ def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> Raw
                 f"{text.place}: {label} stands under {key!r}, but under {keys[label]!r} in the "
                 "frames before"
             )
-        labels[label] = (
-            single_number(info[key], key, text.place) if label == "energy" else columns.vectors(key)
-        )
+        if label == "forces":
+            labels[label] = columns.vectors(key)
+        else:
+            read = single_number if label == "energy" else vector
+            labels[label] = read(info[key], key, text.place)
     return RawFrame(
         columns.atomic_numbers(), columns.vectors("pos"), text.place, cell, pbc, **labels
     )

@@ -4,6 +4,7 @@
     positions       R or coords            [n_frames, n_atoms, 3]
     energies        E or energies          [n_frames] or [n_frames, 1]
     forces          F or forces            [n_frames, n_atoms, 3]
+    dipoles         D or dipoles           [n_frames, 3]
 
 sGDML may state its units in `r_unit` and `e_unit`; they are compared with the declared ones. Python
 objects inside an archive are never loaded.
@@ -27,7 +28,7 @@ from mlpotential.data.raw_frame import LabelRequest, RawFrame, choose_key
 from mlpotential.errors import DataError
 
 _NUMBERS, _POSITIONS = ("z", "nuclear_charges"), ("R", "coords")
-_LABELS = {"energy": ("E", "energies"), "forces": ("F", "forces")}
+_LABELS = {"energy": ("E", "energies"), "forces": ("F", "forces"), "dipole": ("D", "dipoles")}
 _SGDML_MODEL_KEYS = ("sig", "perms")  # in every model, in no data set
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -144,10 +145,11 @@ def _check_units(archive: NpzFile, units: DeclaredUnits, place: str) -> None:
 def _read_labels(
     archive: NpzFile, request: LabelRequest, n_frames: int, n_atoms: int, place: str
 ) -> dict[str, Any]:
-    """Energies [n_frames] and forces [n_frames, n_atoms, 3], those asked for."""
+    """Energies [n_frames], forces [n_frames, n_atoms, 3], dipoles [n_frames, 3], as asked for."""
     shapes: dict[str, list[tuple[int, ...]]] = {
         "energy": [(n_frames,), (n_frames, 1)],
         "forces": [(n_frames, n_atoms, 3)],
+        "dipole": [(n_frames, 3)],
     }
     labels = {}
     for label in request.properties:

@@ -10,7 +10,11 @@ import numpy as np
 from mlpotential.errors import DataError, nearest_name
 
 # Where a label is looked for when no key is given; if both exist, the key must be given.
-KNOWN_KEYS = {"energy": ("energy", "REF_energy"), "forces": ("forces", "REF_forces")}
+KNOWN_KEYS = {
+    "energy": ("energy", "REF_energy"),
+    "forces": ("forces", "REF_forces"),
+    "dipole": ("dipole", "REF_dipole"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class RawFrame:
         pbc: periodic directions, [3].
         energy: (energy unit of the file); None where it was not asked for.
         forces: [n_atoms, 3] (energy unit / length unit); None where they were not asked for.
+        dipole: [3] (dipole unit of the file); None where it was not asked for.
     """
 
     atomic_numbers: np.ndarray
@@ -34,6 +39,7 @@ class RawFrame:
     pbc: np.ndarray | Sequence[bool] | bool = False
     energy: float | None = None
     forces: np.ndarray | None = None
+    dipole: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -41,26 +47,28 @@ class LabelRequest:
     """Which labels to read, and under which keys: None leaves it to the reader's documented names.
 
     Raises:
-        DataError: if `properties` names something else than energy and forces, or nothing.
+        DataError: if `properties` names something else than energy, forces and dipole, or nothing.
     """
 
     properties: tuple[str, ...] = ("energy", "forces")
     energy_key: str | None = None
     forces_key: str | None = None
+    dipole_key: str | None = None
 
     def __post_init__(self) -> None:
         for name in self.properties:
-            if name not in ("energy", "forces"):
+            if name not in KNOWN_KEYS:
                 raise DataError(
-                    f"unknown property {name!r}: reference data have 'energy' and 'forces'."
-                    + nearest_name(name, ("energy", "forces"))
+                    f"unknown property {name!r}: reference data have 'energy', 'forces' and "
+                    "'dipole'." + nearest_name(name, KNOWN_KEYS)
                 )
         if not self.properties:
             raise DataError("no property was asked for: properties must name 'energy' or 'forces'")
 
     def key(self, label: str) -> str | None:
         """The explicit key of a label, or None."""
-        return self.energy_key if label == "energy" else self.forces_key
+        keys = {"energy": self.energy_key, "forces": self.forces_key, "dipole": self.dipole_key}
+        return keys[label]
 
 
 def choose_key(
@@ -69,7 +77,7 @@ def choose_key(
     """The key a label stands under.
 
     Args:
-        label: `energy` or `forces`.
+        label: `energy`, `forces` or `dipole`.
         request: its explicit key counts alone, where there is one.
         known: the names looked for otherwise.
         present: the keys that exist.
@@ -110,6 +118,18 @@ def single_number(value: object, key: str, place: str) -> float:
     if array.size != 1 or array.dtype.kind not in "iuf":
         raise DataError(f"{place}: {key} should be one number, not {str(value)[:60]!r}")
     return float(array.reshape(()))
+
+
+def vector(value: object, key: str, place: str) -> np.ndarray:
+    """A label of one vector, [3], also as a row or column of a matrix.
+
+    Raises:
+        DataError: if it is anything else.
+    """
+    array = np.asarray(value)
+    if array.size != 3 or array.dtype.kind not in "iuf":
+        raise DataError(f"{place}: {key} should be three numbers, not {str(value)[:60]!r}")
+    return array.reshape(3).astype(np.float64)
 
 
 def vectors(value: object, n_atoms: int, key: str, place: str) -> np.ndarray:

@@ -15,13 +15,20 @@ from typing import overload
 
 import numpy as np
 
-from mlpotential.data.declared_units import DeclaredUnits, angstrom_per_length, ev_per_energy
-from mlpotential.data.raw_frame import LabelRequest, RawFrame
+from mlpotential.data.declared_units import (
+    DeclaredUnits,
+    angstrom_per_length,
+    e_angstrom_per_dipole,
+    ev_per_energy,
+)
+from mlpotential.data.raw_frame import KNOWN_KEYS, LabelRequest, RawFrame
 from mlpotential.data.sanity import warn_if_suspicious
 from mlpotential.errors import DataError, StructureError
 from mlpotential.graph import AtomGraph, complete_cell
+from mlpotential.units import E_ANGSTROM_PER_DIPOLE_UNIT
 
 _HASH_VERSION = b"mlpotential reference data 1"
+_HASHED = ("atomic_numbers", "positions", "pbc", "cell", "energy", "forces", "dipole")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +38,7 @@ class ReferenceData(Sequence[AtomGraph]):
     A label is present in all structures or, where it was not asked for, in none.
 
     Attributes:
-        graphs: one structure each, labels in eV and eV/A.
+        graphs: one structure each, labels in eV, eV/A and e A.
         source: where they come from, for messages and model files.
     """
 
@@ -40,7 +47,7 @@ class ReferenceData(Sequence[AtomGraph]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphs", tuple(self.graphs))
-        for label in ("energy", "forces"):
+        for label in KNOWN_KEYS:
             present = [getattr(graph, label) is not None for graph in self.graphs]
             if any(present) and not all(present):
                 raise DataError(
@@ -109,7 +116,7 @@ class ReferenceData(Sequence[AtomGraph]):
         """
         digest = hashlib.sha256(_HASH_VERSION)
         for graph in self.graphs:
-            for name in ("atomic_numbers", "positions", "pbc", "cell", "energy", "forces"):
+            for name in _HASHED:
                 tensor = getattr(graph, name)
                 if tensor is not None:
                     array = tensor.numpy()
@@ -127,6 +134,8 @@ def read_reference_data(
     length_unit: str,
     energy_key: str | None = None,
     forces_key: str | None = None,
+    dipole_unit: str | None = None,
+    dipole_key: str | None = None,
     properties: Sequence[str] = ("energy", "forces"),
     index: slice | Sequence[int] | None = None,
 ) -> ReferenceData:
@@ -138,8 +147,9 @@ def read_reference_data(
         length_unit: a name of `units.ANGSTROM_PER_LENGTH_UNIT`; forces are in energy_unit per
             length_unit.
         energy_key: the file's name for energies; None for the names the reader documents.
-        forces_key: the same for forces.
-        properties: the labels to read; the others stay None.
+        forces_key, dipole_key: the same for forces and dipoles.
+        dipole_unit: a name of `units.E_ANGSTROM_PER_DIPOLE_UNIT`; needed where dipoles are read.
+        properties: the labels to read, energy, forces, dipole; the others stay None.
         index: which frames to keep; None for all.
 
     Raises:
@@ -149,8 +159,13 @@ def read_reference_data(
     Warns:
         SuspiciousDataWarning: if distances or forces look as if the units were others.
     """
-    path, units = Path(path), DeclaredUnits(energy_unit, length_unit)
-    request = LabelRequest(tuple(properties), energy_key, forces_key)
+    path, units = Path(path), DeclaredUnits(energy_unit, length_unit, dipole_unit)
+    request = LabelRequest(tuple(properties), energy_key, forces_key, dipole_key)
+    if "dipole" in properties and dipole_unit is None:
+        raise DataError(
+            f"{path}: dipoles are read in a declared unit: give dipole_unit, one of "
+            f"{', '.join(E_ANGSTROM_PER_DIPOLE_UNIT)}"
+        )
     try:
         frames = _reader(path)(path, request, units)
     except OSError as error:
@@ -200,13 +215,20 @@ def _to_graph(frame: RawFrame, units: DeclaredUnits) -> AtomGraph:
             f"{frame.place}: the force on atom {atom} is {frame.forces[atom].tolist()}: "
             "mend or remove this frame"
         )
+    if frame.dipole is not None and not np.isfinite(frame.dipole).all():
+        raise DataError(
+            f"{frame.place}: the dipole is {frame.dipole.tolist()}: mend or remove this frame"
+        )
     length, pbc = angstrom_per_length(units.length), np.broadcast_to(np.asarray(frame.pbc, bool), 3)
     cell = None if frame.cell is None else complete_cell(frame.cell * length, pbc)
     energy = None if frame.energy is None else frame.energy * ev_per_energy(units.energy)
     forces = None if frame.forces is None else frame.forces * (ev_per_energy(units.energy) / length)
+    dipole = None
+    if frame.dipole is not None and units.dipole is not None:
+        dipole = frame.dipole * e_angstrom_per_dipole(units.dipole)
     try:
         return AtomGraph.from_arrays(
-            frame.atomic_numbers, frame.positions * length, cell, pbc, energy, forces
+            frame.atomic_numbers, frame.positions * length, cell, pbc, energy, forces, dipole
         )
     except StructureError as error:
         raise DataError(f"{frame.place}: {error}") from error

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 import torch
+from ase.data import atomic_masses
 from torch import Tensor
 
 from mlpotential.errors import StructureError
@@ -15,6 +16,7 @@ from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.inference.backends import PreparedModel
 from mlpotential.inference.pair_graph import PairGraph
 from mlpotential.inference.training_domain import Outliers, is_outside
+from mlpotential.nn.charges import dipole, with_total_charge
 
 SMALLEST_DISTANCE = 1e-3  # A; chosen: closer atoms are one atom written twice
 
@@ -23,11 +25,28 @@ Answer = Callable[[PreparedModel, Collection[str], bool], tuple[Prediction, Outl
 
 
 def with_extras(
-    model: PreparedModel, answer: Answer, properties: Collection[str], watched: bool
+    model: PreparedModel,
+    answer: Answer,
+    graph: Callable[[], AtomGraph],
+    properties: Collection[str],
+    watched: bool,
 ) -> tuple[Prediction, Outliers | None]:
-    """The answer of the model and, where asked for, the energies of its extra networks."""
-    of_model = [name for name in properties if name != "extra_energies"]
-    prediction, outliers = answer(model, of_model, watched)
+    """The answer of the model with what its backend does not give.
+
+    These are the energies of its extra networks and, by autograd of the model itself, Born charges.
+
+    Args:
+        model: evaluated by `answer`.
+        answer: of any backend.
+        graph: gives the connected structures.
+        properties: as for `Evaluator.evaluate`.
+        watched: look for atoms outside the training domain.
+    """
+    of_backend = [name for name in properties if name not in ("extra_energies", "born_charges")]
+    prediction, outliers = answer(model, of_backend, watched)
+    if "born_charges" in properties:
+        born = model.potential(graph().to(model.device), ["born_charges"]).born_charges
+        prediction = replace(prediction, born_charges=_to_numpy(born))
     if "extra_energies" in properties:
         energies = {k: answer(x, ["energy"], False)[0].energy for k, x in model.extras.items()}
         prediction = replace(prediction, extra_energies=energies)
@@ -69,11 +88,15 @@ def answer_natively(
 ) -> tuple[Prediction, Outliers | None]:
     """By the compiled kernel; arguments and errors as for `answer_in_torch` and `NativeSchNet`."""
     assert model.native is not None
-    needed = [*properties, "virial"] if "stress" in properties else properties
+    needed = [*properties]
+    needed += ["virial"] if "stress" in properties else []
+    needed += ["charges"] if "dipole" in properties else []
     prediction, closest, outliers = model.native.evaluate(graph, positions, needed, watched)
     if closest.distance < SMALLEST_DISTANCE:
         i, j = map(graph.number_in_graph, (closest.i, closest.j))
         _refuse_coincident(i, j, closest.distance)
+    if "charges" in needed:
+        prediction = _with_charges(model, prediction, graph, positions, properties)
     prediction = _finite(prediction)
     if "stress" in properties:
         prediction = replace(
@@ -82,6 +105,32 @@ def answer_natively(
             virial=prediction.virial if "virial" in properties else None,
         )
     return prediction, outliers
+
+
+def _with_charges(
+    model: PreparedModel,
+    prediction: Prediction,
+    graph: PairGraph,
+    positions: np.ndarray,
+    properties: Collection[str],
+) -> Prediction:
+    """From charges as they come out of the network: those that are kept, and their dipoles."""
+    readout = model.potential.charge_readout
+    assert readout is not None
+    charges, positions = prediction.charges, positions.reshape(-1, 3)
+    starts = graph.graph_start
+    index = np.repeat(np.arange(graph.n_graphs), np.diff(starts))
+
+    def per_graph(values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.add.reduceat(values, starts[:-1], axis=0))
+
+    if readout.total_charge is not None:
+        charges = with_total_charge(charges, readout.total_charge, index, per_graph)
+    moments = None
+    if "dipole" in properties:
+        masses = atomic_masses[graph.atomic_numbers]
+        moments = dipole(charges, positions, masses, index, per_graph)
+    return replace(prediction, dipole=moments, charges=charges if "charges" in properties else None)
 
 
 def checked_distances(graph: AtomGraph) -> Tensor:
@@ -147,7 +196,7 @@ def _stress(virial: np.ndarray, cells: np.ndarray | None) -> np.ndarray | None:
 
 def _finite(prediction: Prediction) -> Prediction:
     """The same, unless the model was lost: then StructureError."""
-    for name in ("energy", "forces", "virial"):
+    for name in ("energy", "forces", "virial", "dipole", "charges"):
         values = getattr(prediction, name)
         if values is not None and not np.isfinite(values).all():
             raise StructureError(

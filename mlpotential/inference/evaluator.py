@@ -7,7 +7,7 @@ whatever device and by whatever backend it runs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -40,7 +40,13 @@ from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.pair_graph import PairGraph
 from mlpotential.inference.replicas import Replicas
 from mlpotential.inference.training_domain import Outliers
-from mlpotential.models.potential import ModelTraits, Potential
+from mlpotential.models.potential import (
+    OF_CHARGES,
+    ModelTraits,
+    Potential,
+    without_charges,
+)
+from mlpotential.models.readouts import require_molecules
 from mlpotential.neighbors import connect, split
 
 PROPERTIES = frozenset(f.name for f in fields(Prediction)) - {"features"}
@@ -67,6 +73,7 @@ class Evaluator:
 
     Attributes:
         guard: counts such structures, `guard.report`; a run begins with `guard.start_run()`.
+        properties: what can be asked for: without what this model, or one by itself, lacks.
 
     Raises:
         ModelFileError: if the file is no usable model.
@@ -133,6 +140,7 @@ class Evaluator:
         _check_atoms(np.asarray(atomic_numbers), self.pbc, members[0].potential)
         self.atomic_numbers = np.array(atomic_numbers, np.int64)
         self._members, self.guard = members, guard
+        self.properties = _properties_of(members)
         self._replicas = Replicas(self.atomic_numbers, self.pbc, members[0].potential.cutoff)
 
     @property
@@ -191,7 +199,8 @@ class Evaluator:
             positions: [n_replicas, n_atoms, 3] (A).
             cells: lattice vectors as rows, [n_replicas, 3, 3] (A); None for molecules.
             properties: any of energy, forces, virial, stress, atomic_energies, extra_energies;
-                of a committee also energy_std, forces_std and members.
+                of a model with them also charges and, of molecules, dipole and born_charges; of
+                a committee also energy_std, forces_std and members.
 
         Returns:
             Fresh float64 NumPy arrays; atoms of all replicas follow each other: forces are
@@ -199,14 +208,15 @@ class Evaluator:
 
         Raises:
             StructureError: for wrong shapes, values that are not finite, a missing, singular or
-                thin cell, or two atoms in one place; ExtrapolationError with guard `stop`.
-            ConfigError: for an unknown property, or one that only a committee has.
+                thin cell, two atoms in one place, or the dipole of a periodic structure;
+                ExtrapolationError with guard `stop`.
+            ConfigError: for an unknown property, or one that this model does not have.
 
         Warns:
             ExtrapolationWarning: once a run, with guard `warn`, of a structure outside the data
                 that the model was trained on.
         """
-        self._check_properties(properties)
+        self._check_properties(properties, periodic=bool(self.pbc.any()))
         positions, cells = self._replicas.checked(positions, cells)
         graph = cache(lambda: self._replicas.graph(positions, cells))  # one for all networks
         pairs = cache(lambda: self._replicas.pair_graph(positions, cells))
@@ -218,7 +228,7 @@ class Evaluator:
                 return answer_in_torch(model, graph(), properties, watched)
             return answer_natively(model, pairs(), positions, cells, properties, watched)
 
-        return self._answered(answer, properties, len(positions))
+        return self._answered(answer, graph, properties, len(positions))
 
     @torch.inference_mode(False)
     def evaluate_graph(
@@ -230,7 +240,7 @@ class Evaluator:
             graph: one structure or many, with or without edges (they are searched anew).
             properties, Returns, Raises, Warns: as for `evaluate`.
         """
-        self._check_properties(properties)
+        self._check_properties(properties, periodic=bool(graph.pbc.any()))
         potential = self._members[0].potential
         for single in split(graph):
             cell = None if single.cell is None else single.cell[0].cpu().numpy()
@@ -249,13 +259,19 @@ class Evaluator:
                 return answer_in_torch(model, connected, properties, watched)
             return answer_natively(model, pairs(), positions, cells, properties, watched)
 
-        return self._answered(answer, properties, connected.n_graphs)
+        return self._answered(answer, lambda: connected, properties, connected.n_graphs)
 
-    def _answered(self, answer: Answer, properties: Collection[str], n_graphs: int) -> Prediction:
+    def _answered(
+        self,
+        answer: Answer,
+        graph: Callable[[], AtomGraph],
+        properties: Collection[str],
+        n_graphs: int,
+    ) -> Prediction:
         """What all members say together; the guard hears of their outliers."""
         watched = bool(self.guard.checks)
         asked = properties if self.n_members == 1 else asked_of_members(properties)
-        answers = [with_extras(member, answer, asked, watched) for member in self._members]
+        answers = [with_extras(member, answer, graph, asked, watched) for member in self._members]
         if watched:
             self.guard.judge(
                 n_graphs, [outliers for _, outliers in answers if outliers is not None]
@@ -282,7 +298,10 @@ class Evaluator:
         hessians = [member.potential.hessian(graph).cpu().numpy() for member in self._members]
         return np.asarray(np.mean(hessians, axis=0, dtype=np.float64))
 
-    def _check_properties(self, properties: Collection[str]) -> None:
+    def _check_properties(self, properties: Collection[str], periodic: bool) -> None:
+        if self.properties.issuperset(properties):
+            require_molecules(periodic and not {"dipole", "born_charges"}.isdisjoint(properties))
+            return
         unknown = set(properties) - PROPERTIES
         if unknown:
             name = sorted(unknown)[0]
@@ -293,6 +312,14 @@ class Evaluator:
         if self.n_members == 1 and OF_COMMITTEES.intersection(properties):
             names = ", ".join(sorted(OF_COMMITTEES.intersection(properties)))
             raise ConfigError(f"one model by itself has no {names}: give several models")
+        raise without_charges(OF_CHARGES.intersection(properties))
+
+
+def _properties_of(members: Sequence[PreparedModel]) -> frozenset[str]:
+    missing = frozenset() if len(members) > 1 else OF_COMMITTEES
+    if any(member.potential.charge_readout is None for member in members):
+        missing |= OF_CHARGES
+    return PROPERTIES - missing
 
 
 def _check_atoms(atomic_numbers: np.ndarray, pbc: np.ndarray, potential: Potential) -> None:

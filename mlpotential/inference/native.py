@@ -28,10 +28,11 @@ from mlpotential.inference.training_domain import (
     TrainingDomain,
     is_outside,
 )
+from mlpotential.models.readouts import AtomwiseReadout
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.hermite import hermite_basis
 
-INTERFACE = 2  # of csrc/schnet.h
+INTERFACE = 3  # of csrc/schnet.h
 NO_MEMORY, NO_THREADS = 1, 2
 READOUT_ACTIVATIONS = ("ssp", "ssp_linear_from_14", "silu")  # by their numbers there
 
@@ -74,6 +75,10 @@ _Model = _structure(
     readout_hidden=_float64_array,
     readout_hidden_bias=_float64_array,
     readout_output=_float64_array,
+    charge_bias=_float64,
+    charge_hidden=_float64_array,
+    charge_hidden_bias=_float64_array,
+    charge_output=_float64_array,
     shortest=_float64_array,
     feature_centers=_float64_array,
     feature_scales=_float64_array,
@@ -93,6 +98,7 @@ _Graph = _structure(
 _Answer = _structure(
     "SchNetAnswer",
     atomic_energies=_float64_array,
+    charges=_float64_array,
     forces=_float64_array,
     virial=_float64_array,
     closest=_float64,
@@ -212,7 +218,8 @@ class NativeSchNet:
         Args:
             graph: arrays as its docstring says, C-contiguous.
             positions: [n_atoms, 3], float64, C-contiguous (A).
-            properties: any of energy, forces, virial, atomic_energies.
+            properties: any of energy, forces, virial, atomic_energies and, where the model has
+                them, charges: as they come out of its network.
             watched: look for atoms outside the training domain.
 
         Returns:
@@ -222,6 +229,7 @@ class NativeSchNet:
         atomic = np.empty(n_atoms)
         forces = np.empty((n_atoms, 3)) if "forces" in properties else None
         virial = np.empty((graph.n_graphs, 3, 3)) if "virial" in properties else None
+        charges = np.empty(n_atoms) if "charges" in properties else None
         findings = np.empty(n_atoms, _FINDING) if watched else None
         structures = _Graph(
             n_graphs=graph.n_graphs,
@@ -236,6 +244,7 @@ class NativeSchNet:
         )
         answer = _Answer(
             atomic_energies=_address(atomic, np.float64),
+            charges=_address(charges, np.float64),
             forces=_address(forces, np.float64),
             virial=_address(virial, np.float64),
             findings=_address(findings, _FINDING),
@@ -252,6 +261,7 @@ class NativeSchNet:
             forces=forces,
             virial=virial,
             atomic_energies=atomic if "atomic_energies" in properties else None,
+            charges=charges,
         )
         outliers = None
         if findings is not None and is_outside(answer.shortfall, answer.reach):
@@ -280,6 +290,7 @@ def _describe(
 ) -> tuple[ctypes.Structure, dict[str, np.ndarray | None]]:
     """The model as the kernel reads it, and the arrays that must outlive the description."""
     config, blocks = model.config, model.blocks
+    charges = None if model.charge_readout is None else model.charge_readout.atomwise
     embedding = _float64_rows([model.embedding.weight])[0]
     in_to_filter = _float64_rows([b.in_to_filter.weight for b in blocks])
     rows = table.knots.detach().cpu().double().numpy()
@@ -295,9 +306,8 @@ def _describe(
         "filter_to_out_bias": _float64_rows([b.filter_to_out.bias for b in blocks]),
         "output": _float64_rows([b.output.weight for b in blocks]),
         "output_bias": _float64_rows([b.output.bias for b in blocks]),
-        "readout_hidden": _float64_rows([model.readout.hidden.weight]),
-        "readout_hidden_bias": _float64_rows([model.readout.hidden.bias]),
-        "readout_output": _float64_rows([model.readout.output.weight]),
+        **_readout_arrays("readout", model.readout),
+        **_readout_arrays("charge", charges),
         "shortest": domain.shortest,
         "feature_centers": domain.centers,
         "feature_scales": domain.scales,
@@ -315,10 +325,20 @@ def _describe(
         averages=config.cutoff_function == "hard",
         energy_scale=float(model.scale.std_per_atom),
         readout_bias=float(model.readout.output.bias.detach()),
+        charge_bias=0.0 if charges is None else float(charges.output.bias.detach()),
         readout_activation=READOUT_ACTIVATIONS.index(config.readout_activation),
         **{name: _address(array, np.float64) for name, array in arrays.items()},
     )
     return description, arrays
+
+
+def _readout_arrays(name: str, readout: AtomwiseReadout | None) -> dict[str, np.ndarray | None]:
+    """Its two layers by their names there; nulls for None."""
+    names = [f"{name}_{part}" for part in ("hidden", "hidden_bias", "output")]
+    if readout is None:
+        return dict.fromkeys(names)
+    tensors = (readout.hidden.weight, readout.hidden.bias, readout.output.weight)
+    return {name: _float64_rows([x]) for name, x in zip(names, tensors, strict=True)}
 
 
 def _float64_rows(tensors: list[torch.Tensor]) -> np.ndarray:

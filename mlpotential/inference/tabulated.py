@@ -45,7 +45,10 @@ class TabulatedSchNet(nn.Module):
     def forward(
         self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
     ) -> Prediction:
-        """Any of energy, forces, virial, stress, atomic_energies, features, as tensors."""
+        """Any of energy, forces, virial, stress, atomic_energies, features, dipole, charges.
+
+        As tensors; for the dipole and the charges the model has to have them.
+        """
         displacements = graph.pair_displacements()
         distances = torch.linalg.vector_norm(displacements, dim=-1)
         filters, slopes = self.table(distances)
@@ -53,6 +56,12 @@ class TabulatedSchNet(nn.Module):
         features, trace = self._forward(graph, filters, atom_weights)
         atomic = self.model.scale(self.model.readout(features), graph.atomic_numbers)
         energy = atomic.new_zeros(graph.n_graphs).index_add(0, graph.graph_index, atomic)
+        charges = dipole = None
+        if {"dipole", "charges"} & set(properties):
+            assert self.model.charge_readout is not None
+            charges = self.model.charge_readout(features, graph)
+            if "dipole" in properties:
+                dipole = self.model.charge_readout.dipole(charges, graph)
         needs_virial = bool({"virial", "stress"} & set(properties))
         forces = virial = None
         if needs_virial or "forces" in properties:
@@ -67,6 +76,8 @@ class TabulatedSchNet(nn.Module):
             stress=stress_of(virial, graph) if "stress" in properties else None,
             atomic_energies=atomic if "atomic_energies" in properties else None,
             features=features if "features" in properties else None,
+            charges=charges if "charges" in properties else None,
+            dipole=dipole,
         )
 
     def _cut(

@@ -44,6 +44,11 @@ class SchNetConfig:
             SchNetPack 2 has it by default.
         n_readout_hidden: width of the hidden layer of the atomwise readout; None for F / 2.
         max_atomic_number: largest atomic number the embedding has a row for, at most 118.
+        dipole: a second readout, of latent charges and their dipole moment; `n_readout_hidden` and
+            `readout_activation` are its, too.
+        total_charge: what the latent charges of each structure add up to (e): 0 for neutral
+            molecules, whose dipole then has no origin; None leaves them free, and the dipole is
+            that about the centre of mass.
 
     Raises:
         ConfigError: for a value out of range, or settings that contradict each other.
@@ -62,6 +67,8 @@ class SchNetConfig:
     readout_activation: ReadoutActivation = "ssp"
     n_readout_hidden: int | None = None
     max_atomic_number: int = 100
+    dipole: bool = False
+    total_charge: float | None = None
 
     def __post_init__(self) -> None:
         for name, most in LARGEST.items():
@@ -83,6 +90,10 @@ class SchNetConfig:
         else:
             radius = self.cutoff if self.cutoff is not None else math.nan
             _require(0.0 < radius < math.inf, "model.cutoff", "a positive radius (A)", self.cutoff)
+        if self.total_charge is not None:
+            total = self.total_charge
+            _require(self.dipole, "model.total_charge", "none without model.dipole", total)
+            _require(math.isfinite(total), "model.total_charge", "a finite charge (e)", total)
 
     def _check_radial_basis(self) -> None:
         if self.n_rbf is not None and self.rbf_spacing is not None:

@@ -15,9 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, Prediction
-from mlpotential.models.readouts import AtomwiseReadout, EnergyScale
+from mlpotential.models.readouts import (
+    AtomwiseReadout,
+    ChargeReadout,
+    EnergyScale,
+    sum_per_graph,
+)
 
+OF_CHARGES = frozenset({"dipole", "charges", "born_charges"})
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
 
 
@@ -46,6 +53,7 @@ class Potential(nn.Module, ABC):
         traits: what the model promises.
         readout: features -> atomic energies in units of the scale.
         scale: atomic energies -> eV.
+        charge_readout: features -> latent charges; None for a model without dipoles.
         elements: atomic numbers the model was trained on.
     """
 
@@ -54,6 +62,10 @@ class Potential(nn.Module, ABC):
     readout: AtomwiseReadout
     scale: EnergyScale
     elements: tuple[int, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.charge_readout: ChargeReadout | None = None
 
     @abstractmethod
     def representation(self, graph: AtomGraph) -> Tensor:
@@ -80,15 +92,20 @@ class Potential(nn.Module, ABC):
 
         Args:
             graph: structures with edges (`neighbors.connect(graph, model.cutoff)`).
-            properties: any of energy, forces, virial, stress, atomic_energies, features. In
-                training mode the derivatives can be differentiated again.
+            properties: any of energy, forces, virial, stress, atomic_energies, features and, of
+                a model with a dipole, dipole, charges and born_charges. In training mode the
+                derivatives of the energy can be differentiated again.
 
         Returns:
             A `Prediction` of tensors; stress only where the graph has cells, NaN for a molecule
             beside others.
+
+        Raises:
+            ConfigError: for a property of charges where the model has none.
+            StructureError: for the dipole of a periodic structure.
         """
         needs_virial = bool({"virial", "stress"} & set(properties))
-        needs_gradients = needs_virial or "forces" in properties
+        needs_gradients = needs_virial or bool({"forces", "born_charges"} & set(properties))
         with _own_modes(graph), torch.set_grad_enabled(self.training or needs_gradients):
             variables: dict[str, Tensor] = {}
             if needs_gradients:
@@ -101,10 +118,12 @@ class Potential(nn.Module, ABC):
                 _strained(moved, variables["strain"]) if needs_virial else moved
             )
             atomic = self.scale(self.readout(features), graph.atomic_numbers)
-            energy = _sum_per_graph(atomic, graph)
+            energy = sum_per_graph(atomic, graph)
+            of_charges = self._of_charges(moved, features, properties)
             gradients = self._gradients(energy, variables)
         if not self.training:
             energy, atomic, features = energy.detach(), atomic.detach(), features.detach()
+            of_charges = {name: value.detach() for name, value in of_charges.items()}
         virial = -gradients["strain"] if needs_virial else None
         return Prediction(
             energy=energy,
@@ -113,7 +132,30 @@ class Potential(nn.Module, ABC):
             stress=stress_of(virial, graph) if "stress" in properties else None,
             atomic_energies=atomic if "atomic_energies" in properties else None,
             features=features if "features" in properties else None,
+            **of_charges,
         )
+
+    def _of_charges(
+        self, graph: AtomGraph, features: Tensor, properties: Collection[str]
+    ) -> dict[str, Tensor]:
+        """Those of `OF_CHARGES` that are asked for; Born charges by three backward passes."""
+        asked = OF_CHARGES.intersection(properties)
+        if not asked:
+            return {}
+        if self.charge_readout is None:
+            raise without_charges(asked)
+        charges = self.charge_readout(features, graph)
+        found = {"charges": charges}
+        if asked != {"charges"}:
+            dipole = self.charge_readout.dipole(charges, graph)
+            found["dipole"] = dipole
+            if "born_charges" in asked:
+                rows = [  # atoms of different structures do not see each other
+                    torch.autograd.grad(total, graph.positions, retain_graph=True)[0]
+                    for total in dipole.sum(dim=0)
+                ]
+                found["born_charges"] = torch.stack(rows, dim=1)
+        return {name: found[name] for name in asked}
 
     def _gradients(self, energy: Tensor, variables: dict[str, Tensor]) -> dict[str, Tensor]:
         """dE/dx of every variable; zeros where nothing interacts (isolated atoms)."""
@@ -179,6 +221,9 @@ def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:
     return replace(graph, positions=graph.positions + moved, cell=cell)
 
 
-def _sum_per_graph(atomic: Tensor, graph: AtomGraph) -> Tensor:
-    """[n_atoms] -> [n_graphs]."""
-    return atomic.new_zeros(graph.n_graphs).index_add(0, graph.graph_index, atomic)
+def without_charges(properties: Collection[str]) -> ConfigError:
+    """Of a model that lacks these properties."""
+    return ConfigError(
+        f"the model has no {', '.join(sorted(properties))}: it was trained without dipole "
+        "moments. Train one with model.dipole: true and training.dipole_weight"
+    )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
+from ase.data import atomic_masses
 from torch import Tensor, nn
 
+from mlpotential.errors import StructureError
+from mlpotential.graph import AtomGraph
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
+from mlpotential.nn.charges import dipole, with_total_charge
 
 
 class AtomwiseReadout(nn.Module):
@@ -35,6 +40,67 @@ class AtomwiseReadout(nn.Module):
         """Derivative of each atom's value by its own features, [n_atoms, n_features], by hand."""
         slopes = self.activation.slope(self.hidden(features))
         return (self.output.weight * slopes) @ self.hidden.weight
+
+
+class ChargeReadout(nn.Module):
+    """Latent charges of atoms and the dipole moment they make, both in float64.
+
+    Gastegger, Behler, Marquetand, Chem. Sci. 8, 6924 (2017); see `mlpotential.nn.charges`.
+
+    Args:
+        atomwise: features -> charges, as they come out of the network.
+        total_charge: what those of each structure add up to (e); None leaves them as they are.
+    """
+
+    def __init__(self, atomwise: AtomwiseReadout, total_charge: float | None = None) -> None:
+        super().__init__()
+        self.atomwise = atomwise
+        self.total_charge = total_charge
+
+    def forward(self, features: Tensor, graph: AtomGraph) -> Tensor:
+        """[n_atoms, n_features] -> [n_atoms] (e)."""
+        charges = self.atomwise(features).double()
+        if self.total_charge is None:
+            return charges
+        index = graph.graph_index
+        return with_total_charge(
+            charges, self.total_charge, index, lambda values: sum_per_graph(values, graph)
+        )
+
+    @staticmethod
+    def dipole(charges: Tensor, graph: AtomGraph) -> Tensor:
+        """Of molecules, about their centres of mass, [n_graphs, 3] (e A).
+
+        Raises:
+            StructureError: as `require_molecules`.
+        """
+        require_molecules(bool(graph.pbc.any()))
+        masses = _masses(graph.positions.device)[graph.atomic_numbers]
+        index = graph.graph_index
+        return dipole(
+            charges, graph.positions, masses, index, lambda values: sum_per_graph(values, graph)
+        )
+
+
+def require_molecules(periodic: bool) -> None:
+    """Raises StructureError where a dipole has many values, one for each choice of images."""
+    if periodic:
+        raise StructureError(
+            "a periodic structure has no dipole moment: it depends on which image of each atom is "
+            "taken. Ask for charges, or set pbc=False for a molecule"
+        )
+
+
+def sum_per_graph(values: Tensor, graph: AtomGraph) -> Tensor:
+    """[n_atoms, ...] -> [n_graphs, ...]."""
+    total = values.new_zeros(graph.n_graphs, *values.shape[1:])
+    return total.index_add(0, graph.graph_index, values)
+
+
+@cache
+def _masses(device: torch.device) -> Tensor:
+    """By atomic number, [119] (amu)."""
+    return torch.tensor(atomic_masses, dtype=torch.float64, device=device)
 
 
 class EnergyScale(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -10,7 +11,9 @@ from mlpotential.models.config import SchNetConfig
 from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet
 
-ARCHITECTURES: dict[str, tuple[type[Potential], type[Any]]] = {"SchNet": (SchNet, SchNetConfig)}
+ARCHITECTURES: dict[str, tuple[Callable[[Any], Potential], type[Any]]] = {
+    "SchNet": (SchNet, SchNetConfig)
+}
 
 
 def build_potential(architecture: str, settings: dict[str, Any]) -> Potential:

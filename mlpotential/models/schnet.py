@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mlpotential.graph import AtomGraph
 from mlpotential.models.config import SchNetConfig
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import AtomwiseReadout, EnergyScale
+from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale
 from mlpotential.nn import jets
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
@@ -75,7 +75,7 @@ class Interaction(nn.Module):
 
 
 class SchNet(Potential):
-    """SchNet with an atomwise energy readout.
+    """SchNet with an atomwise energy readout and, where asked for, latent charges.
 
     Args:
         config: hyperparameters.
@@ -103,9 +103,11 @@ class SchNet(Potential):
             config.rbf_start, config.rbf_stop, config.n_gaussians, config.gamma
         )
         self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.n_interactions))
-        self.readout = AtomwiseReadout(
-            n, config.n_readout_hidden or max(n // 2, 1), config.readout_activation
-        )
+        n_hidden = config.n_readout_hidden or max(n // 2, 1)
+        self.readout = AtomwiseReadout(n, n_hidden, config.readout_activation)
+        if config.dipole:
+            charges = AtomwiseReadout(n, n_hidden, config.readout_activation)
+            self.charge_readout = ChargeReadout(charges, config.total_charge)
         self.scale = EnergyScale(config.max_atomic_number)
         self.elements = tuple(range(1, config.max_atomic_number + 1))
         self.apply(_initialize)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from mlpotential.errors import ConfigError
 from mlpotential.models.config import SchNetConfig
+from mlpotential.units import E_ANGSTROM_PER_DIPOLE_UNIT
 
 LARGEST_SEED = 2**32 - 1  # what every generator takes
 
@@ -25,6 +26,9 @@ class DataConfig:
         length_unit: unit of the positions, e.g. Angstrom, Bohr; forces are energy / length.
         energy_key: name of the energy label; None for `energy` or `REF_energy`.
         forces_key: name of the forces label; None for `forces` or `REF_forces`.
+        dipole_unit: unit of the dipoles in the file: e*Angstrom, Debye or a.u.; needed where
+            `training.dipole_weight` is not zero.
+        dipole_key: name of the dipole label; None for `dipole` or `REF_dipole`.
         validation_path: validation data; None takes `n_validation` frames of `path`.
         test_path: test data; None takes what the split leaves over.
         n_train: frames to train on; None for all that remain.
@@ -39,6 +43,8 @@ class DataConfig:
     length_unit: str
     energy_key: str | None = None
     forces_key: str | None = None
+    dipole_unit: str | None = None
+    dipole_key: str | None = None
     validation_path: str | None = None
     test_path: str | None = None
     n_train: int | None = None
@@ -69,6 +75,9 @@ class TrainingConfig:
     Attributes:
         targets: what the loss sees. `forces` fits the integration constant afterwards.
         energy_weight: rho, the trade-off of energy against forces in the combined loss (1/A^2).
+        dipole_weight: of the dipole term |mu - mu'|^2 of a structure in the loss, whose other terms
+            are in eV^2/A^2 (targets energy: eV^2), hence in eV^2/A^2 (eV^2) per (e A)^2; 0 for a
+            model without dipoles.
         batch_size: structures per step.
         max_epochs: passes over the training data.
         learning_rate: of Adam, at the start.
@@ -91,6 +100,7 @@ class TrainingConfig:
 
     targets: Literal["energy_and_forces", "energy", "forces"] = "energy_and_forces"
     energy_weight: float = 0.01
+    dipole_weight: float = 0.0
     batch_size: int = 32
     max_epochs: int = 1000
     learning_rate: float = 1e-3
@@ -119,6 +129,8 @@ class TrainingConfig:
         )
         weight = self.energy_weight
         _require(0.0 <= weight < math.inf, "energy_weight", "0 or more", weight)
+        dipole_weight = self.dipole_weight
+        _require(0.0 <= dipole_weight < math.inf, "dipole_weight", "0 or more", dipole_weight)
         if self.targets == "energy_and_forces":
             _require(weight > 0.0, "energy_weight", "positive, or use targets: forces", weight)
         if self.ema_decay is not None:
@@ -133,6 +145,12 @@ class TrainingConfig:
     def uses_forces(self) -> bool:
         """Whether the loss sees forces."""
         return self.targets != "energy"
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """What the loss sees of a prediction."""
+        forces = ("forces",) if self.uses_forces else ()
+        return ("energy", *forces, *(("dipole",) if self.dipole_weight else ()))
 
 
 @dataclass(frozen=True)
@@ -150,6 +168,19 @@ class RunConfig:
     model: SchNetConfig = field(default_factory=SchNetConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     folder: str = "training"
+
+    def __post_init__(self) -> None:
+        if self.model.dipole != (self.training.dipole_weight > 0.0):
+            raise ConfigError(
+                "a model with dipoles needs model.dipole: true and a positive "
+                "training.dipole_weight (1.0 to begin with), one without needs neither; found "
+                f"{self.model.dipole} and {self.training.dipole_weight}"
+            )
+        if self.model.dipole and self.data.dipole_unit is None:
+            raise ConfigError(
+                "dipoles are read in a declared unit: give data.dipole_unit, one of "
+                f"{', '.join(E_ANGSTROM_PER_DIPOLE_UNIT)}"
+            )
 
 
 def _require(holds: bool, name: str, expected: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""The loss of SchNet training: squared errors of energies and forces, traded off by rho."""
+"""The loss of SchNet training: squared errors of energies, forces and dipoles, weighted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ def loss_per_graph(prediction: Prediction, graph: AtomGraph, config: TrainingCon
     """rho (E - E')^2 + (1/n_atoms) sum_i |F_i - F'_i|^2 of each structure, [n_graphs].
 
     Schuett et al., J. Chem. Phys. 148, 241722 (2018), Eq. (9); rho = `energy_weight` (1/A^2).
-    Energy alone: (E - E')^2. Forces alone: the second term.
+    Energy alone: (E - E')^2. Forces alone: the second term. With dipoles, to each of them
+    `dipole_weight` |mu - mu'|^2 is added.
     """
+    loss = _loss_of_energies(prediction, graph, config)
+    if config.dipole_weight:
+        loss = loss + config.dipole_weight * _dipole_term(prediction, graph)
+    return loss
+
+
+def _loss_of_energies(prediction: Prediction, graph: AtomGraph, config: TrainingConfig) -> Tensor:
     if config.targets == "energy":
         return _energy_term(prediction, graph)
     if config.targets == "forces":
@@ -35,3 +43,10 @@ def _forces_term(prediction: Prediction, graph: AtomGraph) -> Tensor:
     per_graph = squared.new_zeros(graph.n_graphs)
     per_graph = per_graph.index_add(0, graph.graph_index, squared)
     return per_graph / graph.atoms_per_graph()
+
+
+def _dipole_term(prediction: Prediction, graph: AtomGraph) -> Tensor:
+    """[n_graphs] ((e A)^2)."""
+    assert graph.dipole is not None
+    squared: Tensor = ((prediction.dipole - graph.dipole) ** 2).sum(dim=-1)
+    return squared

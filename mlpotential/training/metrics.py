@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ class Errors:
         energy_per_atom_mae, energy_per_atom_rmse: of energies divided by the number of atoms (eV).
         forces_mae, forces_rmse: of force components (eV/A).
         forces_mae_by_element, forces_rmse_by_element: by chemical symbol (eV/A).
+        dipole_mae, dipole_rmse: of components of the dipole (e A).
     """
 
     n_structures: int
@@ -33,6 +34,8 @@ class Errors:
     forces_rmse: float | None = None
     forces_mae_by_element: dict[str, float] = field(default_factory=dict)
     forces_rmse_by_element: dict[str, float] = field(default_factory=dict)
+    dipole_mae: float | None = None
+    dipole_rmse: float | None = None
 
 
 @dataclass
@@ -49,12 +52,14 @@ class _Sum:
         self.count += errors.size
 
     @property
-    def mae(self) -> float:
-        return self.absolute / self.count
+    def mae(self) -> float | None:
+        """None without any errors."""
+        return self.absolute / self.count if self.count else None
 
     @property
-    def rmse(self) -> float:
-        return float(np.sqrt(self.squared / self.count))
+    def rmse(self) -> float | None:
+        """None without any errors."""
+        return float(np.sqrt(self.squared / self.count)) if self.count else None
 
 
 class ErrorAccumulator:
@@ -62,6 +67,7 @@ class ErrorAccumulator:
 
     def __init__(self) -> None:
         self._energy, self._energy_per_atom, self._forces = _Sum(), _Sum(), _Sum()
+        self._dipole = _Sum()
         self._forces_by_element: defaultdict[int, _Sum] = defaultdict(_Sum)
         self._n_structures = 0
 
@@ -79,6 +85,8 @@ class ErrorAccumulator:
             for atomic_number in np.unique(numbers):
                 selected = error[numbers == atomic_number]
                 self._forces_by_element[int(atomic_number)].add(selected)
+        if graph.dipole is not None and prediction.dipole is not None:
+            self._dipole.add((prediction.dipole.detach() - graph.dipole).cpu().numpy())
 
     def errors(self) -> Errors:
         """Over all batches so far."""
@@ -87,29 +95,28 @@ class ErrorAccumulator:
         by_element = {chemical_symbols[z]: s for z, s in sorted(self._forces_by_element.items())}
         return Errors(
             n_structures=self._n_structures,
-            energy_mae=self._energy.mae if self._energy.count else None,
-            energy_rmse=self._energy.rmse if self._energy.count else None,
-            energy_per_atom_mae=self._energy_per_atom.mae if self._energy_per_atom.count else None,
-            energy_per_atom_rmse=self._energy_per_atom.rmse
-            if self._energy_per_atom.count
-            else None,
-            forces_mae=self._forces.mae if self._forces.count else None,
-            forces_rmse=self._forces.rmse if self._forces.count else None,
-            forces_mae_by_element={symbol: s.mae for symbol, s in by_element.items()},
-            forces_rmse_by_element={symbol: s.rmse for symbol, s in by_element.items()},
+            energy_mae=self._energy.mae,
+            energy_rmse=self._energy.rmse,
+            energy_per_atom_mae=self._energy_per_atom.mae,
+            energy_per_atom_rmse=self._energy_per_atom.rmse,
+            forces_mae=self._forces.mae,
+            forces_rmse=self._forces.rmse,
+            forces_mae_by_element={k: s.mae for k, s in by_element.items() if s.mae is not None},
+            forces_rmse_by_element={k: s.rmse for k, s in by_element.items() if s.rmse is not None},
+            dipole_mae=self._dipole.mae,
+            dipole_rmse=self._dipole.rmse,
         )
 
 
 def predict_batches(
     model: Potential,
     batches: Iterable[AtomGraph],
-    with_forces: bool,
+    properties: Collection[str],
     visit: Callable[[Prediction, AtomGraph], None],
 ) -> None:
     """Shows each batch's prediction to `visit`; leaves the model in the mode it had."""
     was_training = model.training
     model.eval()
-    properties = ("energy", "forces") if with_forces else ("energy",)
     for graph in batches:
         visit(model(graph, properties), graph)
     model.train(was_training)

@@ -36,13 +36,13 @@ def plot_parity(values: np.ndarray, label: str, unit: str, mae: float, ax: Axes)
 
 
 def save_parity_plot(evaluation: Evaluation, path: str | Path) -> None:
-    """Energies per atom and, where present, force components, side by side.
+    """Energies per atom and, where present, components of forces and dipoles, side by side.
 
     Raises:
         RunError: if the file cannot be written, or its ending names no kind of picture.
     """
     errors = evaluation.errors
-    n_panels = 1 if evaluation.forces is None else 2
+    n_panels = 1 + sum(x is not None for x in (evaluation.forces, evaluation.dipoles))
     figure = Figure(figsize=(4.2 * n_panels, 4.0), layout="constrained")
     panels = figure.subplots(1, n_panels, squeeze=False)[0]
     assert errors.energy_per_atom_mae is not None
@@ -51,6 +51,9 @@ def save_parity_plot(evaluation: Evaluation, path: str | Path) -> None:
     if evaluation.forces is not None:
         assert errors.forces_mae is not None
         plot_parity(evaluation.forces, "force component", "eV/Å", errors.forces_mae, panels[1])
+    if evaluation.dipoles is not None:
+        assert errors.dipole_mae is not None
+        plot_parity(evaluation.dipoles, "dipole component", "e Å", errors.dipole_mae, panels[-1])
     try:
         figure.savefig(path, dpi=200)
     except (OSError, ValueError) as error:

@@ -11,41 +11,53 @@ from ase.data import chemical_symbols
 from mlpotential.errors import ModelFileError
 from mlpotential.models.model_file import LoadedModel
 from mlpotential.training.metrics import Errors
-from mlpotential.units import EV_PER_KCAL_PER_MOL
+from mlpotential.units import E_ANGSTROM_PER_DEBYE, EV_PER_KCAL_PER_MOL
 
 KCAL_PER_MOL_PER_EV = 1.0 / EV_PER_KCAL_PER_MOL
+DEBYE_PER_E_ANGSTROM = 1.0 / E_ANGSTROM_PER_DEBYE
 
 
 def format_errors(errors: Mapping[str, Errors]) -> str:
-    """A table of MAE and RMSE, in meV and, as the papers give them, kcal/mol."""
+    """A table of MAE and RMSE, in meV and, as the papers give them, kcal/mol; dipoles in Debye."""
     lines = []
     for name, e in errors.items():
         lines.append(f"{name} ({e.n_structures} structures)")
-        lines += _line("energy", e.energy_mae, e.energy_rmse, "meV", "kcal/mol")
+        lines += _line(
+            "energy", e.energy_mae, e.energy_rmse, "meV", ("kcal/mol", KCAL_PER_MOL_PER_EV)
+        )
         lines += _line("energy per atom", e.energy_per_atom_mae, e.energy_per_atom_rmse, "meV")
-        lines += _line("forces", e.forces_mae, e.forces_rmse, "meV/A", "kcal/mol/A")
+        of_forces = ("meV/A", ("kcal/mol/A", KCAL_PER_MOL_PER_EV))
+        lines += _line("forces", e.forces_mae, e.forces_rmse, *of_forces)
         if len(e.forces_mae_by_element) > 1:
             for symbol, mae in e.forces_mae_by_element.items():
                 rmse = e.forces_rmse_by_element[symbol]
-                lines += _line(f"forces on {symbol}", mae, rmse, "meV/A", "kcal/mol/A")
+                lines += _line(f"forces on {symbol}", mae, rmse, *of_forces)
+        lines += _line(
+            "dipole", e.dipole_mae, e.dipole_rmse, "me A", ("Debye", DEBYE_PER_E_ANGSTROM)
+        )
     return "\n".join(lines)
 
 
 def _line(
-    name: str, mae: float | None, rmse: float | None, unit: str, second_unit: str | None = None
+    name: str,
+    mae: float | None,
+    rmse: float | None,
+    unit: str,
+    second_unit: tuple[str, float] | None = None,
 ) -> list[str]:
+    """Thousandths of our unit and, where there is one, another one times its factor."""
     if mae is None:
         return []
     parts = [f"  {name:<18} MAE {1e3 * mae:10.3f} {unit}"]
     if second_unit:
-        parts.append(f"({mae * KCAL_PER_MOL_PER_EV:.4f} {second_unit})")
+        parts.append(f"({mae * second_unit[1]:.4f} {second_unit[0]})")
     if rmse is not None:
         parts.append(f"  RMSE {1e3 * rmse:10.3f} {unit}")
     return [" ".join(parts)]
 
 
 def errors_as_json(errors: Mapping[str, Errors]) -> str:
-    """Errors in eV and eV/A by data set."""
+    """Errors in eV, eV/A and e A by data set."""
     return json.dumps({name: asdict(e) for name, e in errors.items()}, indent=2) + "\n"
 
 

@@ -96,8 +96,7 @@ def read_data_sets(config: RunConfig) -> DataSets:
         DataError: if a file or label is missing, or sets overlap.
     """
     settings = config.data
-    labels = {"energy_and_forces": ("energy", "forces"), "energy": ("energy",)}
-    properties = labels.get(config.training.targets, ("energy", "forces"))
+    properties = config.training.properties
     everything = _read(settings, settings.path, properties)
     validation, test, split = None, None, None
     if settings.validation_path is not None:
@@ -185,7 +184,7 @@ def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
         numerator += float((n_atoms * (graph.energy - prediction.energy)).sum())
         denominator += float((n_atoms**2).sum())
 
-    predict_batches(model, trainer.batches(trainer.train), False, visit)
+    predict_batches(model, trainer.batches(trainer.train), ("energy",), visit)
     model.scale.mean_per_atom += numerator / denominator
 
 
@@ -196,6 +195,8 @@ def _read(settings: DataConfig, path: str, properties: tuple[str, ...]) -> Refer
         length_unit=settings.length_unit,
         energy_key=settings.energy_key,
         forces_key=settings.forces_key,
+        dipole_unit=settings.dipole_unit,
+        dipole_key=settings.dipole_key,
         properties=properties,
     )
 
@@ -206,8 +207,8 @@ def _connected(data: ReferenceData, cutoff: float | None) -> list[AtomGraph]:
 
 def _errors(trainer: Trainer, graphs: list[AtomGraph]) -> Errors:
     accumulator = ErrorAccumulator()
-    with_forces = graphs[0].forces is not None
-    predict_batches(trainer.model, trainer.batches(graphs), with_forces, accumulator.add)
+    properties = trainer.config.properties
+    predict_batches(trainer.model, trainer.batches(graphs), properties, accumulator.add)
     return accumulator.errors()
 
 

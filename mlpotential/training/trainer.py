@@ -24,6 +24,7 @@ from tqdm import tqdm
 from mlpotential.errors import RunError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.interruption import RunInterrupted, stop_on_signals
+from mlpotential.models.config import SchNetConfig
 from mlpotential.models.potential import Potential
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
@@ -118,8 +119,7 @@ class Trainer:
 
     def _train_one_batch(self) -> None:
         graph = self._next_batch()
-        properties = ("energy", "forces") if self.config.uses_forces else ("energy",)
-        losses = loss_per_graph(self.model(graph, properties), graph, self.config)
+        losses = loss_per_graph(self.model(graph, self.config.properties), graph, self.config)
         loss = losses.mean()
         if not torch.isfinite(loss):
             raise self._exploded("loss", loss.item())
@@ -171,6 +171,8 @@ class Trainer:
             "validation_forces_mae_eV_per_angstrom": errors.forces_mae,
             "validation_forces_rmse_eV_per_angstrom": errors.forces_rmse,
         }
+        if self.config.dipole_weight:
+            row["validation_dipole_mae_e_angstrom"] = errors.dipole_mae
         self.history.append(row)
         self.epoch_loss = 0.0
         self._append_history(row)
@@ -193,7 +195,7 @@ class Trainer:
             accumulator.add(prediction, graph)
 
         model, batches = self._validated_model(), self.batches(self.validation)
-        predict_batches(model, batches, self.config.uses_forces, visit)
+        predict_batches(model, batches, self.config.properties, visit)
         return total / len(self.validation), accumulator.errors()
 
     def batches(self, graphs: list[AtomGraph]) -> Iterator[AtomGraph]:
@@ -277,6 +279,8 @@ class Trainer:
         parts = [f"epoch {row['epoch']}"]
         parts += [] if energy is None else [f"E {energy:.2f} meV/atom"]
         parts += [] if forces is None else [f"F {1e3 * forces:.1f} meV/A"]
+        dipole = row.get("validation_dipole_mae_e_angstrom")
+        parts += [] if dipole is None else [f"dipole {1e3 * dipole:.1f} me A"]
         return ", ".join(parts)
 
 
@@ -296,6 +300,7 @@ def _as_csv(rows: list[dict[str, Any]], header: bool) -> str:
 
 
 def _require_same_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    stored = _with_later_settings(stored, wanted)
     names = sorted(set(stored) | set(wanted))
     differing = [n for n in names if stored.get(n) != wanted.get(n)]
     if differing:
@@ -304,6 +309,15 @@ def _require_same_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Pa
             f"{folder} holds a run with other settings ({changes}): "
             "choose another folder, or remove it to start again"
         )
+
+
+def _with_later_settings(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Settings that an older checkpoint does not know had what is their default now."""
+    defaults = {f"training.{name}": value for name, value in asdict(TrainingConfig()).items()}
+    completed = {name: defaults[name] for name in defaults.keys() & wanted.keys()} | stored
+    if "model" in completed:
+        completed["model"] = asdict(SchNetConfig()) | completed["model"]
+    return completed
 
 
 def run_fingerprint(config: TrainingConfig, **others: Any) -> dict[str, Any]:

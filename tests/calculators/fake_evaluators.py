@@ -39,6 +39,7 @@ class Trap:
     """
 
     n_members = 1
+    properties = frozenset()
     guard = SimpleNamespace(report=SimpleNamespace(n_outside=0))
 
     def __init__(self, centers, spring=5.0, delay=0.0, bad_call=None, hang_call=None,
@@ -62,6 +63,8 @@ class Trap:
         return SimpleNamespace(
             extra_energies=None,
             members=None,
+            dipole=None,
+            charges=None,
             energy=np.array([a.sum() for a in atomic]),
             forces=forces.reshape(-1, 3),
             virial=virials,
@@ -78,6 +81,7 @@ class LennardJonesCrystal:
     """ASE's Lennard-Jones, smooth at its cutoff; periodic where its atoms are."""
 
     n_members = 1
+    properties = frozenset()
     guard = SimpleNamespace(report=SimpleNamespace(n_outside=0))
 
     def __init__(self, atoms, sigma=2.5, epsilon=0.1, rc=5.0):
@@ -100,6 +104,8 @@ class LennardJonesCrystal:
         return SimpleNamespace(
             extra_energies=None,
             members=None,
+            dipole=None,
+            charges=None,
             energy=atomic.sum(axis=1),
             forces=forces.reshape(-1, 3),
             virial=virials,

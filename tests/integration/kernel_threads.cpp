@@ -35,8 +35,9 @@ void* network(bool averages, int64_t bytes_per_number) {
         layers, features, hidden, elements, knots * 3, 3, 0.1, 5.0, 5.0, averages, 1.0, 0.0,
         SCHNET_SSP, basis.data(), table.data(), weights.data(), weights.data(), weights.data(),
         weights.data(), weights.data(), weights.data(), weights.data(), weights.data(),
-        weights.data(), weights.data(), weights.data(), weights.data(), weights.data(),
-        weights.data()};
+        weights.data(), weights.data(), weights.data(), 0.1,  // charges from here on
+        weights.data(), weights.data(), weights.data(),
+        weights.data(), weights.data(), weights.data()};
     return schnet_create(&model, bytes_per_number);
 }
 
@@ -69,18 +70,18 @@ struct Structures {
 
 struct Answer {
     explicit Answer(const Structures& s)
-        : energies(s.start.back()), forces(3 * s.start.back()), virial(9 * (s.start.size() - 1)),
-          findings(s.start.back()) {}
+        : energies(s.start.back()), charges(s.start.back()), forces(3 * s.start.back()),
+          virial(9 * (s.start.size() - 1)), findings(s.start.back()) {}
     void from(void* network, const Structures& structures, int n_threads) {
         const SchNetGraph graph = structures.graph();
-        SchNetAnswer answer{energies.data(), forces.data(), virial.data(), 0.0, {0, 0},
-                            0.0, 0.0, findings.data()};
+        SchNetAnswer answer{energies.data(), charges.data(), forces.data(), virial.data(), 0.0,
+                            {0, 0}, 0.0, 0.0, findings.data()};
         if (schnet_evaluate(network, &graph, n_threads, &answer) != SCHNET_DONE) std::abort();
         extremes = {answer.closest, answer.shortfall, answer.reach};
         for (const auto& finding : findings)
             extremes.insert(extremes.end(), {finding.reach, double(finding.partner)});
     }
-    std::vector<double> energies, forces, virial, extremes;
+    std::vector<double> energies, charges, forces, virial, extremes;
     std::vector<SchNetFinding> findings;
 };
 
@@ -105,6 +106,7 @@ bool agrees(bool averages, int64_t bytes_per_number, int64_t n_graphs, int n_thr
     schnet_destroy(shared);
     const double tolerance = bytes_per_number == 8 ? 1e-12 : 1e-4;
     const double off = std::max({difference(together.energies, alone.energies),
+                                 difference(together.charges, alone.charges),
                                  difference(together.forces, alone.forces),
                                  difference(together.virial, alone.virial),
                                  difference(together.extremes, alone.extremes)});

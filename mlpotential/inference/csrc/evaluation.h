@@ -95,6 +95,8 @@ public:
         }
         if (answer_.findings && net_.feature_scales.get())
             for_own_rows(thread, [&](Range rows) { measure_reaches(thread, rows); });
+        if (answer_.charges && net_.charge_readout)
+            for_own_rows(thread, [&](Range rows) { read_charges(thread, rows); });
         for_own_rows(thread, [&](Range rows) { read_out(thread, rows, differentiates); });
         if (!differentiates) return;
         for (int l = net_.n_interactions - 1; l >= 0; --l) {
@@ -488,27 +490,41 @@ private:
         }
     }
 
-    // Atomic energies, and g = dE/dx in the place of x, in units of the readout.
-    void read_out(int thread, Range rows, bool differentiates) const {
+    // Gives `keep` what a readout makes of each of some atoms. Leaves in the first block of the
+    // thread the derivatives of these numbers by the hidden layer before its activation.
+    template <class Keep>
+    void apply(const Readout<T>& readout, int thread, Range rows, const Keep& keep) const {
         const int n_rows = int(rows.end - rows.begin), n_vectors = net_.hidden_width / LANES<T>;
         T* hidden = block(thread, 0);
-        T* x = row(space_.x, rows.begin);
-        net_.readout.times(n_rows, x, hidden, net_.readout_bias_row.get());
+        readout.hidden.times(n_rows, row(space_.x, rows.begin), hidden,
+                             readout.hidden_bias.get());
         for (int r = 0; r < n_rows; ++r) {
             T* h = hidden + size_t(r) * net_.hidden_width;
             Vector<T> sum{};
             for (int v = 0; v < n_vectors; ++v) {
                 const Activated<T> activated = activate_readout(at(h, v));
-                const Vector<T> output = at(net_.readout_output.get(), v);
+                const Vector<T> output = at(readout.output.get(), v);
                 sum += output * activated.value;
                 at(h, v) = output * activated.slope;
             }
-            const int64_t atom = first_atom_ + rows.begin + r;
-            answer_.atomic_energies[atom] =
-                net_.energy_scale * (double(lane_sum<T>(sum)) + net_.readout_bias) +
-                net_.atom_energies[graph_.elements[atom]];
+            keep(first_atom_ + rows.begin + r, double(lane_sum<T>(sum)) + readout.bias);
         }
-        if (differentiates) net_.readout_back.times(n_rows, hidden, x);
+    }
+
+    void read_charges(int thread, Range rows) const {
+        apply(*net_.charge_readout, thread, rows,
+              [&](int64_t atom, double charge) { answer_.charges[atom] = charge; });
+    }
+
+    // Atomic energies, and g = dE/dx in the place of x, in units of the readout.
+    void read_out(int thread, Range rows, bool differentiates) const {
+        apply(net_.readout, thread, rows, [&](int64_t atom, double energy) {
+            answer_.atomic_energies[atom] =
+                net_.energy_scale * energy + net_.atom_energies[graph_.elements[atom]];
+        });
+        if (differentiates)
+            net_.readout_back.times(int(rows.end - rows.begin), block(thread, 0),
+                                    row(space_.x, rows.begin));
     }
 
     // q from g. Eq. (2)

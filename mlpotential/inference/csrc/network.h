@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "dense.h"
@@ -28,6 +29,20 @@ template <class T> inline Aligned<T> padded_rows(const double* rows, size_t n_ro
     return result;
 }
 
+// Two dense layers, features -> one number: the second is a sum over the first, activated.
+template <class T> struct Readout {
+    Readout(const double* hidden_rows, const double* hidden_bias_row, const double* output_row,
+            double output_bias, int n_features, int n_hidden)
+        : hidden(hidden_rows, n_features, n_hidden, false),
+          hidden_bias(padded_rows<T>(hidden_bias_row, 1, n_hidden)),
+          output(padded_rows<T>(output_row, 1, n_hidden)),
+          bias(output_bias) {}
+
+    Matrix<T> hidden;
+    Aligned<T> hidden_bias, output;
+    double bias;
+};
+
 template <class T> class Network {
 public:
     explicit Network(const SchNetModel& model)
@@ -42,16 +57,14 @@ public:
           cutoff(model.cutoff),
           averages(model.averages != 0),
           energy_scale(model.energy_scale),
-          readout_bias(model.readout_bias),
           readout_activation(model.readout_activation),
           embedding(padded_rows<T>(model.embedding, model.n_elements, int(model.n_features))),
           first_products(
               padded_rows<T>(model.first_products, model.n_elements, int(model.n_features))),
           atom_energies(model.atom_energies, model.atom_energies + model.n_elements),
-          readout(model.readout_hidden, int(model.n_features), int(model.n_hidden), false),
+          readout(model.readout_hidden, model.readout_hidden_bias, model.readout_output,
+                  model.readout_bias, int(model.n_features), int(model.n_hidden)),
           readout_back(model.readout_hidden, int(model.n_hidden), int(model.n_features), true),
-          readout_bias_row(padded_rows<T>(model.readout_hidden_bias, 1, int(model.n_hidden))),
-          readout_output(padded_rows<T>(model.readout_output, 1, int(model.n_hidden))),
           n_elements(size_t(model.n_elements)),
           shortest(model.shortest,
                    model.shortest + (model.shortest ? n_elements * n_elements : 0)),
@@ -66,6 +79,10 @@ public:
                                     padded_rows<T>(model.filter_to_out_bias + l * n, 1, n),
                                     padded_rows<T>(model.output_bias + l * n, 1, n)});
         }
+        if (model.charge_hidden)
+            charge_readout.emplace(model.charge_hidden, model.charge_hidden_bias,
+                                   model.charge_output, model.charge_bias, n,
+                                   int(model.n_hidden));
         pack_table(model.table, n);
         if (model.feature_centers) {
             feature_centers = padded_rows<T>(model.feature_centers, n_elements, n);
@@ -91,14 +108,15 @@ public:
     const int rows_per_interval;
     const double last_interval, spacing, last, cutoff;
     const bool averages;
-    const double energy_scale, readout_bias;
+    const double energy_scale;
     const int64_t readout_activation;
     double basis[2][6][8] = {};  // weights of the six rows and their slopes, by powers of t
     const Aligned<T> embedding, first_products;
     const std::vector<double> atom_energies;
     std::vector<Interaction<T>> interactions;
-    const Matrix<T> readout, readout_back;
-    const Aligned<T> readout_bias_row, readout_output;
+    const Readout<T> readout;
+    const Matrix<T> readout_back;
+    std::optional<Readout<T>> charge_readout;
     const size_t n_elements;
     const std::vector<double> shortest;
     Aligned<T> feature_centers, feature_scales;

@@ -94,7 +94,7 @@ private:
 
 using namespace mlpotential;
 
-int64_t schnet_interface() { return 2; }
+int64_t schnet_interface() { return 3; }
 
 int64_t schnet_processor() {
 #if defined(__x86_64__) || defined(__i386__)

@@ -34,6 +34,11 @@ struct SchNetModel {
     const double* readout_hidden;     // [n_hidden, F]
     const double* readout_hidden_bias;// [n_hidden]
     const double* readout_output;     // [n_hidden]
+    // A second readout of the same shape and activation, of charges (e); null where there is none.
+    double charge_bias;
+    const double* charge_hidden;      // [n_hidden, F]
+    const double* charge_hidden_bias; // [n_hidden]
+    const double* charge_output;      // [n_hidden]
     // Where the network was trained; null where that is not known: nothing is found against it.
     const double* shortest;           // [n_elements, n_elements]: least distance (A)
     const double* feature_centers;    // [n_elements, F]: middle of the range of the last features
@@ -62,6 +67,7 @@ struct SchNetFinding {
 
 struct SchNetAnswer {
     double* atomic_energies;          // [n_atoms]
+    double* charges;                  // [n_atoms]; null: not wanted, or not there
     double* forces;                   // [n_atoms, 3]; null: not wanted
     double* virial;                   // [n_graphs, 3, 3]; null: not wanted
     double closest;                   // smallest distance of a pair (A), infinite without pairs

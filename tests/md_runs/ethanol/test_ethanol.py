@@ -1,0 +1,88 @@
+"""The ethanol model that ships: its file, its errors, its infrared spectrum by two ways."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+from ase.vibrations import Infrared
+
+from calculators import MLPotentialCalculator
+from md_runs.analysis.mode_intensities import infrared_intensities
+from md_runs.analysis.normal_modes import normal_modes_of_vibrations
+from mlpotential.data.reference_data import read_reference_data
+from mlpotential.graph import collate
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.models.model_file import check_golden, load_model
+from mlpotential.training.config_file import read_config
+
+FOLDER = Path(str(files("md_runs.ethanol")))
+MODEL = FOLDER / "ethanol.safetensors"
+REFERENCE = Path(__file__).parents[2] / "reference"
+
+
+@pytest.fixture
+def ethanol():
+    atoms = read(FOLDER / "ethanol.xyz")
+    atoms.calc = MLPotentialCalculator(MODEL, device="cpu", dtype="float64")
+    return atoms
+
+
+def test_the_file_reproduces_itself_and_its_errors():
+    """Held-out frames of a trajectory of its own, by the fastest backend."""
+    model = load_model(MODEL)
+    assert check_golden(model).passed
+    config = read_config(FOLDER / "train.yaml")
+    assert config.model == model.potential.config
+    data = read_reference_data(
+        config.data.test_path,
+        energy_unit="eV",
+        length_unit="Angstrom",
+        dipole_unit="e*Angstrom",
+        properties=("energy", "forces", "dipole"),
+    )
+    assert data.sha256 == model.record.training["data"]["test"]["sha256"]
+    evaluator = Evaluator(model, [6], device="cpu", guard="off")
+    answer = evaluator.evaluate_graph(collate(list(data)), ("energy", "forces", "dipole"))
+    errors = model.record.errors["test"]
+    for name in ("energy", "forces", "dipole"):
+        labels = np.concatenate([getattr(graph, name).numpy() for graph in data])
+        mae = np.abs(getattr(answer, name) - labels).mean()
+        assert mae == pytest.approx(errors[f"{name}_mae"], rel=1e-3)
+        stated = f"{1e3 * errors[f'{name}_mae']:.1f} m"
+        assert stated in (FOLDER / "README.md").read_text()
+
+
+def test_ases_infrared_agrees_with_exact_derivatives(ethanol, tmp_path):
+    """Frequencies and intensities: finite differences against Hessian and Born charges."""
+    by_ase = Infrared(ethanol, name=str(tmp_path / "ir"), delta=1e-3)
+    by_ase.run()
+    wavenumbers = by_ase.get_frequencies()[6:]
+    per_unit, _ = by_ase.intensity_prefactor("km/mol")
+    modes = normal_modes_of_vibrations(ethanol.calc.get_vibrations(ethanol))
+    born = ethanol.calc.get_property("born_effective_charges", ethanol)
+    exact = infrared_intensities(modes, born.transpose(0, 2, 1))  # there, coordinates come first
+    assert np.abs(wavenumbers.imag).max() == 0.0
+    np.testing.assert_allclose(wavenumbers.real, exact.wavenumbers_per_cm, atol=0.1)
+    largest = exact.intensities_km_per_mol.max()
+    np.testing.assert_allclose(
+        per_unit * by_ase.intensities[6:], exact.intensities_km_per_mol, atol=2e-3 * largest
+    )
+
+
+def test_the_structure_is_a_minimum(ethanol):
+    assert np.abs(ethanol.get_forces()).max() < 1e-3
+    modes = normal_modes_of_vibrations(ethanol.calc.get_vibrations(ethanol))
+    assert modes.wavenumbers_per_cm.min() > 100.0
+
+
+def test_the_infrared_spectrum_is_that_of_the_method_it_learned(ethanol):
+    """Against GFN2-xTB at its own minimum, by tblite and ASE's finite differences."""
+    reference = np.loadtxt(REFERENCE / "ethanol_gfn2_infrared.csv", delimiter=",", skiprows=1).T
+    modes = normal_modes_of_vibrations(ethanol.calc.get_vibrations(ethanol))
+    born = ethanol.calc.get_property("born_effective_charges", ethanol)
+    found = infrared_intensities(modes, born.transpose(0, 2, 1))
+    np.testing.assert_allclose(found.wavenumbers_per_cm, reference[0], atol=25.0)
+    np.testing.assert_allclose(found.intensities_km_per_mol, reference[1], atol=16.0)
+    assert np.corrcoef(found.intensities_km_per_mol, reference[1])[0, 1] > 0.98
