@@ -143,5 +143,5 @@ def _model_provider(atoms: Atoms, model: Model, execution: Execution) -> ForcePr
         parameters=parameters | {name: str(value) for name, value in asdict(execution).items()},
         files=dict(zip(names, paths, strict=True)),
         identity={"model (sha256)": sha256, "dtype": str(execution.dtype)},
-        gives_dipole="dipole" in getattr(evaluator, "properties", ()),
+        gives_dipole="dipole" in evaluator.properties,
     )
