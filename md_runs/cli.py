@@ -77,10 +77,14 @@ def _add_relax_and_modes(commands: Any) -> None:
         "normal modes of a relaxed molecule, from the exact Hessian, with point group, symmetry "
         "labels and thermochemistry",
         "  md-runs modes relaxed.xyz --model model.safetensors --json modes.json\n"
-        "  md-runs modes relaxed.xyz --model model.safetensors --page modes.html",
+        "  md-runs modes relaxed.xyz --model model.safetensors --page modes.html\n"
+        "  md-runs modes ethanol.xyz --model ethanol.safetensors --intensities intensities.json",
     )
     _add_structure_and_model(modes)
     modes.add_argument("--json", type=Path, help="write wavenumbers and modes")
+    modes.add_argument(
+        "--intensities", type=Path, help="write infrared intensities (a model with dipoles)"
+    )
     modes.add_argument("--page", type=Path, help="write a page (.html) that shows all modes move")
     modes.add_argument("--temperature-K", type=float, default=298.15, help="(298.15)")
 
@@ -287,41 +291,32 @@ def _relax(options: argparse.Namespace) -> int:
 
 
 def _modes(options: argparse.Namespace) -> int:
-    import numpy as np
-
-    from md_runs.analysis.irreps import mode_symmetries
-    from md_runs.analysis.normal_modes import normal_modes
-    from md_runs.analysis.point_groups import point_group
     from md_runs.analysis.thermochemistry import ideal_gas_thermochemistry
     from md_runs.mode_animation import write_mode_page
+    from md_runs.molecular_modes import molecular_modes
     from md_runs.structure_file import read_structure
-    from mlpotential.errors import StructureError
-    from mlpotential.inference.evaluator import Evaluator
+    from mlpotential.errors import ConfigError
 
     atoms = read_structure(options.structure)
-    if atoms.pbc.any():
-        raise StructureError("normal modes are of isolated molecules: set pbc=False")
-    evaluator = Evaluator(options.model, atoms.numbers, **asdict(_execution(options, "float64")))
-    answer = evaluator.evaluate(atoms.positions[None])
-    hessian = evaluator.hessian(atoms.positions)
-    modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
-    group = point_group(atoms.numbers, modes.positions, modes.masses)
-    symmetries = mode_symmetries(modes, group)
-    columns = {"symmetry": symmetries.labels}
-    print(f"{group}: {symmetries}")
-    print(modes.table(columns=columns))
+    found = molecular_modes(atoms, options.model, _execution(options, "float64"))
+    modes = found.modes
+    if options.intensities and found.infrared is None:
+        raise ConfigError("infrared intensities need a model with dipoles: leave --intensities out")
+    print(f"{found.group}: {found.symmetries}")
+    print(modes.table(columns=found.columns))
     print(
         f"zero-point energy {modes.zero_point_energy:.4f} eV; longest force "
-        f"{np.linalg.norm(answer.forces, axis=1).max():.2e} eV/A (modes are those of a minimum: "
-        "relax)"
+        f"{found.max_force:.2e} eV/A (modes are those of a minimum: relax)"
     )
     if not modes.n_imaginary:
-        energy = float(answer.energy[0])
-        print(ideal_gas_thermochemistry(modes, group, energy, options.temperature_K))
+        print(ideal_gas_thermochemistry(modes, found.group, found.energy, options.temperature_K))
     if options.json:
         modes.save_json(options.json)
+    if options.intensities and found.infrared is not None:
+        found.infrared.save_json(options.intensities)
     if options.page:
-        write_mode_page(options.page, modes, atoms.numbers, atoms.symbols.formula.format(), columns)
+        name = atoms.symbols.formula.format()
+        write_mode_page(options.page, modes, atoms.numbers, name, found.columns)
         print(f"modes in motion: {options.page}")
     return 0
 

@@ -1,6 +1,5 @@
 """The ethanol model that ships: its file, its errors, its infrared spectrum by two ways."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,19 @@ from ase.vibrations import Infrared
 from calculators import MLPotentialCalculator
 from md_runs.analysis.mode_intensities import infrared_intensities
 from md_runs.analysis.normal_modes import normal_modes_of_vibrations
+from md_runs.ethanol import MODEL, STRUCTURE
 from mlpotential.data.reference_data import read_reference_data
 from mlpotential.graph import collate
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.model_file import check_golden, load_model
 from mlpotential.training.config_file import read_config
 
-FOLDER = Path(str(files("md_runs.ethanol")))
-MODEL = FOLDER / "ethanol.safetensors"
 REFERENCE = Path(__file__).parents[2] / "reference"
 
 
 @pytest.fixture
 def ethanol():
-    atoms = read(FOLDER / "ethanol.xyz")
+    atoms = read(STRUCTURE)
     atoms.calc = MLPotentialCalculator(MODEL, device="cpu", dtype="float64")
     return atoms
 
@@ -33,7 +31,7 @@ def test_the_file_reproduces_itself_and_its_errors():
     """Held-out frames of a trajectory of its own, by the fastest backend."""
     model = load_model(MODEL)
     assert check_golden(model).passed
-    config = read_config(FOLDER / "train.yaml")
+    config = read_config(MODEL.with_name("train.yaml"))
     assert config.model == model.potential.config
     data = read_reference_data(
         config.data.test_path,

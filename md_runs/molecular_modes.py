@@ -1,0 +1,77 @@
+"""Everything harmonic about a molecule from one model: modes, symmetry, infrared intensities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from ase import Atoms
+
+from md_runs.analysis.irreps import ModeSymmetries, mode_symmetries
+from md_runs.analysis.mode_intensities import InfraredIntensities, infrared_intensities
+from md_runs.analysis.normal_modes import NormalModes, normal_modes
+from md_runs.analysis.point_groups import PointGroup, point_group
+from mlpotential.errors import StructureError
+from mlpotential.inference.committee import Models
+from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.execution import Execution
+
+
+@dataclass(frozen=True)
+class MolecularModes:
+    """Vibrations of a molecule at rest.
+
+    Attributes:
+        energy: of the structure (eV).
+        max_force: longest force of an atom (eV/A): small at a minimum.
+        modes: from the exact Hessian.
+        group: point group of the structure.
+        symmetries: of the modes in it.
+        infrared: intensities from exact Born charges; None for a model without dipoles.
+    """
+
+    energy: float
+    max_force: float
+    modes: NormalModes
+    group: PointGroup
+    symmetries: ModeSymmetries
+    infrared: InfraredIntensities | None
+
+    @property
+    def columns(self) -> dict[str, Sequence[str] | np.ndarray]:
+        """What a table of the modes shows beside their wavenumbers."""
+        columns: dict[str, Sequence[str] | np.ndarray] = {"symmetry": self.symmetries.labels}
+        if self.infrared is not None:
+            columns["IR (km/mol)"] = self.infrared.intensities_km_per_mol
+        return columns
+
+
+def molecular_modes(atoms: Atoms, model: Models, execution: Execution) -> MolecularModes:
+    """Evaluates energy, forces, Hessian and, where the model has them, Born charges.
+
+    Args:
+        atoms: a relaxed molecule.
+        model: as for `Evaluator`.
+        execution: float64 is advised.
+
+    Raises:
+        StructureError: for a periodic structure, or one that no energy can be computed for.
+        InputError: as `Evaluator`.
+    """
+    if atoms.pbc.any():
+        raise StructureError("normal modes are of isolated molecules: set pbc=False")
+    evaluator = Evaluator(model, atoms.numbers, **asdict(execution))
+    wanted = {"energy", "forces", "born_charges"} & evaluator.properties
+    answer = evaluator.evaluate(atoms.positions[None], properties=sorted(wanted))
+    modes = normal_modes(evaluator.hessian(atoms.positions), atoms.get_masses(), atoms.positions)
+    group = point_group(atoms.numbers, modes.positions, modes.masses)
+    born = answer.born_charges  # [i, a, b] = d mu_a / d r_ib
+    return MolecularModes(
+        energy=float(answer.energy[0]),
+        max_force=float(np.linalg.norm(answer.forces, axis=1).max()),
+        modes=modes,
+        group=group,
+        symmetries=mode_symmetries(modes, group),
+        infrared=None if born is None else infrared_intensities(modes, born.transpose(0, 2, 1)),
+    )
