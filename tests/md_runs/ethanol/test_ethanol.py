@@ -49,7 +49,7 @@ def test_the_file_reproduces_itself_and_its_errors():
         mae = np.abs(getattr(answer, name) - labels).mean()
         assert mae == pytest.approx(errors[f"{name}_mae"], rel=1e-3)
         stated = f"{1e3 * errors[f'{name}_mae']:.1f} m"
-        assert stated in (FOLDER / "README.md").read_text()
+        assert stated in MODEL.with_name("README.md").read_text()
 
 
 def test_ases_infrared_agrees_with_exact_derivatives(ethanol, tmp_path):
