@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +28,6 @@ from md_runs.analysis.correlation_stream import BlockedCorrelation, correlate
 from md_runs.analysis.dynamics import Dynamics
 from md_runs.analysis.frame_pieces import Segments, check_timestep, frame_pieces, window_lags
 from md_runs.analysis.frames import check_masses
-from md_runs.analysis.results import AnalysisResult, write_csv
 from md_runs.analysis.spectra import (
     Spectrum,
     cosine_transform,
@@ -46,6 +44,7 @@ from md_runs.analysis.spectrum_checks import (
     rotation_check,
     thermostat_check,
 )
+from md_runs.analysis.spectrum_parts import SpectrumParts
 from md_runs.analysis.uncertainty import Estimate, mean_of_blocks
 from md_runs.analysis.vibrational_motion import ModeProjection, Removed, VibrationalMotion
 from mlpotential.errors import DataError
@@ -80,27 +79,15 @@ class VibrationalSpectrum(Spectrum):
     }
 
 
-@dataclass(frozen=True)
-class DecomposedSpectrum(AnalysisResult):
-    """A vibrational density of states and its parts, which add up to it.
+@dataclass(frozen=True, kw_only=True)
+class DecomposedSpectrum(SpectrumParts[VibrationalSpectrum]):
+    """A vibrational density of states and its parts, whose integrals are numbers of modes.
 
     Attributes:
-        total: the whole.
-        labels: names of the parts, [n_parts].
-        intensities: [n_parts, n_points].
-        standard_errors: [n_parts, n_points].
-        integrals: number of modes found in each part, [n_parts].
         expected_modes: number of modes each part should hold, [n_parts].
-        blocks: of the parts, see `Spectrum`, [n_parts, n_blocks, n_points]. Not saved.
     """
 
-    total: VibrationalSpectrum
-    labels: tuple[str, ...]
-    intensities: np.ndarray
-    standard_errors: np.ndarray
-    integrals: Estimate
     expected_modes: np.ndarray
-    blocks: np.ndarray
 
     UNITS: ClassVar[dict[str, str]] = {
         "intensities": "cm",
@@ -109,39 +96,6 @@ class DecomposedSpectrum(AnalysisResult):
         "expected_modes": "1",
         "blocks": "cm",
     }
-
-    def part(self, label: str) -> VibrationalSpectrum:
-        """One part as a spectrum of its own.
-
-        Raises:
-            DataError: if there is no part of this name.
-        """
-        if label not in self.labels:
-            raise DataError(f"there is no part {label!r}: it is one of {', '.join(self.labels)}")
-        blocks = self.blocks[self.labels.index(label)]
-        return self.total.changed(
-            self.total.wavenumbers_per_cm, blocks, quantity=f"{self.total.quantity} of {label}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of `AnalysisResult`, without the blocks."""
-        content = super().to_dict()
-        del content["blocks"], content["units"]["blocks"]
-        return content
-
-    def save_csv(self, path: Path) -> None:
-        """The whole and each part, with standard errors. Raises RunError as `save_json`."""
-        columns = {
-            "wavenumbers_per_cm (1/cm)": self.total.wavenumbers_per_cm,
-            "all (cm)": self.total.intensity,
-            "standard_error of all (cm)": self.total.standard_error,
-        }
-        for label, part, error in zip(
-            self.labels, self.intensities, self.standard_errors, strict=True
-        ):
-            columns[f"{label} (cm)"] = part
-            columns[f"standard_error of {label} (cm)"] = error
-        write_csv(path, columns)
 
 
 def vibrational_density_of_states(

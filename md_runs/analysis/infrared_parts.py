@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,32 +26,16 @@ from md_runs.analysis.infrared import UNIT, InfraredSpectrum, spectrum_of_respon
 from md_runs.analysis.mode_intensities import KM_PER_MOL, infrared_intensities
 from md_runs.analysis.normal_modes import ModeSet
 from md_runs.analysis.response_spectra import response
-from md_runs.analysis.results import AnalysisResult
 from md_runs.analysis.spectrum_checks import thermostat_check
-from md_runs.analysis.uncertainty import Estimate, mean_of_blocks
+from md_runs.analysis.spectrum_parts import SpectrumParts
+from md_runs.analysis.uncertainty import mean_of_blocks
 from md_runs.analysis.vibrational_motion import ModeProjection, VibrationalMotion
 from mlpotential.errors import DataError
 
 
 @dataclass(frozen=True)
-class InfraredParts(AnalysisResult):
-    """An infrared spectrum and its parts, which add up to it.
-
-    Attributes:
-        total: the whole.
-        labels: names of the parts, [n_parts].
-        intensities: [n_parts, n_points] (km/mol cm).
-        standard_errors: from blocks, [n_parts, n_points] (km/mol cm).
-        integrals: of each part, [n_parts] (km/mol).
-        blocks: of the parts, see `Spectrum`, [n_parts, n_blocks, n_points]. Not saved.
-    """
-
-    total: InfraredSpectrum
-    labels: tuple[str, ...]
-    intensities: np.ndarray
-    standard_errors: np.ndarray
-    integrals: Estimate
-    blocks: np.ndarray
+class InfraredParts(SpectrumParts[InfraredSpectrum]):
+    """An infrared spectrum and its parts, whose integrals are in km/mol."""
 
     UNITS: ClassVar[dict[str, str]] = {
         "intensities": UNIT,
@@ -59,25 +43,6 @@ class InfraredParts(AnalysisResult):
         "integrals": "km/mol",
         "blocks": UNIT,
     }
-
-    def part(self, label: str) -> InfraredSpectrum:
-        """One part as a spectrum of its own.
-
-        Raises:
-            DataError: if there is no part of this name.
-        """
-        if label not in self.labels:
-            raise DataError(f"there is no part {label!r}: it is one of {', '.join(self.labels)}")
-        blocks = self.blocks[self.labels.index(label)]
-        return self.total.changed(
-            self.total.wavenumbers_per_cm, blocks, quantity=f"{self.total.quantity} of {label}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of `AnalysisResult`, without the blocks."""
-        content = super().to_dict()
-        del content["blocks"], content["units"]["blocks"]
-        return content
 
 
 def infrared_parts(
