@@ -82,5 +82,6 @@ def test_the_infrared_spectrum_is_that_of_the_method_it_learned(ethanol):
     born = ethanol.calc.get_property("born_effective_charges", ethanol)
     found = infrared_intensities(modes, born.transpose(0, 2, 1))
     np.testing.assert_allclose(found.wavenumbers_per_cm, reference[0], atol=25.0)
-    np.testing.assert_allclose(found.intensities_km_per_mol, reference[1], atol=16.0)
+    eighth = reference[1].max() / 8  # of the strongest band
+    np.testing.assert_allclose(found.intensities_km_per_mol, reference[1], atol=eighth)
     assert np.corrcoef(found.intensities_km_per_mol, reference[1])[0, 1] > 0.98
