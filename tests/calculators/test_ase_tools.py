@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -227,20 +227,16 @@ def test_threads_with_a_calculator_each(copper, new):
             assert_allclose(found, right, rtol=0, atol=0)
 
 
-def energy_of(atoms):
-    return atoms.get_potential_energy()
-
-
 def test_atoms_with_their_calculator_go_to_another_process(copper):
     """A fresh process, which gets the model with the pickle."""
     expected = copper.get_potential_energy()
     copper.rattle(0.02, seed=5)
     moved = copper.copy()
     moved.calc = copper.calc
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        found = pool.map(energy_of, [moved])
-    assert found[0] != expected
-    assert_allclose(found[0], copper.get_potential_energy(), atol=1e-12)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
+        found = processes.submit(moved.get_potential_energy).result()
+    assert found != expected
+    assert_allclose(found, copper.get_potential_energy(), atol=1e-12)
 
 
 def test_own_client_relaxes_a_cell_for_a_server_of_ase(copper, new, tmp_path):
