@@ -29,10 +29,10 @@ class DataConfig:
         dipole_unit: unit of the dipoles in the file: e*Angstrom, Debye or a.u.; needed where
             `training.dipole_weight` is not zero.
         dipole_key: name of the dipole label; None for `dipole` or `REF_dipole`.
-        validation_path: validation data; None takes `n_validation` frames of `path`.
+        validation_path: validation data; None draws `n_validation` frames from `path`.
         test_path: test data; None takes what the split leaves over.
         n_train: frames to train on; None for all that remain.
-        n_validation: validation frames taken from `path` where there is no `validation_path`.
+        n_validation: validation frames; of `validation_path` the first so many, None for all.
         split_seed: seed of the random split.
         atom_references: `none`, `least_squares`, or a file of energies per element in
             `energy_unit`.

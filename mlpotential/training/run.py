@@ -100,7 +100,9 @@ def read_data_sets(config: RunConfig) -> DataSets:
     everything = _read(settings, settings.path, properties)
     validation, test, split = None, None, None
     if settings.validation_path is not None:
-        validation = _read(settings, settings.validation_path, properties)
+        validation = _first(
+            _read(settings, settings.validation_path, properties), settings.n_validation
+        )
     if settings.test_path is not None:
         test = _read(settings, settings.test_path, properties)
     n_validation = 0 if validation is not None else settings.n_validation or 0
@@ -127,6 +129,17 @@ def read_data_sets(config: RunConfig) -> DataSets:
             check_no_overlap(train, held_out)
             _check_elements(train, held_out)
     return DataSets(train, validation, test, split)
+
+
+def _first(data: ReferenceData, n_frames: int | None) -> ReferenceData:
+    """The first frames; all for None. Raises DataError if there are less."""
+    if n_frames is None:
+        return data
+    if n_frames > len(data):
+        raise DataError(
+            f"data.n_validation is {n_frames}, but {data.source} has {len(data)} frames"
+        )
+    return data.select(range(n_frames))
 
 
 def _check_elements(train: ReferenceData, held_out: ReferenceData) -> None:

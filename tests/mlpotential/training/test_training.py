@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase.io import read, write
 
 from mlpotential.errors import DataError, RunError
 from mlpotential.models.model_file import load_model
 from mlpotential.training.config_file import read_config
 from mlpotential.training.evaluate import evaluate_model
 from mlpotential.training.metrics import Errors
-from mlpotential.training.run import run_training
+from mlpotential.training.run import read_data_sets, run_training
 from mlpotential.training.trainer import Trainer
 
 COMMAND = Path(sys.executable).with_name("mlpotential")
@@ -374,6 +375,27 @@ def test_element_that_only_the_validation_set_has(config_file, water_file, tmp_p
     )
     with pytest.raises(DataError, match=r"atomic numbers \[7\], which no training structure"):
         run_training(replace(config, data=data), progress=False)
+
+
+def test_the_first_frames_of_a_validation_file(config_file, water_file, tmp_path):
+    """As many as asked for; more than there are is a mistake."""
+    frames = read(water_file, ":")
+    for name, part in (("t", frames[:40]), ("v", frames[40:])):
+        write(tmp_path / f"{name}.extxyz", part, format="extxyz")
+    config = read_config(config_file)
+    data = replace(
+        config.data,
+        path=str(tmp_path / "t.extxyz"),
+        validation_path=str(tmp_path / "v.extxyz"),
+        n_train=None,
+    )
+    sets = [read_data_sets(replace(config, data=replace(data, n_validation=n))) for n in (3, None)]
+    assert [len(s.validation) for s in sets] == [3, 8]
+    assert [len(s.train) for s in sets] == [40, 40]
+    first = [graph.positions.numpy() for graph in sets[0].validation]
+    np.testing.assert_allclose(first, [atoms.positions for atoms in frames[40:43]], atol=1e-7)
+    with pytest.raises(DataError, match="n_validation is 9"):
+        read_data_sets(replace(config, data=replace(data, n_validation=9)))
 
 
 def test_energies_only_with_forces_requested(config_file, water_file, tmp_path):
