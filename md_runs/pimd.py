@@ -128,7 +128,7 @@ def _model_provider(atoms: Atoms, model: Model, execution: Execution) -> ForcePr
 
     evaluator = Evaluator(model, atoms.numbers, atoms.pbc, **asdict(execution))
     evaluator.evaluate(atoms.positions[None], atoms.cell.array[None] if atoms.pbc.any() else None)
-    warn_of_hard_cutoff(evaluator.traits)
+    warn_of_hard_cutoff(evaluator.traits, stacklevel=4)  # whoever called run_...
     execution = replace(execution, dtype=evaluator.dtype)
     paths = member_files(model)
     names = [MODEL_NAME] if len(paths) == 1 else [MEMBER_NAME.format(k) for k in range(len(paths))]

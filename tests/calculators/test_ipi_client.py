@@ -59,9 +59,9 @@ def test_a_silent_server_costs_nothing(kind, tmp_path, springs):
 def test_a_second_signal_acts_as_ever():
     with _stopped_by_signals():
         with pytest.raises(_StoppedError):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt) as second:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         assert second.type is KeyboardInterrupt
 
 

@@ -11,6 +11,7 @@ from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.config import SchNetConfig
 from mlpotential.models.schnet import SchNet
+from mlpotential.neighbors import connect
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_results_are_fresh_float64(evaluator, ethanol):
 def test_hessian_is_the_models(evaluator, potential, ethanol):
     hessian = evaluator.hessian(ethanol.positions)
     assert_allclose(hessian, hessian.T, rtol=0)
-    graph = testing.connect(AtomGraph.from_atoms(ethanol), potential.cutoff)
+    graph = connect(AtomGraph.from_atoms(ethanol), potential.cutoff)
     assert_allclose(hessian, potential.hessian(graph).numpy(), rtol=1e-10, atol=1e-12)
 
 
@@ -223,7 +224,7 @@ def test_callers_modes_change_nothing(evaluator, ethanol):
 
 
 def test_callers_modes_do_not_reach_the_model(potential, ethanol):
-    graph = testing.connect(AtomGraph.from_atoms(ethanol), potential.cutoff)
+    graph = connect(AtomGraph.from_atoms(ethanol), potential.cutoff)
     forces = potential(graph).forces
     for mode in (torch.inference_mode(), torch.autocast("cpu", torch.bfloat16)):
         with mode:
