@@ -10,6 +10,9 @@ from md_runs.c20.training_data import make_training_data, planned_samples
 from mlpotential import Evaluator
 from mlpotential.errors import ConfigError
 
+# A run at 600 K leaves the frames that the shipped model saw at 600 K by a hair.
+pytestmark = pytest.mark.filterwarnings("ignore:outside the training data")
+
 
 def test_plan():
     samples = planned_samples(20_001, 4_500, 500)
