@@ -215,13 +215,13 @@ def _runs_of(results: Results) -> list[list[str]]:
         run = results["pimd"]
         rows += [
             [
-                f"path-integral MD of C20, {run['n_beads']} beads, {model['model']}",
+                f"path-integral MD of C20, {run['n_beads']} beads, {model['model']}, "
+                f"{model['threads']} {'thread' if model['threads'] == 1 else 'threads'}",
                 f"{number(model['median_steps_per_s'])} steps/s: "
                 f"{number(model['hours_for_full_length'])} h for "
                 f"{run['full_length_ps'] / 1000.0:g} ns",
             ]
             for model in run["runs"]
-            if model["threads"] == 1
         ]
     return rows
 
