@@ -171,7 +171,7 @@ def markdown(results: Results) -> str:
         tables.append(_kernels_markdown(results))
     runs = _runs_of(results)
     if runs:
-        tables.append(_markdown_table(["one core", ""], runs))
+        tables.append(_markdown_table(["steps and runs", ""], runs))
     return "\n\n".join(tables)
 
 
