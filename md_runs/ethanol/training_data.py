@@ -1,8 +1,8 @@
-"""Training data for the ethanol model: GFN2-xTB energies, forces and dipoles along Langevin MD.
+"""Training data for the ethanol model: GFN2-xTB energies, forces and dipoles.
 
-C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019),
-doi:10.1021/acs.jctc.8b01176, as the program tblite computes it (`pip install tblite`). Training and
-validation set come from trajectories of their own:
+Half of the frames are of classical Langevin MD, half are beads of path-integral MD: the zero-point
+motion of hydrogen takes beads far beyond what any classical run visits. Training and validation
+set come from trajectories of their own:
 
     python -m md_runs.ethanol.training_data FOLDER
 """
@@ -10,13 +10,14 @@ validation set come from trajectories of their own:
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
 from ase.build import molecule
-from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixCom
 from ase.io import write
@@ -24,30 +25,61 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import BFGS
 
+from md_runs.ethanol.gfn2 import gfn2
+from md_runs.ipi_input import ForceProvider
+from md_runs.pimd_folder import STRUCTURE_NAME, run_with_provider
+from md_runs.pimd_settings import PimdRun
+
 TEMPERATURE_K = 500.0
 TIMESTEP_FS = 1.0
 STRIDE = 20  # steps between frames
 EQUILIBRATION_STEPS = 2000
 FRICTION_PER_FS = 0.01
-SIZES = {"train": 1000, "validation": 100}
+
+N_BEADS = 16
+BEAD_TIMESTEP_FS = 0.5
+BEAD_STRIDE = 40
+BEAD_EQUILIBRATION_FRAMES = 10
+STALL_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What a set consists of.
+
+    Attributes:
+        n_classical: frames of Langevin MD.
+        n_ring_polymers: frames of path-integral MD, each of `N_BEADS` structures.
+        bead_temperature_K: of the latter.
+    """
+
+    n_classical: int
+    n_ring_polymers: int
+    bead_temperature_K: float
+
+
+SETS = {
+    "train": Sampling(1000, 100, bead_temperature_K=500.0),
+    "validation": Sampling(100, 10, bead_temperature_K=300.0),
+}
 
 
 def make_training_data(folder: Path) -> None:
     """Writes ethanol_train.extxyz.gz and ethanol_validation.extxyz.gz (eV, eV/A, e A)."""
-    for seed, (name, n_frames) in enumerate(SIZES.items()):
-        frames = list(_sampled(n_frames, seed))
+    for seed, (name, sampling) in enumerate(SETS.items()):
+        frames = [*_classical_frames(sampling, seed), *_beads(sampling, seed)]
         write(folder / f"ethanol_{name}.extxyz.gz", frames, format="extxyz", write_results=True)
 
 
 def relaxed_ethanol() -> Atoms:
     """The trans conformer at its minimum, with the calculator."""
     atoms = molecule("CH3CH2OH")
-    atoms.calc = _gfn2()
+    atoms.calc = gfn2()
     BFGS(atoms, logfile=None).run(fmax=1e-4, steps=500)
     return atoms
 
 
-def _sampled(n_frames: int, seed: int) -> Iterator[Atoms]:
+def _classical_frames(sampling: Sampling, seed: int) -> Iterator[Atoms]:
     """Frames of one trajectory, labelled at the rounded positions that are written."""
     atoms = relaxed_ethanol()
     random = np.random.default_rng(seed)
@@ -62,9 +94,32 @@ def _sampled(n_frames: int, seed: int) -> Iterator[Atoms]:
         rng=random,
     )
     dynamics.run(EQUILIBRATION_STEPS)
-    for _ in range(n_frames):
+    for _ in range(sampling.n_classical):
         dynamics.run(STRIDE)
         yield _labelled(atoms)
+
+
+def _beads(sampling: Sampling, seed: int) -> Iterator[Atoms]:
+    """All beads of the frames of one path-integral run, labelled as the classical frames."""
+    atoms = relaxed_ethanol()
+    settings = PimdRun(
+        n_steps=BEAD_STRIDE * (BEAD_EQUILIBRATION_FRAMES + sampling.n_ring_polymers),
+        n_beads=N_BEADS,
+        temperature_K=sampling.bead_temperature_K,
+        timestep_fs=BEAD_TIMESTEP_FS,
+        stride=BEAD_STRIDE,
+        seed=seed,
+    )
+    provider = ForceProvider(
+        str(Path(__file__).with_name("gfn2_pes.py")), {"structure": STRUCTURE_NAME}
+    )
+    bare = Atoms(atoms.numbers, atoms.positions)
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_with_provider(bare, provider, settings, Path(folder), True, STALL_LIMIT_S)
+    for ring_polymer in run.trajectory.positions[1 + BEAD_EQUILIBRATION_FRAMES :]:
+        for positions in ring_polymer:
+            atoms.positions = positions
+            yield _labelled(atoms)
 
 
 def _labelled(atoms: Atoms) -> Atoms:
@@ -78,13 +133,6 @@ def _labelled(atoms: Atoms) -> Atoms:
     }
     frame.calc = SinglePointCalculator(frame, **labels)
     return frame
-
-
-def _gfn2() -> Calculator:
-    from tblite.ase import TBLite
-
-    calculator: Calculator = TBLite(method="GFN2-xTB", verbosity=0)
-    return calculator
 
 
 if __name__ == "__main__":
