@@ -56,7 +56,15 @@ def test_a_silent_server_costs_nothing(kind, tmp_path, springs):
         assert time.thread_time() - cpu_begin < 0.03
 
 
-def test_a_second_signal_acts_as_ever():
+@pytest.fixture
+def interrupts():
+    """SIGINT as in a terminal; a process in the background was started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_acts_as_ever(interrupts):
     with _stopped_by_signals():
         with pytest.raises(_StoppedError):
             signal.raise_signal(signal.SIGINT)
