@@ -1,9 +1,10 @@
 """Training data for the ethanol model: GFN2-xTB energies, forces and dipoles.
 
 Frames of classical Langevin MD, beads of path-integral MD, and some of these stretched away from
-their centroid, or with two hydrogen atoms pushed together. The zero-point motion of hydrogen takes beads far beyond what any classical run
-visits; what a model makes up just beyond its data can hold them there, so the data goes on farther
-than they do. Training and validation set come from trajectories of their own:
+their centroid, or with two hydrogen atoms pushed together. The zero-point motion of hydrogen takes
+beads far beyond what any classical run visits; what a model makes up just beyond its data can hold
+them there, so the data goes on farther than they do. Training and validation set come from
+trajectories of their own:
 
     python -m md_runs.ethanol.training_data FOLDER
 """
