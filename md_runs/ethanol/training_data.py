@@ -1,8 +1,10 @@
 """Training data for the ethanol model: GFN2-xTB energies, forces and dipoles.
 
-Half of the frames are of classical Langevin MD, half are beads of path-integral MD: the zero-point
-motion of hydrogen takes beads far beyond what any classical run visits. Training and validation
-set come from trajectories of their own:
+Frames of classical Langevin MD, beads of path-integral MD, and some of these stretched away from
+their centroid, or with two hydrogen atoms pushed together. The zero-point motion of hydrogen takes
+beads far beyond what any classical run visits; what a model makes up just beyond its data can hold
+them there, so the data goes on farther than they do. Training and validation set come from
+trajectories of their own:
 
     python -m md_runs.ethanol.training_data FOLDER
 """
@@ -41,6 +43,12 @@ BEAD_TIMESTEP_FS = 0.5
 BEAD_STRIDE = 40
 BEAD_EQUILIBRATION_FRAMES = 10
 STALL_LIMIT_S = 60.0
+STRETCHED_BEADS = 4  # of every ring polymer in training
+SQUEEZED_BEADS = 2
+SQUEEZED_ANGSTROM = (0.8, 1.4)  # between two hydrogen atoms of one carbon atom
+GEMINAL_HYDROGEN = ((4, 5), (6, 7), (6, 8), (7, 8))
+LARGEST_FORCE = 20.0  # eV/A; chosen: that of the beads; a few larger ones rule all training
+STRETCH = 1.7  # chosen: of a bead's displacement from the centroid
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,11 @@ SETS = {
 def make_training_data(folder: Path) -> None:
     """Writes ethanol_train.extxyz.gz and ethanol_validation.extxyz.gz (eV, eV/A, e A)."""
     for seed, (name, sampling) in enumerate(SETS.items()):
-        frames = [*_classical_frames(sampling, seed), *_beads(sampling, seed)]
+        beads = list(_beads(sampling, seed))
+        frames = [*_classical_frames(sampling, seed), *beads]
+        if name == "train":
+            pushed = [*_stretched(beads), *_squeezed(beads, seed)]
+            frames += [a for a in pushed if np.abs(a.get_forces()).max() < LARGEST_FORCE]
         write(folder / f"ethanol_{name}.extxyz.gz", frames, format="extxyz", write_results=True)
 
 
@@ -120,6 +132,30 @@ def _beads(sampling: Sampling, seed: int) -> Iterator[Atoms]:
         for positions in ring_polymer:
             atoms.positions = positions
             yield _labelled(atoms)
+
+
+def _stretched(beads: list[Atoms]) -> Iterator[Atoms]:
+    """Some beads of every ring polymer, farther from its centroid."""
+    atoms = beads[0].copy()
+    atoms.calc = gfn2()
+    for start in range(0, len(beads), N_BEADS):
+        positions = np.stack([bead.positions for bead in beads[start : start + N_BEADS]])
+        centroid = positions.mean(axis=0)
+        for bead in positions[:: N_BEADS // STRETCHED_BEADS]:
+            atoms.positions = centroid + STRETCH * (bead - centroid)
+            yield _labelled(atoms)
+
+
+def _squeezed(beads: list[Atoms], seed: int) -> Iterator[Atoms]:
+    """Some beads with two of their hydrogen atoms pushed together."""
+    random = np.random.default_rng(seed)
+    atoms = beads[0].copy()
+    atoms.calc = gfn2()
+    for bead in beads[:: N_BEADS // SQUEEZED_BEADS]:
+        atoms.positions = bead.positions
+        first, second = random.choice(GEMINAL_HYDROGEN)
+        atoms.set_distance(first, second, random.uniform(*SQUEEZED_ANGSTROM))
+        yield _labelled(atoms)
 
 
 def _labelled(atoms: Atoms) -> Atoms:
