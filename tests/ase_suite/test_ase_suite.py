@@ -98,12 +98,13 @@ def run_ase_tests(names: list[str], folder: Path) -> str:
     for name in EXPECTED_FAILURES:
         command += ["--deselect", name]
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     result = subprocess.run(
         [*command, *(str(ASE_TESTS / name) for name in names)],
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "PATH": commands},  # some run the command ase
     )
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
     return result.stdout
