@@ -13,7 +13,11 @@ from md_runs.analysis.irreps import ModeSymmetries, mode_symmetries
 from md_runs.analysis.normal_modes import FrequencyComparison, compare_frequencies
 from md_runs.analysis.point_groups import point_group
 from md_runs.analysis.results import plain
-from md_runs.analysis.uncertainty import Estimate
+from md_runs.analysis.uncertainty import (
+    Estimate,
+    difference_of_estimates,
+    ratio_of_estimates,
+)
 from md_runs.c20.settings import FULL_LENGTH_PS, REFERENCE, C20Study
 from md_runs.c20.study import C20Results, Sampling
 from md_runs.distribution_plots import bead_convergence_figure
@@ -136,17 +140,11 @@ def _write_figures(study: C20Study, results: C20Results, comparison: FrequencyCo
 def quantum_effect(results: C20Results) -> dict[str, Estimate]:
     """What zero-point motion does to the bonds: shift of the mean (A), ratio of the widths."""
     c, q = results.classical.geometry, results.path_integral.geometry
-    shift = q.mean_bond.value - c.mean_bond.value
-    ratio = q.bond_standard_deviation.value / c.bond_standard_deviation.value
-    relative = [
-        e.standard_error / e.value for e in (c.bond_standard_deviation, q.bond_standard_deviation)
-    ]
-    n_blocks = q.mean_bond.n_blocks
     return {
-        "mean_bond_shift": Estimate(
-            shift, float(np.hypot(c.mean_bond.standard_error, q.mean_bond.standard_error)), n_blocks
+        "mean_bond_shift": difference_of_estimates(q.mean_bond, c.mean_bond),
+        "bond_width_ratio": ratio_of_estimates(
+            q.bond_standard_deviation, c.bond_standard_deviation
         ),
-        "bond_width_ratio": Estimate(ratio, float(ratio * np.hypot(*relative)), n_blocks),
     }
 
 
