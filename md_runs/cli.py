@@ -1,6 +1,6 @@
 """The command `md-runs`: relaxation, modes, classical and path-integral MD, the C20 study.
 
-What analyses runs is in `md_runs.analysis_cli`.
+What analyses runs is in `md_runs.commands.analysis_options`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from md_runs.analysis_cli import ANALYSIS_COMMANDS, add_analysis_commands
-from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, C20Study, recording_stride
-from md_runs.classical_settings import ENSEMBLES, ClassicalRun
-from md_runs.pimd_settings import DYNAMICS, PimdRun
+from md_runs.c20 import MODEL
+from md_runs.c20.settings import FULL_LENGTH_PS, C20Study, recording_stride
+from md_runs.classical.settings import ENSEMBLES, ClassicalRun
+from md_runs.commands.analysis_options import ANALYSIS_COMMANDS, add_analysis_commands
+from md_runs.pimd.settings import DYNAMICS, PimdRun
 from mlpotential.cli import add_command, exit_code
 from mlpotential.inference.execution import Backend, Execution, GuardMode
 
@@ -143,7 +144,7 @@ def _add_c20(commands: Any) -> None:
         "  md-runs c20 --model mine.safetensors --beads 16 --temperature-K 200 --folder cold\n"
         "  md-runs c20 --full --yes",
     )
-    c20.add_argument("--model", type=Path, default=SHIPPED_MODEL, help="model file (the shipped)")
+    c20.add_argument("--model", type=Path, default=MODEL, help="model file (the shipped)")
     c20.add_argument("--folder", type=Path, help="(c20_study, with --full c20_full)")
     c20.add_argument("--length-ps", type=float, default=2.0, help="of each of the two runs (2)")
     c20.add_argument("--beads", type=int, default=8, help="replicas of the ring polymer (8)")
@@ -247,7 +248,7 @@ def _settings(options: argparse.Namespace, settings: type[Any]) -> Any:
 def _with_calculator(options: argparse.Namespace, dtype: str | None = None) -> Atoms:
     """The structure; evaluated in `dtype` where the user asks for none."""
     from calculators import MLPotentialCalculator
-    from md_runs.structure_file import read_structure
+    from md_runs.trajectories.structure_file import read_structure
 
     atoms = read_structure(options.structure)
     atoms.calc = MLPotentialCalculator(options.model, **asdict(_execution(options, dtype)))
@@ -291,10 +292,10 @@ def _relax(options: argparse.Namespace) -> int:
 
 
 def _modes(options: argparse.Namespace) -> int:
-    from md_runs.analysis.thermochemistry import ideal_gas_thermochemistry
-    from md_runs.mode_animation import write_mode_page
+    from md_runs.analysis.vibrations.thermochemistry import ideal_gas_thermochemistry
+    from md_runs.figures.mode_animation import write_mode_page
     from md_runs.molecular_modes import molecular_modes
-    from md_runs.structure_file import read_structure
+    from md_runs.trajectories.structure_file import read_structure
     from mlpotential.errors import ConfigError
 
     atoms = read_structure(options.structure)
@@ -322,7 +323,7 @@ def _modes(options: argparse.Namespace) -> int:
 
 
 def _classical(options: argparse.Namespace) -> int:
-    from md_runs.classical import run_classical
+    from md_runs.classical.run import run_classical
 
     atoms = _with_calculator(options)
     result = run_classical(atoms, _settings(options, ClassicalRun), options.folder)
@@ -334,7 +335,7 @@ def _classical(options: argparse.Namespace) -> int:
 
 def _pimd(options: argparse.Namespace) -> int:
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
-    from md_runs.structure_file import read_structure
+    from md_runs.trajectories.structure_file import read_structure
     from mlpotential.errors import ConfigError
 
     settings: PimdRun = _settings(options, PimdRun)
@@ -353,7 +354,7 @@ def _pimd(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from md_runs.export import export_run
+    from md_runs.commands.export import export_run
 
     for path in export_run(options.run, options.output):
         print(path)

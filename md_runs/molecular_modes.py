@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from ase import Atoms
 
-from md_runs.analysis.irreps import ModeSymmetries, mode_symmetries
-from md_runs.analysis.mode_intensities import InfraredIntensities, infrared_intensities
-from md_runs.analysis.normal_modes import NormalModes, normal_modes
-from md_runs.analysis.point_groups import PointGroup, point_group
+from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
+from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, infrared_intensities
+from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
+from md_runs.analysis.vibrations.point_groups import PointGroup, point_group
 from mlpotential.errors import StructureError
 from mlpotential.inference.committee import Models
 from mlpotential.inference.evaluator import Evaluator

@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from md_runs.analysis.even_frames import REPEATED, last_records
-from md_runs.ase_output import read_ase_output
-from md_runs.classical import CHECKPOINT_NAME, TRAJECTORY_NAME
-from md_runs.classical_checkpoint import ClassicalState
-from md_runs.h5md_input import read_h5md
-from md_runs.ipi_files import find_ipi_files, read_ipi_files
-from md_runs.mdanalysis_input import is_universe, read_universe
-from md_runs.pimd import read_pimd_trajectory
-from md_runs.pimd_record import RECORD_NAME, read_record
-from md_runs.recorder import MAGIC, read_trajectory
+from md_runs.analysis.sampling.repeated_frames import REPEATED, last_records
+from md_runs.classical.checkpoint import ClassicalState
+from md_runs.classical.run import CHECKPOINT_NAME, TRAJECTORY_NAME
+from md_runs.pimd.ipi_run import read_pimd_trajectory
+from md_runs.pimd.record import RECORD_NAME, read_record
 from md_runs.settings_checks import check_number
-from md_runs.trajectory import Trajectory, centroid_of, with_frames
-from md_runs.unit_suspicion import warn_of_wrong_units
+from md_runs.trajectories.ase_reader import read_ase_output
+from md_runs.trajectories.frames_file import MAGIC, read_trajectory
+from md_runs.trajectories.h5md_reader import read_h5md
+from md_runs.trajectories.ipi_reader import find_ipi_files, read_ipi_files
+from md_runs.trajectories.mdanalysis_reader import is_universe, read_universe
+from md_runs.trajectories.trajectory import Trajectory, centroid_of, with_frames
+from md_runs.trajectories.unit_checks import warn_of_wrong_units
 from mlpotential.errors import RunError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"

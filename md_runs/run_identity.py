@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
 
-from md_runs.analysis.results import plain
-from md_runs.classical_settings import ClassicalRun
-from md_runs.pimd_settings import PimdRun
+from md_runs.analysis.sampling.results import plain
 from mlpotential.errors import RunError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SAME_STRUCTURE = 1e-4  # A, amu; chosen: a structure relaxed anew elsewhere is still the same
 
 
-def settings_of(settings: ClassicalRun | PimdRun) -> dict[str, Any]:
+def settings_of(settings: DataclassInstance) -> dict[str, Any]:
     """The settings as JSON knows them, without n_steps, which may grow."""
     content: dict[str, Any] = plain(asdict(settings))
     del content["n_steps"]

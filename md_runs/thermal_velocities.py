@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from ase.units import kB
 
-from md_runs.analysis.rigid_body import rigid_vectors
+from md_runs.analysis.vibrations.rigid_body import rigid_vectors
 
 HOTTEST_K = 20_000.0  # chosen: no molecule survives it
 HOTTEST_RATIO = 30.0  # chosen: one degree of freedom exceeds it once in 2e7 frames

@@ -7,6 +7,7 @@ the last digit. i-PI uses rounded constants of its own; `calculators.ipi_units` 
 from __future__ import annotations
 
 from ase import units as _ase
+from scipy.constants import speed_of_light
 
 EV_PER_HARTREE = _ase.Hartree
 EV_PER_RYDBERG = _ase.Rydberg
@@ -19,6 +20,7 @@ ANGSTROM_PER_BOHR = _ase.Bohr
 ANGSTROM_PER_NM = 10.0
 E_ANGSTROM_PER_DEBYE = _ase.Debye
 ASE_TIME_PER_FS = _ase.fs
+WAVENUMBER_PER_INVERSE_FS = 1e13 / speed_of_light  # 1/cm for a frequency of 1/fs; c is exact (SI)
 
 EV_PER_ENERGY_UNIT = {
     "eV": 1.0,

@@ -8,26 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from md_runs.analysis.bead_convergence import BeadConvergence, bead_convergence
-from md_runs.analysis.irreps import ModeSymmetries, mode_symmetries
-from md_runs.analysis.normal_modes import FrequencyComparison, compare_frequencies
-from md_runs.analysis.point_groups import point_group
-from md_runs.analysis.results import plain
-from md_runs.analysis.uncertainty import (
+from md_runs.analysis.path_integrals.bead_convergence import BeadConvergence, bead_convergence
+from md_runs.analysis.sampling.results import plain
+from md_runs.analysis.sampling.uncertainty import (
     Estimate,
     difference_of_estimates,
     ratio_of_estimates,
 )
+from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
+from md_runs.analysis.vibrations.normal_modes import FrequencyComparison, compare_frequencies
+from md_runs.analysis.vibrations.point_groups import point_group
 from md_runs.c20.settings import FULL_LENGTH_PS, REFERENCE, C20Study
 from md_runs.c20.study import C20Results, Sampling
-from md_runs.distribution_plots import bead_convergence_figure
-from md_runs.mode_animation import write_mode_page
-from md_runs.plots import (
-    add_banner,
-    distribution_figure,
-    mode_comparison_figure,
-    plot_spectrum,
-)
+from md_runs.figures.distributions import distribution_figure
+from md_runs.figures.mode_animation import write_mode_page
+from md_runs.figures.modes import mode_comparison_figure
+from md_runs.figures.path_integrals import bead_convergence_figure
+from md_runs.figures.spectra import plot_spectrum
+from md_runs.figures.style import add_banner
 from mlpotential.run_folder import write_atomically
 from mlpotential.units import EV_PER_KCAL_PER_MOL
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from md_runs.c20 import MODEL
 from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 
 HERE = Path(__file__).parent
-SHIPPED_MODEL = HERE / "c20.safetensors"
-STRUCTURE = HERE / "c20.xyz"
 REFERENCE = HERE / "reference.json"
 
 STUDY_NAME = "study.json"
@@ -45,7 +44,7 @@ class C20Study:
         execution: of the model in the runs; the dtype of minimum and Hessian is float64.
     """
 
-    model: Path = SHIPPED_MODEL
+    model: Path = MODEL
     folder: Path = Path("c20_study")
     classical_ps: float = 2.0
     path_integral_ps: float = 2.0

@@ -24,8 +24,13 @@ from ase import Atoms
 from ase.io import read, write
 
 from calculators.ase_calculator import MLPotentialCalculator
-from md_runs.analysis.density_of_states import VibrationalSpectrum, vibrational_density_of_states
-from md_runs.analysis.distances import (
+from md_runs.analysis.sampling.frames import uniform_timestep_fs
+from md_runs.analysis.sampling.results import plain
+from md_runs.analysis.spectra.density_of_states import (
+    VibrationalSpectrum,
+    vibrational_density_of_states,
+)
+from md_runs.analysis.structure.distances import (
     CageGeometry,
     DistanceDistribution,
     antipodal_pairs,
@@ -33,20 +38,19 @@ from md_runs.analysis.distances import (
     cage_geometry,
     distance_distribution,
 )
-from md_runs.analysis.frames import uniform_timestep_fs
-from md_runs.analysis.normal_modes import NormalModes, normal_modes
-from md_runs.analysis.rdf import PairDistribution, pair_distribution
-from md_runs.analysis.results import plain
-from md_runs.c20.settings import STRUCTURE, STUDY_NAME, C20Study, read_identity
-from md_runs.classical import ClassicalResult, run_classical
-from md_runs.classical_settings import ClassicalRun
-from md_runs.nve_segments import run_nve_segments
+from md_runs.analysis.structure.rdf import PairDistribution, pair_distribution
+from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
+from md_runs.c20 import STRUCTURE
+from md_runs.c20.settings import STUDY_NAME, C20Study, read_identity
+from md_runs.classical.nve_segments import run_nve_segments
+from md_runs.classical.run import ClassicalResult, run_classical
+from md_runs.classical.settings import ClassicalRun
 from md_runs.pimd import PimdResult, run_pimd
-from md_runs.pimd_settings import PimdRun
-from md_runs.recorder import read_records, read_trajectory
+from md_runs.pimd.settings import PimdRun
 from md_runs.relax import relax
 from md_runs.run_identity import refuse_another_run
-from md_runs.trajectory import Trajectory
+from md_runs.trajectories.frames_file import read_records, read_trajectory
+from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.run_folder import lock_folder, write_atomically

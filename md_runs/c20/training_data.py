@@ -19,11 +19,11 @@ from ase.io import read, write
 from tqdm import tqdm
 
 from calculators.ase_calculator import MLPotentialCalculator
-from md_runs.c20.settings import STRUCTURE
-from md_runs.classical import run_classical
-from md_runs.classical_settings import ClassicalRun
-from md_runs.recorder import read_trajectory
+from md_runs.c20 import STRUCTURE
+from md_runs.classical.run import run_classical
+from md_runs.classical.settings import ClassicalRun
 from md_runs.settings_checks import check_count
+from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.run_folder import lock_folder
 

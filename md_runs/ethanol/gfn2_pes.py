@@ -18,7 +18,7 @@ from calculators.ipi_units import (
     to_angstrom,
 )
 from md_runs.ethanol.gfn2 import gfn2
-from md_runs.structure_file import read_structure
+from md_runs.trajectories.structure_file import read_structure
 
 __DRIVER_NAME__ = "gfn2"
 __DRIVER_CLASS__ = "Gfn2Driver"

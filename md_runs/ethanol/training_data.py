@@ -28,9 +28,9 @@ from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import BFGS
 
 from md_runs.ethanol.gfn2 import gfn2
-from md_runs.ipi_input import ForceProvider
-from md_runs.pimd_folder import STRUCTURE_NAME, run_with_provider
-from md_runs.pimd_settings import PimdRun
+from md_runs.pimd.ipi_input import ForceProvider
+from md_runs.pimd.ipi_run import STRUCTURE_NAME, run_with_provider
+from md_runs.pimd.settings import PimdRun
 
 TEMPERATURE_K = 500.0
 TIMESTEP_FS = 1.0

@@ -8,18 +8,18 @@ from pathlib import Path
 from ase.io import read
 
 from calculators import MLPotentialCalculator
-from md_runs.analysis.normal_modes import normal_modes
-from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
+from md_runs.analysis.vibrations.normal_modes import normal_modes
+from md_runs.c20 import MODEL, STRUCTURE
 from md_runs.relax import relax
 from mlpotential import Evaluator
 
 atoms = read(STRUCTURE)
 atoms.rattle(0.05, seed=1)
-atoms.calc = MLPotentialCalculator(SHIPPED_MODEL, dtype="float64")
+atoms.calc = MLPotentialCalculator(MODEL, dtype="float64")
 relaxed, how = relax(atoms, force_tolerance=1e-4)
 print(f"{how.n_steps} steps, longest force {how.max_force:.1e} eV/A")
 
-evaluator = Evaluator(SHIPPED_MODEL, relaxed.numbers, dtype="float64")
+evaluator = Evaluator(MODEL, relaxed.numbers, dtype="float64")
 hessian = evaluator.hessian(relaxed.positions)
 modes = normal_modes(hessian, relaxed.get_masses(), relaxed.positions)
 print(modes.table())

@@ -10,25 +10,25 @@ from pathlib import Path
 from ase.io import read
 
 from calculators import MLPotentialCalculator
-from md_runs.analysis.density_of_states import vibrational_density_of_states
-from md_runs.analysis.frames import uniform_timestep_fs
-from md_runs.analysis.normal_modes import normal_modes
-from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
-from md_runs.classical import run_classical
-from md_runs.classical_settings import ClassicalRun
-from md_runs.nve_segments import run_nve_segments
-from md_runs.plots import plot_spectrum
-from md_runs.recorder import read_trajectory
+from md_runs.analysis.sampling.frames import uniform_timestep_fs
+from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
+from md_runs.analysis.vibrations.normal_modes import normal_modes
+from md_runs.c20 import MODEL, STRUCTURE
+from md_runs.classical.nve_segments import run_nve_segments
+from md_runs.classical.run import run_classical
+from md_runs.classical.settings import ClassicalRun
+from md_runs.figures.spectra import plot_spectrum
 from md_runs.relax import relax
+from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential import Evaluator
 
 atoms = read(STRUCTURE)
-atoms.calc = MLPotentialCalculator(SHIPPED_MODEL, dtype="float64")
+atoms.calc = MLPotentialCalculator(MODEL, dtype="float64")
 atoms, _ = relax(atoms)
-evaluator = Evaluator(SHIPPED_MODEL, atoms.numbers, dtype="float64")
+evaluator = Evaluator(MODEL, atoms.numbers, dtype="float64")
 modes = normal_modes(evaluator.hessian(atoms.positions), atoms.get_masses(), atoms.positions)
 
-atoms.calc = MLPotentialCalculator(SHIPPED_MODEL)
+atoms.calc = MLPotentialCalculator(MODEL)
 settings = ClassicalRun(ensemble="langevin", temperature_K=300.0, n_steps=500, stride=10)
 result = run_classical(atoms, settings, Path("example_nvt"))
 print(f"mean temperature {result.mean_temperature_K} K")

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from ase.io import read
 
-from md_runs.analysis.distances import bonded_pairs, distance_distribution
-from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
+from md_runs.analysis.structure.distances import bonded_pairs, distance_distribution
+from md_runs.c20 import MODEL, STRUCTURE
+from md_runs.figures.distributions import plot_distributions
 from md_runs.pimd import run_pimd
-from md_runs.pimd_settings import PimdRun
-from md_runs.plots import plot_distributions
+from md_runs.pimd.settings import PimdRun
 
 atoms = read(STRUCTURE)
 bonds = bonded_pairs(atoms.positions, n_bonds_per_atom=3)
 distributions = []
 for n_beads in (1, 8):
     settings = PimdRun(n_steps=240, n_beads=n_beads, temperature_K=300.0, stride=4)
-    run = run_pimd(atoms, SHIPPED_MODEL, settings, Path(f"example_{n_beads}_beads"))
+    run = run_pimd(atoms, MODEL, settings, Path(f"example_{n_beads}_beads"))
     positions = run.trajectory.positions[20:]  # the first 40 fs are not yet thermal
     bond = distance_distribution(positions, bonds, "bond length")
     distributions.append(bond)

@@ -31,12 +31,12 @@ import scipy
 from ase import Atoms
 from ase.data import atomic_masses
 
-from md_runs.analysis.density_of_states import vibrational_density_of_states
-from md_runs.analysis.rdf import pair_distribution
-from md_runs.frame_arrays import LazyFrames, of_bead
-from md_runs.h5md import write_h5md
+from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
+from md_runs.analysis.structure.rdf import pair_distribution
 from md_runs.reading import read_run
-from md_runs.trajectory import Trajectory, with_frames
+from md_runs.trajectories.frame_arrays import LazyFrames, of_bead
+from md_runs.trajectories.h5md_writer import write_h5md
+from md_runs.trajectories.trajectory import Trajectory, with_frames
 from mlpotential.units import ASE_TIME_PER_FS
 
 INTERVAL_FS = 0.5

@@ -33,7 +33,8 @@ from benchmark_cases import (
 from tqdm import tqdm
 
 from calculators import MLPotentialCalculator
-from md_runs.c20.settings import FULL_LENGTH_PS, SHIPPED_MODEL, STRUCTURE, C20Study
+from md_runs.c20 import MODEL, STRUCTURE
+from md_runs.c20.settings import FULL_LENGTH_PS, C20Study
 from md_runs.pimd import PimdRun, run_pimd
 from mlpotential import AtomGraph, Evaluator, SchNet, load_model, save_model
 from mlpotential.inference.execution import Execution
@@ -119,7 +120,7 @@ class NoForces:
 def step(quick: bool) -> dict[str, Any]:
     """NVE steps of C20 in ASE beside bare evaluations; all take turns, thread-CPU time."""
     n_blocks, block = (10, 50) if quick else (40, 100)
-    models = [load_model(SHIPPED_MODEL).potential, _harmless_network()]
+    models = [load_model(MODEL).potential, _harmless_network()]
     return {
         "steps_per_block": block,
         "n_blocks": n_blocks,
@@ -213,7 +214,7 @@ def pimd(quick: bool) -> dict[str, Any]:
 def _pimd_models(scratch: Path) -> dict[str, Path]:
     random = scratch / "random.safetensors"
     save_model(random, _harmless_network(), AtomGraph.from_atoms(_c20()))
-    paths = [SHIPPED_MODEL, random]
+    paths = [MODEL, random]
     names = [name for name, _ in _named([load_model(path).potential for path in paths])]
     return dict(zip(names, paths, strict=True))
 

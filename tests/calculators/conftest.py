@@ -41,7 +41,7 @@ def ethanol_system(make_system, ethanol):
 
 @pytest.fixture
 def diamond_system(make_system, diamond):
-    from md_runs.ipi_input import to_ipi_frame
+    from md_runs.pimd.ipi_input import to_ipi_frame
 
     return make_system(to_ipi_frame(diamond))
 

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from calculators.ipi_units import BOHR_PER_ANGSTROM
-from md_runs.ipi_process import ipi_process
+from md_runs.pimd.ipi_process import ipi_process
 
 N_BEADS = 4
 WATER = Atoms("OHH", positions=[[0.0, 0.1, 0.2], [0.9, 0.2, -0.3], [-0.4, 0.8, 0.5]])

@@ -18,7 +18,7 @@ from calculators import MLPotentialCalculator
 from calculators.ipi_client import main
 from calculators.ipi_driver import MLPotentialDriver
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
-from md_runs.ipi_process import ipi_process
+from md_runs.pimd.ipi_process import ipi_process
 from mlpotential.errors import ConfigError, ExtrapolationError, ExtrapolationWarning
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator

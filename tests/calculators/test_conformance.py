@@ -14,7 +14,7 @@ from ase.calculators.lj import LennardJones
 from ase.io import read
 
 from calculators import MLPotentialCalculator
-from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
+from md_runs.c20 import MODEL, STRUCTURE
 from mlpotential import testing
 from mlpotential.models.model_file import load_model
 from mlpotential.testing import FLOAT32, FLOAT64
@@ -49,7 +49,7 @@ def test_crystal(crystal, emt_model, dtype):
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
 def test_molecule(dtype):
-    ours = partial(MLPotentialCalculator, load_model(SHIPPED_MODEL), "cpu", dtype)
+    ours = partial(MLPotentialCalculator, load_model(MODEL), "cpu", dtype)
     atoms = read(STRUCTURE)
     atoms.rattle(0.03, seed=1)
     testing.check_calculator(ours, atoms, accuracy=PRECISIONS[dtype])

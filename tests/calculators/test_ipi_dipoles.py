@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from calculators import MLPotentialCalculator
 from calculators.ipi_driver import driver_path
 from calculators.ipi_units import BOHR_PER_ANGSTROM
-from md_runs.ipi_process import ipi_process
+from md_runs.pimd.ipi_process import ipi_process
 from mlpotential.graph import AtomGraph
 from mlpotential.models.model_file import save_model
 

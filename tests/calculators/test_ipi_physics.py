@@ -23,7 +23,7 @@ from numpy.testing import assert_allclose
 from calculators.ipi_client import main
 from calculators.ipi_driver import make_evaluator
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
-from md_runs.ipi_input import to_ipi_frame
+from md_runs.pimd.ipi_input import to_ipi_frame
 from mlpotential.inference.execution import Execution
 
 CALCULATOR = Path(__file__).with_name("calculator_pes.py")

@@ -26,7 +26,7 @@ from ipi_runs import (
 )
 
 from calculators.ipi_client import main
-from md_runs.ipi_input import to_ipi_frame
+from md_runs.pimd.ipi_input import to_ipi_frame
 
 PROGRAM = Path(__file__).with_name("fake_evaluators.py")
 FILES = ["--model", "none", "--structure", "water.xyz"]

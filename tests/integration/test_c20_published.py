@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.io import read
 
 from calculators import MLPotentialCalculator
-from md_runs.analysis.normal_modes import NormalModes, normal_modes
+from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
 from md_runs.relax import relax
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.importers.schnet_tensorflow import load_schnet_tensorflow

@@ -21,11 +21,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_driver import driver_path
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
-from md_runs import ipi_process
-from md_runs.ipi_input import ForceProvider, to_ipi_frame
-from md_runs.ipi_output import Outputs, ProgressReader, newest_checkpoint
-from md_runs.pimd import PimdRun, run_pimd
-from md_runs.pimd_folder import run_with_provider
+from md_runs.pimd import PimdRun, ipi_process, run_pimd
+from md_runs.pimd.ipi_input import ForceProvider, to_ipi_frame
+from md_runs.pimd.ipi_outputs import Outputs, ProgressReader, newest_checkpoint
+from md_runs.pimd.ipi_run import run_with_provider
 from mlpotential.errors import RunError, StructureError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution

@@ -17,12 +17,12 @@ from ase.io import write
 from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
-from md_runs.analysis.density_of_states import vibrational_density_of_states
+from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
 from md_runs.cli import main
-from md_runs.ipi_input import ForceProvider
 from md_runs.pimd import read_pimd_trajectory, run_pimd
-from md_runs.pimd_settings import PimdRun
-from md_runs.ring_polymer_segments import run_segments_with_provider
+from md_runs.pimd.ipi_input import ForceProvider
+from md_runs.pimd.segments import run_segments_with_provider
+from md_runs.pimd.settings import PimdRun
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator
 

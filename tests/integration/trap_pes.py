@@ -67,9 +67,9 @@ class Trap(Dummy_driver):
 def main() -> None:
     from ase.build import molecule
 
-    from md_runs.ipi_input import ForceProvider
-    from md_runs.pimd_folder import run_with_provider
-    from md_runs.pimd_settings import PimdRun
+    from md_runs.pimd.ipi_input import ForceProvider
+    from md_runs.pimd.ipi_run import run_with_provider
+    from md_runs.pimd.settings import PimdRun
     from mlpotential.errors import RunError
     from mlpotential.interruption import RunInterrupted
 

@@ -1,6 +1,6 @@
-"""Makes the models beside the tests importable; they are also run as programs."""
+"""Makes the systems that tests move importable; some are also run as programs."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "systems"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ase.io import read
 
-from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
+from md_runs.c20 import MODEL, STRUCTURE
 
 COMMAND = Path(sys.executable).with_name("md-runs")
 
@@ -25,7 +25,7 @@ def call(*arguments, cwd, code=0):
 
 def test_relax_modes_classical_pimd(tmp_path):
     """One structure through all commands."""
-    model = ("--model", SHIPPED_MODEL)
+    model = ("--model", MODEL)
     text = call("relax", STRUCTURE, *model, "--output", "relaxed.xyz", cwd=tmp_path)
     assert "longest force" in text
     assert len(read(tmp_path / "relaxed.xyz")) == 20
@@ -59,17 +59,17 @@ def test_relax_modes_classical_pimd(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["relax", "absent.xyz", "--model", SHIPPED_MODEL, "--output", "o.xyz"], "No such file"),
+        (["relax", "absent.xyz", "--model", MODEL, "--output", "o.xyz"], "No such file"),
         (["relax", STRUCTURE, "--model", "absent", "--output", "o.xyz"], "No such file"),
-        (["modes", __file__, "--model", SHIPPED_MODEL], "no structure ASE can read"),
-        (["modes", "cut.xyz", "--model", SHIPPED_MODEL], "no structure ASE can read"),
-        (["relax", STRUCTURE, "--model", SHIPPED_MODEL, "--output", "relaxed.foo"],
+        (["modes", __file__, "--model", MODEL], "no structure ASE can read"),
+        (["modes", "cut.xyz", "--model", MODEL], "no structure ASE can read"),
+        (["relax", STRUCTURE, "--model", MODEL, "--output", "relaxed.foo"],
          "ASE writes no structures to files like 'relaxed.foo'"),
-        (["relax", STRUCTURE, "--model", SHIPPED_MODEL, "--output", "absent/relaxed.xyz"],
+        (["relax", STRUCTURE, "--model", MODEL, "--output", "absent/relaxed.xyz"],
          "the folder absent of the output does not exist"),
-        (["classical", STRUCTURE, "--model", SHIPPED_MODEL, "--folder", "f", "--timestep-fs", "0"],
+        (["classical", STRUCTURE, "--model", MODEL, "--folder", "f", "--timestep-fs", "0"],
          "timestep_fs must be a positive number"),
-        (["pimd", STRUCTURE, "--model", SHIPPED_MODEL, "--folder", "f", "--n-steps", "0"],
+        (["pimd", STRUCTURE, "--model", MODEL, "--folder", "f", "--n-steps", "0"],
          "n_steps must be"),
         (["c20", "--beads", "0"], "n_beads must be a whole number of at least 1"),
         (["c20", "--model", "absent"], "No such file"),

@@ -7,11 +7,11 @@ import pytest
 from spring_network import spring_cluster
 
 from calculators import MLPotentialCalculator
-from md_runs.classical import run_classical
-from md_runs.classical_settings import ClassicalRun
-from md_runs.nve_segments import run_nve_segments
+from md_runs.classical.nve_segments import run_nve_segments
+from md_runs.classical.run import run_classical
+from md_runs.classical.settings import ClassicalRun
 from md_runs.pimd import run_pimd
-from md_runs.pimd_settings import PimdRun
+from md_runs.pimd.settings import PimdRun
 from mlpotential.graph import AtomGraph
 from mlpotential.models.config import SchNetConfig
 from mlpotential.models.model_file import ModelRecord, save_model

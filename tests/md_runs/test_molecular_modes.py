@@ -5,8 +5,8 @@ import pytest
 from ase.io import read
 
 from calculators import MLPotentialCalculator
-from md_runs.analysis.mode_intensities import infrared_intensities
-from md_runs.c20.settings import SHIPPED_MODEL, STRUCTURE
+from md_runs.analysis.vibrations.mode_intensities import infrared_intensities
+from md_runs.c20 import MODEL, STRUCTURE
 from md_runs.cli import main
 from md_runs.ethanol import MODEL as ETHANOL_MODEL
 from md_runs.ethanol import STRUCTURE as ETHANOL
@@ -33,11 +33,11 @@ def test_ethanol():
 
 
 def test_a_model_without_dipoles(capsys, tmp_path):
-    found = molecular_modes(read(STRUCTURE), SHIPPED_MODEL, PRECISE)
+    found = molecular_modes(read(STRUCTURE), MODEL, PRECISE)
     assert found.infrared is None
     assert list(found.columns) == ["symmetry"]
     path = tmp_path / "intensities.json"
-    command = ["modes", STRUCTURE, "--model", SHIPPED_MODEL, "--intensities", path]
+    command = ["modes", STRUCTURE, "--model", MODEL, "--intensities", path]
     assert main([str(word) for word in command]) == 2
     assert "need a model with dipoles" in capsys.readouterr().err
     assert not path.exists()
@@ -47,4 +47,4 @@ def test_crystals_are_refused():
     atoms = read(STRUCTURE)
     atoms.cell, atoms.pbc = np.eye(3) * 20.0, True
     with pytest.raises(StructureError, match="isolated molecules"):
-        molecular_modes(atoms, SHIPPED_MODEL, PRECISE)
+        molecular_modes(atoms, MODEL, PRECISE)

@@ -13,16 +13,16 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from spring_network import spring_cluster
 
-from md_runs.analysis.density_of_states import vibrational_density_of_states
-from md_runs.analysis.even_frames import evenly_spaced_frames
-from md_runs.analysis.rdf import pair_distribution
-from md_runs.analysis.spectrum_corrections import without_difference_damping
-from md_runs.classical import run_classical
-from md_runs.classical_settings import ClassicalRun
-from md_runs.frame_arrays import of_bead
-from md_runs.h5md import write_h5md
+from md_runs.analysis.sampling.repeated_frames import evenly_spaced_frames
+from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
+from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
+from md_runs.analysis.structure.rdf import pair_distribution
+from md_runs.classical.run import run_classical
+from md_runs.classical.settings import ClassicalRun
 from md_runs.reading import read_run
-from md_runs.trajectory import Trajectory, centroid_of, with_velocities
+from md_runs.trajectories.frame_arrays import of_bead
+from md_runs.trajectories.h5md_writer import write_h5md
+from md_runs.trajectories.trajectory import Trajectory, centroid_of, with_velocities
 from mlpotential.errors import DataError, RunError
 
 INTERVAL_FS = 0.5

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from md_runs.c20 import MODEL
 from md_runs.c20.report import write_report
-from md_runs.c20.settings import SHIPPED_MODEL, C20Study, recording_stride
+from md_runs.c20.settings import C20Study, recording_stride
 from md_runs.c20.study import estimated_hours, n_equilibration_frames, run_study
-from md_runs.recorder import read_trajectory
+from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.native import available_instruction_sets
@@ -79,9 +80,9 @@ def test_the_fast_path_agrees_with_the_reference(killed_study):
     """The study ran on the fastest backend; its frames have the forces of the model itself."""
     frames = read_trajectory(killed_study[0] / "classical/trajectory.frames")
     numbers = frames.atomic_numbers
-    reference = Evaluator(SHIPPED_MODEL, numbers, dtype="float64", backend="reference")
+    reference = Evaluator(MODEL, numbers, dtype="float64", backend="reference")
     exact = reference.evaluate(frames.positions[:, 0]).forces
-    fast = Evaluator(SHIPPED_MODEL, numbers, **asdict(C20Study().execution))
+    fast = Evaluator(MODEL, numbers, **asdict(C20Study().execution))
     assert fast.backend == ("native" if available_instruction_sets() else "tabulated")
     forces = fast.evaluate(frames.positions[:, 0]).forces
     assert abs(forces - exact).max() < 2e-5 * abs(exact).max()
@@ -147,7 +148,7 @@ def test_long_runs_record_less_often_and_a_folder_keeps_its_stride(tmp_path):
 
 def test_shipped_model():
     """It fits this program, and is as good as its README says."""
-    model = load_model(SHIPPED_MODEL)
+    model = load_model(MODEL)
     assert check_golden(model).passed
     assert check_golden(model, dtype="float64").passed
     assert model.record.errors["test"]["forces_mae"] < 1.5 * 0.0433641

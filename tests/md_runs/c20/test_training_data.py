@@ -5,7 +5,7 @@ import pytest
 from ase.io import read
 from numpy.testing import assert_allclose
 
-from md_runs.c20.settings import SHIPPED_MODEL
+from md_runs.c20 import MODEL
 from md_runs.c20.training_data import make_training_data, planned_samples
 from mlpotential import Evaluator
 from mlpotential.errors import ConfigError
@@ -25,14 +25,14 @@ def test_plan():
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    return make_training_data(SHIPPED_MODEL, folder, 10, 4, 0, say=lambda _: None, progress=False)
+    return make_training_data(MODEL, folder, 10, 4, 0, say=lambda _: None, progress=False)
 
 
 def test_labels_are_the_models(data):
     frames = read(data["train"], index=":")
     assert len(frames) == 10
     assert {a.info["sampling_temperature_K"] for a in frames} == {300, 500, 600}
-    evaluator = Evaluator(SHIPPED_MODEL, frames[0].numbers, dtype="float64", backend="reference")
+    evaluator = Evaluator(MODEL, frames[0].numbers, dtype="float64", backend="reference")
     answer = evaluator.evaluate(np.stack([a.positions for a in frames]))
     assert_allclose([a.get_potential_energy() for a in frames], answer.energy, atol=1e-8)
     forces = np.concatenate([a.get_forces() for a in frames])
@@ -53,7 +53,7 @@ def test_files_that_exist_are_kept(data):
     said = []
     folder = data["train"].parent
     content = data["train"].read_bytes()
-    again = make_training_data(SHIPPED_MODEL, folder, 10, 4, 0, said.append, progress=False)
+    again = make_training_data(MODEL, folder, 10, 4, 0, said.append, progress=False)
     assert again == data
     assert said == []
     assert data["train"].read_bytes() == content
@@ -61,4 +61,4 @@ def test_files_that_exist_are_kept(data):
 
 def test_senseless_numbers(tmp_path):
     with pytest.raises(ConfigError, match="n_train"):
-        make_training_data(SHIPPED_MODEL, tmp_path, 0)
+        make_training_data(MODEL, tmp_path, 0)

@@ -9,8 +9,8 @@ from ase.io import read
 from ase.vibrations import Infrared
 
 from calculators import MLPotentialCalculator
-from md_runs.analysis.mode_intensities import infrared_intensities
-from md_runs.analysis.normal_modes import normal_modes_of_vibrations
+from md_runs.analysis.vibrations.mode_intensities import infrared_intensities
+from md_runs.analysis.vibrations.normal_modes import normal_modes_of_vibrations
 from md_runs.ethanol import MODEL, STRUCTURE
 from mlpotential.data.reference_data import read_reference_data
 from mlpotential.graph import collate

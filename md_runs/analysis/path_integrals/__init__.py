@@ -1,0 +1,1 @@
+"""Energies, heat capacities, isotope effects and convergence of path-integral MD."""

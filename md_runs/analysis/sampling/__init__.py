@@ -1,0 +1,1 @@
+"""Statistics of frames: blocks, error bars, correlation functions, histograms, equilibration."""

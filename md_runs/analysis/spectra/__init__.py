@@ -1,0 +1,1 @@
+"""Spectra from correlation functions: density of states, infrared, Raman; checks, corrections."""

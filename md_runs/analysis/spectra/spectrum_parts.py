@@ -1,0 +1,71 @@
+"""A spectrum in parts that add up to it, whatever the spectrum is of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from md_runs.analysis.sampling.results import AnalysisResult, write_csv
+from md_runs.analysis.sampling.uncertainty import Estimate
+from md_runs.analysis.spectra.spectrum import Spectrum
+from mlpotential.errors import DataError
+
+Whole = TypeVar("Whole", bound=Spectrum)
+
+
+@dataclass(frozen=True)
+class SpectrumParts(AnalysisResult, Generic[Whole]):
+    """The whole and its parts: elements, atoms or normal modes.
+
+    Attributes:
+        total: the whole.
+        labels: names of the parts, [n_parts].
+        intensities: in the unit of the whole, [n_parts, n_points].
+        standard_errors: from blocks, [n_parts, n_points].
+        integrals: of each part, [n_parts].
+        blocks: of the parts, see `Spectrum`, [n_parts, n_blocks, n_points]. Not saved.
+    """
+
+    total: Whole
+    labels: tuple[str, ...]
+    intensities: np.ndarray
+    standard_errors: np.ndarray
+    integrals: Estimate
+    blocks: np.ndarray
+
+    def part(self, label: str) -> Whole:
+        """One part as a spectrum of its own.
+
+        Raises:
+            DataError: if there is no part of this name.
+        """
+        if label not in self.labels:
+            raise DataError(f"there is no part {label!r}: it is one of {', '.join(self.labels)}")
+        blocks = self.blocks[self.labels.index(label)]
+        return self.total.changed(
+            self.total.wavenumbers_per_cm, blocks, quantity=f"{self.total.quantity} of {label}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As of `AnalysisResult`, without the blocks."""
+        content = super().to_dict()
+        del content["blocks"], content["units"]["blocks"]
+        return content
+
+    def save_csv(self, path: Path) -> None:
+        """The whole and each part, with standard errors. Raises RunError as `save_json`."""
+        unit = self.UNITS["intensities"]
+        columns = {
+            "wavenumbers_per_cm (1/cm)": self.total.wavenumbers_per_cm,
+            f"all ({unit})": self.total.intensity,
+            f"standard_error of all ({unit})": self.total.standard_error,
+        }
+        for label, part, error in zip(
+            self.labels, self.intensities, self.standard_errors, strict=True
+        ):
+            columns[f"{label} ({unit})"] = part
+            columns[f"standard_error of {label} ({unit})"] = error
+        write_csv(path, columns)

@@ -1,0 +1,1 @@
+"""Distributions of distances and angles, in molecules and in periodic cells, over beads."""

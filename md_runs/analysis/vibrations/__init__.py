@@ -1,0 +1,1 @@
+"""Normal modes: point groups and symmetry labels, intensities, thermochemistry, comparison."""

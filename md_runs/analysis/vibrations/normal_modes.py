@@ -1,0 +1,343 @@
+"""Normal modes of a molecule from its Hessian, translations and rotations projected out.
+
+E. B. Wilson, J. C. Decius, P. C. Cross, "Molecular Vibrations" (McGraw-Hill, 1955). With the
+mass-weighted Hessian F_ij = H_ij / sqrt(m_i m_j) and an orthonormal basis B of everything that is
+orthogonal to the rigid motions,
+
+    (B^T F B) c = omega^2 c,  mode = B c.   (1)
+
+The rigid motions never enter, so that a softest mode cannot be mistaken for one of them, and the
+modes of a geometry that is not quite stationary stay free of rotation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+
+from md_runs.analysis.sampling.frames import check_masses
+from md_runs.analysis.sampling.results import AnalysisResult
+from md_runs.analysis.vibrations.rigid_body import rigid_vectors
+from mlpotential.errors import DataError
+from mlpotential.units import ASE_TIME_PER_FS, EV_PER_WAVENUMBER, WAVENUMBER_PER_INVERSE_FS
+
+if TYPE_CHECKING:
+    from ase.vibrations import VibrationsData
+
+LINEAR_TOLERANCE = 1e-6  # chosen: smallest to largest moment of inertia; CO2 bent by 0.03 degrees
+ASYMMETRY_TOLERANCE = 1e-2  # chosen: of the largest element; finite differences stay below 1e-3
+
+
+class ModeSet(Protocol):
+    """Modes of a molecule with its geometry: `NormalModes`, or `QuasiHarmonicModes`."""
+
+    @property
+    def wavenumbers_per_cm(self) -> np.ndarray:
+        """Ascending, negative where imaginary, [n_modes]."""
+
+    @property
+    def modes(self) -> np.ndarray:
+        """Mass-weighted and orthonormal, [n_modes, n_atoms, 3]."""
+
+    @property
+    def masses(self) -> np.ndarray:
+        """[n_atoms] (amu)."""
+
+    @property
+    def positions(self) -> np.ndarray:
+        """The structure that the modes belong to, [n_atoms, 3] (A)."""
+
+
+@dataclass(frozen=True)
+class NormalModes(AnalysisResult):
+    """The vibrations of a molecule, softest first.
+
+    Attributes:
+        wavenumbers_per_cm: [n_modes]; an imaginary mode has a negative number.
+        modes: mass-weighted and orthonormal, [n_modes, n_atoms, 3]; divide by sqrt(mass) for
+            Cartesian displacements.
+        residual_wavenumbers_per_cm: of the translations and rotations that were projected out,
+            the eigenvalues of the Hessian among them, [5 or 6]; zero at a stationary point of an
+            energy that knows no place and no orientation.
+        masses: [n_atoms] (amu).
+        positions: the structure that the modes belong to, [n_atoms, 3] (A).
+    """
+
+    wavenumbers_per_cm: np.ndarray
+    modes: np.ndarray
+    residual_wavenumbers_per_cm: np.ndarray
+    masses: np.ndarray
+    positions: np.ndarray
+
+    UNITS: ClassVar[dict[str, str]] = {
+        "wavenumbers_per_cm": "1/cm",
+        "residual_wavenumbers_per_cm": "1/cm",
+        "modes": "1",
+        "masses": "amu",
+        "positions": "A",
+    }
+    COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm",)
+
+    @property
+    def n_modes(self) -> int:
+        """3N - 6, or 3N - 5 if the molecule is linear."""
+        return len(self.wavenumbers_per_cm)
+
+    @property
+    def n_imaginary(self) -> int:
+        """Number of modes of negative curvature: 0 at a minimum."""
+        return int(np.sum(self.wavenumbers_per_cm < 0))
+
+    @property
+    def zero_point_energy(self) -> float:
+        """Sum of half a quantum over the real modes (eV)."""
+        real = self.wavenumbers_per_cm[self.wavenumbers_per_cm > 0]
+        return float(0.5 * EV_PER_WAVENUMBER * real.sum())
+
+    def cartesian_displacements(self) -> np.ndarray:
+        """The modes as motions of the atoms, each of length 1, [n_modes, n_atoms, 3]."""
+        return cartesian_displacements(self)
+
+    def degenerate_groups(self, tolerance_per_cm: float = 0.5) -> list[list[int]]:
+        """Indices of the modes that share a wavenumber, see `degenerate_groups`."""
+        return degenerate_groups(self.wavenumbers_per_cm, tolerance_per_cm)
+
+    def table(
+        self,
+        tolerance_per_cm: float = 0.5,
+        columns: Mapping[str, Sequence[str] | np.ndarray] | None = None,
+    ) -> str:
+        """One line for each group of degenerate modes: numbers (from 1), wavenumber, degeneracy.
+
+        Args:
+            tolerance_per_cm: how far degenerate modes may lie apart.
+            columns: heading and what each mode has there, [n_modes]; numbers (intensities) are
+                summed over a group, texts (symmetry labels) are named once.
+        """
+        columns = columns or {}
+        headings = "".join(f"   {heading:>12}" for heading in columns)
+        lines = ["   modes   wavenumber (1/cm)   degeneracy" + headings]
+        for group in self.degenerate_groups(tolerance_per_cm):
+            first, last = group[0] + 1, group[-1] + 1
+            numbers = f"{first}" if first == last else f"{first}-{last}"
+            mean = self.wavenumbers_per_cm[group].mean()
+            cells = "".join(f"   {_cell(column, group):>12}" for column in columns.values())
+            imaginary = "  imaginary" if mean < 0 else ""
+            lines.append(f"{numbers:>8}   {mean:>17.2f}   {len(group):>10}{cells}{imaginary}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class FrequencyComparison(AnalysisResult):
+    """Two sets of wavenumbers, paired, in the order of the reference.
+
+    Attributes:
+        wavenumbers_per_cm: [n_modes].
+        reference_per_cm: [n_modes].
+        relative_deviations: (wavenumber - reference) / reference, [n_modes].
+        mean_relative_deviation: mean of their magnitudes.
+        max_relative_deviation: largest magnitude.
+    """
+
+    wavenumbers_per_cm: np.ndarray
+    reference_per_cm: np.ndarray
+    relative_deviations: np.ndarray
+    mean_relative_deviation: float
+    max_relative_deviation: float
+
+    UNITS: ClassVar[dict[str, str]] = {
+        "wavenumbers_per_cm": "1/cm",
+        "reference_per_cm": "1/cm",
+        "relative_deviations": "1",
+        "mean_relative_deviation": "1",
+        "max_relative_deviation": "1",
+    }
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "reference_per_cm",
+        "wavenumbers_per_cm",
+        "relative_deviations",
+    )
+
+
+def normal_modes(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray) -> NormalModes:
+    """The normal modes (1) of an isolated molecule: 3N - 6 of them, 3N - 5 if it is linear.
+
+    Args:
+        hessian: second derivatives of the energy, [3 n_atoms, 3 n_atoms] (eV/A^2).
+        masses: [n_atoms] (amu).
+        positions: [n_atoms, 3] (A).
+
+    Raises:
+        DataError: shapes that do not belong together, numbers that are not finite, a mass that is
+            not positive, or a Hessian that is not symmetric.
+    """
+    masses, positions = np.array(masses, np.float64), np.array(positions, np.float64)  # copies
+    hessian = np.asarray(hessian, np.float64)
+    _check_hessian(hessian, masses, positions)
+    n_atoms = len(masses)
+    root_mass = np.repeat(np.sqrt(masses), 3)
+    mass_weighted = 0.5 * (hessian + hessian.T) / np.outer(root_mass, root_mass)
+    rigid = rigid_vectors(positions, masses, LINEAR_TOLERANCE).reshape(-1, 3 * n_atoms)
+    basis = np.linalg.svd(rigid)[2][len(rigid) :].T
+    curvatures, coefficients = np.linalg.eigh(basis.T @ mass_weighted @ basis)  # (1)
+    return NormalModes(
+        wavenumbers_per_cm=wavenumbers_of_curvatures(curvatures),
+        modes=(basis @ coefficients).T.reshape(-1, n_atoms, 3),
+        residual_wavenumbers_per_cm=wavenumbers_of_curvatures(
+            np.linalg.eigvalsh(rigid @ mass_weighted @ rigid.T)
+        ),
+        masses=masses,
+        positions=positions,
+    )
+
+
+def normal_modes_of_vibrations(vibrations: VibrationsData) -> NormalModes:
+    """The normal modes of ASE's vibrations, translations and rotations projected out.
+
+    ASE itself projects nothing out: its six softest modes are rigid motions, more or less.
+
+    Raises:
+        DataError: a periodic structure, vibrations of only some of the atoms, or as `normal_modes`.
+    """
+    atoms = vibrations.get_atoms()
+    if atoms.pbc.any():
+        raise DataError("normal modes are of isolated molecules: set pbc=False")
+    if len(vibrations.get_indices()) != len(atoms):
+        raise DataError(
+            f"only {len(vibrations.get_indices())} of {len(atoms)} atoms vibrate: rigid motions "
+            "can be projected out of a whole molecule only, so take ASE's own modes"
+        )
+    return normal_modes(vibrations.get_hessian_2d(), atoms.get_masses(), atoms.positions)
+
+
+def read_normal_modes(path: Path) -> NormalModes:
+    """Modes that `NormalModes.save_json` has written.
+
+    Raises:
+        DataError: a file that is missing or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text())
+        arrays = {f.name: np.array(content[f.name], np.float64) for f in fields(NormalModes)}
+        arrays["modes"] = arrays["modes"].reshape(-1, *arrays["positions"].shape)
+    except OSError as error:
+        raise DataError(f"cannot read the modes {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} holds no normal modes as save_json writes them") from error
+    return NormalModes(**arrays)
+
+
+def cartesian_displacements(modes: ModeSet) -> np.ndarray:
+    """Modes as motions of the atoms, each of length 1, [n_modes, n_atoms, 3]."""
+    displacements = modes.modes / np.sqrt(modes.masses)[:, None]
+    return displacements / np.linalg.norm(displacements, axis=(1, 2), keepdims=True)
+
+
+def degenerate_groups(
+    wavenumbers_per_cm: np.ndarray, tolerance_per_cm: float = 0.5
+) -> list[list[int]]:
+    """Indices of wavenumbers that lie within the tolerance of the first of their group.
+
+    Args:
+        wavenumbers_per_cm: ascending, [n_modes].
+        tolerance_per_cm: how far degenerate modes may lie apart.
+    """
+    groups: list[list[int]] = []
+    for index, wavenumber in enumerate(wavenumbers_per_cm):
+        if groups and wavenumber - wavenumbers_per_cm[groups[-1][0]] <= tolerance_per_cm:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def compare_frequencies(
+    wavenumbers_per_cm: np.ndarray, reference_per_cm: np.ndarray
+) -> FrequencyComparison:
+    """Relative deviations of one set of wavenumbers from another, paired in ascending order.
+
+    Where the modes themselves are known, `compare_modes` pairs them by overlap.
+
+    Args:
+        wavenumbers_per_cm: [n_modes].
+        reference_per_cm: [n_modes], all real.
+
+    Raises:
+        DataError: different or no numbers of modes, a number that is not finite, or an imaginary
+            mode in the reference.
+    """
+    return compare_paired_frequencies(np.sort(wavenumbers_per_cm), np.sort(reference_per_cm))
+
+
+def compare_paired_frequencies(
+    wavenumbers_per_cm: np.ndarray, reference_per_cm: np.ndarray
+) -> FrequencyComparison:
+    """`compare_frequencies` of wavenumbers that are paired already."""
+    wavenumbers = np.asarray(wavenumbers_per_cm, np.float64)
+    reference = np.asarray(reference_per_cm, np.float64)
+    if wavenumbers.shape != reference.shape or wavenumbers.ndim != 1 or len(reference) == 0:
+        raise DataError(
+            f"two lists of as many modes are needed, not {wavenumbers.shape} and {reference.shape}"
+        )
+    if not (np.isfinite(wavenumbers).all() and np.isfinite(reference).all()):
+        raise DataError("there are wavenumbers that are not finite")
+    if reference.min() <= 0:
+        raise DataError(
+            f"the reference has a mode of {reference.min():.4g} 1/cm: relative deviations need "
+            "real, positive wavenumbers"
+        )
+    deviations = (wavenumbers - reference) / reference
+    return FrequencyComparison(
+        wavenumbers_per_cm=wavenumbers,
+        reference_per_cm=reference,
+        relative_deviations=deviations,
+        mean_relative_deviation=float(np.abs(deviations).mean()),
+        max_relative_deviation=float(np.abs(deviations).max()),
+    )
+
+
+def _cell(column: Sequence[str] | np.ndarray, group: list[int]) -> str:
+    """What a group of degenerate modes has in a column of the table."""
+    entries = np.asarray(column)[group]
+    if np.issubdtype(entries.dtype, np.number):
+        return f"{entries.sum():.4g}"
+    return " + ".join(dict.fromkeys(entries))
+
+
+def _check_hessian(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray) -> None:
+    """Raises DataError as `normal_modes` says."""
+    if positions.ndim != 2 or positions.shape[1] != 3 or len(positions) == 0:
+        raise DataError(f"positions must have shape [n_atoms, 3], not {list(positions.shape)}")
+    n_atoms = len(positions)
+    check_masses(masses, n_atoms)
+    if hessian.shape != (3 * n_atoms, 3 * n_atoms):
+        raise DataError(
+            f"{n_atoms} atoms need a Hessian of shape [{3 * n_atoms}, {3 * n_atoms}], not "
+            f"{list(hessian.shape)}"
+        )
+    if not (np.isfinite(hessian).all() and np.isfinite(positions).all()):
+        raise DataError("the Hessian or the positions hold numbers that are not finite")
+    asymmetry = np.abs(hessian - hessian.T).max()
+    if asymmetry > ASYMMETRY_TOLERANCE * np.abs(hessian).max():
+        raise DataError(
+            f"the Hessian is not symmetric: elements differ by up to {asymmetry:.3g} eV/A^2 from "
+            "their mirror images"
+        )
+
+
+def wavenumbers_of_curvatures(curvatures: np.ndarray) -> np.ndarray:
+    """Wavenumbers of eigenvalues of a mass-weighted Hessian, omega^2.
+
+    Args:
+        curvatures: of any shape (eV/A^2/amu).
+
+    Returns:
+        omega / (2 pi c) (1/cm); negative where the curvature is negative (an imaginary mode).
+    """
+    omega_per_fs = np.sqrt(np.abs(curvatures)) * ASE_TIME_PER_FS
+    return np.sign(curvatures) * omega_per_fs / (2 * np.pi) * WAVENUMBER_PER_INVERSE_FS

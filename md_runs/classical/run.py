@@ -1,0 +1,296 @@
+"""Classical molecular dynamics (NVE, Langevin, Bussi) with ASE's integrators, safe to kill.
+
+Degrees of freedom. A thermostat must count what it heats. Langevin friction and noise act on every
+atom, and ASE's `FixCom` holds the centre of mass: 3N - 3 (its `fixcm=True` does not sample the
+canonical distribution). Bussi rescales all momenta by one factor, so the momentum and, for a
+molecule, the angular momentum stay zero if they begin at zero: 3N - 6. ASE counts 3N there, which
+would heat 20 atoms to 111 % of the temperature; the count is set after construction.
+
+    Langevin: E. Vanden-Eijnden and G. Ciccotti, Chem. Phys. Lett. 429, 310 (2006),
+              doi:10.1016/j.cplett.2006.07.086
+    Bussi:    G. Bussi, D. Donadio, M. Parrinello, J. Chem. Phys. 126, 014101 (2007),
+              doi:10.1063/1.2408420
+
+Restart. `classical.checkpoint` holds positions, momenta, the generator's state and the thermostat's
+heat, and is replaced in one step after the frames before it are on the disk; a resumed run cuts off
+the frames after it and repeats them. The result is that of the uninterrupted run bit for bit,
+provided that the calculator's forces depend on the positions alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixCom
+from ase.md.bussi import Bussi
+from ase.md.langevin import Langevin
+from ase.md.verlet import VelocityVerlet
+
+from md_runs.analysis.sampling.uncertainty import Estimate, block_average
+from md_runs.classical.checkpoint import ClassicalState
+from md_runs.classical.settings import ClassicalRun
+from md_runs.classical.steps import (
+    advance,
+    check_dynamic,
+    frame_header,
+    moving_copy,
+    progress_bar,
+    record_frame,
+)
+from md_runs.model_warnings import RunGuard, warn_of_hard_cutoff
+from md_runs.run_identity import refuse_another_run, settings_of, structure_of
+from md_runs.thermal_velocities import (
+    hottest_K,
+    maxwell_boltzmann,
+    n_degrees_of_freedom,
+    without_rigid_motion,
+)
+from md_runs.trajectories.frames_file import FrameRecorder, read_records
+from mlpotential.errors import RunError
+from mlpotential.inference.guard import GuardReport
+from mlpotential.interruption import RunInterrupted, stop_on_signals
+from mlpotential.run_folder import lock_folder
+from mlpotential.units import ASE_TIME_PER_FS
+
+TRAJECTORY_NAME, CHECKPOINT_NAME = "trajectory.frames", "classical.checkpoint"
+ENERGY_TOLERANCE = 1e-4  # eV per atom; chosen: above float32 noise, below any other model's energy
+AT_REST = 1e-10  # amu A / ASE time; chosen: rounding left by taking out the rigid motion
+N_BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class ClassicalResult:
+    """A finished run.
+
+    Attributes:
+        trajectory_file: for `recorder.read_trajectory`.
+        atoms: the last structure with its momenta and the calculator: `run_classical` in another
+            folder goes on with these velocities.
+        n_degrees_of_freedom: those the temperature counts.
+        mean_temperature_K: over all frames, with its block-averaged standard error.
+        extrapolation: how much of the run was outside the training data of the model; what a
+            killed process did after its last checkpoint is missing. None where nobody counted.
+    """
+
+    trajectory_file: Path
+    atoms: Atoms
+    n_degrees_of_freedom: int
+    mean_temperature_K: Estimate
+    extrapolation: GuardReport | None = None
+
+
+def run_classical(
+    atoms: Atoms, settings: ClassicalRun, folder: Path, progress: bool = True
+) -> ClassicalResult:
+    """Runs, or continues, the dynamics in a folder; a finished run is returned at once.
+
+    Args:
+        atoms: structure with a calculator; not changed. Its velocities are used, without rigid
+            motion; if nothing is left of them they are drawn at the temperature.
+        settings: of the run.
+        folder: made where needed; `trajectory.frames` and `classical.checkpoint` are in it.
+        progress: a progress bar, if the output is a terminal.
+
+    Raises:
+        StructureError: constraints, masses or velocities that dynamics cannot use.
+        RunError: the folder is in use or holds another run, the calculator is another one, the disk
+            is full, or the dynamics exploded or, with guard `stop`, left the training data; the
+            frames and the checkpoint before it are kept.
+        RunInterrupted: after SIGTERM or SIGINT; the state is saved.
+
+    Warns:
+        UserWarning: if the calculator's model has a hard cutoff.
+        ExtrapolationWarning: of the first structure outside the training data of the model.
+    """
+    folder = Path(folder)
+    check_dynamic(atoms, settings.rotates)
+    warn_of_hard_cutoff(getattr(atoms.calc, "traits", None))
+    with lock_folder(folder):
+        guard = RunGuard(atoms.calc, folder, continues=(folder / CHECKPOINT_NAME).exists())
+        state = _read_or_start(atoms, settings, folder)
+        if state.step < settings.n_steps:
+            state = _Simulation(atoms, settings, folder, state, guard).run(progress)
+    return _result(atoms, settings, folder, state, guard.report)
+
+
+def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> ClassicalState:
+    """The state in the folder, checked; or step 0, written there before anything else."""
+    identity = settings_of(settings)
+    start = structure_of(atoms) | {"velocities": atoms.get_velocities()}
+    checkpoint = folder / CHECKPOINT_NAME
+    if checkpoint.exists():
+        state = ClassicalState.read(checkpoint)
+        refuse_another_run(folder, state.settings | state.start, identity | start)
+        if state.step > settings.n_steps:
+            raise RunError(
+                f"{folder} already holds {state.step} steps, more than n_steps = "
+                f"{settings.n_steps}: n_steps can only be raised"
+            )
+        return state
+    if (folder / TRAJECTORY_NAME).exists():
+        raise RunError(f"{folder} holds a trajectory without its checkpoint: choose another folder")
+    generator = np.random.default_rng(settings.seed)
+    momenta = without_rigid_motion(atoms, atoms.get_momenta(), settings.rotates)
+    if np.abs(momenta).max() < AT_REST:
+        momenta = maxwell_boltzmann(atoms, settings.temperature_K, settings.rotates, generator)
+    state = ClassicalState(
+        step=0,
+        n_frames=0,
+        positions=atoms.get_positions(),
+        momenta=momenta,
+        energy=float(atoms.get_potential_energy()),
+        transferred_energy=0.0,
+        generator=dict(generator.bit_generator.state),
+        settings=identity,
+        start=start,
+    )
+    state.write(checkpoint)
+    return state
+
+
+class _Simulation:
+    """The moving atoms with their integrator, files and step counter."""
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        settings: ClassicalRun,
+        folder: Path,
+        state: ClassicalState,
+        guard: RunGuard,
+    ) -> None:
+        self.settings, self.folder, self.initial, self.guard = settings, folder, state, guard
+        self.step = state.step
+        self.atoms = moving_copy(atoms, state.positions, state.momenta)
+        self.n_dof = n_degrees_of_freedom(atoms, settings.rotates)
+        _check_same_calculator(self.atoms, state)
+        self.generator = np.random.default_rng()
+        self.generator.bit_generator.state = state.generator
+        self.integrator = _integrator(self.atoms, settings, self.generator, self.n_dof)
+        if isinstance(self.integrator, Bussi):
+            self.integrator.transferred_energy = state.transferred_energy
+        self.forces: np.ndarray = self.atoms.get_forces(apply_constraint=False)
+
+    def run(self, progress: bool) -> ClassicalState:
+        """To the last step; the state there, saved."""
+        header = frame_header(self.atoms, self.settings.timestep_fs, self.settings.stride)
+        n_frames = self.initial.n_frames
+        with (
+            FrameRecorder(self.folder / TRAJECTORY_NAME, header, n_frames) as recorder,
+            progress_bar(self.settings.n_steps, self.step, progress) as bar,
+            stop_on_signals() as request,
+        ):
+            if n_frames == 0:
+                self.record(recorder)
+            while self.step < self.settings.n_steps:
+                target = self.next_stop()
+                while self.step < target and not request.signal_number:
+                    self.forces = advance(self.integrator, self.forces, self.step + 1)
+                    self.step += 1
+                    bar.update()
+                if self.step == target and self.step % self.settings.stride == 0:
+                    bar.set_postfix_str(self.record(recorder), refresh=False)
+                if request.signal_number or self.at_checkpoint():
+                    state = self.save(recorder)
+                if request.signal_number:
+                    raise RunInterrupted(
+                        f"interrupted after step {self.step} of {self.settings.n_steps}: the state "
+                        f"is saved in {self.folder}, the same command continues it",
+                        request.signal_number,
+                    )
+        return state
+
+    def next_stop(self) -> int:
+        """The next step with something to do besides integrating."""
+        strides = (self.settings.stride, self.settings.checkpoint_stride)
+        return min(self.settings.n_steps, *((self.step // s + 1) * s for s in strides))
+
+    def at_checkpoint(self) -> bool:
+        at_end = self.step == self.settings.n_steps
+        return at_end or self.step % self.settings.checkpoint_stride == 0
+
+    def record(self, recorder: FrameRecorder) -> str:
+        """Appends the frame; temperature and energy for the progress bar."""
+        hottest = hottest_K(self.settings.temperature_K)
+        temperature_K, energy = record_frame(
+            recorder, self.atoms, self.forces, self.n_dof, self.step, hottest
+        )
+        return f"T {temperature_K:.0f} K, E {energy:.3f} eV"
+
+    def save(self, recorder: FrameRecorder) -> ClassicalState:
+        """Frames onto the disk first, then the checkpoint that counts on them."""
+        recorder.flush()
+        thermostat_heat = getattr(self.integrator, "transferred_energy", 0.0)
+        state = replace(
+            self.initial,
+            step=self.step,
+            n_frames=recorder.n_frames,
+            positions=self.atoms.get_positions(),
+            momenta=self.atoms.get_momenta(),
+            energy=float(self.atoms.get_potential_energy()),
+            transferred_energy=float(thermostat_heat),
+            generator=dict(self.generator.bit_generator.state),
+        )
+        self.guard.save()
+        state.write(self.folder / CHECKPOINT_NAME)
+        return state
+
+
+def _integrator(
+    atoms: Atoms, settings: ClassicalRun, generator: np.random.Generator, n_dof: int
+) -> VelocityVerlet | Langevin:
+    """ASE's integrator with the right number of degrees of freedom."""
+    timestep = settings.timestep_fs * ASE_TIME_PER_FS
+    if settings.ensemble == "nve":
+        return VelocityVerlet(atoms, timestep)
+    if settings.ensemble == "langevin":
+        atoms.set_constraint(FixCom())
+        return Langevin(
+            atoms,
+            timestep,
+            temperature_K=settings.temperature_K,
+            friction=settings.friction_per_fs / ASE_TIME_PER_FS,
+            fixcm=False,
+            rng=generator,
+        )
+    bussi = Bussi(
+        atoms,
+        timestep,
+        temperature_K=settings.temperature_K,
+        taut=settings.time_constant_fs * ASE_TIME_PER_FS,
+        rng=generator,
+    )
+    bussi.ndof = n_dof  # ASE counted 3N
+    bussi.target_kinetic_energy = 0.5 * bussi.temp * n_dof
+    return bussi
+
+
+def _check_same_calculator(atoms: Atoms, state: ClassicalState) -> None:
+    """Raises RunError unless the energy of the checkpoint's structure is the one it tells."""
+    energy = float(atoms.get_potential_energy())
+    if not abs(energy - state.energy) <= ENERGY_TOLERANCE * len(atoms):
+        raise RunError(
+            f"the potential is another one: at step {state.step} it gave {state.energy:.6f} eV and "
+            f"now gives {energy:.6f} eV for the same structure. Use the same model, or another "
+            "folder"
+        )
+
+
+def _result(
+    atoms: Atoms,
+    settings: ClassicalRun,
+    folder: Path,
+    state: ClassicalState,
+    extrapolation: GuardReport | None,
+) -> ClassicalResult:
+    temperatures = read_records(folder / TRAJECTORY_NAME)["temperature_K"]
+    return ClassicalResult(
+        trajectory_file=folder / TRAJECTORY_NAME,
+        atoms=moving_copy(atoms, state.positions, state.momenta),
+        n_degrees_of_freedom=n_degrees_of_freedom(atoms, settings.rotates),
+        mean_temperature_K=block_average(temperatures, min(N_BLOCKS, len(temperatures))),
+        extrapolation=extrapolation,
+    )

@@ -1,0 +1,155 @@
+"""What classical runs share: atoms that can move, one step, one recorded frame."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.md.langevin import Langevin
+from ase.md.verlet import VelocityVerlet
+from tqdm import tqdm
+
+from md_runs.thermal_velocities import (
+    EXPLOSION_ADVICE,
+    HOTTEST_K,
+    kinetic_temperature_K,
+    n_degrees_of_freedom,
+)
+from md_runs.trajectories.frames_file import FrameHeader, FrameRecorder
+from mlpotential.errors import ExtrapolationError, RunError, StructureError
+from mlpotential.units import ASE_TIME_PER_FS
+
+LARGEST_FORCE = 1000.0  # eV/A; chosen: far above a thermal force (50 eV/A is an outlier already)
+LARGEST_ENERGY_CHANGE = 1.0  # eV per atom and step; chosen: a thermal step makes some hundredths
+
+
+def check_dynamic(atoms: Atoms, rotates: bool) -> None:
+    """Raises StructureError for atoms that cannot move as Newton's equation says."""
+    if atoms.calc is None:
+        raise StructureError("the structure has no calculator: set atoms.calc")
+    if atoms.constraints:
+        names = ", ".join(type(constraint).__name__ for constraint in atoms.constraints)
+        raise StructureError(f"dynamics with constraints ({names}) is not supported: remove them")
+    masses = atoms.get_masses()
+    if not np.all(np.isfinite(masses) & (masses > 0.0)):
+        atom = int(np.argmin(np.isfinite(masses) & (masses > 0.0)))
+        raise StructureError(f"the mass of atom {atom} is {masses[atom]}: it must be positive")
+    for name, array in (("position", atoms.positions), ("velocity", atoms.get_velocities())):
+        if not np.isfinite(array).all():
+            atom = int(np.argmin(np.isfinite(array).all(axis=1)))
+            raise StructureError(f"the {name} of atom {atom} is not finite: {array[atom].tolist()}")
+    if n_degrees_of_freedom(atoms, rotates) < 1:
+        raise StructureError("one atom has no inner motion: dynamics needs at least two")
+
+
+def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
+    """The header of a classical trajectory; dipoles are in it if forces come with them."""
+    per_atom = (1, len(atoms), 3)
+    pbc = atoms.get_pbc()
+    fields = {
+        "positions": per_atom,
+        "velocities_angstrom_per_fs": per_atom,
+        "forces": per_atom,
+        "energies": (1,),
+        "temperature_K": (),
+    }
+    return FrameHeader(
+        atomic_numbers=tuple(int(z) for z in atoms.numbers),
+        masses=tuple(float(m) for m in atoms.get_masses()),
+        pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
+        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if pbc.any() else None,
+        timestep_fs=float(timestep_fs),
+        stride=int(stride),
+        fields=fields | ({"dipoles": (1, 3)} if _forces_come_with_dipole(atoms) else {}),
+    )
+
+
+def _forces_come_with_dipole(atoms: Atoms) -> bool:
+    """Whether one evaluation gives both, so that the dipole costs nothing."""
+    if "dipole" not in getattr(atoms.calc, "implemented_properties", ()):
+        return False
+    atoms.get_forces(apply_constraint=False)
+    return "dipole" in _stored_results(atoms)
+
+
+def _stored_results(atoms: Atoms) -> dict[str, Any]:
+    """Of the last evaluation; nothing where the calculator keeps none."""
+    return getattr(atoms.calc, "results", {})
+
+
+def moving_copy(atoms: Atoms, positions: np.ndarray, momenta: np.ndarray) -> Atoms:
+    """The structure elsewhere in phase space, with the same calculator."""
+    moved = atoms.copy()
+    moved.calc = atoms.calc
+    moved.positions = positions
+    moved.set_momenta(momenta)
+    return moved
+
+
+def record_frame(
+    recorder: FrameRecorder,
+    atoms: Atoms,
+    forces: np.ndarray,
+    n_dof: int,
+    step: int,
+    largest_temperature_K: float = HOTTEST_K,
+) -> tuple[float, float]:
+    """Appends the frame; its kinetic temperature (K) and potential energy (eV).
+
+    Raises:
+        RunError: if the frame is hotter than allowed, or the disk is full.
+    """
+    temperature_K = kinetic_temperature_K(float(atoms.get_kinetic_energy()), n_dof)
+    energy = float(atoms.get_potential_energy())
+    if not temperature_K < largest_temperature_K or not math.isfinite(energy):
+        raise RunError(
+            f"the dynamics exploded before step {step}: {temperature_K:.3g} K, {energy:.6g} eV. "
+            f"{EXPLOSION_ADVICE}"
+        )
+    dipole = _stored_results(atoms).get("dipole")
+    recorder.append(
+        positions=atoms.positions,
+        velocities_angstrom_per_fs=atoms.get_velocities() * ASE_TIME_PER_FS,
+        forces=forces,
+        energies=energy,
+        temperature_K=temperature_K,
+        **({} if dipole is None else {"dipoles": dipole}),
+    )
+    return temperature_K, energy
+
+
+def advance(integrator: VelocityVerlet | Langevin, forces: np.ndarray, step: int) -> np.ndarray:
+    """One step, from the forces before it to those after it, [n_atoms, 3] (eV/A).
+
+    Raises:
+        RunError: if the potential or its guard refuses the structure, a force is not finite or
+            beyond any chemistry, or the potential energy jumps.
+    """
+    atoms = integrator.atoms
+    energy_before = _stored_results(atoms).get("energy")
+    try:
+        forces = integrator.step(forces)
+    except ExtrapolationError as error:
+        raise RunError(f"stopped at step {step}: {error}") from error
+    except StructureError as error:
+        raise _explosion(step, str(error)) from error
+    if not float(np.abs(forces).max()) < LARGEST_FORCE:
+        atom = int(np.argmax(np.nan_to_num(np.abs(forces), nan=np.inf).max(axis=1)))
+        raise _explosion(step, f"the force on atom {atom} is {forces[atom].tolist()} eV/A")
+    energy = _stored_results(atoms).get("energy")
+    if energy_before is not None and energy is not None:
+        change = abs(energy - energy_before) / len(atoms)
+        if not change < LARGEST_ENERGY_CHANGE:
+            raise _explosion(step, f"the energy changed by {change:.3g} eV/atom in one step")
+    return forces
+
+
+def _explosion(step: int, reason: str) -> RunError:
+    return RunError(f"the dynamics exploded at step {step}: {reason}. {EXPLOSION_ADVICE}")
+
+
+def progress_bar(n_steps: int, n_done: int, shown: bool) -> tqdm:
+    """Steps done of all, silent where the output is not a terminal."""
+    return tqdm(total=n_steps, initial=n_done, unit="step", disable=None if shown else True)

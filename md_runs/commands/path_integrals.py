@@ -1,0 +1,299 @@
+"""`md-runs path-integrals`: quantum energies, spread, isotope effects, and: enough beads?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from md_runs.analysis.path_integrals.bead_convergence import bead_convergence
+from md_runs.analysis.path_integrals.energies import (
+    path_integral_energies,
+    primitive_kinetic_energy,
+)
+from md_runs.analysis.path_integrals.imaginary_time import (
+    ImaginaryTimeSpread,
+    imaginary_time_spread,
+)
+from md_runs.analysis.path_integrals.isotope_effects import isotope_effect_from_springs
+from md_runs.analysis.path_integrals.perturbed_path_integrals import (
+    PerturbedDistribution,
+    PerturbedEnergies,
+    perturbed_distance_distribution,
+    perturbed_energies,
+)
+from md_runs.analysis.sampling.uncertainty import Estimate, estimate_text, number_text
+from md_runs.commands.distances import of_one_molecule
+from md_runs.commands.findings import Findings, Notebook, Table
+from md_runs.commands.prepared_run import RunView
+from md_runs.commands.rdf import blocks_sentence
+from md_runs.figures.path_integrals import (
+    imaginary_time_figure,
+    plot_bead_convergence,
+    plot_perturbed_distribution,
+)
+from mlpotential.errors import ConfigError, DataError
+
+LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
+
+
+@dataclass(frozen=True)
+class PathIntegralOptions:
+    """What is asked for.
+
+    Attributes:
+        isotopes: new masses (amu) by element or number of the atom, `{"C": 13.003}`.
+        tolerance: share of the kinetic energy that beads may lack.
+    """
+
+    isotopes: Mapping[str, float] | None = None
+    tolerance: float = 0.01
+
+
+def parse_isotopes(texts: Sequence[str]) -> dict[str, float]:
+    """`C=13.003` and `4=2.014` by element or atom. Raises ConfigError for others."""
+    masses = {}
+    for text in texts:
+        who, _, mass = text.partition("=")
+        try:
+            masses[who] = float(mass)
+        except ValueError:
+            masses[who] = float("nan")
+        if not (who.isalnum() and np.isfinite(masses[who]) and masses[who] > 0):
+            raise ConfigError(
+                f"{text!r} is no isotope: write element or number of the atom and its new mass "
+                "(amu), C=13.003 or 4=2.014"
+            )
+    return masses
+
+
+def path_integral_findings(
+    views: Sequence[RunView],
+    options: PathIntegralOptions = PathIntegralOptions(),
+) -> Findings:
+    """Quantum statistics of all runs.
+
+    Raises:
+        DataError, ConfigError: a run without beads or temperature, isotopes of atoms that are not
+            there.
+    """
+    notes = Notebook()
+    spreads: dict[str, ImaginaryTimeSpread] = {}
+    kinetic: dict[str, Estimate] = {}
+    for view in views:
+        if view.n_beads < 2:
+            raise DataError(f"{view.path} has one bead: a path-integral run is needed")
+        notes.open_run(view.assumptions, view.doubts)
+        temperature_K, source = view.known_temperature_K()
+        notes.assumptions.append(
+            f"{view.name}: {temperature_K:g} K, {source}; a centre of mass that is held fixed "
+            f"counts as a free one (3/2 kT); {blocks_sentence(view.n_blocks)}"
+        )
+        kinetic[view.name] = _energies(notes, view, temperature_K, options)
+        spreads[view.name] = _spread(notes, view, temperature_K)
+        if options.isotopes:
+            _isotopes(notes, view, temperature_K, options.isotopes)
+    notes.tables.insert(0, _spread_table(spreads))
+    notes.figures["imaginary_time"] = imaginary_time_figure(spreads)
+    _bead_convergence(notes, views, kinetic, options.tolerance)
+    return notes.findings("path-integrals", "statistics of quantum nuclei from ring polymers")
+
+
+def _energies(
+    notes: Notebook, view: RunView, temperature_K: float, options: PathIntegralOptions
+) -> Estimate:
+    """All energies the run allows, as a table; the kinetic energy (eV)."""
+    trajectory, n_blocks = view.trajectory, view.n_blocks
+    masses = np.asarray(trajectory.masses, np.float64)
+    if trajectory.forces is None or trajectory.energies is None:
+        notes.assumptions.append(
+            f"{view.name}: forces and energies of the beads were not recorded: only the primitive "
+            "kinetic energy, and nothing on what more beads would change"
+        )
+        primitive = primitive_kinetic_energy(trajectory.positions, masses, temperature_K, n_blocks)
+        rows: tuple[tuple[str, ...], ...] = (
+            ("kinetic energy, primitive (eV)", estimate_text(primitive)),
+        )
+        notes.tables.append(Table(f"{view.name}: energies", ("quantity", "P beads"), rows))
+        return primitive
+    sources = (trajectory.positions, trajectory.forces, trajectory.energies, masses)
+    plain = path_integral_energies(*sources, temperature_K, n_blocks)
+    perturbed = perturbed_energies(*sources, temperature_K, n_blocks)
+    notes.results |= {f"{view.name}_energies": plain, f"{view.name}_perturbed": perturbed}
+    rows = tuple(
+        (f"{name} ({unit})", estimate_text(getattr(plain, field)), _corrected(perturbed, field))
+        for name, field, unit in (
+            ("kinetic energy, centroid virial", "kinetic_energy", "eV"),
+            ("kinetic energy, primitive", "kinetic_energy_primitive", "eV"),
+            ("potential energy", "potential_energy", "eV"),
+            ("total energy", "total_energy", "eV"),
+            ("heat capacity", "heat_capacity", "k_B"),
+        )
+    )
+    columns = ("quantity", f"{plain.n_beads} beads", "infinitely many (PPI)")
+    notes.tables.append(Table(f"{view.name}: energies of all atoms", columns, rows))
+    notes.tables.append(_kinetic_by_element(view, plain.kinetic_energy_of_atoms))
+    _judge_beads(notes, view, perturbed, options.tolerance)
+    _perturbed_distances(notes, view, temperature_K)
+    return plain.kinetic_energy
+
+
+def _corrected(perturbed: PerturbedEnergies, field: str) -> str:
+    estimate = getattr(perturbed, field, None)
+    return "" if estimate is None else estimate_text(estimate)
+
+
+def _kinetic_by_element(view: RunView, energies: Estimate) -> Table:
+    """Mean over the atoms of each element; errors as of independent atoms."""
+    numbers = np.asarray(view.trajectory.atomic_numbers)
+    rows = []
+    for z in np.unique(numbers):
+        of_element = numbers == z
+        error = np.sqrt(np.sum(energies.standard_error[of_element] ** 2)) / of_element.sum()
+        mean = float(energies.value[of_element].mean())
+        rows.append((chemical_symbols[int(z)], number_text(1000 * mean, 1000 * float(error))))
+    columns = ("element", "kinetic energy (meV)")
+    return Table(f"{view.name}: kinetic energy of one atom", columns, tuple(rows))
+
+
+def _judge_beads(
+    notes: Notebook, view: RunView, perturbed: PerturbedEnergies, tolerance: float
+) -> None:
+    verdict = perturbed.are_beads_enough(tolerance)
+    share = number_text(
+        100 * float(perturbed.bead_error.value), 100 * float(perturbed.bead_error.standard_error)
+    )
+    meaning = {
+        "yes": f"enough for {100 * tolerance:g} %",
+        "no": f"NOT enough for {100 * tolerance:g} %",
+        "undecided": "longer runs are needed to tell",
+    }[verdict]
+    notes.remarks.append(
+        f"{view.name}: {perturbed.n_beads} beads lack {share} % of the kinetic energy: {meaning} "
+        "(perturbed path integrals, 95 % confidence)"
+    )
+    if not perturbed.is_trustworthy:
+        notes.doubts.append(
+            f"{view.name}: the correction is so large that its first order is not to be trusted: "
+            "run with more beads"
+        )
+
+
+def _perturbed_distances(notes: Notebook, view: RunView, temperature_K: float) -> None:
+    """The corrected h(r) of a molecule."""
+    trajectory = view.trajectory
+    n_pairs = trajectory.n_atoms * (trajectory.n_atoms - 1) // 2
+    if view.is_periodic or not 0 < n_pairs <= LARGEST_PAIRS:
+        return
+    found: PerturbedDistribution = perturbed_distance_distribution(
+        trajectory.positions,
+        trajectory.forces,
+        np.asarray(trajectory.masses, np.float64),
+        temperature_K,
+        "distance r",
+        n_blocks=view.n_blocks,
+    )
+    notes.results[f"{view.name}_distances"] = found
+    figure = plot_perturbed_distribution(found).get_figure(root=True)
+    assert figure is not None
+    notes.figures[f"path-integrals_distances_{view.name}"] = figure
+
+
+def _spread(notes: Notebook, view: RunView, temperature_K: float) -> ImaginaryTimeSpread:
+    trajectory = view.trajectory
+    spread = imaginary_time_spread(
+        trajectory.positions,
+        trajectory.atomic_numbers,
+        np.asarray(trajectory.masses, np.float64),
+        temperature_K,
+        view.n_blocks,
+    )
+    notes.results[f"{view.name}_imaginary_time"] = spread
+    return spread
+
+
+def _spread_table(spreads: Mapping[str, ImaginaryTimeSpread]) -> Table:
+    rows = []
+    for name, spread in spreads.items():
+        radii = spread.gyration_radius_of_elements
+        for element, radius, error in zip(
+            spread.elements, radii.value, radii.standard_error, strict=True
+        ):
+            rows.append((name, element, number_text(float(radius), float(error))))
+    columns = ("run", "element", "radius of gyration (A)")
+    return Table("spread of the ring polymers", columns, tuple(rows))
+
+
+def _isotopes(
+    notes: Notebook, view: RunView, temperature_K: float, isotopes: Mapping[str, float]
+) -> None:
+    """The free energy of exchanging isotopes."""
+    trajectory = view.trajectory
+    masses = np.asarray(trajectory.masses, np.float64)
+    new_masses = _new_masses(masses, np.asarray(trajectory.atomic_numbers), isotopes, view)
+    effect = isotope_effect_from_springs(
+        trajectory.positions, masses, new_masses, temperature_K, view.n_blocks
+    )
+    notes.results[f"{view.name}_isotopes"] = effect
+    n_changed = int(np.sum(new_masses != masses))
+    names = ", ".join(f"{who} = {mass:g} amu" for who, mass in isotopes.items())
+    rows = (
+        ("free energy, new minus old (eV)", estimate_text(effect.free_energy)),
+        ("quantum part of it (eV)", estimate_text(effect.quantum_part)),
+        ("ln of partition functions, new over old", estimate_text(effect.log_partition_ratio)),
+        ("share of frames that carry the mean", estimate_text(effect.effective_share)),
+    )
+    title = f"{view.name}: isotopes {names} ({n_changed} atoms)"
+    notes.tables.append(Table(title, ("quantity", "value"), rows))
+    notes.assumptions.append(
+        f"{view.name}: isotope effect from the springs (thermodynamic free-energy perturbation)"
+    )
+    if not effect.is_trustworthy:
+        notes.doubts.append(
+            f"{view.name}: too few frames carry the isotope effect: take a mass nearer to that of "
+            "the run, or go in steps"
+        )
+
+
+def _new_masses(
+    masses: np.ndarray, atomic_numbers: np.ndarray, isotopes: Mapping[str, float], view: RunView
+) -> np.ndarray:
+    """[n_atoms] (amu). Raises ConfigError for atoms that are not there."""
+    new_masses = masses.copy()
+    symbols = np.array([chemical_symbols[int(z)] for z in atomic_numbers])
+    for who, mass in isotopes.items():
+        chosen = np.arange(len(masses)) == int(who) if who.isdecimal() else symbols == who
+        if not chosen.any():
+            raise ConfigError(f"{view.path} has no atom {who!r} to give the mass {mass:g} amu")
+        new_masses[chosen] = mass
+    return new_masses
+
+
+def _bead_convergence(
+    notes: Notebook,
+    views: Sequence[RunView],
+    kinetic: Mapping[str, Estimate],
+    tolerance: float,
+) -> None:
+    """Kinetic energy against the number of beads, where runs differ in it."""
+    n_beads = {view.n_beads for view in views}
+    if len(n_beads) < 2 or not of_one_molecule(views):
+        return
+    if len(n_beads) < len(views) or min(view.n_blocks for view in views) < 2:
+        notes.doubts.append(
+            "convergence with beads is left out: it takes one run of each number, with error bars"
+        )
+        return
+    by_beads = {view.n_beads: kinetic[view.name] for view in views}
+    within = float(f"{tolerance * by_beads[max(by_beads)].value:.2g}")
+    convergence = bead_convergence(by_beads, "kinetic energy", "eV", within)
+    notes.results["bead_convergence"] = convergence
+    notes.remarks.append(
+        f"{convergence.verdict}, {100 * tolerance:g} %; limit of infinitely many beads "
+        f"{estimate_text(convergence.limit, 'eV')} by Richardson's extrapolation"
+    )
+    figure = plot_bead_convergence(convergence).get_figure(root=True)
+    assert figure is not None
+    notes.figures["bead_convergence"] = figure

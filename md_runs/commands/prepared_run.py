@@ -1,0 +1,361 @@
+"""Runs as the analysis sees them: without equilibration, with temperature and dynamics known.
+
+What was chosen for the user on the way is kept as sentences, for every output to repeat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from ase import Atoms
+
+from md_runs.analysis.sampling.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
+from md_runs.analysis.spectra.dynamics import Dynamics, Method
+from md_runs.analysis.spectra.vibrational_motion import is_linear
+from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
+from md_runs.analysis.vibrations.rigid_body import without_rotation, without_translation
+from md_runs.commands.findings import noted_warnings
+from md_runs.reading import read_run
+from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
+from mlpotential.errors import ConfigError, DataError
+from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
+
+MOST_SAMPLES = 20_000  # chosen: of the series that tells the end of equilibration
+PIECE_FRAMES = 1_000  # chosen: read at once for such a series
+SEGMENT = re.compile(r"segment_(\d+)(\.frames)?")  # NVE: files; RPMD and TRPMD: folders
+N_BLOCKS = 10  # chosen: error bars known to a quarter
+FRAMES_PER_BLOCK = 2  # chosen: at least, for blocks that nobody asked for
+SAMPLING_ONLY = "PIMD"
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What the user says of all runs of a command; None where it is to be found out.
+
+    Attributes:
+        skip_ps: time to leave out at the start (ps).
+        temperature_K: of the runs.
+        dynamics: what moved the atoms.
+        friction_per_fs: of a Langevin thermostat.
+        n_blocks: of the error bars of distributions.
+        frame_interval_fs: time between frames.
+        structure: elements, masses and periodicity, where a file does not tell them.
+        extras_units: of extras in outputs of i-PI, {"dipole": "debye"}.
+    """
+
+    skip_ps: float | None = None
+    temperature_K: float | None = None
+    dynamics: Method | None = None
+    friction_per_fs: float | None = None
+    n_blocks: int | None = None
+    frame_interval_fs: float | None = None
+    structure: Atoms | None = None
+    extras_units: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run after its equilibration, or several segments of one system.
+
+    Attributes:
+        name: short, unique among the runs of a command.
+        path: where it was read.
+        segments: independent pieces, each evenly spaced in time; arrays are read when sliced.
+        temperature_K: of the ensemble; None where nobody knows.
+        dynamics: what moved the atoms; None where nobody knows, or where nothing moved in time.
+        dynamics_remark: how that is known, or what is assumed.
+        samples_only: a path-integral run whose motion in time has no meaning.
+        n_blocks: blocks of frames for the error bars of distributions.
+        assumptions: what was assumed of it.
+        doubts: what must not be overlooked.
+    """
+
+    name: str
+    path: Path
+    segments: tuple[Trajectory, ...]
+    temperature_K: float | None
+    dynamics: Dynamics | None
+    dynamics_remark: str
+    samples_only: bool
+    n_blocks: int
+    assumptions: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The one segment. Raises DataError where there are several."""
+        if len(self.segments) > 1:
+            raise DataError(
+                f"{self.path} holds {len(self.segments)} segments for spectra: give the run that "
+                "they start from"
+            )
+        return self.segments[0]
+
+    @property
+    def n_beads(self) -> int:
+        """Of the ring polymer."""
+        return self.segments[0].n_beads
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether there is a cell that counts."""
+        return any(self.segments[0].pbc) and self.segments[0].cells is not None
+
+    def check_is_motion(self) -> None:
+        """Raises DataError for a run whose motion has no meaning in time."""
+        if self.samples_only:
+            raise DataError(
+                f"{self.path} is path-integral MD, which samples: its time has no meaning and "
+                "gives no spectrum. Run RPMD or TRPMD, or say what it is (--dynamics RPMD, TRPMD "
+                "or CMD)"
+            )
+
+    def known_temperature_K(self) -> tuple[float, str]:
+        """The temperature and where it comes from: the record, or the velocities.
+
+        Raises:
+            DataError: if neither tells it.
+        """
+        if self.temperature_K is not None:
+            return self.temperature_K, "as recorded or given"
+        if self.n_beads == 1 and self.segments[0].velocities_angstrom_per_fs is not None:
+            return measured_temperature_K(self.segments), "measured from the velocities"
+        raise DataError(f"{self.path} does not tell its temperature: give --temperature-K")
+
+
+def open_runs(paths: Sequence[Path], options: ViewOptions) -> list[RunView]:
+    """The runs of a command, in order.
+
+    Raises:
+        DataError, ConfigError, RunError: runs that cannot be read, or not as the options say.
+    """
+    names = _names([Path(path) for path in paths])
+    return [_open(Path(path), name, options) for path, name in zip(paths, names, strict=True)]
+
+
+def _open(path: Path, name: str, options: ViewOptions) -> RunView:
+    doubts: list[str] = []
+    with noted_warnings(doubts, name):
+        places = segment_paths(path)
+        is_segmented = bool(places)
+        whole = [
+            read_run(
+                place,
+                options.frame_interval_fs,
+                options.structure,
+                extras_units=options.extras_units,
+                progress=True,
+            )
+            for place in places or [path]
+        ]
+    for trajectory in whole:
+        _check_lengths(trajectory, path)
+    first = whole[0]
+    dynamics, samples_only, how = _dynamics(first, options, is_segmented)
+    assumptions = [f"{name}: {_size(whole)}"]
+    kept, equilibration = [], None
+    for trajectory in whole:
+        if is_segmented and options.skip_ps is None:
+            n_skipped, remark = 0, "segments begin in equilibrium: nothing left out"
+        else:
+            n_skipped, remark, equilibration = equilibration_cut(trajectory, options.skip_ps)
+        kept.append(with_frames(trajectory, np.arange(n_skipped, trajectory.n_frames)))
+    assumptions.append(f"{name}: {remark}")
+    n_frames = sum(trajectory.n_frames for trajectory in kept)
+    n_blocks = options.n_blocks
+    if n_blocks is None:
+        n_blocks = N_BLOCKS if n_frames >= FRAMES_PER_BLOCK * N_BLOCKS else 1
+    if equilibration is not None:
+        stride = stride_of_series(whole[0].n_frames)
+        doubts += _sampling_doubts(equilibration, stride, n_frames, n_blocks, name)
+    temperature = options.temperature_K
+    return RunView(
+        name=name,
+        path=path,
+        segments=tuple(kept),
+        temperature_K=first.temperature_K if temperature is None else temperature,
+        dynamics=dynamics,
+        dynamics_remark=how,
+        samples_only=samples_only,
+        n_blocks=n_blocks,
+        assumptions=tuple(assumptions),
+        doubts=tuple(doubts),
+    )
+
+
+def _sampling_doubts(
+    equilibration: Equilibration, stride: int, n_frames: int, n_blocks: int, name: str
+) -> list[str]:
+    """What a run that is too short, or too correlated for its blocks, must not be believed."""
+    doubts = []
+    if not equilibration.is_trustworthy:
+        doubts.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
+    correlated = equilibration.statistical_inefficiency * stride
+    if n_blocks > 1 and correlated > n_frames / n_blocks:
+        doubts.append(
+            f"{name}: the energy stays correlated over {correlated:.0f} frames, longer than a "
+            f"block of {n_frames // n_blocks}: error bars of distributions may be too small"
+        )
+    return doubts
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """The segments for spectra that a folder holds, in order; none if it is another run."""
+    if not folder.is_dir():
+        return []
+    found = [(match, path) for path in folder.iterdir() if (match := SEGMENT.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda pair: int(pair[0][1]))]
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Last part of each path, with the folders before it where that is not unique."""
+    n_parts = 1
+    while True:
+        names = ["/".join(path.resolve().parts[-n_parts:]) for path in paths]
+        if len(set(names)) == len(names) or n_parts > 20:
+            break
+        n_parts += 1
+    if len(set(names)) < len(names):
+        raise ConfigError("a run is given twice: name each once")
+    return [name.removesuffix(Path(name).suffix) if Path(name).suffix else name for name in names]
+
+
+def _size(segments: Sequence[Trajectory]) -> str:
+    first, n_frames = segments[0], sum(s.n_frames for s in segments)
+    length_ps = sum(float(s.times_fs[-1] - s.times_fs[0]) for s in segments) / 1000
+    beads = "classical" if first.n_beads == 1 else beads_text(first.n_beads)
+    several = f"{len(segments)} segments, " if len(segments) > 1 else ""
+    return f"{several}{n_frames} frames, {length_ps:.6g} ps, {first.n_atoms} atoms, {beads}"
+
+
+def beads_text(n_beads: int) -> str:
+    """`1 bead`, `8 beads`."""
+    return "1 bead" if n_beads == 1 else f"{n_beads} beads"
+
+
+def _check_lengths(trajectory: Trajectory, path: Path) -> None:
+    """Raises DataError unless every quantity has as many frames as there are times."""
+    times = trajectory.times_fs
+    for field in FRAME_FIELDS:
+        values = getattr(trajectory, field)
+        if values is not None and values.shape[0] != len(times):
+            raise DataError(
+                f"{path}: {len(times)} frames have times, but {values.shape[0]} have {field}: cut "
+                "both to what they share"
+            )
+
+
+def _dynamics(
+    trajectory: Trajectory, options: ViewOptions, is_segmented: bool
+) -> tuple[Dynamics | None, bool, str]:
+    """What moved the atoms, whether it only samples, and a sentence on it."""
+    if options.dynamics is not None:
+        given = Dynamics(options.dynamics, options.friction_per_fs)
+        return given, False, f"dynamics as given: {given}"
+    recorded: Any = trajectory.dynamics
+    if recorded == SAMPLING_ONLY or (recorded is None and trajectory.n_beads > 1):
+        return None, True, "path-integral MD, which samples: its time has no meaning"
+    if recorded in get_args(Method):
+        found = Dynamics(recorded, options.friction_per_fs or trajectory.friction_per_fs)
+        return found, False, f"dynamics: {found}"
+    if is_segmented:
+        return Dynamics("NVE"), False, "dynamics: NVE"
+    return None, False, "dynamics not recorded, taken as NVE: give --dynamics"
+
+
+def equilibration_cut(
+    trajectory: Trajectory, skip_ps: float | None
+) -> tuple[int, str, Equilibration | None]:
+    """How many frames to leave out at the start, a sentence on it, and how it was detected.
+
+    Args:
+        trajectory: the whole run.
+        skip_ps: as asked for; None to detect it from the potential energy, the kinetic energy, or
+            the radius of gyration, whichever is there first, and from the spread of beads.
+
+    Raises:
+        ConfigError: a time that is negative or leaves no frame.
+    """
+    times_ps = np.asarray(trajectory.times_fs) / 1000
+    n_frames = len(times_ps)
+    if skip_ps is not None:
+        n_skipped = int(np.searchsorted(times_ps, times_ps[0] + skip_ps * (1 - 1e-12)))
+        if not (np.isfinite(skip_ps) and skip_ps >= 0) or n_skipped >= n_frames:
+            raise ConfigError(
+                f"--skip-ps must leave some of the {times_ps[-1] - times_ps[0]:.6g} ps, not "
+                f"{skip_ps}"
+            )
+        return n_skipped, f"the first {skip_ps:g} ps left out as asked ({n_skipped} frames)", None
+    stride = stride_of_series(n_frames)
+    if n_frames < 3 / LEAST_KEPT:
+        return 0, f"{n_frames} frames are too few to detect equilibration: nothing left out", None
+    found = [
+        (detect_equilibration(series), name)
+        for name, series in _settling_series(trajectory, stride)
+        if len(series) >= 3 / LEAST_KEPT and np.ptp(series) > 1e-12 * np.abs(series).max()
+    ]
+    if not found:
+        return 0, "nothing to detect equilibration from: nothing left out", None
+    equilibration, name = max(found, key=lambda pair: pair[0].n_equilibration)
+    n_skipped = equilibration.n_equilibration * stride
+    skipped_ps = float(times_ps[n_skipped] - times_ps[0])
+    text = f"the first {skipped_ps:.4g} ps left out, {n_skipped} of {n_frames} frames"
+    text = text if n_skipped else "nothing left out, in equilibrium from the start"
+    return n_skipped, f"{text}: detected from the {name} (--skip-ps sets it)", equilibration
+
+
+def stride_of_series(n_frames: int) -> int:
+    """Frames from one to the next that equilibration is detected from."""
+    return -(-n_frames // MOST_SAMPLES)
+
+
+def _settling_series(trajectory: Trajectory, stride: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Quantities that take long to settle, by name, every `stride` frames."""
+    masses = np.asarray(trajectory.masses, np.float64)
+    positions, velocities = trajectory.positions, trajectory.velocities_angstrom_per_fs
+    if trajectory.energies is not None:
+        energies = np.asarray(trajectory.energies[:], np.float64)
+        yield "potential energy", energies.mean(axis=1)[::stride]
+    elif velocities is not None:
+        pieces = (np.einsum("a,fbax,fbax->f", masses, v, v) for v in _pieces(velocities))
+        yield "kinetic energy", np.concatenate(list(pieces))[::stride]
+    elif not any(trajectory.pbc) and trajectory.n_atoms > 1:
+        radii = (radii_of_gyration(r, masses).mean(axis=(1, 2)) for r in _pieces(positions))
+        yield "radius of gyration", np.concatenate(list(radii))[::stride]
+    if trajectory.n_beads > 1:
+        spreads = (r.var(axis=1).mean(axis=(1, 2)) for r in _pieces(positions))
+        yield "spread of the beads", np.concatenate(list(spreads))[::stride]
+
+
+def _pieces(frames: Any) -> Iterator[np.ndarray]:
+    """Some frames at a time, [n, ...], float64."""
+    for start in range(0, frames.shape[0], PIECE_FRAMES):
+        yield np.asarray(frames[start : start + PIECE_FRAMES], np.float64)
+
+
+def measured_temperature_K(segments: Sequence[Trajectory]) -> float:
+    """Of the vibrations of a classical run, without rigid motion (a crystal: translation)."""
+    masses = np.asarray(segments[0].masses, np.float64)
+    is_molecule = not any(segments[0].pbc)
+    linear = is_molecule and is_linear(np.asarray(segments[0].positions[:1])[:, 0], masses)
+    n_rigid = 3 + (2 if linear else 3) * is_molecule
+    twice_kinetic, n_frames = 0.0, 0
+    for segment in segments:
+        assert segment.velocities_angstrom_per_fs is not None
+        pieces = zip(
+            _pieces(segment.velocities_angstrom_per_fs), _pieces(segment.positions), strict=True
+        )
+        for all_velocities, positions in pieces:
+            v = without_translation(all_velocities[:, 0], masses)
+            v = without_rotation(v, positions[:, 0], masses, linear) if is_molecule else v
+            twice_kinetic += float(np.einsum("a,fax,fax->", masses, v, v))
+            n_frames += len(v)
+    n_free = n_frames * (3 * len(masses) - n_rigid)
+    if n_free <= 0:
+        raise DataError("an atom without vibrations does not tell the temperature: give it")
+    return twice_kinetic / (ASE_TIME_PER_FS**2 * n_free * EV_PER_KELVIN)

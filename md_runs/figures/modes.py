@@ -1,0 +1,194 @@
+"""Figures of modes: wavenumbers, stick spectra, two sets of modes, their Duschinsky matrix.
+
+Nothing is computed here and nothing is shown, as everywhere in `md_runs.figures`. Fig. 7 is that of
+K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from md_runs.analysis.vibrations.mode_comparison import ModeComparison
+from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, RamanIntensities
+from md_runs.analysis.vibrations.normal_modes import FrequencyComparison, degenerate_groups
+from md_runs.figures.style import CLASSICAL_COLOR, FAINT, INK, MODE_COLOR, dressed, own_axes
+
+LABELLED_SHARE = 0.03  # chosen: of the strongest line; weaker ones bear no label
+OVERLAP_COLORS = LinearSegmentedColormap.from_list("overlap", ["#FFFFFF", FAINT, MODE_COLOR])
+
+
+def plot_stick_spectrum(
+    lines: InfraredIntensities | RamanIntensities,
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    tolerance_per_cm: float = 0.5,
+) -> Axes:
+    """One stick for each line; degenerate modes make one line together.
+
+    Args:
+        lines: intensities of modes.
+        labels: symmetry of each mode, [n_modes], written above the stronger lines.
+        ax: where to draw; None for a figure of its own.
+        tolerance_per_cm: how far degenerate modes may lie apart.
+    """
+    ax = own_axes(ax)
+    if isinstance(lines, InfraredIntensities):
+        heights, name = lines.intensities_km_per_mol, "intensity (km/mol)"
+    else:
+        heights, name = lines.activities, "Raman activity (Å$^4$/amu)"
+    groups = degenerate_groups(lines.wavenumbers_per_cm, tolerance_per_cm)
+    sums = np.array([heights[group].sum() for group in groups])
+    places = np.array([lines.wavenumbers_per_cm[group].mean() for group in groups])
+    ax.vlines(places, 0, sums, color=CLASSICAL_COLOR, lw=1.6)
+    ax.axhline(0, color=INK, lw=0.6)
+    for group, place, height in zip(groups, places, sums, strict=True):
+        if labels is not None and height > LABELLED_SHARE * sums.max():
+            text = " + ".join(dict.fromkeys(labels[k] for k in group))
+            ax.annotate(
+                text,
+                (place, height),
+                xytext=(0, 3),
+                textcoords="offset points",
+                rotation=90,
+                ha="center",
+                va="bottom",
+                fontsize="x-small",
+                color=INK,
+            )
+    ax.set_ylim(0, 1.2 * sums.max(initial=1e-300))
+    ax.set_xlabel(r"wavenumber (cm$^{-1}$)")
+    ax.set_ylabel(name)
+    return ax
+
+
+def plot_matched_deviations(comparison: ModeComparison, ax: Axes | None = None) -> Axes:
+    """Deviation of each wavenumber in per cent of its reference (Fig. 7), matched by overlap.
+
+    The shade of a point is the share of the mode that lies in the reference's mode.
+    """
+    ax = plot_relative_deviations(comparison, ax)
+    numbers = np.arange(1, len(comparison.overlaps) + 1)
+    points = ax.scatter(
+        numbers,
+        comparison.relative_deviations,
+        c=comparison.overlaps,
+        cmap=OVERLAP_COLORS,
+        vmin=0,
+        vmax=1,
+        s=26,
+        edgecolors=INK,
+        linewidths=0.6,
+        zorder=3,
+    )
+    ax.figure.colorbar(points, ax=ax, label="overlap", pad=0.01)
+    ax.set_xlabel("mode of the reference")
+    return ax
+
+
+def plot_duschinsky(
+    comparison: ModeComparison,
+    ax: Axes | None = None,
+    labels: tuple[str, str] = ("model", "reference"),
+) -> Axes:
+    """Squared overlaps of all modes: on the diagonal alone where two sets are the same.
+
+    Args:
+        comparison: of `compare_modes`.
+        ax: where to draw; None for a figure of its own.
+        labels: names of the modes and of their reference.
+    """
+    ax = own_axes(ax)
+    n_modes = len(comparison.duschinsky)
+    image = ax.imshow(
+        comparison.duschinsky**2,
+        cmap=OVERLAP_COLORS,
+        vmin=0,
+        vmax=1,
+        origin="lower",
+        extent=(0.5, n_modes + 0.5, 0.5, n_modes + 0.5),
+        interpolation="nearest",
+    )
+    ax.figure.colorbar(image, ax=ax, label="squared overlap", pad=0.02)
+    ax.set_xlabel(f"mode, {labels[1]}")
+    ax.set_ylabel(f"mode, {labels[0]}")
+    return ax
+
+
+def matched_modes_figure(
+    comparison: ModeComparison, labels: tuple[str, str] = ("model", "reference")
+) -> Figure:
+    """Fig. 7 with modes matched by overlap, and beside it the Duschinsky matrix."""
+    figure = Figure(figsize=(11.0, 5.2), dpi=150, layout="constrained")
+    panels = figure.subplot_mosaic(
+        [["wavenumbers", "overlaps"], ["deviations", "overlaps"]],
+        width_ratios=[1.3, 1],
+        height_ratios=[1.7, 1],
+    )
+    plot_wavenumbers(comparison, dressed(panels["wavenumbers"]), labels).set_xlabel("")
+    plot_matched_deviations(comparison, dressed(panels["deviations"]))
+    plot_duschinsky(comparison, panels["overlaps"], labels)
+    return figure
+
+
+def plot_wavenumbers(
+    comparison: FrequencyComparison,
+    ax: Axes | None = None,
+    labels: tuple[str, str] = ("model", "reference"),
+) -> Axes:
+    """Wavenumbers against their reference, mode by mode (Fig. 7, upper panel).
+
+    Args:
+        comparison: of `compare_frequencies`.
+        ax: where to draw; None for a figure of its own.
+        labels: names of the wavenumbers and of their reference.
+    """
+    ax = own_axes(ax)
+    numbers = np.arange(1, len(comparison.reference_per_cm) + 1)
+    ax.vlines(numbers, 0, comparison.reference_per_cm, color=FAINT, lw=2.5, label=labels[1])
+    ax.plot(numbers, comparison.wavenumbers_per_cm, "o", ms=4, color=MODE_COLOR, label=labels[0])
+    ax.axhline(0, color=INK, lw=0.6)
+    ax.set_xlim(0, len(numbers) + 1)
+    ax.set_xlabel("mode")
+    ax.set_ylabel(r"wavenumber (cm$^{-1}$)")
+    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    return ax
+
+
+def plot_relative_deviations(comparison: FrequencyComparison, ax: Axes | None = None) -> Axes:
+    """Relative deviation of each wavenumber from its reference (Fig. 7, lower panel)."""
+    ax = own_axes(ax)
+    deviations = comparison.relative_deviations
+    numbers = np.arange(1, len(deviations) + 1)
+    ax.vlines(numbers, 0, deviations, color=MODE_COLOR, lw=1.2)
+    ax.plot(numbers, deviations, "o", ms=3, color=MODE_COLOR)
+    ax.axhline(0, color=INK, lw=0.6)
+    ax.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    ax.margins(y=0.2)
+    ax.set_xlim(0, len(numbers) + 1)
+    ax.set_xlabel("mode")
+    ax.set_ylabel("deviation")
+    ax.set_title(
+        f"mean {comparison.mean_relative_deviation:.1%}, "
+        f"largest {comparison.max_relative_deviation:.1%}",
+        fontsize="small",
+        loc="right",
+        color=INK,
+    )
+    return ax
+
+
+def mode_comparison_figure(
+    comparison: FrequencyComparison, labels: tuple[str, str] = ("model", "reference")
+) -> Figure:
+    """Fig. 7: wavenumbers above, their relative deviations below."""
+    figure = Figure(figsize=(6.4, 5.2), dpi=150, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+    plot_wavenumbers(comparison, dressed(upper), labels).set_xlabel("")
+    plot_relative_deviations(comparison, dressed(lower))
+    return figure

@@ -1,0 +1,41 @@
+"""Path-integral molecular dynamics through i-PI: sampling, and ring polymers that move in time.
+
+from md_runs.pimd import PimdRun, run_pimd
+run_pimd(atoms, "model.safetensors", PimdRun(n_steps=10_000), "pimd")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlpotential.lazy_names import lazy_names
+
+__all__ = [
+    "PimdProperties",
+    "PimdResult",
+    "PimdRun",
+    "SegmentsResult",
+    "read_pimd_trajectory",
+    "run_pimd",
+    "run_ring_polymer_segments",
+]
+
+if TYPE_CHECKING:  # for editors and type checkers
+    from md_runs.pimd.ipi_outputs import PimdProperties
+    from md_runs.pimd.ipi_run import PimdResult, read_pimd_trajectory
+    from md_runs.pimd.run import run_pimd, run_ring_polymer_segments
+    from md_runs.pimd.segments import SegmentsResult
+    from md_runs.pimd.settings import PimdRun
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "PimdProperties": "ipi_outputs",
+        "PimdResult": "ipi_run",
+        "PimdRun": "settings",
+        "SegmentsResult": "segments",
+        "read_pimd_trajectory": "ipi_run",
+        "run_pimd": "run",
+        "run_ring_polymer_segments": "run",
+    },
+)

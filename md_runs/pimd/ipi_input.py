@@ -1,0 +1,282 @@
+"""The files i-PI starts from: its XML, the first geometry, and a checkpoint made ready to go on.
+
+All names in the XML but the driver's are relative to the run folder, where i-PI works.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+
+from md_runs.pimd.settings import PimdRun
+from mlpotential.errors import StructureError
+
+PREFIX = "simulation"
+GEOMETRY_NAME = "start.xyz"
+VELOCITIES_NAME = "start_velocities.xyz"
+PROPERTIES_NAME = f"{PREFIX}.out"
+POTENTIALS_NAME = f"{PREFIX}.potentials"
+CHECKPOINT_GLOB = f"{PREFIX}.checkpoint_*"
+SOFT_EXIT_CHECKPOINT_NAME = "RESTART"  # i-PI's own name for the state at a soft exit
+
+EXACT_FLOAT = "%24.16e"  # every float64 survives the checkpoint unchanged
+MOLECULE_BOX = 1000.0  # A; i-PI demands a cell, and nobody looks at it where there is none
+NO_FRICTION_FS = 1e30  # exp(-timestep / friction time) is 1.0 to the last bit
+TRPMD_LAMBDA = 0.5  # Rossi, Ceriotti, Manolopoulos (2014); 1 is the optimal damping of PILE
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What i-PI writes of every bead into a file of its own, with every frame.
+
+    Attributes:
+        word: i-PI's word for it.
+        format: of atoms, i-PI's word for it, which implies the unit.
+        ending: of the files, after the number of the bead.
+    """
+
+    word: Literal["positions", "velocities", "forces", "dipole"]
+    format: Literal["ase", "xyz", "numbers"]
+    ending: str
+
+
+# i-PI's plain xyz keeps six digits, enough but for positions, and costs much less than its "ase".
+POSITIONS = Quantity("positions", "ase", ".extxyz")
+VELOCITIES = Quantity("velocities", "xyz", ".xyz")
+FORCES = Quantity("forces", "xyz", ".xyz")
+DIPOLE = Quantity("dipole", "numbers", "")
+
+
+def recorded_quantities(settings: PimdRun, with_dipole: bool) -> list[Quantity]:
+    """What a run writes of every bead, but for its potential."""
+    wanted = {
+        POSITIONS: True,
+        VELOCITIES: settings.records_velocities,
+        FORCES: settings.record_forces,
+        DIPOLE: with_dipole,
+    }
+    return [quantity for quantity, is_wanted in wanted.items() if is_wanted]
+
+
+@dataclass(frozen=True)
+class ForceProvider:
+    """Who answers i-PI.
+
+    Attributes:
+        pes_path: file with the driver class, loaded by i-PI.
+        parameters: what the driver class is made with.
+        files: files to put into the run folder, by their name there.
+        identity: what must be the same for a run to be continued.
+        gives_dipole: whether its extras hold `dipole`, [3] (e bohr).
+    """
+
+    pes_path: str
+    parameters: Mapping[str, str]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    gives_dipole: bool = False
+
+
+@dataclass(frozen=True)
+class RingPolymer:
+    """Where the beads of a segment start.
+
+    Attributes:
+        positions: [n_beads, n_atoms, 3] (A).
+        velocities: [n_beads, n_atoms, 3] (A / ASE time).
+    """
+
+    positions: np.ndarray
+    velocities: np.ndarray
+
+
+def to_ipi_frame(atoms: Atoms) -> Atoms:
+    """Elements, masses, positions and cell, turned to a along x and b in the xy plane.
+
+    i-PI knows only such cells. A molecule stays where it is, without a cell.
+
+    Raises:
+        StructureError: for constraints, which i-PI would not see, or a left-handed cell.
+    """
+    if atoms.constraints:
+        raise StructureError(
+            "the structure has constraints, which a path-integral run does not keep: "
+            "remove them (atoms.set_constraint())"
+        )
+    bare = Atoms(atoms.numbers, positions=atoms.positions, masses=atoms.get_masses())
+    if not atoms.pbc.any():
+        return bare
+    cell = atoms.cell.complete()
+    if cell.handedness != 1:
+        raise StructureError("the cell is left-handed: exchange two of its vectors")
+    standard, rotation = cell.standard_form()
+    bare.positions = atoms.positions @ np.asarray(rotation).T
+    bare.cell, bare.pbc = np.tril(standard), atoms.pbc  # rounding leaves 1e-17 above the diagonal
+    return bare
+
+
+def geometry_xyz(atoms: Atoms, positions: np.ndarray | None = None) -> str:
+    """First positions in i-PI's xyz format, to the last digit.
+
+    Args:
+        atoms: elements and cell.
+        positions: of every bead, [n_beads, n_atoms, 3] (A); None where all begin as `atoms`.
+    """
+    positions = atoms.positions[None] if positions is None else positions
+    return "".join(
+        _xyz_frame(atoms, bead, "positions{angstrom} cell{angstrom}") for bead in positions
+    )
+
+
+def velocities_xyz(atoms: Atoms, velocities: np.ndarray) -> str:
+    """First velocities of every bead, [n_beads, n_atoms, 3] (A / ASE time), as `geometry_xyz`."""
+    return "".join(_xyz_frame(atoms, bead, "velocities{ase} cell{angstrom}") for bead in velocities)
+
+
+def _xyz_frame(atoms: Atoms, values: np.ndarray, units: str) -> str:
+    h = atoms.cell.array.T if atoms.pbc.any() else MOLECULE_BOX * np.eye(3)
+    cell = " ".join(repr(float(x)) for x in h.ravel())
+    lines = [str(len(atoms)), f"# CELL(H): {cell} {units}"]
+    for symbol, value in zip(atoms.symbols, values, strict=True):
+        lines.append(" ".join([symbol, *(repr(float(x)) for x in value)]))
+    return "\n".join(lines) + "\n"
+
+
+def input_xml(
+    atoms: Atoms, settings: PimdRun, provider: ForceProvider, has_velocities: bool = False
+) -> str:
+    """The whole of i-PI's input for a run from the beginning.
+
+    Args:
+        atoms: of the run.
+        settings: of the run.
+        provider: of the forces.
+        has_velocities: begin with those in a file, not with thermal ones.
+    """
+    root = ET.Element(
+        "simulation",
+        verbosity="low",
+        threading="False",
+        safe_stride=str(settings.stride),
+        floatformat=EXACT_FLOAT,
+    )
+    root.append(_output(settings, provider.gives_dipole))
+    _add(root, "total_steps", settings.n_steps)
+    _add(_add(root, "prng"), "seed", settings.seed)
+    root.append(_force_field(settings, provider))
+    system = _add(root, "system")
+    system.append(_initial_state(atoms, settings, has_velocities))
+    _add(_add(system, "forces"), "force", forcefield="model")
+    system.append(_motion(settings))
+    _add(_add(system, "ensemble"), "temperature", settings.temperature_K, units="kelvin")
+    return _to_text(root)
+
+
+def continued_xml(checkpoint: ET.Element, settings: PimdRun, provider: ForceProvider) -> str:
+    """A checkpoint with today's length of the run and today's driver."""
+    total = checkpoint.find("total_steps")
+    if total is None:
+        total = _add(checkpoint, "total_steps")
+    total.text = str(settings.n_steps)
+    for old in checkpoint.findall("ffdirect"):
+        checkpoint.remove(old)
+    checkpoint.append(_force_field(settings, provider))
+    return _to_text(checkpoint)
+
+
+def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
+    """Checkpoints come last: once one is complete, so are the outputs up to its step.
+
+    Each checkpoint is a file of its own (overwrite False): writing one never harms another.
+    """
+    output = ET.Element("output", prefix=PREFIX)
+    properties = (
+        "step, time{femtosecond}, conserved{electronvolt}, temperature{kelvin}, "
+        "potential{electronvolt}, kinetic_cv{electronvolt}"
+    )
+    _add(
+        output,
+        "properties",
+        f"[{properties}]",
+        filename="out",
+        stride=str(settings.properties_stride),
+        flush="1",
+    )
+    every_frame = {"stride": str(settings.stride), "flush": "1"}
+    if settings.record_forces:
+        potentials = "[step, bead_potentials{electronvolt}]"
+        _add(output, "properties", potentials, filename="potentials", **every_frame)
+    for quantity in recorded_quantities(settings, with_dipole):
+        is_extra = quantity is DIPOLE
+        _add(
+            output,
+            "trajectory",
+            "extras" if is_extra else quantity.word,
+            filename=quantity.word,
+            **({"extra_type": quantity.word} if is_extra else {"format": quantity.format}),
+            **every_frame,
+        )
+    _add(
+        output,
+        "checkpoint",
+        filename="checkpoint",
+        stride=str(settings.checkpoint_stride),
+        overwrite="False",
+    )
+    return output
+
+
+def _force_field(settings: PimdRun, provider: ForceProvider) -> ET.Element:
+    """All beads in one call, inside i-PI's main thread, positions never folded into a cell."""
+    force_field = ET.Element("ffdirect", name="model", pbc="False", threaded="False")
+    _add(force_field, "pes", "custom")
+    _add(force_field, "pes_path", provider.pes_path)
+    _add(force_field, "batch_size", settings.n_beads)
+    parameters = ", ".join(f"{name}: {value}" for name, value in provider.parameters.items())
+    _add(force_field, "parameters", f"{{{parameters}}}")
+    return force_field
+
+
+def _initial_state(atoms: Atoms, settings: PimdRun, has_velocities: bool) -> ET.Element:
+    """The first positions; masses from ASE instead of i-PI's own table."""
+    state = ET.Element("initialize", nbeads=str(settings.n_beads))
+    _add(state, "file", GEOMETRY_NAME, mode="xyz")
+    masses = ", ".join(repr(float(mass)) for mass in atoms.get_masses())
+    _add(state, "masses", f"[{masses}]", mode="manual", units="dalton")
+    if has_velocities:
+        _add(state, "velocities", VELOCITIES_NAME, mode="xyz", units="ase")
+    else:
+        _add(state, "velocities", settings.temperature_K, mode="thermal", units="kelvin")
+    return state
+
+
+def _motion(settings: PimdRun) -> ET.Element:
+    motion = ET.Element("motion", mode="dynamics")
+    _add(motion, "fixcom", settings.fix_center_of_mass)
+    dynamics = _add(motion, "dynamics", mode="nve" if settings.dynamics == "rpmd" else "nvt")
+    _add(dynamics, "timestep", settings.timestep_fs, units="femtosecond")
+    if settings.dynamics != "rpmd":
+        is_free = settings.dynamics == "trpmd"
+        thermostat = _add(dynamics, "thermostat", mode="pile_l")
+        friction_time = NO_FRICTION_FS if is_free else settings.thermostat_time_fs
+        _add(thermostat, "tau", friction_time, units="femtosecond")
+        if is_free:
+            _add(thermostat, "pile_lambda", TRPMD_LAMBDA)
+    return motion
+
+
+def _add(parent: ET.Element, name: str, text: object = "", **attributes: str) -> ET.Element:
+    child = ET.SubElement(parent, name, attributes)
+    child.text = str(text)
+    return child
+
+
+def _to_text(root: ET.Element) -> str:
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"

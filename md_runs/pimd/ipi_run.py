@@ -1,0 +1,338 @@
+"""One run of i-PI (Kapil et al., J. Chem. Phys. 152, 124104 (2020)) in its folder, which evaluates
+all beads at once and without sockets.
+
+The folder holds everything its run needs: settings, structure, a copy of the model. The same call
+in the same folder goes on where an interrupted run stopped, however it was stopped: outputs are cut
+back to the last complete checkpoint, and every step stands in them exactly once.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from tqdm import tqdm
+
+from md_runs.analysis.sampling.uncertainty import block_average
+from md_runs.model_warnings import REPORT_NAME, read_report
+from md_runs.pimd.ipi_input import (
+    DIPOLE,
+    FORCES,
+    GEOMETRY_NAME,
+    POSITIONS,
+    PREFIX,
+    VELOCITIES,
+    VELOCITIES_NAME,
+    ForceProvider,
+    RingPolymer,
+    continued_xml,
+    geometry_xyz,
+    input_xml,
+    velocities_xyz,
+)
+from md_runs.pimd.ipi_outputs import (
+    CONTINUED_NAME,
+    Checkpoint,
+    Outputs,
+    PimdProperties,
+    ProgressReader,
+    cut_outputs,
+    newest_checkpoint,
+    read_bead_potentials,
+    read_beads,
+    read_properties,
+    remove_checkpoints_after,
+    remove_old_checkpoints,
+    remove_outputs,
+)
+from md_runs.pimd.ipi_process import LOG_NAME, follow, ipi_process, log_tail
+from md_runs.pimd.record import (
+    DIPOLE_RECORDED,
+    RECORD_NAME,
+    check_same_run,
+    is_dipole_recorded,
+    read_record,
+    write_record,
+)
+from md_runs.pimd.settings import PimdRun
+from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
+from md_runs.trajectories.trajectory import Trajectory
+from mlpotential.errors import ConfigError, ExtrapolationWarning, RunError
+from mlpotential.inference.guard import GuardReport
+from mlpotential.interruption import RunInterrupted
+from mlpotential.run_folder import lock_folder, write_atomically
+
+INPUT_NAME = "input.xml"
+STRUCTURE_NAME = "structure.extxyz"
+N_BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class PimdResult:
+    """A finished run.
+
+    Attributes:
+        trajectory: positions of every bead, and what else was recorded.
+        properties: energies and temperatures in time.
+        steps_per_second: of what was computed in this call; None where that was too short to tell.
+        extrapolation: how much of the run was outside the training data of the model; what an i-PI
+            that was killed did is missing. None where nobody counted.
+    """
+
+    trajectory: Trajectory
+    properties: PimdProperties
+    steps_per_second: float | None
+    extrapolation: GuardReport | None = None
+
+    def __str__(self) -> str:
+        frames = f"{self.trajectory.n_frames} frames of {self.trajectory.n_beads} beads"
+        temperatures_K = self.properties.temperature_K[len(self.properties.temperature_K) // 2 :]
+        mean = block_average(temperatures_K, min(N_BLOCKS, len(temperatures_K)))
+        speed = self.steps_per_second
+        return f"{frames}, mean temperature of the second half {mean} K" + (
+            "" if speed is None else f", {speed:.1f} steps/s"
+        )
+
+
+def run_with_provider(
+    atoms: Atoms,
+    provider: ForceProvider,
+    settings: PimdRun,
+    folder: Path,
+    progress: bool,
+    stall_limit_s: float,
+    start: RingPolymer | None = None,
+    title: str = "PIMD",
+) -> PimdResult:
+    """One run of i-PI, of any driver, or the rest of it.
+
+    Args:
+        atoms: in i-PI's frame.
+        provider: of the forces.
+        settings: of the run; of a segment `n_steps` is its own.
+        folder: made where needed.
+        progress: show a bar, if standard error is a terminal.
+        stall_limit_s: a run without a new step for so long is stopped (s).
+        start: first positions and velocities of the beads; None for all as `atoms`, thermal.
+        title: of the progress bar.
+
+    Raises:
+        ConfigError, RunError, RunInterrupted: as `run_pimd`.
+    """
+    if len(atoms) == 1 and settings.fix_center_of_mass:
+        raise ConfigError("a single atom with a fixed center of mass cannot move: free it")
+    run = _Run(folder, atoms, settings, provider, start, title)
+    with lock_folder(folder):
+        checkpoint = run.prepare()
+        speed = None
+        if checkpoint is None or checkpoint.step < settings.n_steps:
+            speed = run.advance(checkpoint, progress, stall_limit_s)
+        return run.result(speed)
+
+
+def read_pimd_trajectory(folder: Path) -> Trajectory:
+    """The beads of a run up to its latest checkpoint, finished or not; of segments, give one.
+
+    Raises:
+        RunError: if the folder holds no such run, the run has no checkpoint yet, or its outputs are
+            damaged.
+    """
+    atoms, settings, identity = read_record(folder)
+    outputs = Outputs(folder, settings, len(atoms), is_dipole_recorded(identity))
+    checkpoint = newest_checkpoint(outputs)
+    if checkpoint is None:
+        raise RunError(f"the run in {folder} has not reached its first checkpoint: let it go on")
+    return _read_trajectory(outputs, atoms, checkpoint.step)
+
+
+def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int) -> Trajectory:
+    settings, quantities = outputs.settings, outputs.quantities
+    read = {q.word: read_beads(outputs, q, last_step) for q in quantities}
+    n_frames = len(read[POSITIONS.word])
+    cell = atoms.cell.array if atoms.pbc.any() else None
+    return Trajectory(
+        atomic_numbers=atoms.numbers.copy(),
+        masses=atoms.get_masses(),
+        times_fs=settings.timestep_fs * settings.stride * np.arange(n_frames),
+        positions=read[POSITIONS.word],
+        velocities_angstrom_per_fs=read.get(VELOCITIES.word),
+        forces=read.get(FORCES.word),
+        energies=read_bead_potentials(outputs, last_step) if settings.record_forces else None,
+        dipoles=read.get(DIPOLE.word),
+        cells=None if cell is None else np.repeat(cell[None], n_frames, axis=0),
+        pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
+        temperature_K=settings.temperature_K,
+        dynamics=settings.dynamics.upper(),
+        integration_timestep_fs=settings.timestep_fs,
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run in its folder, which is locked."""
+
+    folder: Path
+    atoms: Atoms
+    settings: PimdRun
+    provider: ForceProvider
+    start: RingPolymer | None
+    title: str
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What must not change, but for the settings."""
+        return dict(self.provider.identity) | (
+            DIPOLE_RECORDED if self.provider.gives_dipole else {}
+        )
+
+    @property
+    def outputs(self) -> Outputs:
+        """What i-PI writes."""
+        return Outputs(self.folder, self.settings, len(self.atoms), self.provider.gives_dipole)
+
+    def prepare(self) -> Checkpoint | None:
+        """Puts what i-PI needs into a new folder, or finds where the run that is there stopped."""
+        checkpoint = None
+        if (self.folder / RECORD_NAME).exists():
+            check_same_run(self.folder, self.atoms, self.settings, self.identity)
+            checkpoint = self.newest_checkpoint()
+        elif any(self.folder.glob(f"{PREFIX}.*")):
+            raise RunError(f"{self.folder} holds files of a foreign run: choose another folder")
+        else:
+            for name, source in self.provider.files.items():
+                write_atomically(self.folder / name, source.read_bytes())
+            structure = io.StringIO()
+            ase.io.write(structure, self.atoms, format="extxyz")
+            write_atomically(self.folder / STRUCTURE_NAME, structure.getvalue())
+            self._write_start()
+        write_record(self.folder, self.atoms, self.settings, self.identity)
+        return checkpoint
+
+    def _write_start(self) -> None:
+        start = self.start
+        positions = None if start is None else start.positions
+        write_atomically(self.folder / GEOMETRY_NAME, geometry_xyz(self.atoms, positions))
+        if start is not None:
+            velocities = velocities_xyz(self.atoms, start.velocities)
+            write_atomically(self.folder / VELOCITIES_NAME, velocities)
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """Raises RunError if the run is longer than was asked for."""
+        newest = newest_checkpoint(self.outputs)
+        if newest is not None and newest.step > self.settings.n_steps:
+            raise RunError(
+                f"{self.folder} already holds {newest.step} steps, more than n_steps = "
+                f"{self.settings.n_steps}: n_steps can only be raised"
+            )
+        return newest
+
+    def advance(
+        self, checkpoint: Checkpoint | None, progress: bool, stall_limit_s: float
+    ) -> float | None:
+        """Lets i-PI work until the last step. Returns steps per second."""
+        self._remove_stale_exit()
+        input_name = self._write_input(checkpoint)
+        counted_before = self._take_report(checkpoint)
+        reader = ProgressReader(self.folder, 0 if checkpoint is None else checkpoint.step)
+        log = self.folder / LOG_NAME
+        log_start = log.stat().st_size if log.exists() else 0
+        n_steps = self.settings.n_steps
+        try:
+            with (
+                self._progress_bar(reader.step, progress) as bar,
+                ipi_process(input_name, self.folder) as process,
+            ):
+                speed = follow(process, self._observer(reader, bar), stall_limit_s)
+        except RunInterrupted as stop:
+            raise RunInterrupted(
+                f"interrupted after step {reader.step} of {n_steps}: the state is saved in "
+                f"{self.folder}, the same command continues it",
+                stop.signal_number,
+            ) from None
+        except RunError as error:
+            raise RunError(f"{error}. i-PI: {log_tail(log, log_start)}") from error
+        finally:
+            self._add_report(counted_before)
+        end = self.newest_checkpoint()
+        if end is None or end.step < n_steps:
+            code = process.returncode
+            ended = f"was killed by signal {-code}" if code < 0 else "ended"
+            raise RunError(
+                f"i-PI {ended} after step {reader.step} of {n_steps}: {log_tail(log, log_start)}"
+            )
+        report = read_report(self.folder)
+        if report is not None and report.n_outside:
+            warnings.warn(str(report), ExtrapolationWarning, stacklevel=2)
+        return speed
+
+    def result(self, steps_per_second: float | None) -> PimdResult:
+        """Reads and checks all outputs."""
+        last_step = self.settings.n_steps
+        trajectory = _read_trajectory(self.outputs, self.atoms, last_step)
+        properties = read_properties(self.outputs, last_step)
+        return PimdResult(trajectory, properties, steps_per_second, read_report(self.folder))
+
+    def _take_report(self, checkpoint: Checkpoint | None) -> GuardReport | None:
+        """What was counted before, out of the way of what i-PI's driver writes at its end."""
+        report = None if checkpoint is None else read_report(self.folder)
+        (self.folder / REPORT_NAME).unlink(missing_ok=True)
+        return report
+
+    def _add_report(self, before: GuardReport | None) -> None:
+        now = read_report(self.folder)
+        if before is not None:
+            (before if now is None else before + now).write(self.folder / REPORT_NAME)
+
+    def _remove_stale_exit(self) -> None:
+        """i-PI stops at once where it finds a file of this name, and calls that success."""
+        path = self.folder / "EXIT"
+        if path.exists():
+            path.unlink()
+            warnings.warn(f"removed an old {path}, which would stop i-PI at once", stacklevel=2)
+
+    def _write_input(self, checkpoint: Checkpoint | None) -> str:
+        """Makes input and outputs agree. Returns the name of the input."""
+        if checkpoint is None:
+            remove_outputs(self.folder)
+            has_velocities = self.start is not None
+            xml = input_xml(self.atoms, self.settings, self.provider, has_velocities)
+            write_atomically(self.folder / INPUT_NAME, xml)
+            return INPUT_NAME
+        xml = continued_xml(checkpoint.tree, self.settings, self.provider)
+        write_atomically(self.folder / CONTINUED_NAME, xml)
+        cut_outputs(self.outputs, checkpoint.step)
+        remove_checkpoints_after(self.folder, checkpoint.step)
+        return CONTINUED_NAME
+
+    def _progress_bar(self, start_step: int, progress: bool) -> tqdm[Any]:
+        """Silent unless standard error is a terminal."""
+        return tqdm(
+            total=self.settings.n_steps,
+            initial=start_step,
+            desc=f"{self.title}, {self.settings.n_beads} beads",
+            unit="step",
+            disable=None if progress else True,
+        )
+
+    def _observer(self, reader: ProgressReader, bar: tqdm[Any]) -> Callable[[], int]:
+        def newest_step() -> int:
+            """Looks at the outputs, shows them on the bar, and returns their last step."""
+            shown, step = reader.step, reader.update()
+            if reader.temperature_K > hottest_K(self.settings.temperature_K):
+                raise RunError(
+                    f"the dynamics exploded before step {step}: {reader.temperature_K:.3g} K. "
+                    f"{EXPLOSION_ADVICE}"
+                )
+            remove_old_checkpoints(self.folder)
+            bar.set_postfix_str(f"{reader.temperature_K:.0f} K", refresh=False)
+            bar.update(step - shown)
+            return step
+
+        return newest_step

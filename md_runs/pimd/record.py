@@ -1,0 +1,78 @@
+"""What a path-integral run in a folder is: settings, forces and structure, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from md_runs.analysis.sampling.results import plain
+from md_runs.pimd.settings import PimdRun
+from md_runs.run_identity import refuse_another_run, settings_of, structure_of
+from mlpotential.errors import ConfigError, RunError
+from mlpotential.run_folder import write_atomically
+
+RECORD_NAME = "pimd.json"
+DIPOLE_RECORDED = {"dipole": "recorded"}  # among what identifies the forces
+
+
+def write_record(
+    folder: Path, atoms: Atoms, settings: PimdRun, identity: Mapping[str, str]
+) -> None:
+    """Writes what the run is; `identity` is that of the forces.
+
+    Raises:
+        RunError: if the folder cannot be written.
+    """
+    content = {
+        "settings": plain(asdict(settings)),
+        "forces": dict(identity),
+        "structure": plain(structure_of(atoms)),
+    }
+    write_atomically(folder / RECORD_NAME, json.dumps(content, indent=1) + "\n")
+
+
+def check_same_run(
+    folder: Path, atoms: Atoms, settings: PimdRun, identity: Mapping[str, str]
+) -> None:
+    """Raises RunError naming all that differs from the run in the folder, but for n_steps."""
+    there_atoms, there_settings, there_identity = read_record(folder)
+    refuse_another_run(
+        folder,
+        settings_of(there_settings) | there_identity | structure_of(there_atoms),
+        settings_of(settings) | dict(identity) | structure_of(atoms),
+    )
+
+
+def read_record(folder: Path) -> tuple[Atoms, PimdRun, dict[str, Any]]:
+    """Where the run starts, its settings, and what identifies its forces.
+
+    Raises:
+        RunError: if the record cannot be read or is damaged.
+    """
+    path = folder / RECORD_NAME
+    try:
+        content = json.loads(path.read_text())
+        structure = {name: np.array(value) for name, value in content["structure"].items()}
+        atoms = Atoms(
+            structure["atomic numbers"],
+            positions=structure["positions"],
+            masses=structure["masses"],
+            cell=structure["cell vectors"],
+            pbc=structure["periodic directions"],
+        )
+        return atoms, PimdRun(**content["settings"]), dict(content["forces"])
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: choose another folder") from error
+
+
+def is_dipole_recorded(identity: Mapping[str, str]) -> bool:
+    """Whether the outputs of a run hold the dipole of every bead."""
+    return identity.items() >= DIPOLE_RECORDED.items()

@@ -1,0 +1,219 @@
+"""RPMD and TRPMD: segments of ring-polymer dynamics from decorrelated frames of a PIMD run.
+
+Positions of the beads come from the frames, velocities are drawn anew from the Maxwell-Boltzmann
+distribution of the beads, of which the positions are independent. The velocity of the centroid is
+the mean over the beads. Each segment is a run of i-PI in a folder of its own, which is finished,
+continued or begun by the same call.
+
+    RPMD:  I. R. Craig, D. E. Manolopoulos, J. Chem. Phys. 121, 3368 (2004), doi:10.1063/1.1777575
+    TRPMD: M. Rossi, M. Ceriotti, D. E. Manolopoulos, J. Chem. Phys. 140, 234116 (2014),
+           doi:10.1063/1.4883861
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.units import kB
+
+from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
+from md_runs.pimd.ipi_input import ForceProvider, RingPolymer
+from md_runs.pimd.ipi_run import PimdResult, read_pimd_trajectory, run_with_provider
+from md_runs.pimd.record import DIPOLE_RECORDED, RECORD_NAME, read_record
+from md_runs.pimd.settings import PimdRun
+from md_runs.run_identity import differences, structure_of
+from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
+from md_runs.trajectories.trajectory import Trajectory
+from mlpotential.errors import ConfigError, RunError
+from mlpotential.inference.guard import GuardReport
+from mlpotential.run_folder import lock_folder
+from mlpotential.units import ASE_TIME_PER_FS
+
+SOURCE_NAME = "pimd"
+SEGMENT_NAME = "segment_{}"
+LONGEST_INTERVAL_FS = 4.0  # chosen: frames see wavenumbers up to 1 / (2 c interval), here 4170 / cm
+SAME_START = 6  # decimals (A); the digits that i-PI writes of a frame, but for rounding
+
+
+@dataclass(frozen=True)
+class SegmentsResult:
+    """Finished segments.
+
+    Attributes:
+        trajectories: one for each segment.
+        centroid_temperature_K: kinetic, of the centroids, with its standard error over segments.
+        energy_spread: largest minus smallest conserved energy in the worst segment, of each bead
+            (eV/atom).
+        extrapolation: how much of all runs was outside the training data of the model; None where
+            nobody counted.
+    """
+
+    trajectories: list[Trajectory]
+    centroid_temperature_K: Estimate
+    energy_spread: float
+    extrapolation: GuardReport | None = None
+
+    def __str__(self) -> str:
+        first, n_segments = self.trajectories[0], len(self.trajectories)
+        return (
+            f"{n_segments} {first.dynamics} segment{'s' if n_segments > 1 else ''} of "
+            f"{first.times_fs[-1] / 1000.0:g} ps with {first.n_beads} beads, centroid temperature "
+            f"{self.centroid_temperature_K} K, conserved energy within "
+            f"{1000.0 * self.energy_spread:.2g} meV/atom"
+        )
+
+
+def run_segments_with_provider(
+    atoms: Atoms,
+    provider: ForceProvider,
+    settings: PimdRun,
+    folder: Path,
+    source: Path | None,
+    progress: bool,
+    stall_limit_s: float,
+) -> SegmentsResult:
+    """`run_ring_polymer_segments` with any driver: atoms in i-PI's frame."""
+    if not settings.records_velocities:
+        raise ConfigError("segments are of rpmd or trpmd: set dynamics")
+    interval_fs = settings.stride * settings.timestep_fs
+    if interval_fs > LONGEST_INTERVAL_FS:
+        warnings.warn(
+            f"frames every {interval_fs:g} fs are too few for spectra of light atoms: lower stride",
+            stacklevel=3,
+        )
+    n_segments = settings.n_steps // settings.segment_steps
+    with lock_folder(folder):
+        if (folder / RECORD_NAME).exists():
+            raise RunError(f"{folder} holds another run: choose another folder")
+        if source is None:
+            source = folder / SOURCE_NAME
+            thermal = _thermal_settings(settings, n_segments)
+            run_with_provider(atoms, provider, thermal, source, progress, stall_limit_s)
+        frames = _start_frames(source, atoms, provider, settings, n_segments)
+        results = []
+        for k, positions in enumerate(frames):
+            segment = replace(
+                settings, n_steps=settings.segment_steps, seed=_segment_seed(settings.seed, k)
+            )
+            digest = hashlib.sha256(np.round(positions, SAME_START).tobytes()).hexdigest()
+            own = replace(provider, identity={**provider.identity, "start (sha256)": digest})
+            start = RingPolymer(positions, thermal_bead_velocities(atoms, positions, segment))
+            title = f"{settings.dynamics.upper()}, segment {k + 1} of {n_segments}"
+            place = folder / SEGMENT_NAME.format(k)
+            results.append(
+                run_with_provider(atoms, own, segment, place, progress, stall_limit_s, start, title)
+            )
+    return _result(atoms, settings, results)
+
+
+def _thermal_settings(settings: PimdRun, n_segments: int) -> PimdRun:
+    """Of the PIMD run that is just long enough."""
+    n_steps = n_segments * _frame_spacing(settings, settings) * settings.stride
+    return replace(settings, dynamics="pimd", n_steps=n_steps, record_forces=False)
+
+
+def _frame_spacing(source: PimdRun, settings: PimdRun) -> int:
+    """Frames of the source from the start of one segment to the next."""
+    return max(1, round(1000.0 * settings.start_spacing_ps / (source.timestep_fs * source.stride)))
+
+
+def _segment_seed(seed: int, k: int) -> int:
+    """Independent of those of all other segments and runs."""
+    return int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
+
+
+def _start_frames(
+    source: Path, atoms: Atoms, provider: ForceProvider, settings: PimdRun, n_segments: int
+) -> list[np.ndarray]:
+    """Positions of the beads, each [n_beads, n_atoms, 3] (A).
+
+    Raises:
+        RunError: if the source is too short, or of anything else.
+    """
+    _check_source(source, atoms, provider, settings)
+    there = read_record(source)[1]
+    spacing = _frame_spacing(there, settings)
+    positions = read_pimd_trajectory(source).positions
+    if len(positions) <= n_segments * spacing:
+        frame_ps = there.timestep_fs * there.stride / 1000.0
+        raise RunError(
+            f"{source} has {(len(positions) - 1) * frame_ps:g} ps, but {n_segments} segments "
+            f"{spacing * frame_ps:g} ps apart need {n_segments * spacing * frame_ps:g}: make that "
+            "run longer, or lower n_steps or start_spacing_ps"
+        )
+    return [np.array(positions[(k + 1) * spacing]) for k in range(n_segments)]
+
+
+def _check_source(source: Path, atoms: Atoms, provider: ForceProvider, settings: PimdRun) -> None:
+    """Raises RunError unless its frames are those of the ring polymer at hand."""
+    there_atoms, there, identity = read_record(source)
+
+    def ensemble(atoms: Atoms, run: PimdRun) -> dict[str, object]:
+        structure = structure_of(atoms)
+        del structure["positions"]
+        return {"n_beads": run.n_beads, "temperature_K": run.temperature_K, **structure}
+
+    forces = {name: value for name, value in identity.items() if name not in DIPOLE_RECORDED}
+    differing = differences(
+        ensemble(there_atoms, there) | {"dynamics": there.dynamics} | forces,
+        ensemble(atoms, settings) | {"dynamics": "pimd"} | dict(provider.identity),
+    )
+    if differing:
+        raise RunError(f"segments cannot start from {source}: {'; '.join(differing)}")
+
+
+def thermal_bead_velocities(atoms: Atoms, positions: np.ndarray, settings: PimdRun) -> np.ndarray:
+    """Velocities at n_beads times the temperature of the settings, by their seed.
+
+    With a fixed center of mass the ring polymer neither drifts nor, unless periodic, turns.
+
+    Args:
+        atoms: elements, masses and cell.
+        positions: of the beads, [n_beads, n_atoms, 3] (A).
+        settings: of the segment.
+
+    Returns:
+        [n_beads, n_atoms, 3] (A / ASE time).
+    """
+    n_beads = len(positions)
+    beads = Atoms(
+        np.tile(atoms.numbers, n_beads),
+        positions=positions.reshape(-1, 3),
+        masses=np.tile(atoms.get_masses(), n_beads),
+        cell=atoms.cell,
+        pbc=atoms.pbc,
+    )
+    masses = beads.get_masses()[:, None]
+    normal = np.random.default_rng(settings.seed).standard_normal((len(beads), 3))
+    momenta = np.sqrt(masses * kB * settings.temperature_K * n_beads) * normal
+    if settings.fix_center_of_mass:
+        momenta = without_rigid_motion(beads, momenta, rotates=False)
+    return (momenta / masses).reshape(positions.shape)
+
+
+def _result(atoms: Atoms, settings: PimdRun, results: Sequence[PimdResult]) -> SegmentsResult:
+    n_dof = 3 * len(atoms)
+    if settings.fix_center_of_mass:
+        n_dof = n_degrees_of_freedom(atoms, rotates=False)
+    temperatures_K = []
+    for result in results:
+        velocities = result.trajectory.velocities_angstrom_per_fs
+        assert velocities is not None
+        centroid = velocities.mean(axis=1) / ASE_TIME_PER_FS
+        twice_kinetic = np.einsum("i,fix->f", atoms.get_masses(), centroid**2).mean()
+        temperatures_K.append(twice_kinetic / (n_dof * kB))
+    reports = [r.extrapolation for r in results if r.extrapolation is not None]
+    return SegmentsResult(
+        trajectories=[result.trajectory for result in results],
+        centroid_temperature_K=mean_of_blocks(np.array(temperatures_K)),
+        energy_spread=max(float(np.ptp(r.properties.conserved)) for r in results) / len(atoms),
+        extrapolation=reduce(add, reports) if reports else None,
+    )

@@ -1,0 +1,1 @@
+"""Trajectories of any origin as one type, `Trajectory`: readers, writers, streamed frame arrays."""

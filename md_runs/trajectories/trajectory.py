@@ -1,0 +1,139 @@
+"""What a run leaves behind: positions (of every bead) in time, with whatever else was recorded."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from md_runs.analysis.sampling.frames import uniform_timestep_fs
+from md_runs.trajectories.frame_arrays import FrameArray, LazyFrames, centroid, chosen_frames
+from mlpotential.errors import DataError
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A run of one structure; a classical run has one bead. Quantities not recorded are None.
+
+    Frame arrays may be read from a file when frames are taken, see `frame_arrays`.
+
+    Attributes:
+        atomic_numbers: [n_atoms].
+        masses: [n_atoms] (amu).
+        times_fs: [n_frames], ascending.
+        positions: unwrapped, [n_frames, n_beads, n_atoms, 3] (A).
+        velocities_angstrom_per_fs: [n_frames, n_beads, n_atoms, 3].
+        forces: [n_frames, n_beads, n_atoms, 3] (eV/A).
+        energies: potential energies, [n_frames, n_beads] (eV).
+        cells: lattice vectors as rows, [n_frames, 3, 3] (A); None for a molecule.
+        pbc: periodic directions, [3].
+        dipoles: [n_frames, n_beads, 3] (e A).
+        polarizabilities: [n_frames, n_beads, 3, 3] (A^3).
+        charges: [n_frames, n_beads, n_atoms] (e).
+        temperature_K: of the thermostat; None where it is not known, or there is none.
+        dynamics: what moved the atoms, a method of `analysis.dynamics`, or "PIMD" (thermostatted
+            beads: statistics only); None where it is not known.
+        friction_per_fs: of a Langevin thermostat, where it is known.
+        integration_timestep_fs: step of the integrator, where it is known.
+    """
+
+    atomic_numbers: np.ndarray
+    masses: np.ndarray
+    times_fs: np.ndarray
+    positions: FrameArray
+    velocities_angstrom_per_fs: FrameArray | None = None
+    forces: FrameArray | None = None
+    energies: FrameArray | None = None
+    cells: FrameArray | None = None
+    pbc: tuple[bool, bool, bool] = (False, False, False)
+    dipoles: FrameArray | None = None
+    polarizabilities: FrameArray | None = None
+    charges: FrameArray | None = None
+    temperature_K: float | None = None
+    dynamics: str | None = None
+    friction_per_fs: float | None = None
+    integration_timestep_fs: float | None = None
+
+    @property
+    def n_frames(self) -> int:
+        """Number of recorded frames."""
+        return int(self.positions.shape[0])
+
+    @property
+    def n_beads(self) -> int:
+        """Number of beads; 1 for a classical run."""
+        return int(self.positions.shape[1])
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return int(self.positions.shape[2])
+
+    @property
+    def frame_interval_fs(self) -> float:
+        """The time between frames. Raises DataError where it varies, or there is one frame."""
+        return uniform_timestep_fs(self.times_fs)
+
+
+FRAME_FIELDS = (
+    "positions",
+    "velocities_angstrom_per_fs",
+    "forces",
+    "energies",
+    "cells",
+    "dipoles",
+    "polarizabilities",
+    "charges",
+)
+
+
+def with_frames(trajectory: Trajectory, chosen: np.ndarray) -> Trajectory:
+    """The frames of ascending numbers `chosen` only; nothing is read."""
+    fields = {name: getattr(trajectory, name) for name in FRAME_FIELDS}
+    kept = {name: chosen_frames(v, chosen) for name, v in fields.items() if v is not None}
+    return replace(trajectory, times_fs=trajectory.times_fs[chosen], **kept)
+
+
+def centroid_of(trajectory: Trajectory) -> Trajectory:
+    """The mean over beads of everything, as the only bead; nothing is read."""
+    of_beads = [name for name in FRAME_FIELDS if name != "cells"]
+    fields = {name: getattr(trajectory, name) for name in of_beads}
+    means = {name: centroid(v, keep_bead=True) for name, v in fields.items() if v is not None}
+    return replace(trajectory, **means)
+
+
+def with_velocities(trajectory: Trajectory) -> Trajectory:
+    """Velocities from positions where none were recorded; the first and the last frame go.
+
+    They are central differences (x(t + h) - x(t - h)) / 2h, which damp a spectrum by
+    sinc(w h)^2: `analysis.spectrum_corrections.without_difference_damping(spectrum, 2)` takes that
+    back. Positions must be unwrapped.
+
+    Raises:
+        DataError: fewer than four frames, or frames that are not evenly spaced.
+
+    Warns:
+        UserWarning: that velocities are differences.
+    """
+    if trajectory.velocities_angstrom_per_fs is not None:
+        return trajectory
+    if trajectory.n_frames < 4:
+        raise DataError(
+            f"velocities as differences of positions take at least 4 frames, not "
+            f"{trajectory.n_frames}: run longer, or record velocities"
+        )
+    positions, interval_fs = trajectory.positions, trajectory.frame_interval_fs
+    inner = with_frames(trajectory, np.arange(1, trajectory.n_frames - 1))
+
+    def read(start: int, stop: int) -> np.ndarray:
+        around = np.asarray(positions[start : stop + 2], np.float64)
+        differences: np.ndarray = (around[2:] - around[:-2]) / (2 * interval_fs)
+        return differences
+
+    warnings.warn(
+        "no velocities were recorded: they are central differences of the positions, which damp "
+        f"high wavenumbers (frames {interval_fs:.4g} fs apart)",
+        stacklevel=2,
+    )
+    return replace(inner, velocities_angstrom_per_fs=LazyFrames(inner.positions.shape, read))

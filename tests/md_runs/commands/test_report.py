@@ -1,0 +1,89 @@
+"""`md-runs report`: one page that needs nothing else, with every failure on it."""
+
+import re
+
+import numpy as np
+import pytest
+from ase import Atoms
+from recorded_runs import (
+    write_frames,
+    write_ideal_gas,
+    write_oscillator_beads,
+    write_polar_water,
+    write_water_run,
+    write_water_segments,
+)
+
+from md_runs.commands import report_page as report_page_module
+from md_runs.commands.findings import Findings, Table
+from md_runs.commands.prepared_run import ViewOptions
+from md_runs.commands.report import ReportOptions, run_paths, write_report_page
+from md_runs.commands.report_page import report_page
+from mlpotential.errors import RunError
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Runs as a study leaves them: classical, beads, segments, modes."""
+    folder = tmp_path_factory.mktemp("study")
+    write_water_segments(folder / "nve", n_segments=4, n_frames=300).save_json(
+        folder / "modes.json"
+    )
+    write_water_run(folder / "classical.frames", n_frames=200)
+    write_polar_water(folder / "polar.h5", n_frames=600)
+    write_oscillator_beads(folder / "beads.frames", 4, 100)
+    (folder / "figure_7.png").write_bytes(b"\x89PNG")
+    return folder
+
+
+def test_page_holds_everything(study, tmp_path):
+    options = ReportOptions(view=ViewOptions(temperature_K=300.0))
+    sections = write_report_page(study, tmp_path / "page.html", options)
+    names = [section.name for section in sections]
+    assert names == ["modes", "vdos", "distances", "rdf", "path-integrals"]
+    page = (tmp_path / "page.html").read_text()
+    assert "://" not in page
+    assert "<script" not in page
+    assert set(re.findall(r'src="(.{22})', page)) == {"data:image/png;base64,"}
+    n_figures = sum(len(section.figures) for section in sections)
+    assert page.count("<img ") == n_figures + 1  # and the one that lay there
+    assert "4 beads lack" in page
+    assert "1321.69" in page
+
+
+def test_spectra_of_a_single_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_page_module, "figure_bytes", lambda figure, kind: b"")
+    write_polar_water(tmp_path / "polar.h5", n_frames=600)
+    sections = write_report_page(tmp_path, tmp_path / "page.html")
+    assert [section.name for section in sections] == ["vdos", "ir", "raman", "distances", "rdf"]
+
+
+def test_what_cannot_be_done_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_page_module, "figure_bytes", lambda figure, kind: b"")
+    write_oscillator_beads(tmp_path / "beads.frames", 4, 100)
+    write_ideal_gas(tmp_path / "gas.frames", n_frames=5, n_atoms=20)
+    sections = write_report_page(tmp_path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "left out: " in page
+    assert "give --temperature-K" in page
+    failed = [s.name for s in sections if any("left out" in doubt for doubt in s.doubts)]
+    assert failed == ["rdf", "path-integrals"]
+
+
+def test_folders_without_runs(tmp_path):
+    with pytest.raises(RunError, match="there is no folder"):
+        write_report_page(tmp_path / "absent", tmp_path / "page.html")
+    with pytest.raises(RunError, match="holds no run"):
+        write_report_page(tmp_path, tmp_path / "page.html")
+    write_water_segments(tmp_path / "trpmd", n_segments=1, n_frames=10)
+    pimd = tmp_path / "trpmd" / "pimd"
+    write_frames(pimd / "trajectory.frames", Atoms("H"), 1.0, positions=np.zeros((1, 1, 1, 3)))
+    assert run_paths(tmp_path / "trpmd") == [tmp_path / "trpmd", pimd]
+
+
+def test_texts_are_never_markup():
+    table = Table("<b>", ("<i>",), (("<u>",),))
+    page = report_page("<h1>", ["<p>"], [Findings("a b", "<t>", ("<x>",), ("<y>",), (table,))])
+    for tag in ("<b>", "<i>", "<u>", "<t>", "<x>", "<y>"):
+        assert tag not in page
+    assert 'id="a-b"' in page
