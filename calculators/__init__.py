@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlpotential.lazy_names import lazy_names
 
 __all__ = ["MLPotentialCalculator"]
 
 if TYPE_CHECKING:
     from calculators.ase_calculator import MLPotentialCalculator
 
-
-def __getattr__(name: str) -> Any:
-    if name == "MLPotentialCalculator":
-        from calculators.ase_calculator import MLPotentialCalculator
-
-        return MLPotentialCalculator
-    raise AttributeError(f"module 'calculators' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"ase_calculator": ("MLPotentialCalculator",)})

@@ -6,21 +6,11 @@ import torch. The names below are resolved on first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlpotential.lazy_names import lazy_names
 
 __version__ = "0.1.0"
-
-_LOCATION = {
-    "AtomGraph": "mlpotential.graph",
-    "Prediction": "mlpotential.graph",
-    "ReferenceData": "mlpotential.data.reference_data",
-    "SchNet": "mlpotential.models.schnet",
-    "SchNetConfig": "mlpotential.models.config",
-    "Evaluator": "mlpotential.inference.evaluator",
-    "load_model": "mlpotential.models.model_file",
-    "save_model": "mlpotential.models.model_file",
-}
 
 __all__ = [
     "AtomGraph",
@@ -42,8 +32,14 @@ if TYPE_CHECKING:  # for editors and type checkers
     from mlpotential.models.model_file import load_model, save_model
     from mlpotential.models.schnet import SchNet
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LOCATION:
-        return getattr(importlib.import_module(_LOCATION[name]), name)
-    raise AttributeError(f"module 'mlpotential' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "graph": ("AtomGraph", "Prediction"),
+        "data.reference_data": ("ReferenceData",),
+        "models.schnet": ("SchNet",),
+        "models.config": ("SchNetConfig",),
+        "models.model_file": ("load_model", "save_model"),
+        "inference.evaluator": ("Evaluator",),
+    },
+)

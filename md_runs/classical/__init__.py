@@ -20,9 +20,8 @@ if TYPE_CHECKING:  # for editors and type checkers
 __getattr__ = lazy_names(
     __name__,
     {
-        "ClassicalResult": "run",
-        "ClassicalRun": "settings",
-        "run_classical": "run",
-        "run_nve_segments": "nve_segments",
+        "run": ("ClassicalResult", "run_classical"),
+        "nve_segments": ("run_nve_segments",),
+        "settings": ("ClassicalRun",),
     },
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from ase.io import read
 
 from calculators import MLPotentialCalculator
-from md_runs.analysis.vibrations.normal_modes import normal_modes
+from md_runs.analysis import normal_modes
 from md_runs.c20 import MODEL, STRUCTURE
 from md_runs.relax import relax
 from mlpotential import Evaluator

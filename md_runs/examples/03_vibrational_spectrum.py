@@ -10,9 +10,9 @@ from pathlib import Path
 from ase.io import read
 
 from calculators import MLPotentialCalculator
+from md_runs.analysis import normal_modes
 from md_runs.analysis.sampling.frames import uniform_timestep_fs
 from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
-from md_runs.analysis.vibrations.normal_modes import normal_modes
 from md_runs.c20 import MODEL, STRUCTURE
 from md_runs.classical.nve_segments import run_nve_segments
 from md_runs.classical.run import run_classical

@@ -30,12 +30,10 @@ if TYPE_CHECKING:  # for editors and type checkers
 __getattr__ = lazy_names(
     __name__,
     {
-        "PimdProperties": "ipi_outputs",
-        "PimdResult": "ipi_run",
-        "PimdRun": "settings",
-        "SegmentsResult": "segments",
-        "read_pimd_trajectory": "ipi_run",
-        "run_pimd": "run",
-        "run_ring_polymer_segments": "run",
+        "run": ("run_pimd", "run_ring_polymer_segments"),
+        "ipi_run": ("PimdResult", "read_pimd_trajectory"),
+        "ipi_outputs": ("PimdProperties",),
+        "segments": ("SegmentsResult",),
+        "settings": ("PimdRun",),
     },
 )
