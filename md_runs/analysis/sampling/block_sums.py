@@ -129,9 +129,11 @@ class _Blocks:
     def room(self) -> int:
         """Number of frames that the last block can still take; begins a new one if it is full."""
         if self.n_frames == self._end:
-            if self._ends is not None:
+            if self._ends is not None:  # of a known number of frames: the blocks are laid out
                 self._end = next(self._ends).stop
             else:
+                # Of an unknown number: when there are twice as many as wanted, neighbours merge
+                # and all that follow are twice as long, so that there are never fewer than wanted.
                 if len(self.blocks) == 2 * self.n_blocks:
                     pairs = zip(self.blocks[::2], self.blocks[1::2], strict=True)
                     self.blocks = [_added(first, second) for first, second in pairs]

@@ -242,12 +242,14 @@ class CorrelationStream:
         """Correlates the waiting frames as one piece."""
         piece, reach = self._waiting[: self._n_waiting], self.n_lags - 1
         self._store(self._within(piece), self._across(self._tail, piece))
+        # The next piece is correlated with the last n_lags - 1 frames, of this one or of several.
         joined = np.concatenate([self._tail, piece]) if len(piece) < reach else piece
         self._tail = joined[len(joined) - min(len(joined), reach) :].copy()
         self._n_waiting = 0
 
     def _within(self, frames: np.ndarray) -> _Block:
         """Products of frames of one piece."""
+        # Zeros behind the frames keep the circular correlation from wrapping around into any lag.
         n_padded = fft.next_fast_len(len(frames) + self.n_lags - 1, real=True)
         sums = self._transformed(n_padded, frames, None)[:, : self.n_lags]
         n_products = np.maximum(len(frames) - np.arange(self.n_lags), 0)
@@ -257,9 +259,12 @@ class CorrelationStream:
         """Products of the frames before a piece with its own; None at the start of a segment."""
         if len(tail) == 0:
             return None
+        # tail[i] and head[j] are k = len(tail) - i + j frames apart: the shift m = j - i of the
+        # transform is k - len(tail), negative for most lags and then found from the end.
         head, lags = piece[: self.n_lags - 1], np.arange(self.n_lags)
         n_padded = fft.next_fast_len(len(tail) + self.n_lags, real=True)
         sums = self._transformed(n_padded, tail, head)[:, lags - len(tail)]
+        # How many pairs (i, j) there are at a lag: it grows from 0, and falls at the far end.
         n_first = np.minimum(np.minimum(lags, len(tail)), len(head))  # lags below both: k products
         n_products = np.clip(len(tail) + len(head) - lags, 0, n_first)
         return _Block(sums * (n_products > 0), n_products.astype(np.float64), 0)
@@ -277,6 +282,7 @@ class CorrelationStream:
             columns = np.flatnonzero(self._channels == channel)
             for start in range(0, len(columns), at_once):
                 some = columns[start : start + at_once]
+                # [n, some] -> [some, n]: each column is transformed along contiguous memory.
                 x = fft.rfft(np.ascontiguousarray(first[:, some].T), n_padded, axis=1)
                 if second is None:
                     power[channel] += (x.real**2 + x.imag**2).sum(axis=0)
@@ -289,6 +295,7 @@ class CorrelationStream:
     def _store(self, within: _Block, across: _Block | None) -> None:
         """Adds to the last block until it is long enough; a short rest joins its neighbour."""
         is_first = across is None
+        # The last block takes the piece if it is not full yet, or the piece is only a rest.
         if self._blocks:
             last = self._blocks[-1]
             has_room = last.n_frames < self._block_frames
@@ -298,12 +305,14 @@ class CorrelationStream:
                 if across is not None:
                     last.add(across)
                 return
+        # Too many blocks: neighbours are merged, and new ones are as long as those.
         if len(self._blocks) == MOST_BLOCKS:
             for kept, merged in zip(self._blocks[::2], self._blocks[1::2], strict=True):
                 kept.add(merged)
             del self._blocks[1::2]
             self._block_frames = int(np.median([block.n_frames for block in self._blocks]))
             self._joins_segments = True
+        # A new block. Products across its beginning belong half to it, half to the block before.
         if across is not None:
             half = _Block(0.5 * across.sums, 0.5 * across.n_products, 0)
             self._blocks[-1].add(half)
