@@ -16,9 +16,10 @@ _LOCATION = {
     "Prediction": "mlpotential.graph",
     "ReferenceData": "mlpotential.data.reference_data",
     "SchNet": "mlpotential.models.schnet",
-    "SchNetConfig": "mlpotential.models.config",
+    "SchNetConfig": "mlpotential.models.schnet_config",
     "Evaluator": "mlpotential.inference.evaluator",
     "load_model": "mlpotential.models.model_file",
+    "read_reference_data": "mlpotential.data.read",
     "save_model": "mlpotential.models.model_file",
 }
 
@@ -31,16 +32,18 @@ __all__ = [
     "SchNetConfig",
     "__version__",
     "load_model",
+    "read_reference_data",
     "save_model",
 ]
 
 if TYPE_CHECKING:  # for editors and type checkers
+    from mlpotential.data.read import read_reference_data
     from mlpotential.data.reference_data import ReferenceData
     from mlpotential.graph import AtomGraph, Prediction
     from mlpotential.inference.evaluator import Evaluator
-    from mlpotential.models.config import SchNetConfig
     from mlpotential.models.model_file import load_model, save_model
     from mlpotential.models.schnet import SchNet
+    from mlpotential.models.schnet_config import SchNetConfig
 
 
 def __getattr__(name: str) -> Any:

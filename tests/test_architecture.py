@@ -17,6 +17,8 @@ LAYERS = {
     "mlpotential.errors": 0,
     "mlpotential.interruption": 0,
     "mlpotential.run_folder": 0,
+    "mlpotential.settings_checks": 0,
+    "mlpotential.properties": 1,
     "mlpotential.graph": 1,
     "mlpotential.neighbors": 1,
     "mlpotential.verlet_list": 1,

@@ -41,7 +41,7 @@ def test_data_paths_are_relative_to_the_file(tmp_path):
         ("--training.learning_rate=fast", "learning_rate"),
         ("--training.learning_rate=.nan", "positive number"),
         ("--training.learning_rate=-1", "positive number"),
-        ("--training.batch_size=0", "batch_size must be at least 1"),
+        ("--training.batch_size=0", "batch_size must be a whole number of at least 1"),
         ("--training.batch_size=2.5", "batch_size"),
         ("--training.targets=force", "energy_and_forces"),
         ("--training.energy_weight=0", "targets: forces"),
@@ -135,7 +135,7 @@ REQUIRED = "data: {path: x, n_validation: 2, energy_unit: eV, length_unit: Angst
         ("model: {n_readout_hidden: 0}", "n_readout_hidden must be from 1"),
         ("model: {max_atomic_number: 119}", "from 1 to 118"),
         ("training: {seed: -1}", "training.seed must be from 0"),
-        ("training: {checkpoint_interval_s: .nan}", "0 or more"),
+        ("training: {checkpoint_interval_s: .nan}", "zero or positive number"),
     ],
 )
 def test_hostile_files(tmp_path, text, message):
