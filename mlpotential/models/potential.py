@@ -18,7 +18,7 @@ from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.models.config import PotentialConfig
 from mlpotential.models.readouts import ChargeReadout, EnergyScale, sum_per_graph
-from mlpotential.properties import OF_CHARGES, PROPERTIES
+from mlpotential.properties import OF_CHARGES, OWN_LABELS, PROPERTIES
 
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
 
@@ -76,7 +76,8 @@ class Potential(nn.Module, ABC):
     @property
     def properties(self) -> frozenset[str]:
         """What the model can give: names of `properties.PROPERTIES`."""
-        return frozenset(PROPERTIES) - (OF_CHARGES if self.charge_readout is None else frozenset())
+        readouts = {"energy"} if self.charge_readout is None else {"energy", "charges"}
+        return frozenset(name for name, row in PROPERTIES.items() if row.of in readouts)
 
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raises ConfigError for elements that this network has no parameters for."""
@@ -247,14 +248,17 @@ def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:
 
 def lacking(properties: Collection[str]) -> ConfigError:
     """Of a model that has not these properties, saying how to get one that has."""
-    names = ", ".join(sorted(properties))
     unknown = sorted(set(properties) - PROPERTIES.keys())
     if unknown:
         hint = nearest_name(unknown[0], PROPERTIES)
         return ConfigError(
             f"unknown property {unknown[0]!r}; known: {', '.join(PROPERTIES)}.{hint}"
         )
+    readouts = {PROPERTIES[name].of for name in properties}
+    labels = [name for name, row in OWN_LABELS.items() if row.of in readouts]
+    without = " and ".join(f"{name}s" for name in labels)
+    settings = " and ".join(f"model.{name}: true, training.{name}_weight" for name in labels)
     return ConfigError(
-        f"the model has no {names}: it was trained without dipole moments. Train one with "
-        "model.dipole: true and training.dipole_weight"
+        f"the model has no {', '.join(sorted(properties))}: it was trained without {without}. "
+        f"Train one with {settings}"
     )

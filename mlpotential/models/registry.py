@@ -43,11 +43,11 @@ ARCHITECTURES = {SchNetConfig.architecture: Architecture(SchNetConfig, _schnet)}
 
 def find_architecture(name: object) -> Architecture:
     """The architecture of this name. Raises ConfigError where it is unknown."""
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         hint = nearest_name(str(name), ARCHITECTURES)
         known = ", ".join(ARCHITECTURES)
         raise ConfigError(f"unknown architecture {name!r}; known: {known}.{hint}")
-    return ARCHITECTURES[str(name)]
+    return ARCHITECTURES[name]
 
 
 def build_potential(config: PotentialConfig) -> Potential:

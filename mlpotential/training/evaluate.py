@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,14 @@ from tqdm import tqdm
 
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
-from mlpotential.errors import ConfigError, StructureError
+from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import load_model
 from mlpotential.models.potential import Potential, lacking
 from mlpotential.neighbors import connect
+from mlpotential.properties import OWN_LABELS
+from mlpotential.settings_checks import check_count
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
 
 
@@ -39,51 +42,37 @@ def evaluate_model(
     model_path: str | Path,
     data_path: str | Path,
     *,
-    energy_unit: str,
-    length_unit: str,
-    energy_key: str | None = None,
-    forces_key: str | None = None,
-    dipole_unit: str | None = None,
-    dipole_key: str | None = None,
     with_forces: bool = True,
     device: str = "auto",
     dtype: str | None = None,
     batch_size: int = 32,
+    **declared: Any,
 ) -> Evaluation:
     """Predicts every structure of a file.
 
     Args:
         model_path: model file.
-        data_path: labelled data, as `read_reference_data` reads it with the keys and units given.
+        data_path: labelled data.
         with_forces: read, predict and compare forces too.
-        dipole_unit: with it, dipoles are read, predicted and compared too.
         device, dtype: as for an `Evaluator`.
         batch_size: structures at once.
+        declared: `energy_unit`, `length_unit` and, where needed, `dipole_unit` and keys such as
+            `energy_key`, as for `read_reference_data`. Labels whose unit is given are read,
+            predicted and compared too.
 
     Raises:
         InputError: for an unusable model or data file, elements the model does not know, or a
             dipole_unit with a model that has no dipoles.
     """
-    if batch_size < 1:
-        raise ConfigError(f"the batch size must be at least 1, not {batch_size}")
+    check_count("the batch size", batch_size)
     potential = load_model(model_path).potential.to(resolve_device(device))
     if dtype is not None:
         potential = potential.to(getattr(torch, dtype))
-    properties = ("energy", *(("forces",) if with_forces else ()))
-    if dipole_unit is not None:
-        properties += ("dipole",)
+    properties = ["energy", *(["forces"] if with_forces else [])]
+    properties += [name for name in OWN_LABELS if declared.get(f"{name}_unit") is not None]
     if not potential.properties.issuperset(properties):
         raise lacking(set(properties) - potential.properties)
-    data = read_reference_data(
-        data_path,
-        energy_unit=energy_unit,
-        length_unit=length_unit,
-        energy_key=energy_key,
-        forces_key=forces_key,
-        dipole_unit=dipole_unit,
-        dipole_key=dipole_key,
-        properties=properties,
-    )
+    data = read_reference_data(data_path, properties=properties, **declared)
     unknown = sorted(set(data.elements) - set(potential.elements))
     if unknown:
         raise StructureError(f"the model was not trained on the atomic numbers {unknown}")

@@ -17,6 +17,19 @@ def test_fields_and_overrides(config_file):
     assert config.data.n_train == 32
 
 
+def test_the_architecture_may_be_named(config_file, tmp_path):
+    config = read_config(config_file)
+    settings = yaml.safe_load(config_file.read_text())
+    settings["model"]["architecture"] = "SchNet"
+    named = tmp_path / "named.yaml"
+    named.write_text(yaml.safe_dump(settings))
+    assert read_config(named) == config
+    assert read_config(config_file, ["--model.architecture=SchNet"]) == config
+    write_config(tmp_path / "written.yaml", config)
+    written = yaml.safe_load((tmp_path / "written.yaml").read_text())
+    assert next(iter(written["model"].items())) == ("architecture", "SchNet")
+
+
 def test_written_config_reads_back(config_file, tmp_path):
     config = read_config(config_file)
     write_config(tmp_path / "written.yaml", config)
@@ -124,6 +137,9 @@ REQUIRED = "data: {path: x, n_validation: 2, energy_unit: eV, length_unit: Angst
         ("training: {seed: 1, seed: 2}", "'seed' is given twice"),
         ("folder: a\nfolder: b", "'folder' is given twice"),
         ("training: {targets: null}", "'training.targets' has no value"),
+        ("model: {architecture: SchNett}", "unknown architecture 'SchNett'; .* mean 'SchNet'"),
+        ("model: {architecture: null}", "unknown architecture None; known: SchNet"),
+        ("model: {architecture: [SchNet]}", "unknown architecture"),
         ("model: {n_features: [8]}", "'model.n_features' must be one value"),
         ("model: &a {n_features: *a}", "must be one value"),
         ("folder: 2024-13-45", "not valid YAML: month"),
