@@ -10,7 +10,6 @@ from mlpotential.errors import DataError, nearest_name
 from mlpotential.properties import OWN_LABELS
 from mlpotential.units import (
     ANGSTROM_PER_LENGTH_UNIT,
-    E_ANGSTROM_PER_DIPOLE_UNIT,
     EV_PER_ENERGY_UNIT,
 )
 
@@ -28,9 +27,8 @@ _LENGTH_SPELLINGS = {
     "a0": "Bohr",
     "au": "Bohr",
 }
-_LABEL_SPELLINGS = {
+_OWN_LABEL_SPELLINGS = {
     "dipole": {
-        **{name.lower(): name for name in E_ANGSTROM_PER_DIPOLE_UNIT},
         "e*ang": "e*Angstrom",
         "e*a": "e*Angstrom",
         "e ang": "e*Angstrom",
@@ -109,7 +107,9 @@ class DeclaredUnits:
     def check_label(self, label: str, in_file: object, place: str) -> None:
         """Raises DataError if the file states another unit of this label."""
         if label in OWN_LABELS:
-            _compare(label, self.labels[label], in_file, _LABEL_SPELLINGS[label], place)
+            spellings = {name.lower(): name for name in OWN_LABELS[label].declared_units}
+            spellings |= _OWN_LABEL_SPELLINGS.get(label, {})
+            _compare(label, self.labels[label], in_file, spellings, place)
         elif label == "forces":
             self.check_force(in_file, place)
         else:

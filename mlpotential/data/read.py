@@ -61,11 +61,12 @@ def read_reference_data(
     units = DeclaredUnits(
         energy_unit, length_unit, {k: unit for k, unit in declared.items() if unit is not None}
     )
-    for label in OWN_LABELS.keys() & set(properties) - units.labels.keys():
-        raise DataError(
-            f"{path}: {label}s are read in a declared unit: give {label}_unit, one of "
-            f"{', '.join(OWN_LABELS[label].declared_units)}"
-        )
+    for label, row in OWN_LABELS.items():
+        if label in properties and label not in units.labels:
+            raise DataError(
+                f"{path}: the {label} is read in a declared unit: give {label}_unit, one of "
+                f"{', '.join(row.declared_units)}"
+            )
     try:
         frames = _reader(path)(path, request, units)
     except OSError as error:

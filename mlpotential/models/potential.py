@@ -17,7 +17,12 @@ from torch import Tensor, nn
 from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.models.config import PotentialConfig
-from mlpotential.models.readouts import ChargeReadout, EnergyScale, sum_per_graph
+from mlpotential.models.readouts import (
+    AtomwiseReadout,
+    ChargeReadout,
+    EnergyScale,
+    sum_per_graph,
+)
 from mlpotential.properties import OF_CHARGES, OWN_LABELS, PROPERTIES
 
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
@@ -42,6 +47,8 @@ class ModelTraits:
 
 class Potential(nn.Module, ABC):
     """Energy of structures and its derivatives.
+
+    A subclass sets the attributes below, with `_add_atomwise_readouts` or readouts of its own.
 
     Attributes:
         cutoff: largest distance at which atoms see each other directly (A); None for all pairs.
@@ -78,6 +85,15 @@ class Potential(nn.Module, ABC):
         """What the model can give: names of `properties.PROPERTIES`."""
         readouts = {"energy"} if self.charge_readout is None else {"energy", "charges"}
         return frozenset(name for name, row in PROPERTIES.items() if row.of in readouts)
+
+    def _add_atomwise_readouts(self) -> None:
+        """The readouts that `config` asks for, each the same for all elements, and the scale."""
+        config, n = self.config, self.n_features
+        sizes = (n, config.n_readout_hidden or max(n // 2, 1), config.readout_activation)
+        self.readout = AtomwiseReadout(*sizes)
+        if config.dipole:
+            self.charge_readout = ChargeReadout(AtomwiseReadout(*sizes), config.total_charge)
+        self.scale = EnergyScale()
 
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raises ConfigError for elements that this network has no parameters for."""
@@ -254,11 +270,11 @@ def lacking(properties: Collection[str]) -> ConfigError:
         return ConfigError(
             f"unknown property {unknown[0]!r}; known: {', '.join(PROPERTIES)}.{hint}"
         )
+    names = ", ".join(sorted(properties))
     readouts = {PROPERTIES[name].of for name in properties}
     labels = [name for name, row in OWN_LABELS.items() if row.of in readouts]
-    without = " and ".join(f"{name}s" for name in labels)
     settings = " and ".join(f"model.{name}: true, training.{name}_weight" for name in labels)
     return ConfigError(
-        f"the model has no {', '.join(sorted(properties))}: it was trained without {without}. "
-        f"Train one with {settings}"
+        f"the model has no {names}: it was trained without {' and '.join(labels)} labels. Train "
+        f"one with {settings}"
     )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mlpotential.graph import AtomGraph
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale
+from mlpotential.models.readouts import AtomwiseReadout
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn import jets
 from mlpotential.nn.activations import shifted_softplus
@@ -105,12 +105,7 @@ class SchNet(Potential):
             config.rbf_start, config.rbf_stop, config.n_gaussians, config.gamma
         )
         self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.n_interactions))
-        n_hidden = config.n_readout_hidden or max(n // 2, 1)
-        self.readout = AtomwiseReadout(n, n_hidden, config.readout_activation)
-        if config.dipole:
-            charges = AtomwiseReadout(n, n_hidden, config.readout_activation)
-            self.charge_readout = ChargeReadout(charges, config.total_charge)
-        self.scale = EnergyScale()
+        self._add_atomwise_readouts()
         self.elements = tuple(range(1, config.max_atomic_number + 1))
         self.apply(_initialize)
         self.to(torch.float32)

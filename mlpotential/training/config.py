@@ -125,7 +125,8 @@ class TrainingConfig:
             check_count(f"training.{name}", getattr(self, name))
         check_number("training.learning_rate", self.learning_rate)
         _check_seed("training.seed", self.seed)
-        for name in ("checkpoint_interval_s", "energy_weight", *self._own_weights()):
+        weights = [f"{label}_weight" for label in ("energy", *OWN_LABELS)]
+        for name in ("checkpoint_interval_s", *weights):
             check_number(f"training.{name}", getattr(self, name), zero_allowed=True)
         if self.targets == "energy_and_forces":
             expected = "positive, or use targets: forces"
@@ -140,10 +141,6 @@ class TrainingConfig:
             check_number("training.max_gradient_norm", self.max_gradient_norm)
         if self.early_stopping_patience is not None:
             check_count("training.early_stopping_patience", self.early_stopping_patience)
-
-    def _own_weights(self) -> dict[str, float]:
-        """Of the labels that have one, by the names of the settings."""
-        return {f"{label}_weight": getattr(self, f"{label}_weight") for label in OWN_LABELS}
 
     def weight(self, label: str) -> float:
         """Of the squared error of a label in the loss; 0 where the loss does not see it."""
@@ -180,13 +177,13 @@ class RunConfig:
             has_readout, weight = getattr(self.model, label), self.training.weight(label)
             if has_readout != (weight > 0.0):
                 raise ConfigError(
-                    f"a model with {label}s needs model.{label}: true and a positive "
+                    f"a model that gives a {label} needs model.{label}: true and a positive "
                     f"training.{label}_weight (1.0 to begin with), one without needs neither; "
                     f"found {has_readout} and {weight}"
                 )
             if has_readout and getattr(self.data, f"{label}_unit") is None:
                 raise ConfigError(
-                    f"{label}s are read in a declared unit: give data.{label}_unit, one of "
+                    f"the {label} is read in a declared unit: give data.{label}_unit, one of "
                     f"{', '.join(row.declared_units)}"
                 )
 
