@@ -87,7 +87,7 @@ class MLPotentialCalculator(Calculator):
     ) -> None:
         super().__init__()
         self._members = read_members(model)
-        if all(potential.charge_readout is not None for potential in self._potentials):
+        if all("dipole" in potential.properties for potential in self._potentials):
             self.implemented_properties = [*self.implemented_properties, *OF_DIPOLE_MODELS]
         self._device, self._dtype = device, dtype
         self._backend, self._threads, self._guard_mode = backend, threads, guard

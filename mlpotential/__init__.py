@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlpotential.lazy_names import lazy_names
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AtomGraph",
@@ -21,24 +21,27 @@ __all__ = [
     "SchNetConfig",
     "__version__",
     "load_model",
+    "read_reference_data",
     "save_model",
 ]
 
 if TYPE_CHECKING:  # for editors and type checkers
+    from mlpotential.data.read import read_reference_data
     from mlpotential.data.reference_data import ReferenceData
     from mlpotential.graph import AtomGraph, Prediction
     from mlpotential.inference.evaluator import Evaluator
-    from mlpotential.models.config import SchNetConfig
     from mlpotential.models.model_file import load_model, save_model
     from mlpotential.models.schnet import SchNet
+    from mlpotential.models.schnet_config import SchNetConfig
 
 __getattr__ = lazy_names(
     __name__,
     {
         "graph": ("AtomGraph", "Prediction"),
+        "data.read": ("read_reference_data",),
         "data.reference_data": ("ReferenceData",),
         "models.schnet": ("SchNet",),
-        "models.config": ("SchNetConfig",),
+        "models.schnet_config": ("SchNetConfig",),
         "models.model_file": ("load_model", "save_model"),
         "inference.evaluator": ("Evaluator",),
     },

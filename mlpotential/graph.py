@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from mlpotential.errors import StructureError
+from mlpotential.properties import LABELS
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -69,11 +70,17 @@ class AtomGraph:
         positions: np.ndarray,
         cell: np.ndarray | None = None,
         pbc: np.ndarray | Sequence[bool] | bool = False,
-        energy: float | None = None,
-        forces: np.ndarray | None = None,
-        dipole: np.ndarray | None = None,
+        **labels: np.ndarray | float | None,
     ) -> AtomGraph:
         """One structure, checked; a cell without any periodic direction is ignored.
+
+        Args:
+            atomic_numbers: [n_atoms].
+            positions: [n_atoms, 3] (A).
+            cell: lattice vectors as rows, [3, 3] (A); None for a molecule.
+            pbc: periodic directions, [3] or one for all.
+            labels: reference values by names of `properties.LABELS`: energy (eV), forces,
+                [n_atoms, 3] (eV/A), dipole, [3] (e A); None for none.
 
         Raises:
             StructureError: if `check_structure` finds fault with it.
@@ -89,9 +96,7 @@ class AtomGraph:
             n_graphs=1,
             pbc=torch.tensor(pbc[None].copy()),
             cell=None if cell is None else torch.tensor(cell[None]),
-            energy=None if energy is None else torch.tensor([energy], dtype=torch.float64),
-            forces=None if forces is None else torch.tensor(np.asarray(forces, np.float64)),
-            dipole=None if dipole is None else torch.tensor(np.array([dipole], np.float64)),
+            **{name: _label(name, value, len(numbers)) for name, value in labels.items()},
         )
 
     @classmethod
@@ -228,10 +233,21 @@ def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
         cell=torch.cat([_cell_or_zeros(g) for g in graphs]) if has_cell else None,
         edge_index=edge_index,
         edge_shift=edge_shift,
-        energy=joined("energy"),
-        forces=joined("forces"),
-        dipole=joined("dipole"),
+        **{name: joined(name) for name in LABELS},
     )
+
+
+def _label(name: str, value: np.ndarray | float | None, n_atoms: int) -> Tensor | None:
+    """A label of one structure as a tensor, [1 or n_atoms, ...], float64."""
+    if name not in LABELS:
+        raise TypeError(f"there is no label {name!r}; known: {', '.join(LABELS)}")
+    if value is None:
+        return None
+    row = LABELS[name]
+    values = np.array([value] if row.per == "graph" else value, np.float64)
+    if values.shape != row.array_shape(n_atoms, n_graphs=1):
+        raise ValueError(f"{name} of {n_atoms} atoms cannot have the shape {np.shape(value)}")
+    return torch.tensor(values)
 
 
 def _cell_or_zeros(graph: AtomGraph) -> Tensor:

@@ -17,6 +17,7 @@ from vesin import NeighborList
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, cell_heights, collate, reduction
+from mlpotential.properties import LABELS
 
 MOST_SEARCH_BOXES = 1e5  # vesin's own limit, beyond which it makes boxes larger
 
@@ -162,6 +163,12 @@ def split(graph: AtomGraph) -> Sequence[AtomGraph]:
     for k, n in enumerate(counts):
         atoms = slice(int(starts[k]), int(starts[k]) + n)
         cell = None if graph.cell is None or not bool(graph.pbc[k].any()) else graph.cell[k : k + 1]
+        rows = {"atom": atoms, "graph": slice(k, k + 1)}
+        labels = {
+            name: values[rows[label.per]]
+            for name, label in LABELS.items()
+            if (values := getattr(graph, name)) is not None
+        }
         singles.append(
             AtomGraph(
                 atomic_numbers=graph.atomic_numbers[atoms],
@@ -170,9 +177,7 @@ def split(graph: AtomGraph) -> Sequence[AtomGraph]:
                 n_graphs=1,
                 pbc=graph.pbc[k : k + 1],
                 cell=cell,
-                energy=None if graph.energy is None else graph.energy[k : k + 1],
-                forces=None if graph.forces is None else graph.forces[atoms],
-                dipole=None if graph.dipole is None else graph.dipole[k : k + 1],
+                **labels,
             )
         )
     return singles

@@ -13,9 +13,9 @@ from ase import Atoms
 from ase.build import molecule
 
 from mlpotential.graph import AtomGraph
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.model_file import ModelRecord, save_model
 from mlpotential.models.schnet import SchNet
+from mlpotential.testing import tiny_schnet
 
 torch.set_num_threads(1)
 
@@ -23,20 +23,7 @@ torch.set_num_threads(1)
 @pytest.fixture
 def potential() -> SchNet:
     """Random weights, cosine cutoff, float64, elements H C O."""
-    torch.manual_seed(0)
-    config = SchNetConfig(
-        n_features=8,
-        n_interactions=2,
-        rbf_stop=5.0,
-        rbf_spacing=0.5,
-        rbf_gamma=None,
-        cutoff_function="cosine",
-        cutoff=5.0,
-    )
-    model = SchNet(config).double().eval()
-    model.scale.set(-1.5, 0.3, {1: -13.6, 6: -1030.0, 8: -2040.0})
-    model.elements = (1, 6, 8)
-    return model
+    return tiny_schnet()
 
 
 @pytest.fixture
@@ -44,22 +31,7 @@ def make_dipole_potential():
     """Makes potentials of random weights with latent charges, cosine cutoff, float64, H C O."""
 
     def make(seed: int = 0, total_charge: float | None = 0.0) -> SchNet:
-        torch.manual_seed(seed)
-        config = SchNetConfig(
-            n_features=8,
-            n_interactions=2,
-            rbf_stop=5.0,
-            rbf_spacing=0.5,
-            rbf_gamma=None,
-            cutoff_function="cosine",
-            cutoff=5.0,
-            dipole=True,
-            total_charge=total_charge,
-        )
-        model = SchNet(config).double().eval()
-        model.scale.set(-1.5, 0.3, {1: -13.6, 6: -1030.0, 8: -2040.0})
-        model.elements = (1, 6, 8)
-        return model
+        return tiny_schnet(seed, dipole=True, total_charge=total_charge)
 
     return make
 

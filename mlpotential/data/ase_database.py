@@ -26,16 +26,9 @@ from ase.db.row import AtomsRow
 from ase.db.sqlite import SQLite3Database
 
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import (
-    KNOWN_KEYS,
-    LabelRequest,
-    RawFrame,
-    choose_key,
-    single_number,
-    vector,
-    vectors,
-)
+from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, choose_key
 from mlpotential.errors import DataError
+from mlpotential.properties import LABELS
 
 _DAMAGE = (
     sqlite3.Error,
@@ -78,7 +71,7 @@ def read_ase_database(path: Path, request: LabelRequest, units: DeclaredUnits) -
 
 def _labels_of(row: AtomsRow) -> dict[str, list[Any]]:
     """Every value of a row by its key; most keys have one value."""
-    results = {name: row.get(name) for name in KNOWN_KEYS if row.get(name) is not None}
+    results = {name: row.get(name) for name in LABELS if row.get(name) is not None}
     values: dict[str, list[Any]] = {}
     for source in (_decoded(row.data), row.key_value_pairs, results):
         for key, value in source.items():
@@ -106,7 +99,7 @@ def _choose_keys(
     keys: dict[str, str] = {}
     for values, place in zip(labels, places, strict=True):
         for label in request.properties:
-            key = choose_key(label, request, KNOWN_KEYS[label], values, place)
+            key = choose_key(label, request, LABELS[label].keys, values, place)
             if keys.setdefault(label, key) != key:
                 raise DataError(
                     f"{place}: {label} stands under {key!r}, but under {keys[label]!r} in the rows "
@@ -121,32 +114,23 @@ def _check_units(
     if "_distance_unit" in metadata:
         units.check_length(metadata["_distance_unit"], f"{place} (_distance_unit)")
     stated = metadata.get("_property_unit_dict", {})
-    checks = {
-        "energy": units.check_energy,
-        "forces": units.check_force,
-        "dipole": units.check_dipole,
-    }
     for label, key in keys.items():
         if key in stated:
-            checks[label](stated[key], f"{place} (_property_unit_dict, {key})")
+            units.check_label(label, stated[key], f"{place} (_property_unit_dict, {key})")
 
 
 def _frame(
     row: AtomsRow, values: Mapping[str, list[Any]], place: str, keys: Mapping[str, str]
 ) -> RawFrame:
-    labels: dict[str, Any] = {}
+    labels: dict[str, float | np.ndarray] = {}
     for label, key in keys.items():
-        first, *others = (_label(label, value, row, key, place) for value in values[key])
+        first, *others = (
+            checked_label(label, value, row.natoms, key, place) for value in values[key]
+        )
         if not all(np.array_equal(first, other, equal_nan=True) for other in others):
             raise DataError(
                 f"{place}: {key!r} stands in the row {len(values[key])} times, "
                 "with different values"
             )
         labels[label] = first
-    return RawFrame(row["numbers"], row.positions, place, row["cell"], row["pbc"], **labels)
-
-
-def _label(label: str, value: object, row: AtomsRow, key: str, place: str) -> float | np.ndarray:
-    if label == "forces":
-        return vectors(value, row.natoms, key, place)
-    return single_number(value, key, place) if label == "energy" else vector(value, key, place)
+    return RawFrame(row["numbers"], row.positions, place, row["cell"], row["pbc"], labels)

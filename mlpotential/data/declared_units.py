@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlpotential.errors import DataError, nearest_name
+from mlpotential.properties import OWN_LABELS
 from mlpotential.units import (
     ANGSTROM_PER_LENGTH_UNIT,
-    E_ANGSTROM_PER_DIPOLE_UNIT,
     EV_PER_ENERGY_UNIT,
 )
 
@@ -27,14 +27,15 @@ _LENGTH_SPELLINGS = {
     "a0": "Bohr",
     "au": "Bohr",
 }
-_DIPOLE_SPELLINGS = {
-    **{name.lower(): name for name in E_ANGSTROM_PER_DIPOLE_UNIT},
-    "e*ang": "e*Angstrom",
-    "e*a": "e*Angstrom",
-    "e ang": "e*Angstrom",
-    "d": "Debye",
-    "au": "a.u.",
-    "e*bohr": "a.u.",
+_OWN_LABEL_SPELLINGS = {
+    "dipole": {
+        "e*ang": "e*Angstrom",
+        "e*a": "e*Angstrom",
+        "e ang": "e*Angstrom",
+        "d": "Debye",
+        "au": "a.u.",
+        "e*bohr": "a.u.",
+    }
 }
 
 
@@ -52,11 +53,6 @@ def angstrom_per_length(unit: str) -> float:
     return _factor("length", unit, ANGSTROM_PER_LENGTH_UNIT)
 
 
-def e_angstrom_per_dipole(unit: str) -> float:
-    """Factor from a named unit of dipoles to e A. Raises DataError if the name is unknown."""
-    return _factor("dipole", unit, E_ANGSTROM_PER_DIPOLE_UNIT)
-
-
 def energy_unit_meant(text: object) -> str | None:
     """Our name of an energy unit as programs spell it, such as `kcal/mol`; None if unknown."""
     return _ENERGY_SPELLINGS.get(str(text).strip().lower())
@@ -71,7 +67,7 @@ def length_unit_meant(text: object) -> str | None:
 class DeclaredUnits:
     """The units the user declares; forces are in energy unit / length unit.
 
-    Where no dipoles are read, `dipole` is None.
+    `labels` has those of `properties.OWN_LABELS` that are read.
 
     Raises:
         DataError: if a name is unknown.
@@ -79,13 +75,20 @@ class DeclaredUnits:
 
     energy: str
     length: str
-    dipole: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ev_per_energy(self.energy)
         angstrom_per_length(self.length)
-        if self.dipole is not None:
-            e_angstrom_per_dipole(self.dipole)
+        for label in self.labels:
+            self.factor(label)
+
+    def factor(self, label: str) -> float:
+        """From the declared unit of a label to that of `properties.LABELS`."""
+        if label in OWN_LABELS:
+            return _factor(label, self.labels[label], OWN_LABELS[label].declared_units)
+        energy = ev_per_energy(self.energy)
+        return energy / angstrom_per_length(self.length) if label == "forces" else energy
 
     def check_energy(self, in_file: object, place: str) -> None:
         """Raises DataError if the file states another energy unit."""
@@ -101,9 +104,16 @@ class DeclaredUnits:
         self.check_energy(energy or in_file, place)
         self.check_length(length, place)
 
-    def check_dipole(self, in_file: object, place: str) -> None:
-        """Raises DataError if the file states another unit of dipoles."""
-        _compare("dipole", str(self.dipole), in_file, _DIPOLE_SPELLINGS, place)
+    def check_label(self, label: str, in_file: object, place: str) -> None:
+        """Raises DataError if the file states another unit of this label."""
+        if label in OWN_LABELS:
+            spellings = {name.lower(): name for name in OWN_LABELS[label].declared_units}
+            spellings |= _OWN_LABEL_SPELLINGS.get(label, {})
+            _compare(label, self.labels[label], in_file, spellings, place)
+        elif label == "forces":
+            self.check_force(in_file, place)
+        else:
+            self.check_energy(in_file, place)
 
 
 def _factor(kind: str, name: str, known: Mapping[str, float]) -> float:

@@ -22,15 +22,9 @@ from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 from ase.io.extxyz import key_val_str_to_dict
 
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import (
-    KNOWN_KEYS,
-    LabelRequest,
-    RawFrame,
-    choose_key,
-    single_number,
-    vector,
-)
+from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, choose_key
 from mlpotential.errors import DataError
+from mlpotential.properties import LABELS
 
 _DEFAULT_COLUMNS = "species:S:1:pos:R:3"
 
@@ -118,24 +112,19 @@ def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> Raw
     layout = _column_layout(str(info.pop("Properties", _DEFAULT_COLUMNS)), text.place)
     columns = _Columns(text, layout)
     cell, pbc = _cell(info, text.place)
-    labels: dict[str, Any] = {}
+    labels: dict[str, float | np.ndarray] = {}
     for label in request.properties:
-        names = set(layout if label == "forces" else info)
-        present = names - {"Lattice", "pbc", "species", "pos", "Z"}
-        key = choose_key(label, request, KNOWN_KEYS[label], present, text.place)
+        of_atoms = LABELS[label].per == "atom"  # a column, else a word of the comment
+        present = set(layout if of_atoms else info) - {"Lattice", "pbc", "species", "pos", "Z"}
+        key = choose_key(label, request, LABELS[label].keys, present, text.place)
         if keys.setdefault(label, key) != key:
             raise DataError(
                 f"{text.place}: {label} stands under {key!r}, but under {keys[label]!r} in the "
                 "frames before"
             )
-        if label == "forces":
-            labels[label] = columns.vectors(key)
-        else:
-            read = single_number if label == "energy" else vector
-            labels[label] = read(info[key], key, text.place)
-    return RawFrame(
-        columns.atomic_numbers(), columns.vectors("pos"), text.place, cell, pbc, **labels
-    )
+        value = columns.vectors(key) if of_atoms else info[key]
+        labels[label] = checked_label(label, value, len(text.rows), key, text.place)
+    return RawFrame(columns.atomic_numbers(), columns.vectors("pos"), text.place, cell, pbc, labels)
 
 
 def _parse_comment(text: _FrameText) -> dict[str, Any]:

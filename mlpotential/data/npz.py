@@ -26,9 +26,9 @@ from numpy.lib.npyio import NpzFile
 from mlpotential.data.declared_units import DeclaredUnits
 from mlpotential.data.raw_frame import LabelRequest, RawFrame, choose_key
 from mlpotential.errors import DataError
+from mlpotential.properties import LABELS
 
 _NUMBERS, _POSITIONS = ("z", "nuclear_charges"), ("R", "coords")
-_LABELS = {"energy": ("E", "energies"), "forces": ("F", "forces"), "dipole": ("D", "dipoles")}
 _SGDML_MODEL_KEYS = ("sig", "perms")  # in every model, in no data set
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -74,7 +74,7 @@ def read_npz(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[Ra
             numbers,
             positions[k],
             f"{place}, frame {k}",
-            **{name: labels[name][k] for name in labels},
+            labels={name: labels[name][k] for name in labels},
         )
         for k in range(n_frames)
     ]
@@ -145,18 +145,16 @@ def _check_units(archive: NpzFile, units: DeclaredUnits, place: str) -> None:
 def _read_labels(
     archive: NpzFile, request: LabelRequest, n_frames: int, n_atoms: int, place: str
 ) -> dict[str, Any]:
-    """Energies [n_frames], forces [n_frames, n_atoms, 3], dipoles [n_frames, 3], as asked for."""
-    shapes: dict[str, list[tuple[int, ...]]] = {
-        "energy": [(n_frames,), (n_frames, 1)],
-        "forces": [(n_frames, n_atoms, 3)],
-        "dipole": [(n_frames, 3)],
-    }
+    """Those asked for, each [n_frames, ...] or [n_frames, n_atoms, ...]."""
     labels = {}
     for label in request.properties:
-        key = choose_key(label, request, _LABELS[label], archive.files, place)
+        key = choose_key(label, request, LABELS[label].npz_keys, archive.files, place)
         array = read_array(archive, key, place)
-        _check_numbers(array, f"{label} ({key})", shapes[label], place)
-        labels[label] = array.reshape(shapes[label][0]).astype(np.float64)
+        shape = (n_frames, *LABELS[label].array_shape(n_atoms, n_graphs=1))
+        shape = (n_frames, *shape[2:]) if LABELS[label].per == "graph" else shape
+        also = [(n_frames, 1)] if shape == (n_frames,) else []
+        _check_numbers(array, f"{label} ({key})", [shape, *also], place)
+        labels[label] = array.reshape(shape).astype(np.float64)
     return labels
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mlpotential.errors import DataError, nearest_name
-
-# Where a label is looked for when no key is given; if both exist, the key must be given.
-KNOWN_KEYS = {
-    "energy": ("energy", "REF_energy"),
-    "forces": ("forces", "REF_forces"),
-    "dipole": ("dipole", "REF_dipole"),
-}
+from mlpotential.properties import LABELS
 
 
 @dataclass(frozen=True)
@@ -27,9 +22,8 @@ class RawFrame:
         place: where it stands, for error messages: `set.xyz, frame 3 (line 67)`.
         cell: lattice vectors as rows, [3, 3] (length unit of the file); None for a molecule.
         pbc: periodic directions, [3].
-        energy: (energy unit of the file); None where it was not asked for.
-        forces: [n_atoms, 3] (energy unit / length unit); None where they were not asked for.
-        dipole: [3] (dipole unit of the file); None where it was not asked for.
+        labels: those that were asked for, each a number or an array of the shape that
+            `properties.LABELS` states (units of the file).
     """
 
     atomic_numbers: np.ndarray
@@ -37,38 +31,30 @@ class RawFrame:
     place: str
     cell: np.ndarray | None = None
     pbc: np.ndarray | Sequence[bool] | bool = False
-    energy: float | None = None
-    forces: np.ndarray | None = None
-    dipole: np.ndarray | None = None
+    labels: Mapping[str, float | np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LabelRequest:
-    """Which labels to read, and under which keys: None leaves it to the reader's documented names.
+    """Which labels to read, and under which keys: none leaves it to the reader's documented names.
 
     Raises:
-        DataError: if `properties` names something else than energy, forces and dipole, or nothing.
+        DataError: if `properties` names something that reference data do not have, or nothing.
     """
 
     properties: tuple[str, ...] = ("energy", "forces")
-    energy_key: str | None = None
-    forces_key: str | None = None
-    dipole_key: str | None = None
+    keys: Mapping[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.properties:
-            if name not in KNOWN_KEYS:
+            if name not in LABELS:
+                *others, last = map(repr, LABELS)
                 raise DataError(
-                    f"unknown property {name!r}: reference data have 'energy', 'forces' and "
-                    "'dipole'." + nearest_name(name, KNOWN_KEYS)
+                    f"unknown property {name!r}: reference data have {', '.join(others)} and "
+                    f"{last}.{nearest_name(name, LABELS)}"
                 )
         if not self.properties:
             raise DataError("no property was asked for: properties must name 'energy' or 'forces'")
-
-    def key(self, label: str) -> str | None:
-        """The explicit key of a label, or None."""
-        keys = {"energy": self.energy_key, "forces": self.forces_key, "dipole": self.dipole_key}
-        return keys[label]
 
 
 def choose_key(
@@ -77,7 +63,7 @@ def choose_key(
     """The key a label stands under.
 
     Args:
-        label: `energy`, `forces` or `dipole`.
+        label: a name of `properties.LABELS`.
         request: its explicit key counts alone, where there is one.
         known: the names looked for otherwise.
         present: the keys that exist.
@@ -87,7 +73,7 @@ def choose_key(
         DataError: if the key, or every known name, is absent, or if several known names exist.
     """
     keys = ", ".join(sorted(present)) or "none"
-    asked = request.key(label)
+    asked = request.keys.get(label)
     if asked is not None:
         if asked in present:
             return asked
@@ -108,43 +94,37 @@ def choose_key(
     return found[0]
 
 
-def single_number(value: object, key: str, place: str) -> float:
-    """A label of one number, also when it is wrapped in arrays of length one.
+def checked_label(
+    label: str, value: object, n_atoms: int, key: str, place: str
+) -> float | np.ndarray:
+    """One label of one structure in the shape that `properties.LABELS` states.
+
+    That of a structure may be wrapped in arrays of length one, or be a row of as many numbers.
 
     Raises:
         DataError: if it is anything else.
     """
+    row = LABELS[label]
+    shape = row.array_shape(n_atoms, n_graphs=1)
+    if row.per == "atom":
+        return _of_atoms(value, shape, key, place)
     array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "iuf":
-        raise DataError(f"{place}: {key} should be one number, not {str(value)[:60]!r}")
-    return float(array.reshape(()))
+    if array.size != math.prod(shape) or array.dtype.kind not in "iuf":
+        n = math.prod(shape)
+        expected = {1: "one number", 3: "three numbers"}.get(n, f"{n} numbers")
+        raise DataError(f"{place}: {key} should be {expected}, not {str(value)[:60]!r}")
+    array = array.reshape(shape[1:])
+    return array.astype(np.float64) if array.ndim else float(array)
 
 
-def vector(value: object, key: str, place: str) -> np.ndarray:
-    """A label of one vector, [3], also as a row or column of a matrix.
-
-    Raises:
-        DataError: if it is anything else.
-    """
-    array = np.asarray(value)
-    if array.size != 3 or array.dtype.kind not in "iuf":
-        raise DataError(f"{place}: {key} should be three numbers, not {str(value)[:60]!r}")
-    return array.reshape(3).astype(np.float64)
-
-
-def vectors(value: object, n_atoms: int, key: str, place: str) -> np.ndarray:
-    """A label of one vector per atom, [n_atoms, 3].
-
-    Raises:
-        DataError: if it is anything else.
-    """
+def _of_atoms(value: object, shape: tuple[int, ...], key: str, place: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
-        raise DataError(f"{place}: {key} is ragged; expected ({n_atoms}, 3) numbers") from error
-    if array.shape != (n_atoms, 3) or array.dtype.kind not in "iuf":
+        raise DataError(f"{place}: {key} is ragged; expected {shape} numbers") from error
+    if array.shape != shape or array.dtype.kind not in "iuf":
         raise DataError(
             f"{place}: {key} has shape {array.shape} and type {array.dtype}; "
-            f"expected ({n_atoms}, 3) numbers"
+            f"expected {shape} numbers"
         )
     return array.astype(np.float64)

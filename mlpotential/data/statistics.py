@@ -6,19 +6,16 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 
 from mlpotential.data.declared_units import ev_per_energy
 from mlpotential.data.npz import open_archive, read_array
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
+from mlpotential.graph import AtomGraph
 from mlpotential.neighbors import all_pairs, neighbor_pairs
-
-if TYPE_CHECKING:
-    from mlpotential.data.reference_data import ReferenceData
-    from mlpotential.graph import AtomGraph
 
 PERIODIC_SEARCH_RADIUS = 6.0  # A, chosen: beyond it no two atoms are near neighbours
 _NEGLIGIBLE_SPREAD = 1e-12  # relative; chosen: some thousand roundings of float64

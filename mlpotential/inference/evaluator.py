@@ -44,7 +44,7 @@ from mlpotential.models.potential import (
     OF_CHARGES,
     ModelTraits,
     Potential,
-    without_charges,
+    lacking,
 )
 from mlpotential.models.readouts import require_molecules
 from mlpotential.neighbors import connect, split
@@ -312,13 +312,13 @@ class Evaluator:
         if self.n_members == 1 and OF_COMMITTEES.intersection(properties):
             names = ", ".join(sorted(OF_COMMITTEES.intersection(properties)))
             raise ConfigError(f"one model by itself has no {names}: give several models")
-        raise without_charges(OF_CHARGES.intersection(properties))
+        raise lacking(OF_CHARGES.intersection(properties))
 
 
 def _properties_of(members: Sequence[PreparedModel]) -> frozenset[str]:
     missing = frozenset() if len(members) > 1 else OF_COMMITTEES
-    if any(member.potential.charge_readout is None for member in members):
-        missing |= OF_CHARGES
+    for member in members:
+        missing |= OF_CHARGES - member.potential.properties
     return PROPERTIES - missing
 
 

@@ -291,6 +291,7 @@ def _describe(
     """The model as the kernel reads it, and the arrays that must outlive the description."""
     config, blocks = model.config, model.blocks
     charges = None if model.charge_readout is None else model.charge_readout.atomwise
+    assert charges is None or isinstance(charges, AtomwiseReadout)  # as SchNet has them
     embedding = _float64_rows([model.embedding.weight])[0]
     in_to_filter = _float64_rows([b.in_to_filter.weight for b in blocks])
     rows = table.knots.detach().cpu().double().numpy()
@@ -308,7 +309,7 @@ def _describe(
         "output_bias": _float64_rows([b.output.bias for b in blocks]),
         **_readout_arrays("readout", model.readout),
         **_readout_arrays("charge", charges),
-        "shortest": domain.shortest,
+        "shortest": _square(domain.shortest, len(embedding)),
         "feature_centers": domain.centers,
         "feature_scales": domain.scales,
     }
@@ -330,6 +331,11 @@ def _describe(
         **{name: _address(array, np.float64) for name, array in arrays.items()},
     )
     return description, arrays
+
+
+def _square(table: np.ndarray | None, n_elements: int) -> np.ndarray | None:
+    """The first rows and columns, [n_elements, n_elements]: those the embedding has, too."""
+    return None if table is None else np.ascontiguousarray(table[:n_elements, :n_elements])
 
 
 def _readout_arrays(name: str, readout: AtomwiseReadout | None) -> dict[str, np.ndarray | None]:

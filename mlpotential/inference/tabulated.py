@@ -54,7 +54,7 @@ class TabulatedSchNet(nn.Module):
         filters, slopes = self.table(distances)
         filters, slopes, atom_weights = self._cut(graph, distances, filters, slopes)
         features, trace = self._forward(graph, filters, atom_weights)
-        atomic = self.model.scale(self.model.readout(features), graph.atomic_numbers)
+        atomic = self.model.scale(self.model.readout(features, graph), graph.atomic_numbers)
         energy = atomic.new_zeros(graph.n_graphs).index_add(0, graph.graph_index, atomic)
         charges = dipole = None
         if {"dipole", "charges"} & set(properties):

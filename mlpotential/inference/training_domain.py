@@ -138,7 +138,7 @@ def _ranges(ranges: Mapping[str, Mapping[str, list[float]]], potential: Potentia
     """Lowest and highest of each feature, [n_known_elements, 2, n_features], in their order."""
     from ase.data import chemical_symbols
 
-    n_features = potential.readout.hidden.in_features
+    n_features = potential.n_features
     rows = [ranges[chemical_symbols[z]] for z in potential.elements]
     table = np.array([[row["lowest"], row["highest"]] for row in rows], np.float64)
     if table.shape[2:] != (n_features,) or not np.isfinite(table).all():

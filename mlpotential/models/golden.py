@@ -12,16 +12,17 @@ from torch import Tensor
 from mlpotential.graph import AtomGraph, check_structure
 from mlpotential.models.potential import Potential
 from mlpotential.neighbors import connect, split
+from mlpotential.properties import LABELS
 
 GOLDEN_PREFIX = "golden/"
+GOLDEN_LABELS = ("energy", "forces")  # chosen: what every model has; sums of charges cancel
 GOLDEN_DTYPES = {
     "atomic_numbers": torch.int64,
     "positions": torch.float64,
     "graph_index": torch.int64,
     "pbc": torch.bool,
     "cell": torch.float64,
-    "energy": torch.float64,
-    "forces": torch.float64,
+    **dict.fromkeys(GOLDEN_LABELS, torch.float64),
 }
 
 
@@ -36,8 +37,8 @@ def golden_tensors(
     graph = connect(golden.to("cpu"), twin.cutoff)
     values = {name: getattr(graph, name) for name in GOLDEN_DTYPES}
     if not has_labels:
-        prediction = twin(graph)
-        values |= {"energy": prediction.energy, "forces": prediction.forces}
+        prediction = twin(graph, GOLDEN_LABELS)
+        values |= {name: getattr(prediction, name) for name in GOLDEN_LABELS}
     for name, network in extras.items():
         twin = copy.deepcopy(network).double().cpu().eval()
         values[f"{name}/energy"] = twin(graph, ("energy",)).energy
@@ -64,8 +65,8 @@ def golden_graph(tensors: Mapping[str, Tensor], potential: Potential) -> AtomGra
         for name in GOLDEN_DTYPES
     }
     n_atoms, n_graphs = golden["atomic_numbers"].numel(), golden["energy"].numel()
-    shapes = {"atomic_numbers": [n_atoms], "graph_index": [n_atoms], "energy": [n_graphs]}
-    shapes |= {"positions": [n_atoms, 3], "forces": [n_atoms, 3]}
+    shapes = {name: [*LABELS[name].array_shape(n_atoms, n_graphs)] for name in GOLDEN_LABELS}
+    shapes |= {"atomic_numbers": [n_atoms], "graph_index": [n_atoms], "positions": [n_atoms, 3]}
     shapes |= {"pbc": [n_graphs, 3], "cell": [n_graphs, 3, 3]}
     for name, tensor in golden.items():
         wanted = (GOLDEN_DTYPES[name], shapes[name])

@@ -33,7 +33,8 @@ from mlpotential.errors import ConfigError, ModelFileError
 from mlpotential.graph import AtomGraph
 from mlpotential.models.golden import golden_extras, golden_graph, golden_tensors
 from mlpotential.models.potential import Potential
-from mlpotential.models.registry import build_potential
+from mlpotential.models.readouts import with_all_elements
+from mlpotential.models.registry import build_potential, config_of
 from mlpotential.neighbors import connect, split
 from mlpotential.run_folder import write_atomically
 
@@ -42,6 +43,7 @@ METADATA_KEY = "mlpotential"
 MAIN_NETWORK = "main"
 OWN_GOLDEN = "this program, float64"
 UNITS = {"energy": "eV", "length": "Angstrom"}
+SCALE_REFERENCES = "scale.atom_references"  # shorter in files of version 0.1.0
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def replace_record(path: str | Path, record: ModelRecord) -> None:
 def _description(potential: Potential) -> dict[str, Any]:
     """What a network is rebuilt from, besides its tensors."""
     return {
-        "architecture": type(potential).__name__,
+        "architecture": potential.config.architecture,
         "settings": asdict(potential.config),
         "elements": list(potential.elements),
         "cutoff": potential.cutoff,
@@ -282,15 +284,16 @@ def _build(description: dict[str, Any]) -> Potential:
     """The network without its numbers: a hostile size costs no memory."""
     if description["dtype"] not in ("float32", "float64"):
         raise ConfigError(f"dtype {description['dtype']!r}")
+    config = config_of(description["architecture"], description["settings"])
     with torch.device("meta"):
-        potential = build_potential(description["architecture"], description["settings"])
+        potential = build_potential(config)
     potential.to(getattr(torch, description["dtype"]))
     if description["cutoff"] != potential.cutoff:
         raise ConfigError(f"two cutoffs, {description['cutoff']} and {potential.cutoff} A")
     elements = tuple(int(z) for z in description["elements"])
-    known = range(1, len(potential.scale.atom_references))
-    if not elements or not set(elements) <= set(known):
-        raise ConfigError(f"the elements {list(elements)}, with an embedding for {known}")
+    if not elements:
+        raise ConfigError("no elements")
+    potential.check_elements(elements)
     potential.elements = elements
     return potential
 
@@ -304,6 +307,8 @@ def _rebuild(
     except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(f"{path} describes no network known here: {error}") from error
     stored = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    if SCALE_REFERENCES in stored:
+        stored[SCALE_REFERENCES] = with_all_elements(stored[SCALE_REFERENCES])
     expected = potential.state_dict()
     missing, surplus = sorted(set(expected) - set(stored)), sorted(set(stored) - set(expected))
     if missing or surplus:

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mlpotential.errors import ConfigError
+from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction
+from mlpotential.models.config import PotentialConfig
 from mlpotential.models.readouts import (
     AtomwiseReadout,
     ChargeReadout,
     EnergyScale,
     sum_per_graph,
 )
+from mlpotential.properties import OF_CHARGES, OWN_LABELS, PROPERTIES
 
-OF_CHARGES = frozenset({"dipole", "charges", "born_charges"})
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
 
 
@@ -48,10 +48,13 @@ class ModelTraits:
 class Potential(nn.Module, ABC):
     """Energy of structures and its derivatives.
 
+    A subclass sets the attributes below, with `_add_atomwise_readouts` or readouts of its own.
+
     Attributes:
         cutoff: largest distance at which atoms see each other directly (A); None for all pairs.
         traits: what the model promises.
-        readout: features -> atomic energies in units of the scale.
+        n_features: of each atom in the last layer.
+        readout: (features, graph) -> atomic energies in units of the scale, [n_atoms].
         scale: atomic energies -> eV.
         charge_readout: features -> latent charges; None for a model without dipoles.
         elements: atomic numbers the model was trained on.
@@ -59,7 +62,8 @@ class Potential(nn.Module, ABC):
 
     cutoff: float | None
     traits: ModelTraits
-    readout: AtomwiseReadout
+    n_features: int
+    readout: nn.Module
     scale: EnergyScale
     elements: tuple[int, ...] = ()
 
@@ -73,8 +77,44 @@ class Potential(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def config(self) -> Any:
+    def config(self) -> PotentialConfig:
         """The settings this network can be rebuilt from."""
+
+    @property
+    def properties(self) -> frozenset[str]:
+        """What the model can give: names of `properties.PROPERTIES`."""
+        readouts = {"energy"} if self.charge_readout is None else {"energy", "charges"}
+        return frozenset(name for name, row in PROPERTIES.items() if row.of in readouts)
+
+    def _add_atomwise_readouts(self) -> None:
+        """The readouts that `config` asks for, each the same for all elements, and the scale."""
+        config, n = self.config, self.n_features
+        sizes = (n, config.n_readout_hidden or max(n // 2, 1), config.readout_activation)
+        self.readout = AtomwiseReadout(*sizes)
+        if config.dipole:
+            self.charge_readout = ChargeReadout(AtomwiseReadout(*sizes), config.total_charge)
+        self.scale = EnergyScale()
+
+    def check_elements(self, atomic_numbers: Iterable[int]) -> None:
+        """Raises ConfigError for elements that this network has no parameters for."""
+        largest = self.config.max_atomic_number
+        beyond = sorted(z for z in set(atomic_numbers) if not 1 <= z <= largest)
+        if beyond:
+            raise ConfigError(
+                f"the network has parameters for the elements 1 to {largest}, not for {beyond}: "
+                "raise model.max_atomic_number"
+            )
+
+    def tabulate_filters_in_training(self) -> None:
+        """Makes training faster where filters of one distance can be tabulated in each step.
+
+        Raises:
+            ConfigError: where the architecture has no such filters.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no filters that are functions of one distance alone: "
+            "leave out training.tabulated_filters"
+        )
 
     @property
     def dtype(self) -> torch.dtype:
@@ -83,7 +123,7 @@ class Potential(nn.Module, ABC):
 
     def atomic_energies(self, graph: AtomGraph) -> Tensor:
         """[n_atoms], float64 (eV)."""
-        return self.scale(self.readout(self.representation(graph)), graph.atomic_numbers)
+        return self.scale(self.readout(self.representation(graph), graph), graph.atomic_numbers)
 
     def forward(
         self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
@@ -101,11 +141,14 @@ class Potential(nn.Module, ABC):
             beside others.
 
         Raises:
-            ConfigError: for a property of charges where the model has none.
+            ConfigError: for a property that is unknown, or that the model has not.
             StructureError: for the dipole of a periodic structure.
         """
-        needs_virial = bool({"virial", "stress"} & set(properties))
-        needs_gradients = needs_virial or bool({"forces", "born_charges"} & set(properties))
+        if not self.properties.issuperset(properties):
+            raise lacking(set(properties) - self.properties)
+        derivatives = {PROPERTIES[name].derivative for name in properties}
+        needs_virial = "strain" in derivatives
+        needs_gradients = needs_virial or "positions" in derivatives
         with _own_modes(graph), torch.set_grad_enabled(self.training or needs_gradients):
             variables: dict[str, Tensor] = {}
             if needs_gradients:
@@ -117,7 +160,7 @@ class Potential(nn.Module, ABC):
             features = self.representation(
                 _strained(moved, variables["strain"]) if needs_virial else moved
             )
-            atomic = self.scale(self.readout(features), graph.atomic_numbers)
+            atomic = self.scale(self.readout(features, graph), graph.atomic_numbers)
             energy = sum_per_graph(atomic, graph)
             of_charges = self._of_charges(moved, features, properties)
             gradients = self._gradients(energy, variables)
@@ -140,10 +183,8 @@ class Potential(nn.Module, ABC):
     ) -> dict[str, Tensor]:
         """Those of `OF_CHARGES` that are asked for; Born charges by three backward passes."""
         asked = OF_CHARGES.intersection(properties)
-        if not asked:
+        if not asked or self.charge_readout is None:
             return {}
-        if self.charge_readout is None:
-            raise without_charges(asked)
         charges = self.charge_readout(features, graph)
         found = {"charges": charges}
         if asked != {"charges"}:
@@ -221,9 +262,19 @@ def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:
     return replace(graph, positions=graph.positions + moved, cell=cell)
 
 
-def without_charges(properties: Collection[str]) -> ConfigError:
-    """Of a model that lacks these properties."""
+def lacking(properties: Collection[str]) -> ConfigError:
+    """Of a model that has not these properties, saying how to get one that has."""
+    unknown = sorted(set(properties) - PROPERTIES.keys())
+    if unknown:
+        hint = nearest_name(unknown[0], PROPERTIES)
+        return ConfigError(
+            f"unknown property {unknown[0]!r}; known: {', '.join(PROPERTIES)}.{hint}"
+        )
+    names = ", ".join(sorted(properties))
+    readouts = {PROPERTIES[name].of for name in properties}
+    labels = [name for name, row in OWN_LABELS.items() if row.of in readouts]
+    settings = " and ".join(f"model.{name}: true, training.{name}_weight" for name in labels)
     return ConfigError(
-        f"the model has no {', '.join(sorted(properties))}: it was trained without dipole "
-        "moments. Train one with model.dipole: true and training.dipole_weight"
+        f"the model has no {names}: it was trained without {' and '.join(labels)} labels. Train "
+        f"one with {settings}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from ase.data import atomic_masses
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph
+from mlpotential.models.config import LARGEST_ATOMIC_NUMBER
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 from mlpotential.nn.charges import dipole, with_total_charge
+
+N_ROWS = LARGEST_ATOMIC_NUMBER + 1
 
 
 class AtomwiseReadout(nn.Module):
@@ -32,8 +36,8 @@ class AtomwiseReadout(nn.Module):
         self.output = nn.Linear(n_hidden, 1)
         self.activation = READOUT_ACTIVATIONS[activation]
 
-    def forward(self, features: Tensor) -> Tensor:
-        """[n_atoms, n_features] -> [n_atoms]."""
+    def forward(self, features: Tensor, graph: AtomGraph) -> Tensor:
+        """[n_atoms, n_features] -> [n_atoms]; all elements share the layers."""
         return self.output(self.activation.function(self.hidden(features))).squeeze(-1)
 
     def gradient(self, features: Tensor) -> Tensor:
@@ -48,18 +52,18 @@ class ChargeReadout(nn.Module):
     Gastegger, Behler, Marquetand, Chem. Sci. 8, 6924 (2017); see `mlpotential.nn.charges`.
 
     Args:
-        atomwise: features -> charges, as they come out of the network.
+        atomwise: (features, graph) -> charges, as they come out of the network.
         total_charge: what those of each structure add up to (e); None leaves them as they are.
     """
 
-    def __init__(self, atomwise: AtomwiseReadout, total_charge: float | None = None) -> None:
+    def __init__(self, atomwise: nn.Module, total_charge: float | None = None) -> None:
         super().__init__()
         self.atomwise = atomwise
         self.total_charge = total_charge
 
     def forward(self, features: Tensor, graph: AtomGraph) -> Tensor:
         """[n_atoms, n_features] -> [n_atoms] (e)."""
-        charges = self.atomwise(features).double()
+        charges = self.atomwise(features, graph).double()
         if self.total_charge is None:
             return charges
         index = graph.graph_index
@@ -108,20 +112,18 @@ class EnergyScale(nn.Module):
 
     Attributes:
         mean_per_atom, std_per_atom: of the training energies less the references (eV).
-        atom_references: reference energy by atomic number, [max_atomic_number + 1] (eV).
+        atom_references: reference energy by atomic number, [119] (eV).
     """
 
     mean_per_atom: Tensor
     std_per_atom: Tensor
     atom_references: Tensor
 
-    def __init__(self, max_atomic_number: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean_per_atom", torch.zeros((), dtype=torch.float64))
         self.register_buffer("std_per_atom", torch.ones((), dtype=torch.float64))
-        self.register_buffer(
-            "atom_references", torch.zeros(max_atomic_number + 1, dtype=torch.float64)
-        )
+        self.register_buffer("atom_references", torch.zeros(N_ROWS, dtype=torch.float64))
 
     def set(
         self, mean_per_atom: float, std_per_atom: float, references: dict[int, float] | None = None
@@ -138,9 +140,24 @@ class EnergyScale(nn.Module):
         offset = self.mean_per_atom + self.atom_references[atomic_numbers]
         return self.std_per_atom * atomic.double() + offset
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Also takes checkpoints of version 0.1.0, with fewer rows."""
+        name = f"{prefix}atom_references"
+        if name in state_dict:
+            state_dict[name] = with_all_elements(state_dict[name])
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EnergyScale:
         """Follows the network to another device, but never leaves float64."""
         for name, buffer in self._buffers.items():
             if buffer is not None:
                 self._buffers[name] = buffer.to(fn(buffer).device)
         return self
+
+
+def with_all_elements(atom_references: Tensor) -> Tensor:
+    """Completes a vector by atomic number with zeros, [n_rows] -> [119]; others are returned."""
+    n_missing = N_ROWS - len(atom_references) if atom_references.dim() == 1 else 0
+    return nn.functional.pad(atom_references, (0, n_missing)) if n_missing > 0 else atom_references

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from mlpotential.graph import AtomGraph
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale
+from mlpotential.models.readouts import AtomwiseReadout
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn import jets
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
@@ -85,10 +85,12 @@ class SchNet(Potential):
             filter networks at every call: the faster, the more pairs there are.
     """
 
+    readout: AtomwiseReadout
+
     def __init__(self, config: SchNetConfig) -> None:
         super().__init__()
         self._config = config
-        n = config.n_features
+        self.n_features = n = config.n_features
         self.cutoff = config.cutoff
         self.tabulated_in_training = False
         smooth = config.cutoff_function == "cosine"
@@ -103,12 +105,7 @@ class SchNet(Potential):
             config.rbf_start, config.rbf_stop, config.n_gaussians, config.gamma
         )
         self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.n_interactions))
-        n_hidden = config.n_readout_hidden or max(n // 2, 1)
-        self.readout = AtomwiseReadout(n, n_hidden, config.readout_activation)
-        if config.dipole:
-            charges = AtomwiseReadout(n, n_hidden, config.readout_activation)
-            self.charge_readout = ChargeReadout(charges, config.total_charge)
-        self.scale = EnergyScale(config.max_atomic_number)
+        self._add_atomwise_readouts()
         self.elements = tuple(range(1, config.max_atomic_number + 1))
         self.apply(_initialize)
         self.to(torch.float32)
@@ -122,6 +119,10 @@ class SchNet(Potential):
     def config(self) -> SchNetConfig:
         """The hyperparameters."""
         return self._config
+
+    def tabulate_filters_in_training(self) -> None:
+        """Sets `tabulated_in_training`."""
+        self.tabulated_in_training = True
 
     @property
     def _taper_radius(self) -> float | None:

@@ -1,6 +1,7 @@
 """Checks to run against your own potentials and ASE calculators: each raises AssertionError.
 
-`potentials` checks models of this package, `calculators` and `cells` any ASE calculator.
+`potentials` checks models of this package, `calculators` and `cells` any ASE calculator;
+`tiny_schnet` makes a small model to run something with.
 """
 
 from mlpotential.testing.answers import FLOAT32, FLOAT64, Accuracy
@@ -35,6 +36,7 @@ from mlpotential.testing.potentials import (
     check_virial_is_strain_derivative,
     predict,
 )
+from mlpotential.testing.tiny_schnet import tiny_schnet
 
 __all__ = [
     "FLOAT32",
@@ -65,4 +67,5 @@ __all__ = [
     "check_virial_is_strain_derivative",
     "energy_drift_meV_per_ps",
     "predict",
+    "tiny_schnet",
 ]

@@ -5,13 +5,14 @@ One YAML file holds a `RunConfig`; each field can be overridden on the command l
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mlpotential.errors import ConfigError
-from mlpotential.models.config import SchNetConfig
-from mlpotential.units import E_ANGSTROM_PER_DIPOLE_UNIT
+from mlpotential.models.config import PotentialConfig
+from mlpotential.models.schnet_config import SchNetConfig
+from mlpotential.properties import LABELS, OWN_LABELS
+from mlpotential.settings_checks import check_count, check_number, require
 
 LARGEST_SEED = 2**32 - 1  # what every generator takes
 
@@ -59,13 +60,15 @@ class DataConfig:
                 "give data.validation_path or data.n_validation"
             )
         for name in ("n_train", "n_validation"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"data.{name} must be at least 1, not {value}")
-        if not 0 <= self.split_seed <= LARGEST_SEED:
-            raise ConfigError(
-                f"data.split_seed must be from 0 to {LARGEST_SEED}, not {self.split_seed}"
-            )
+            if getattr(self, name) is not None:
+                check_count(f"data.{name}", getattr(self, name))
+        _check_seed("data.split_seed", self.split_seed)
+
+    @property
+    def label_options(self) -> dict[str, Any]:
+        """Keys of labels, and units that are their own, by their names as arguments of readers."""
+        names = [f"{label}_key" for label in LABELS] + [f"{label}_unit" for label in OWN_LABELS]
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -119,38 +122,38 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_epochs", "decay_steps", "plateau_patience"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        _require_positive(self, "learning_rate")
-        _require(0 <= self.seed <= LARGEST_SEED, "seed", f"from 0 to {LARGEST_SEED}", self.seed)
-        interval = self.checkpoint_interval_s
-        _require(interval >= 0.0, "checkpoint_interval_s", "0 or more", interval)
-        _require(
-            0.0 < self.decay_factor < 1.0, "decay_factor", "between 0 and 1", self.decay_factor
-        )
-        weight = self.energy_weight
-        _require(0.0 <= weight < math.inf, "energy_weight", "0 or more", weight)
-        dipole_weight = self.dipole_weight
-        _require(0.0 <= dipole_weight < math.inf, "dipole_weight", "0 or more", dipole_weight)
+            check_count(f"training.{name}", getattr(self, name))
+        check_number("training.learning_rate", self.learning_rate)
+        _check_seed("training.seed", self.seed)
+        weights = [f"{label}_weight" for label in ("energy", *OWN_LABELS)]
+        for name in ("checkpoint_interval_s", *weights):
+            check_number(f"training.{name}", getattr(self, name), zero_allowed=True)
         if self.targets == "energy_and_forces":
-            _require(weight > 0.0, "energy_weight", "positive, or use targets: forces", weight)
-        if self.ema_decay is not None:
-            _require(0.0 < self.ema_decay < 1.0, "ema_decay", "between 0 and 1", self.ema_decay)
+            expected = "positive, or use targets: forces"
+            require(
+                self.energy_weight > 0.0, "training.energy_weight", expected, self.energy_weight
+            )
+        for name in ("decay_factor", "ema_decay"):
+            value = getattr(self, name)
+            holds = value is None or 0.0 < value < 1.0
+            require(holds, f"training.{name}", "between 0 and 1", value)
         if self.max_gradient_norm is not None:
-            _require_positive(self, "max_gradient_norm")
+            check_number("training.max_gradient_norm", self.max_gradient_norm)
         if self.early_stopping_patience is not None:
-            patience = self.early_stopping_patience
-            _require(patience >= 1, "early_stopping_patience", "at least 1", patience)
+            check_count("training.early_stopping_patience", self.early_stopping_patience)
 
-    @property
-    def uses_forces(self) -> bool:
-        """Whether the loss sees forces."""
-        return self.targets != "energy"
+    def weight(self, label: str) -> float:
+        """Of the squared error of a label in the loss; 0 where the loss does not see it."""
+        if label == "energy":
+            return {"energy": 1.0, "forces": 0.0}.get(self.targets, self.energy_weight)
+        if label == "forces":
+            return 0.0 if self.targets == "energy" else 1.0
+        return float(getattr(self, f"{label}_weight"))
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """What the loss sees of a prediction."""
-        forces = ("forces",) if self.uses_forces else ()
-        return ("energy", *forces, *(("dipole",) if self.dipole_weight else ()))
+        """What is asked of the model in training: energies always, and what the loss sees."""
+        return tuple(name for name in LABELS if name == "energy" or self.weight(name) > 0.0)
 
 
 @dataclass(frozen=True)
@@ -159,35 +162,31 @@ class RunConfig:
 
     Attributes:
         data: reference data.
-        model: architecture.
+        model: settings of an architecture.
         training: optimisation.
         folder: where checkpoints, history and the model go, relative to the working directory.
     """
 
     data: DataConfig
-    model: SchNetConfig = field(default_factory=SchNetConfig)
+    model: PotentialConfig = field(default_factory=SchNetConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     folder: str = "training"
 
     def __post_init__(self) -> None:
-        if self.model.dipole != (self.training.dipole_weight > 0.0):
-            raise ConfigError(
-                "a model with dipoles needs model.dipole: true and a positive "
-                "training.dipole_weight (1.0 to begin with), one without needs neither; found "
-                f"{self.model.dipole} and {self.training.dipole_weight}"
-            )
-        if self.model.dipole and self.data.dipole_unit is None:
-            raise ConfigError(
-                "dipoles are read in a declared unit: give data.dipole_unit, one of "
-                f"{', '.join(E_ANGSTROM_PER_DIPOLE_UNIT)}"
-            )
+        for label, row in OWN_LABELS.items():
+            has_readout, weight = getattr(self.model, label), self.training.weight(label)
+            if has_readout != (weight > 0.0):
+                raise ConfigError(
+                    f"a model that gives a {label} needs model.{label}: true and a positive "
+                    f"training.{label}_weight (1.0 to begin with), one without needs neither; "
+                    f"found {has_readout} and {weight}"
+                )
+            if has_readout and getattr(self.data, f"{label}_unit") is None:
+                raise ConfigError(
+                    f"the {label} is read in a declared unit: give data.{label}_unit, one of "
+                    f"{', '.join(row.declared_units)}"
+                )
 
 
-def _require(holds: bool, name: str, expected: str, value: object) -> None:
-    if not holds:
-        raise ConfigError(f"training.{name} must be {expected}, not {value!r}")
-
-
-def _require_positive(config: TrainingConfig, name: str) -> None:
-    value = getattr(config, name)
-    _require(0.0 < value < math.inf, name, "a positive number", value)
+def _check_seed(name: str, value: int) -> None:
+    require(0 <= value <= LARGEST_SEED, name, f"from 0 to {LARGEST_SEED}", value)

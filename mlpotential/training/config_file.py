@@ -2,13 +2,14 @@
 
 `--training.learning_rate 5e-4` or `--training.learning_rate=5e-4` replaces one field. Unknown names
 are refused with the nearest known one, names given twice altogether; paths in the file are relative
-to the file, those on the command line to the working directory.
+to the file, those on the command line to the working directory. `model.architecture` says whose
+settings the others below `model:` are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -17,10 +18,12 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from mlpotential.errors import ConfigError, nearest_name
+from mlpotential.models.registry import DEFAULT_ARCHITECTURE, find_architecture
 from mlpotential.run_folder import write_atomically
-from mlpotential.training.config import RunConfig
+from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
 
 PATH_FIELDS = ("path", "validation_path", "test_path")
+ARCHITECTURE = "model.architecture"
 
 
 class _Loader(yaml.SafeLoader):
@@ -46,22 +49,26 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: if the file is missing or no YAML, a name is unknown, or a value does not fit.
     """
-    settings = _read_yaml(Path(path))
-    types = dict(_field_types(RunConfig))
+    settings, replaced = _read_yaml(Path(path)), _parse_overrides(overrides)
+    sections = _sections(settings, replaced)
+    types = dict(_field_types(sections))
     _check_settings(settings, types, where=str(path))
     _anchor_paths(settings, Path(path).parent.absolute())
-    for name, text in _parse_overrides(overrides, types):
+    for name, text in replaced:
+        _refuse_unknown(name, types, types, where="command line")
         section, _, field = name.rpartition(".")
         target = settings.setdefault(section, {}) if section else settings
         target[field] = _parse_value(name, text, types[name])
         _check_value(name, target[field], types[name], where="command line")
     _anchor_paths(settings, Path.cwd())
-    return _build(settings)
+    return _build(settings, sections)
 
 
 def write_config(path: Path, config: RunConfig) -> None:
     """Writes the complete configuration, defaults included."""
-    write_atomically(path, yaml.safe_dump(asdict(config), sort_keys=False))
+    settings = asdict(config)
+    settings["model"] = {"architecture": config.model.architecture, **settings["model"]}
+    write_atomically(path, yaml.safe_dump(settings, sort_keys=False))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -77,14 +84,27 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _field_types(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """`data.path`, `model.n_features`, ... of a nested dataclass, with their types."""
-    hints = get_type_hints(kind)
-    for f in fields(kind):
-        if is_dataclass(hints[f.name]):
-            yield from _field_types(hints[f.name], f"{prefix}{f.name}.")
-        else:
-            yield f"{prefix}{f.name}", hints[f.name]
+def _sections(
+    settings: Mapping[str, Any], replaced: Sequence[tuple[str, str]]
+) -> dict[str, type[Any]]:
+    """The dataclass of each section; that of the model is the one of its architecture."""
+    model = settings.get("model")
+    architecture = DEFAULT_ARCHITECTURE
+    if isinstance(model, dict):  # what is none is refused with all other mistakes
+        architecture = model.get("architecture", architecture)
+    for name, text in replaced:
+        architecture = text if name == ARCHITECTURE else architecture
+    config_class = find_architecture(architecture).config_class
+    return {"data": DataConfig, "model": config_class, "training": TrainingConfig}
+
+
+def _field_types(sections: Mapping[str, type[Any]]) -> Iterator[tuple[str, Any]]:
+    """`data.path`, `model.n_features`, ..., `folder`, with their types."""
+    yield ARCHITECTURE, str
+    for section, kind in sections.items():
+        hints = get_type_hints(kind)
+        yield from ((f"{section}.{f.name}", hints[f.name]) for f in fields(kind))
+    yield "folder", str
 
 
 def _check_settings(settings: dict[Any, Any], types: Mapping[str, Any], where: str) -> None:
@@ -138,19 +158,20 @@ def _anchor_paths(settings: dict[str, Any], folder: Path) -> None:
         data["atom_references"] = str(folder / references)
 
 
-def _parse_overrides(words: Sequence[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
-    remaining = list(words)
+def _parse_overrides(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Names and texts of `--name value` and `--name=value`."""
+    remaining, parsed = list(words), []
     while remaining:
         word = remaining.pop(0)
         if not word.startswith("--"):
             raise ConfigError(f"expected --name value, not {word!r}")
         name, equals, value = word.removeprefix("--").partition("=")
-        _refuse_unknown(name, known, known, where="command line")
         if not equals:
             if not remaining:
                 raise ConfigError(f"--{name} needs a value")
             value = remaining.pop(0)
-        yield name, value
+        parsed.append((name, value))
+    return parsed
 
 
 def _parse_value(name: str, text: str, kind: Any) -> Any:
@@ -164,11 +185,14 @@ def _parse_value(name: str, text: str, kind: Any) -> Any:
         raise ConfigError(f"command line: {name!r} cannot be {text!r}") from error
 
 
-def _build(settings: dict[str, Any]) -> RunConfig:
+def _build(settings: dict[str, Any], sections: Mapping[str, type[Any]]) -> RunConfig:
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    parser.add_class_arguments(RunConfig, None)
+    for section, kind in sections.items():
+        parser.add_class_arguments(kind, section)
+    parser.add_argument("--folder", type=str, default=RunConfig.folder)
+    model = {k: v for k, v in settings.get("model", {}).items() if k != "architecture"}
     try:
-        namespace: Namespace = parser.parse_object(settings)
+        namespace: Namespace = parser.parse_object({**settings, "model": model})
         config = parser.instantiate(namespace)
         return RunConfig(**{f.name: getattr(config, f.name) for f in fields(RunConfig)})
     except ConfigError:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.models.potential import Potential
+from mlpotential.properties import LABELS
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Errors:
         energy_per_atom_mae, energy_per_atom_rmse: of energies divided by the number of atoms (eV).
         forces_mae, forces_rmse: of force components (eV/A).
         forces_mae_by_element, forces_rmse_by_element: by chemical symbol (eV/A).
-        dipole_mae, dipole_rmse: of components of the dipole (e A).
+        dipole_mae, dipole_rmse: of components of the dipole (e A). Labels of
+            `properties.LABELS` have such a pair each.
     """
 
     n_structures: int
@@ -66,45 +68,42 @@ class ErrorAccumulator:
     """Adds up batches; `errors` gives the result so far."""
 
     def __init__(self) -> None:
-        self._energy, self._energy_per_atom, self._forces = _Sum(), _Sum(), _Sum()
-        self._dipole = _Sum()
+        self._sums = {name: _Sum() for name in (*LABELS, "energy_per_atom")}
         self._forces_by_element: defaultdict[int, _Sum] = defaultdict(_Sum)
         self._n_structures = 0
 
     def add(self, prediction: Prediction, graph: AtomGraph) -> None:
         """Adds a batch of predictions and the labels its graph carries."""
         self._n_structures += graph.n_graphs
-        if graph.energy is not None:
-            error = (prediction.energy.detach() - graph.energy).cpu().numpy()
-            self._energy.add(error)
-            self._energy_per_atom.add(error / graph.atoms_per_graph().cpu().numpy())
-        if graph.forces is not None and prediction.forces is not None:
-            error = (prediction.forces.detach() - graph.forces).cpu().numpy()
-            self._forces.add(error)
-            numbers = graph.atomic_numbers.cpu().numpy()
-            for atomic_number in np.unique(numbers):
-                selected = error[numbers == atomic_number]
-                self._forces_by_element[int(atomic_number)].add(selected)
-        if graph.dipole is not None and prediction.dipole is not None:
-            self._dipole.add((prediction.dipole.detach() - graph.dipole).cpu().numpy())
+        for name in LABELS:
+            expected, found = getattr(graph, name), getattr(prediction, name)
+            if expected is not None and found is not None:
+                error = (found.detach() - expected).cpu().numpy()
+                self._sums[name].add(error)
+                if name == "energy":
+                    per_atom = error / graph.atoms_per_graph().cpu().numpy()
+                    self._sums["energy_per_atom"].add(per_atom)
+                elif name == "forces":
+                    self._add_by_element(error, graph.atomic_numbers.cpu().numpy())
+
+    def _add_by_element(self, error: np.ndarray, numbers: np.ndarray) -> None:
+        """Errors of forces, [n_atoms, 3] (eV/A), of atoms with these atomic numbers, [n_atoms]."""
+        for atomic_number in np.unique(numbers):
+            selected = error[numbers == atomic_number]
+            self._forces_by_element[int(atomic_number)].add(selected)
 
     def errors(self) -> Errors:
         """Over all batches so far."""
         from ase.data import chemical_symbols
 
         by_element = {chemical_symbols[z]: s for z, s in sorted(self._forces_by_element.items())}
+        found = {f"{name}_mae": x.mae for name, x in self._sums.items()}
+        found |= {f"{name}_rmse": x.rmse for name, x in self._sums.items()}
         return Errors(
             n_structures=self._n_structures,
-            energy_mae=self._energy.mae,
-            energy_rmse=self._energy.rmse,
-            energy_per_atom_mae=self._energy_per_atom.mae,
-            energy_per_atom_rmse=self._energy_per_atom.rmse,
-            forces_mae=self._forces.mae,
-            forces_rmse=self._forces.rmse,
             forces_mae_by_element={k: s.mae for k, s in by_element.items() if s.mae is not None},
             forces_rmse_by_element={k: s.rmse for k, s in by_element.items() if s.rmse is not None},
-            dipole_mae=self._dipole.mae,
-            dipole_rmse=self._dipole.rmse,
+            **found,
         )
 
 

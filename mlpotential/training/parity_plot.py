@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlpotential.errors import RunError
+from mlpotential.properties import LABELS
 from mlpotential.training.evaluate import Evaluation
 
 
@@ -36,24 +37,23 @@ def plot_parity(values: np.ndarray, label: str, unit: str, mae: float, ax: Axes)
 
 
 def save_parity_plot(evaluation: Evaluation, path: str | Path) -> None:
-    """Energies per atom and, where present, components of forces and dipoles, side by side.
+    """Energies per atom and components of the other labels that were compared, side by side.
 
     Raises:
         RunError: if the file cannot be written, or its ending names no kind of picture.
     """
-    errors = evaluation.errors
-    n_panels = 1 + sum(x is not None for x in (evaluation.forces, evaluation.dipoles))
-    figure = Figure(figsize=(4.2 * n_panels, 4.0), layout="constrained")
-    panels = figure.subplots(1, n_panels, squeeze=False)[0]
-    assert errors.energy_per_atom_mae is not None
-    energies = evaluation.energies - evaluation.energies[0].mean()
-    plot_parity(energies, "energy - mean", "eV/atom", errors.energy_per_atom_mae, panels[0])
-    if evaluation.forces is not None:
-        assert errors.forces_mae is not None
-        plot_parity(evaluation.forces, "force component", "eV/Å", errors.forces_mae, panels[1])
-    if evaluation.dipoles is not None:
-        assert errors.dipole_mae is not None
-        plot_parity(evaluation.dipoles, "dipole component", "e Å", errors.dipole_mae, panels[-1])
+    figure = Figure(figsize=(4.2 * len(evaluation.values), 4.0), layout="constrained")
+    panels = figure.subplots(1, len(evaluation.values), squeeze=False)[0]
+    for (name, values), panel in zip(evaluation.values.items(), panels, strict=True):
+        unit = LABELS[name].unit.replace("A", "Å")
+        if name == "energy":
+            mae = evaluation.errors.energy_per_atom_mae
+            values, quantity, unit = values - values[0].mean(), "energy - mean", f"{unit}/atom"
+        else:
+            mae = getattr(evaluation.errors, f"{name}_mae")
+            quantity = f"{name.removesuffix('s')} component"
+        assert mae is not None
+        plot_parity(values, quantity, unit, mae, panel)
     try:
         figure.savefig(path, dpi=200)
     except (OSError, ValueError) as error:

@@ -10,11 +10,17 @@ from ase.data import chemical_symbols
 
 from mlpotential.errors import ModelFileError
 from mlpotential.models.model_file import LoadedModel
+from mlpotential.properties import LABELS
 from mlpotential.training.metrics import Errors
 from mlpotential.units import E_ANGSTROM_PER_DEBYE, EV_PER_KCAL_PER_MOL
 
 KCAL_PER_MOL_PER_EV = 1.0 / EV_PER_KCAL_PER_MOL
-DEBYE_PER_E_ANGSTROM = 1.0 / E_ANGSTROM_PER_DEBYE
+# Units of the papers, with factors, beside those of the program.
+SECOND_UNITS = {
+    "energy": ("kcal/mol", KCAL_PER_MOL_PER_EV),
+    "forces": ("kcal/mol/A", KCAL_PER_MOL_PER_EV),
+    "dipole": ("Debye", 1.0 / E_ANGSTROM_PER_DEBYE),
+}
 
 
 def format_errors(errors: Mapping[str, Errors]) -> str:
@@ -22,20 +28,20 @@ def format_errors(errors: Mapping[str, Errors]) -> str:
     lines = []
     for name, e in errors.items():
         lines.append(f"{name} ({e.n_structures} structures)")
-        lines += _line(
-            "energy", e.energy_mae, e.energy_rmse, "meV", ("kcal/mol", KCAL_PER_MOL_PER_EV)
-        )
-        lines += _line("energy per atom", e.energy_per_atom_mae, e.energy_per_atom_rmse, "meV")
-        of_forces = ("meV/A", ("kcal/mol/A", KCAL_PER_MOL_PER_EV))
-        lines += _line("forces", e.forces_mae, e.forces_rmse, *of_forces)
-        if len(e.forces_mae_by_element) > 1:
-            for symbol, mae in e.forces_mae_by_element.items():
-                rmse = e.forces_rmse_by_element[symbol]
-                lines += _line(f"forces on {symbol}", mae, rmse, *of_forces)
-        lines += _line(
-            "dipole", e.dipole_mae, e.dipole_rmse, "me A", ("Debye", DEBYE_PER_E_ANGSTROM)
-        )
+        for label, row in LABELS.items():
+            shown = (f"m{row.unit}", SECOND_UNITS.get(label))
+            lines += _line(label, *_pair(e, label), *shown)
+            if label == "energy":
+                lines += _line("energy per atom", *_pair(e, "energy_per_atom"), "meV")
+            elif label == "forces" and len(e.forces_mae_by_element) > 1:
+                for symbol, mae in e.forces_mae_by_element.items():
+                    rmse = e.forces_rmse_by_element[symbol]
+                    lines += _line(f"forces on {symbol}", mae, rmse, *shown)
     return "\n".join(lines)
+
+
+def _pair(errors: Errors, name: str) -> tuple[float | None, float | None]:
+    return getattr(errors, f"{name}_mae"), getattr(errors, f"{name}_rmse")
 
 
 def _line(
@@ -81,7 +87,7 @@ def _lines_about(model: LoadedModel) -> list[str]:
     traits = ", ".join(f"{k}={v}" for k, v in asdict(potential.traits).items())
     lines = [
         record.title or "(untitled)",
-        f"architecture: {type(potential).__name__}, {n_parameters} parameters, "
+        f"architecture: {potential.config.architecture}, {n_parameters} parameters, "
         f"{str(potential.dtype).removeprefix('torch.')}",
         f"settings:     {settings}",
         f"elements:     {', '.join(chemical_symbols[z] for z in potential.elements)}",

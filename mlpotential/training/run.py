@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from mlpotential.data.reference_data import ReferenceData, read_reference_data
+from mlpotential.data.read import read_reference_data
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.splits import check_no_overlap, random_split
 from mlpotential.data.statistics import (
     energy_statistics,
@@ -23,7 +24,7 @@ from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import ModelRecord, golden_sample, save_model
 from mlpotential.models.potential import Potential
-from mlpotential.models.schnet import SchNet
+from mlpotential.models.registry import build_potential
 from mlpotential.neighbors import connect
 from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
@@ -66,6 +67,7 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
         data = read_data_sets(config)
         fingerprint = run_fingerprint(
             config.training,
+            architecture=config.model.architecture,
             model=asdict(config.model),
             train_sha256=data.train.sha256,
             validation_sha256=data.validation.sha256,
@@ -155,18 +157,16 @@ def make_model(config: RunConfig, train: ReferenceData) -> Potential:
     """A fresh network with the scale of the training data.
 
     Raises:
-        DataError: if an element is beyond the embedding, or a reference energy is missing.
+        DataError: if a reference energy is missing.
+        ConfigError: if the network has no parameters for an element of the data.
     """
-    if max(train.elements) > config.model.max_atomic_number:
-        raise DataError(
-            f"{train.source} holds atomic number {max(train.elements)}, but "
-            f"model.max_atomic_number is {config.model.max_atomic_number}: raise it"
-        )
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         torch.manual_seed(config.training.seed)
-        model = SchNet(config.model).to(getattr(torch, config.training.dtype))
-    model.tabulated_in_training = config.training.tabulated_filters
+        model = build_potential(config.model).to(getattr(torch, config.training.dtype))
+    model.check_elements(train.elements)
     model.elements = train.elements
+    if config.training.tabulated_filters:
+        model.tabulate_filters_in_training()
     references = _atom_references(config.data, train)
     mean, std = energy_statistics(train, references)
     model.scale.set(mean, std, {z: references[z] for z in train.elements})
@@ -206,11 +206,8 @@ def _read(settings: DataConfig, path: str, properties: tuple[str, ...]) -> Refer
         path,
         energy_unit=settings.energy_unit,
         length_unit=settings.length_unit,
-        energy_key=settings.energy_key,
-        forces_key=settings.forces_key,
-        dipole_unit=settings.dipole_unit,
-        dipole_key=settings.dipole_key,
         properties=properties,
+        **settings.label_options,
     )
 
 
@@ -245,7 +242,7 @@ def _record(
         "steps": trainer.step,
     }
     return ModelRecord(
-        title=f"{type(trainer.model).__name__} trained on {data.train.source}",
+        title=f"{config.model.architecture} trained on {data.train.source}",
         training=training,
         errors={name: asdict(e) for name, e in errors.items()},
         shortest_distances=named_shortest_distances(data.train),

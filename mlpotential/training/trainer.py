@@ -12,7 +12,7 @@ import io
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from tqdm import tqdm
 from mlpotential.errors import RunError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.interruption import RunInterrupted, stop_on_signals
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.potential import Potential
+from mlpotential.models.registry import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from mlpotential.properties import OWN_LABELS
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
 from mlpotential.training.config import TrainingConfig
@@ -171,8 +172,9 @@ class Trainer:
             "validation_forces_mae_eV_per_angstrom": errors.forces_mae,
             "validation_forces_rmse_eV_per_angstrom": errors.forces_rmse,
         }
-        if self.config.dipole_weight:
-            row["validation_dipole_mae_e_angstrom"] = errors.dipole_mae
+        for label in OWN_LABELS:
+            if label in self.config.properties:
+                row[_mae_column(label)] = getattr(errors, f"{label}_mae")
         self.history.append(row)
         self.epoch_loss = 0.0
         self._append_history(row)
@@ -279,9 +281,14 @@ class Trainer:
         parts = [f"epoch {row['epoch']}"]
         parts += [] if energy is None else [f"E {energy:.2f} meV/atom"]
         parts += [] if forces is None else [f"F {1e3 * forces:.1f} meV/A"]
-        dipole = row.get("validation_dipole_mae_e_angstrom")
-        parts += [] if dipole is None else [f"dipole {1e3 * dipole:.1f} me A"]
+        for label, shown in OWN_LABELS.items():
+            mae = row.get(_mae_column(label))
+            parts += [] if mae is None else [f"{label} {1e3 * mae:.1f} m{shown.unit}"]
         return ", ".join(parts)
+
+
+def _mae_column(label: str) -> str:
+    return f"validation_{label}_mae_{OWN_LABELS[label].unit_in_names}"
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
@@ -313,11 +320,18 @@ def _require_same_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Pa
 
 def _with_later_settings(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """Settings that an older checkpoint does not know had what is their default now."""
-    defaults = {f"training.{name}": value for name, value in asdict(TrainingConfig()).items()}
+    defaults = {f"training.{name}": value for name, value in _defaults(TrainingConfig).items()}
+    defaults["architecture"] = DEFAULT_ARCHITECTURE
     completed = {name: defaults[name] for name in defaults.keys() & wanted.keys()} | stored
-    if "model" in completed:
-        completed["model"] = asdict(SchNetConfig()) | completed["model"]
+    architecture = ARCHITECTURES.get(completed.get("architecture", ""))
+    if "model" in completed and architecture is not None:
+        completed["model"] = _defaults(architecture.config_class) | completed["model"]
     return completed
+
+
+def _defaults(settings: type[Any]) -> dict[str, Any]:
+    """Of the settings of a dataclass that have one."""
+    return {f.name: f.default for f in fields(settings) if f.default is not MISSING}
 
 
 def run_fingerprint(config: TrainingConfig, **others: Any) -> dict[str, Any]:

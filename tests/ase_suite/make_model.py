@@ -23,7 +23,7 @@ from ase.cluster import Icosahedron
 from ase.data import atomic_numbers, covalent_radii
 from ase.io import write
 
-from mlpotential.models.config import SchNetConfig
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
 from mlpotential.training.run import run_training
 

@@ -151,7 +151,7 @@ EVALUATE = """
 import logging, numpy as np, torch
 from mlpotential.inference import native
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.models.config import SchNetConfig
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.models.schnet import SchNet
 logging.basicConfig(format="%(message)s")
 evaluator = Evaluator(SchNet(SchNetConfig(n_features=8, n_interactions=1)), [1, 1], device="cpu")

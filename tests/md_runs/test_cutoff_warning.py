@@ -13,9 +13,9 @@ from md_runs.classical.settings import ClassicalRun
 from md_runs.pimd import run_pimd
 from md_runs.pimd.settings import PimdRun
 from mlpotential.graph import AtomGraph
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.model_file import ModelRecord, save_model
 from mlpotential.models.schnet import SchNet
+from mlpotential.models.schnet_config import SchNetConfig
 
 HARD = SimpleNamespace(smooth_at_cutoff=False)
 SMOOTH = SimpleNamespace(smooth_at_cutoff=True)

@@ -142,7 +142,7 @@ def test_evaluate_refuses_unknown_units(model_path, tmp_path, ethanol):
         (["--plot", "no/such/folder/p.png"], "cannot write the plot no/such/folder/p.png: No such"),
         (["--plot", "p.picture"], "cannot write the plot p.picture: Format 'picture'"),
         (["--json", "model.safetensors/e.json"], "cannot write model.safetensors/e.json"),
-        (["--batch-size", "0"], "batch size must be at least 1"),
+        (["--batch-size", "0"], "batch size must be a whole number of at least 1"),
         (["--device", "gpu"], "device must be auto, cpu, cuda"),
         (["--forces-key", "F"], "no forces under the key 'F'"),
     ],

@@ -94,9 +94,16 @@ def test_missing_periodic_vector() -> None:
         AtomGraph.from_atoms(Atoms(graphene(), pbc=True))
 
 
+def test_labels_have_names_and_shapes() -> None:
+    with pytest.raises(TypeError, match="no label 'force'; known: energy, forces, dipole"):
+        AtomGraph.from_arrays([6], np.zeros((1, 3)), force=np.zeros((1, 3)))
+    with pytest.raises(ValueError, match=r"forces of 1 atoms cannot have the shape \(3,\)"):
+        AtomGraph.from_arrays([6], np.zeros((1, 3)), forces=np.zeros(3))
+
+
 def test_arrays_are_copied() -> None:
     positions, cell, forces = np.zeros((1, 3)), CUBE.copy(), np.ones((1, 3))
-    graph = AtomGraph.from_arrays([6], positions, cell, True, 1.0, forces)
+    graph = AtomGraph.from_arrays([6], positions, cell, True, energy=1.0, forces=forces)
     for array in (positions, cell, forces):
         array[:] = 7.0
     assert not graph.positions.any()
@@ -106,7 +113,11 @@ def test_arrays_are_copied() -> None:
 
 def test_dtypes() -> None:
     graph = AtomGraph.from_arrays(
-        np.array([6], np.uint8), np.zeros((1, 3), np.float32), CUBE.astype(np.float32), True, 1.0
+        np.array([6], np.uint8),
+        np.zeros((1, 3), np.float32),
+        CUBE.astype(np.float32),
+        True,
+        energy=1.0,
     )
     assert graph.atomic_numbers.dtype == torch.int64
     assert graph.positions.dtype == graph.cell.dtype == graph.energy.dtype == torch.float64
@@ -118,7 +129,10 @@ def test_split_undoes_collate() -> None:
     rng = np.random.default_rng(1)
     graphs = [
         AtomGraph.from_arrays(
-            a.numbers, a.positions, a.cell[:], a.pbc, rng.normal(), rng.normal(size=(len(a), 3))
+            *(a.numbers, a.positions, a.cell[:], a.pbc),
+            energy=rng.normal(),
+            forces=rng.normal(size=(len(a), 3)),
+            dipole=rng.normal(size=3),
         )
         for a in (molecule("CO"), bulk("Cu", cubic=True), Atoms("H"))
     ]

@@ -11,9 +11,9 @@ from torch import Tensor
 from mlpotential.data.declared_units import angstrom_per_length, ev_per_energy
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.importers.refusal import Refusal
 from mlpotential.models.schnet import SchNet
+from mlpotential.models.schnet_config import SchNetConfig
 
 CENTERS = "radial_basis.centers"
 

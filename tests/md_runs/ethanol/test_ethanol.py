@@ -12,7 +12,7 @@ from calculators import MLPotentialCalculator
 from md_runs.analysis.vibrations.mode_intensities import infrared_intensities
 from md_runs.analysis.vibrations.normal_modes import normal_modes_of_vibrations
 from md_runs.ethanol import MODEL, STRUCTURE
-from mlpotential.data.reference_data import read_reference_data
+from mlpotential.data.read import read_reference_data
 from mlpotential.graph import collate
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.model_file import check_golden, load_model

@@ -12,7 +12,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 from ase.io import write
 
-from mlpotential.data.reference_data import ReferenceData, read_reference_data
+from mlpotential.data.read import read_reference_data
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
 from mlpotential.graph import collate
 from mlpotential.neighbors import split

@@ -12,7 +12,8 @@ from ase import Atoms
 from ase.build import bulk, fcc111
 from ase.io import read, write
 
-from mlpotential.data.reference_data import ReferenceData, read_reference_data
+from mlpotential.data.read import read_reference_data
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
 
 FRAME = """2

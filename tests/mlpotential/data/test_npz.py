@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlpotential.data.reference_data import ReferenceData, read_reference_data
+from mlpotential.data.read import read_reference_data
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
 
 MD17 = ("z", "R", "E", "F")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlpotential.data.declared_units import SuspiciousDataWarning
-from mlpotential.data.reference_data import read_reference_data
+from mlpotential.data.read import read_reference_data
 from mlpotential.data.statistics import energy_statistics, fit_atom_references, read_atom_references
 from mlpotential.errors import DataError
 
@@ -47,7 +47,7 @@ def test_read_without_warning(
 ) -> None:
     data = read_reference_data(public_data / name, **options)
     assert len(data) == n_frames
-    assert data.has_forces
+    assert data.has("forces")
 
 
 @pytest.mark.parametrize(

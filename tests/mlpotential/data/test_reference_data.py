@@ -16,7 +16,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from mlpotential.data.declared_units import DeclaredUnits, SuspiciousDataWarning
-from mlpotential.data.reference_data import ReferenceData, read_reference_data
+from mlpotential.data.read import read_reference_data
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph
 
@@ -35,8 +36,8 @@ def test_sequence_of_graphs_with_labels(waters: list[Atoms], water_file: Path) -
     assert len(data) == 3
     assert data.elements == (1, 8)
     assert data.source == "water.extxyz"
-    assert data.has_energies
-    assert data.has_forces
+    assert data.has("energy")
+    assert data.has("forces")
     np.testing.assert_allclose(data.energies, [-2000.0, -2000.25, -2000.5], rtol=1e-14)
     for graph, atoms in zip(data, waters, strict=True):
         np.testing.assert_array_equal(graph.atomic_numbers, atoms.numbers)
@@ -79,12 +80,12 @@ def test_immutable(water_file: Path) -> None:
 def test_labels_not_asked_for_stay_none(water_file: Path) -> None:
     forces_only = read_reference_data(water_file, **EV, properties=("forces",))
     assert forces_only[0].energy is None
-    assert not forces_only.has_energies
+    assert not forces_only.has("energy")
     with pytest.raises(DataError, match="read without energies"):
         _ = forces_only.energies
     energies_only = read_reference_data(water_file, **EV, properties=("energy",))
     assert energies_only[0].forces is None
-    assert not energies_only.has_forces
+    assert not energies_only.has("forces")
 
 
 def test_labels_in_some_structures_only_are_refused() -> None:
@@ -112,7 +113,12 @@ def test_hash_is_of_the_content(water_file: Path) -> None:
 def test_hash_never_changes() -> None:
     """Model files remember it. The bytes below are the documented format, written by hand."""
     atom = AtomGraph.from_arrays(
-        [14], [[-0.0, 0.5, 0.25]], 3.0 * np.eye(3), (True, True, False), -4.5, np.ones((1, 3))
+        [14],
+        [[-0.0, 0.5, 0.25]],
+        3.0 * np.eye(3),
+        (True, True, False),
+        energy=-4.5,
+        forces=np.ones((1, 3)),
     )
     molecule = AtomGraph.from_arrays([1, 1], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.75]])
     expected = hashlib.sha256(b"mlpotential reference data 1")

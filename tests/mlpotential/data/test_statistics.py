@@ -28,7 +28,7 @@ def molecules(energies: dict[str, float]) -> ReferenceData:
         atoms = molecule(name)
         forces = np.full((len(atoms), 3), 2.0)
         graphs.append(
-            AtomGraph.from_arrays(atoms.numbers, atoms.positions, None, False, energy, forces)
+            AtomGraph.from_arrays(atoms.numbers, atoms.positions, energy=energy, forces=forces)
         )
     return ReferenceData(tuple(graphs), "molecules")
 

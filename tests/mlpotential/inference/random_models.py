@@ -10,10 +10,10 @@ import torch
 
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.inference.native import available_instruction_sets
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.potential import ModelTraits, Potential
 from mlpotential.models.readouts import AtomwiseReadout, EnergyScale
 from mlpotential.models.schnet import SchNet
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn.cfconv import continuous_filter_convolution
 
 ALL = ("energy", "forces", "virial", "stress", "atomic_energies")
@@ -73,7 +73,7 @@ class SchNetOfSomeone(SchNet):
 class Gathering(Potential):
     """No SchNet: each atom's feature is the sum of exp(-r) over all others."""
 
-    cutoff, config, elements = None, None, ELEMENTS
+    cutoff, config, elements, n_features = None, None, ELEMENTS, 1
     traits = ModelTraits(
         smooth_at_cutoff=True, additive=False, radial_filters=False, periodic=False
     )
@@ -81,7 +81,7 @@ class Gathering(Potential):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.readout, self.scale = AtomwiseReadout(1, 4), EnergyScale(max(ELEMENTS))
+        self.readout, self.scale = AtomwiseReadout(1, 4), EnergyScale()
         self.double()
 
     def representation(self, graph: AtomGraph) -> torch.Tensor:

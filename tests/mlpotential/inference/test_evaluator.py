@@ -9,8 +9,8 @@ from mlpotential import testing
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.schnet import SchNet
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.neighbors import connect
 
 

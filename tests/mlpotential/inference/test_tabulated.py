@@ -12,8 +12,8 @@ from mlpotential.inference.backends import TABLE_TOLERANCE
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.filter_table import tabulate_filters
 from mlpotential.inference.tabulated import TabulatedSchNet
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.schnet import SchNet
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.neighbors import connect
 
 PUBLISHED = {"rbf_stop": 20.0, "n_rbf": 200}

@@ -10,8 +10,8 @@ from ase.build import molecule
 
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.model_file import load_model, save_model
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.neighbors import connect
 from mlpotential.testing import predict
 

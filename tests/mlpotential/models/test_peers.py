@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.schnet import SchNet
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.neighbors import connect
 
 REFERENCE = Path(__file__).parents[2] / "reference"

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from mlpotential.errors import ConfigError
-from mlpotential.models.config import ReadoutActivation, SchNetConfig
+from mlpotential.models.config import ReadoutActivation
 from mlpotential.models.readouts import AtomwiseReadout
+from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 
 X = torch.linspace(-40.0, 40.0, 1601, dtype=torch.float64)
@@ -42,6 +43,6 @@ def test_gradient(name: str) -> None:
     torch.nn.init.normal_(readout.hidden.weight, std=4.0)
     features = torch.randn(300, 6, dtype=torch.float64, requires_grad=True)
     assert float(readout.hidden(features).detach().max()) > 20.0
-    (expected,) = torch.autograd.grad(readout(features).sum(), features)
+    (expected,) = torch.autograd.grad(readout(features, None).sum(), features)
     gradient = readout.gradient(features).detach()
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-8)

@@ -8,7 +8,7 @@ import torch
 from ase.io import read
 
 from mlpotential.cli import main
-from mlpotential.data.reference_data import read_reference_data
+from mlpotential.data.read import read_reference_data
 from mlpotential.errors import ConfigError, DataError, ExtrapolationWarning
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator

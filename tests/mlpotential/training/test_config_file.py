@@ -17,6 +17,19 @@ def test_fields_and_overrides(config_file):
     assert config.data.n_train == 32
 
 
+def test_the_architecture_may_be_named(config_file, tmp_path):
+    config = read_config(config_file)
+    settings = yaml.safe_load(config_file.read_text())
+    settings["model"]["architecture"] = "SchNet"
+    named = tmp_path / "named.yaml"
+    named.write_text(yaml.safe_dump(settings))
+    assert read_config(named) == config
+    assert read_config(config_file, ["--model.architecture=SchNet"]) == config
+    write_config(tmp_path / "written.yaml", config)
+    written = yaml.safe_load((tmp_path / "written.yaml").read_text())
+    assert next(iter(written["model"].items())) == ("architecture", "SchNet")
+
+
 def test_written_config_reads_back(config_file, tmp_path):
     config = read_config(config_file)
     write_config(tmp_path / "written.yaml", config)
@@ -41,7 +54,7 @@ def test_data_paths_are_relative_to_the_file(tmp_path):
         ("--training.learning_rate=fast", "learning_rate"),
         ("--training.learning_rate=.nan", "positive number"),
         ("--training.learning_rate=-1", "positive number"),
-        ("--training.batch_size=0", "batch_size must be at least 1"),
+        ("--training.batch_size=0", "batch_size must be a whole number of at least 1"),
         ("--training.batch_size=2.5", "batch_size"),
         ("--training.targets=force", "energy_and_forces"),
         ("--training.energy_weight=0", "targets: forces"),
@@ -124,6 +137,9 @@ REQUIRED = "data: {path: x, n_validation: 2, energy_unit: eV, length_unit: Angst
         ("training: {seed: 1, seed: 2}", "'seed' is given twice"),
         ("folder: a\nfolder: b", "'folder' is given twice"),
         ("training: {targets: null}", "'training.targets' has no value"),
+        ("model: {architecture: SchNett}", "unknown architecture 'SchNett'; .* mean 'SchNet'"),
+        ("model: {architecture: null}", "unknown architecture None; known: SchNet"),
+        ("model: {architecture: [SchNet]}", "unknown architecture"),
         ("model: {n_features: [8]}", "'model.n_features' must be one value"),
         ("model: &a {n_features: *a}", "must be one value"),
         ("folder: 2024-13-45", "not valid YAML: month"),
@@ -135,7 +151,7 @@ REQUIRED = "data: {path: x, n_validation: 2, energy_unit: eV, length_unit: Angst
         ("model: {n_readout_hidden: 0}", "n_readout_hidden must be from 1"),
         ("model: {max_atomic_number: 119}", "from 1 to 118"),
         ("training: {seed: -1}", "training.seed must be from 0"),
-        ("training: {checkpoint_interval_s: .nan}", "0 or more"),
+        ("training: {checkpoint_interval_s: .nan}", "zero or positive number"),
     ],
 )
 def test_hostile_files(tmp_path, text, message):

@@ -111,7 +111,7 @@ def test_the_loss_by_hand():
         ("--training.dipole_weight=0", r"needs model\.dipole: true and a positive"),
         ("--model.dipole=false", r"total_charge must be none without model\.dipole"),
         ("--data.dipole_unit=null", r"give data\.dipole_unit, one of e\*Angstrom, Debye, a\.u\."),
-        ("--training.dipole_weight=-1", "dipole_weight must be 0 or more"),
+        ("--training.dipole_weight=-1", "dipole_weight must be a zero or positive number"),
     ],
 )
 def test_settings_that_do_not_fit_together(dipole_config, override, message):

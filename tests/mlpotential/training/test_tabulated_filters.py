@@ -5,18 +5,19 @@ import pytest
 import torch
 
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.models.config import SchNetConfig
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
+from mlpotential.testing import tiny_schnet
 from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 
+WITHOUT_CUTOFF = {"cutoff_function": "none", "cutoff": None}
 MODES = {
-    "none": {},
+    "none": WITHOUT_CUTOFF,
     "hard": {"cutoff_function": "hard", "cutoff": 3.0},
     "cosine": {"cutoff_function": "cosine", "cutoff": 3.0},
-    "linear": {"filter_output_activation": "none"},
-    "wide": {"rbf_gamma": 0.5},
+    "linear": WITHOUT_CUTOFF | {"filter_output_activation": "none"},
+    "wide": WITHOUT_CUTOFF | {"rbf_gamma": 0.5},
 }
 
 
@@ -45,9 +46,7 @@ def loss_and_gradients(model: SchNet, graph: AtomGraph) -> tuple[float, list[tor
 
 @pytest.fixture(params=MODES)
 def model(request):
-    torch.manual_seed(1)
-    settings = {"rbf_stop": 5.0, "rbf_spacing": 0.2, "rbf_gamma": None} | MODES[request.param]
-    return SchNet(SchNetConfig(n_features=16, n_interactions=3, **settings)).double()
+    return tiny_schnet(1, n_features=16, n_interactions=3, rbf_spacing=0.2, **MODES[request.param])
 
 
 def test_same_loss_and_gradients(model):
@@ -69,14 +68,14 @@ def test_network_itself_is_evaluated(model):
 
 
 def test_atoms_out_of_reach():
-    model = SchNet(SchNetConfig(n_features=4, cutoff_function="cosine", cutoff=3.0)).double()
+    model = tiny_schnet(n_features=4, cutoff=3.0, rbf_spacing=0.1)
     model.tabulated_in_training = True
     _, gradients = loss_and_gradients(model, labelled_batch(model.cutoff, spread=20.0))
     assert all(torch.isfinite(g).all() for g in gradients)
 
 
 def test_pairs_at_and_beyond_a_cosine_cutoff():
-    model = SchNet(SchNetConfig(n_features=4, cutoff_function="cosine", cutoff=3.0)).double()
+    model = tiny_schnet(n_features=4, cutoff=3.0, rbf_spacing=0.1)
     distances = torch.tensor([0.7, 2.999, 3.0, 3.2], dtype=torch.float64)
     tabulated, exact = model._tabulated_filters(distances), model._network_filters(distances)
     for ours, theirs in zip(tabulated, exact, strict=True):

@@ -50,9 +50,9 @@ def test_learns_energies_and_forces(config_file, water_file, tmp_path):
         result.model_path, water_file, energy_unit="eV", length_unit="Angstrom", device="cpu"
     )
     assert evaluation.errors.n_structures == 48
-    force_rms = np.sqrt((evaluation.forces[0] ** 2).mean())
+    force_rms = np.sqrt((evaluation.values["forces"][0] ** 2).mean())
     assert evaluation.errors.forces_mae < 0.3 * force_rms
-    error = evaluation.forces[1] - evaluation.forces[0]
+    error = evaluation.values["forces"][1] - evaluation.values["forces"][0]
     np.testing.assert_allclose(evaluation.errors.forces_mae, np.abs(error).mean())
     by_element = evaluation.errors.forces_mae_by_element
     weighted = (2 * by_element["H"] + by_element["O"]) / 3

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import warnings
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from mlpotential.data.declared_units import SuspiciousDataWarning
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.statistics import shortest_distances
-
-if TYPE_CHECKING:
-    from mlpotential.data.reference_data import ReferenceData
-    from mlpotential.graph import AtomGraph
+from mlpotential.graph import AtomGraph
 
 N_FRAMES_LOOKED_AT = 100  # chosen: enough for a minimum and a median
 # Chosen: the shortest distance over the sum of covalent radii is 0.6 to 1.2 in the sets of bonded
@@ -31,9 +28,9 @@ def warn_if_suspicious(data: ReferenceData) -> None:
     """Emits a SuspiciousDataWarning for implausible distances or forces."""
     sample = data.select(range(0, len(data), max(1, len(data) // N_FRAMES_LOOKED_AT)))
     _check_distances(sample)
-    if data.has_forces:
+    if data.has("forces"):
         _check_forces(data)
-        if data.has_energies:
+        if data.has("energy"):
             _check_forces_against_energies(data)
 
 

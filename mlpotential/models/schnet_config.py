@@ -1,0 +1,101 @@
+"""The settings of SchNet. Free of torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from mlpotential.errors import ConfigError
+from mlpotential.models.config import LARGEST, PotentialConfig
+from mlpotential.settings_checks import check_choice, check_number, require
+
+MOST_GAUSSIANS = 100_000  # chosen: as `config.LARGEST`
+
+CutoffFunction = Literal["none", "hard", "cosine"]
+FilterOutputActivation = Literal["ssp", "none"]
+
+
+@dataclass(frozen=True)
+class SchNetConfig(PotentialConfig):
+    """Hyperparameters of SchNet; the defaults are those of the published C20 networks.
+
+    Attributes:
+        n_features: F, size of the atomic feature vectors and number of filters.
+        n_interactions: T, number of interaction blocks.
+        rbf_start: first Gaussian centre (A).
+        rbf_stop: last Gaussian centre (A).
+        n_rbf: number of Gaussians; exclusive with `rbf_spacing`. Neither: spacing 0.1 A.
+        rbf_spacing: distance of neighbouring centres (A), rounded so that the last one is at
+            `rbf_stop`; exclusive with `n_rbf`.
+        rbf_gamma: 1 / (2 width^2) (1/A^2); None makes the width equal to the spacing.
+        cutoff_function: `none` (all pairs of a molecule), `cosine` (smooth), or `hard` (messages
+            averaged over the neighbours inside; forces jump at the cutoff).
+        cutoff: cutoff radius (A); None with `cutoff_function: none`.
+        filter_output_activation: `ssp` as published, `none` as in SchNetPack and torch_geometric.
+
+    Raises:
+        ConfigError: for a value out of range, or settings that contradict each other.
+    """
+
+    architecture: ClassVar[str] = "SchNet"
+    largest: ClassVar[dict[str, int]] = LARGEST | {"n_features": 10_000, "n_interactions": 100}
+
+    n_features: int = 128
+    n_interactions: int = 6
+    rbf_start: float = 0.0
+    rbf_stop: float = 20.0
+    n_rbf: int | None = None
+    rbf_spacing: float | None = None
+    rbf_gamma: float | None = 10.0
+    cutoff_function: CutoffFunction = "none"
+    cutoff: float | None = None
+    filter_output_activation: FilterOutputActivation = "ssp"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("model.cutoff_function", self.cutoff_function, get_args(CutoffFunction))
+        check_choice(
+            "model.filter_output_activation",
+            self.filter_output_activation,
+            get_args(FilterOutputActivation),
+        )
+        self._check_radial_basis()
+        if self.cutoff_function == "none":
+            expected = "none with cutoff_function none"
+            require(self.cutoff is None, "model.cutoff", expected, self.cutoff)
+        else:
+            radius = self.cutoff if self.cutoff is not None else math.nan
+            require(0.0 < radius < math.inf, "model.cutoff", "a positive radius (A)", self.cutoff)
+
+    def _check_radial_basis(self) -> None:
+        if self.n_rbf is not None and self.rbf_spacing is not None:
+            raise ConfigError("give model.n_rbf or model.rbf_spacing, not both")
+        require(
+            0.0 <= self.rbf_start < self.rbf_stop < math.inf,
+            "model.rbf_stop",
+            f"a distance beyond rbf_start = {self.rbf_start} A, which must not be negative",
+            self.rbf_stop,
+        )
+        if self.rbf_spacing is not None:
+            check_number("model.rbf_spacing", self.rbf_spacing)
+        if self.rbf_gamma is not None:
+            check_number("model.rbf_gamma", self.rbf_gamma)
+        n = self.n_gaussians
+        require(2 <= n <= MOST_GAUSSIANS, "model.n_rbf", f"from 2 to {MOST_GAUSSIANS}", n)
+
+    @property
+    def n_gaussians(self) -> int:
+        """Number of Gaussians, whichever way it was given."""
+        if self.n_rbf is not None:
+            return self.n_rbf
+        spacing = 0.1 if self.rbf_spacing is None else self.rbf_spacing
+        return round((self.rbf_stop - self.rbf_start) / spacing) + 1
+
+    @property
+    def gamma(self) -> float:
+        """Inverse squared width of the Gaussians (1/A^2)."""
+        if self.rbf_gamma is not None:
+            return self.rbf_gamma
+        spacing = (self.rbf_stop - self.rbf_start) / (self.n_gaussians - 1)
+        return 0.5 / spacing**2

@@ -1,0 +1,36 @@
+"""What a setting must be, with errors that name it. Free of torch and of ASE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+from mlpotential.errors import ConfigError
+
+
+def check_number(name: str, value: object, zero_allowed: bool = False) -> None:
+    """Raises ConfigError unless the value is a positive finite number, or zero where allowed."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    good = is_number and math.isfinite(value) and value >= 0  # type: ignore[arg-type, operator]
+    if not good or (value == 0 and not zero_allowed):
+        expected = "zero or positive" if zero_allowed else "positive"
+        raise ConfigError(f"{name} must be a {expected} number, not {value!r}")
+
+
+def check_count(name: str, value: object, smallest: int = 1) -> None:
+    """Raises ConfigError unless the value is a whole number of at least `smallest`."""
+    is_count = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_count or value < smallest:  # type: ignore[operator]
+        raise ConfigError(f"{name} must be a whole number of at least {smallest}, not {value!r}")
+
+
+def require(holds: bool, name: str, expected: str, value: object) -> None:
+    """Raises ConfigError saying what was expected of a setting, unless that holds."""
+    if not holds:
+        raise ConfigError(f"{name} must be {expected}, not {value!r}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raises ConfigError unless the value is one of the choices."""
+    require(value in choices, name, f"one of {', '.join(choices)}", value)
