@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, Prediction
-from mlpotential.inference.backends import PreparedModel
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.inference.training_domain import Outliers, is_outside
 from mlpotential.nn.charges import dipole, with_total_charge
 

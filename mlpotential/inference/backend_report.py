@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from mlpotential.graph import AtomGraph
-from mlpotential.inference.backends import TABLE_TOLERANCE
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.native import available_instruction_sets
+from mlpotential.inference.prepared_model import TABLE_TOLERANCE
+from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet.native import available_instruction_sets
 from mlpotential.models.model_file import LoadedModel
 from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet

@@ -20,7 +20,7 @@ import numpy as np
 
 from mlpotential.errors import ConfigError, ModelFileError
 from mlpotential.graph import Prediction
-from mlpotential.inference.backends import PreparedModel
+from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import OF_CHARGES, ModelTraits, Potential
 

@@ -24,7 +24,6 @@ from mlpotential.inference.answers import (
     checked_distances,
     with_extras,
 )
-from mlpotential.inference.backends import PreparedModel
 from mlpotential.inference.committee import (
     OF_COMMITTEES,
     Models,
@@ -35,10 +34,11 @@ from mlpotential.inference.committee import (
     members_of,
 )
 from mlpotential.inference.execution import Backend, GuardMode
-from mlpotential.inference.filter_table import TableError
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.inference.replicas import Replicas
+from mlpotential.inference.schnet.filter_table import TableError
 from mlpotential.inference.training_domain import Outliers
 from mlpotential.models.potential import (
     OF_CHARGES,

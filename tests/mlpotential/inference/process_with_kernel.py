@@ -14,9 +14,9 @@ from random_models import molecule, random_schnet
 
 from mlpotential.errors import RunError
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.neighbors import connect
 
 SMALLEST = np.full(64, 5e-324)

@@ -22,9 +22,10 @@ from random_models import (
 from mlpotential import testing
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, Prediction
-from mlpotential.inference import backends, native
+from mlpotential.inference import prepared_model
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.native import NativeSchNet
+from mlpotential.inference.schnet import native
+from mlpotential.inference.schnet.native import NativeSchNet
 
 FAST = ["tabulated", *(["native"] if INSTRUCTION_SETS else [])]
 needs_kernel = pytest.mark.skipif(not INSTRUCTION_SETS, reason="there is no compiled kernel")
@@ -57,10 +58,10 @@ def backend(request):
 @pytest.fixture
 def sayings(caplog):
     """What is said while evaluators are made, as in a fresh process."""
-    backends._say_once.cache_clear()
+    prepared_model._say_once.cache_clear()
     caplog.set_level(logging.INFO, "mlpotential")
     yield caplog
-    backends._say_once.cache_clear()
+    prepared_model._say_once.cache_clear()
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def no_kernel(monkeypatch):
 )
 def test_contract(backend, threads, tolerance, monkeypatch):
     """Derivatives, symmetries, sums; with a coarse table too, for it is differentiated exactly."""
-    monkeypatch.setitem(backends.TABLE_TOLERANCE, torch.float64, tolerance)
+    monkeypatch.setitem(prepared_model.TABLE_TOLERANCE, torch.float64, tolerance)
     model = random_schnet("cosine", seed=2)
     model.scale.set(-2.0, 0.7)  # no large energies, whose last digits differences would lose
     own = AsPotential(Evaluator(model, [1], False, "cpu", None, backend, threads), model)
@@ -134,13 +135,13 @@ def test_auto_for_other_networks_is_the_reference(kind, sayings):
 
 
 def test_auto_on_another_device_is_tabulated(sayings):
-    assert backends._fastest(random_schnet(), torch.device("cuda")) == "tabulated"
+    assert prepared_model._fastest(random_schnet(), torch.device("cuda")) == "tabulated"
     assert not sayings.messages
 
 
 def test_native_on_another_device(monkeypatch):
     """`meta` stands for CUDA, which is not everywhere."""
-    monkeypatch.setattr(backends, "resolve_device", torch.device)
+    monkeypatch.setattr(prepared_model, "resolve_device", torch.device)
     with pytest.raises(ConfigError, match="for the CPU, not for meta: use device='cpu', or"):
         Evaluator(random_schnet(), [1], device="meta", backend="native")
 
@@ -155,9 +156,9 @@ def test_threads_that_make_no_sense(threads):
 def tabulations(monkeypatch):
     """One entry for each time that filters were tabulated."""
     calls = []
-    tabulate = backends.tabulate_filters
+    tabulate = prepared_model.tabulate_filters
     monkeypatch.setattr(
-        backends, "tabulate_filters", lambda *given: calls.append(1) or tabulate(*given)
+        prepared_model, "tabulate_filters", lambda *given: calls.append(1) or tabulate(*given)
     )
     return calls
 

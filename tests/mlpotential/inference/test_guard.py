@@ -23,12 +23,12 @@ from mlpotential.errors import (
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference import guard
 from mlpotential.inference.answers import answer_in_torch
-from mlpotential.inference.backends import TABLE_TOLERANCE, PreparedModel
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.filter_table import tabulate_filters
 from mlpotential.inference.guard import GuardReport
-from mlpotential.inference.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.prepared_model import TABLE_TOLERANCE, PreparedModel
+from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.inference.training_domain import (
     FEATURE_MARGIN,
     TrainingDomain,

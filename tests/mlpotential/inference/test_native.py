@@ -33,12 +33,12 @@ from random_models import (
 
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference import native
-from mlpotential.inference.backends import TABLE_TOLERANCE
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.prepared_model import TABLE_TOLERANCE
+from mlpotential.inference.schnet import native
+from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 

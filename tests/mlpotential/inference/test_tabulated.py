@@ -8,10 +8,10 @@ from numpy.testing import assert_allclose
 from mlpotential import testing
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference.backends import TABLE_TOLERANCE
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.tabulated import TabulatedSchNet
+from mlpotential.inference.prepared_model import TABLE_TOLERANCE
+from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet.tabulated import TabulatedSchNet
 from mlpotential.models.config import SchNetConfig
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mlpotential.graph import AtomGraph, Prediction
-from mlpotential.inference.filter_table import FilterTable
+from mlpotential.inference.schnet.filter_table import FilterTable
 from mlpotential.models.potential import stress_of
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import shifted_softplus

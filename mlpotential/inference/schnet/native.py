@@ -20,8 +20,8 @@ import torch
 
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import Prediction
-from mlpotential.inference.filter_table import FilterTable
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.schnet.filter_table import FilterTable
 from mlpotential.inference.training_domain import (
     NOWHERE,
     Outliers,

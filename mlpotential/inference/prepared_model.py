@@ -21,9 +21,9 @@ from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.execution import Backend
-from mlpotential.inference.filter_table import FilterTable, TableError, tabulate_filters
-from mlpotential.inference.native import NativeSchNet, available_instruction_sets
-from mlpotential.inference.tabulated import TabulatedSchNet
+from mlpotential.inference.schnet.filter_table import FilterTable, TableError, tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet, available_instruction_sets
+from mlpotential.inference.schnet.tabulated import TabulatedSchNet
 from mlpotential.inference.training_domain import NOWHERE, TrainingDomain
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
