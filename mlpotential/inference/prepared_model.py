@@ -1,7 +1,8 @@
-"""A model made ready to be evaluated: on a device, in a dtype, by one of three backends.
+"""A model made ready to be evaluated: on a device, in a dtype, by the backend that was chosen.
 
-`reference` is the model itself with autograd. A SchNet's filters depend on one distance each, so
-they can be tabulated; `tabulated` and `native` do that, in torch and compiled for the CPU.
+`BACKENDS` is the one place where backends are listed. `reference` is the model itself with
+autograd; `tabulated` and `native` are for SchNet, whose filters depend on one distance each and can
+be tabulated, in torch and compiled for the CPU.
 """
 
 from __future__ import annotations
@@ -9,31 +10,33 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mlpotential.errors import ConfigError
-from mlpotential.graph import AtomGraph, Prediction
+from mlpotential.graph import Prediction
+from mlpotential.inference.backend import EvaluationBackend
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.execution import Backend
-from mlpotential.inference.schnet.filter_table import FilterTable, TableError, tabulate_filters
-from mlpotential.inference.schnet.native import NativeSchNet, available_instruction_sets
-from mlpotential.inference.schnet.tabulated import TabulatedSchNet
-from mlpotential.inference.training_domain import NOWHERE, TrainingDomain
+from mlpotential.inference.reference import ReferenceBackend
+from mlpotential.inference.schnet.native import NativeBackend
+from mlpotential.inference.schnet.tabulated import TabulatedBackend
+from mlpotential.inference.structures import Structures
+from mlpotential.inference.torch_backend import to_array
+from mlpotential.inference.training_domain import UNKNOWN_DOMAIN, Outliers, TrainingDomain
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
-from mlpotential.models.schnet import SchNet
 
-# Of filters and slopes; chosen: forces are then within 2e-5 of the largest in float32, where
-# rounding alone gives up to 1e-5, and within 3e-8 in float64 (216 random models).
-TABLE_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-8}
+# The fastest first; the last one supports everything.
+BACKENDS: tuple[type[EvaluationBackend], ...] = (NativeBackend, TabulatedBackend, ReferenceBackend)
 
-MOST_THREADS = 1024  # chosen: beyond all use, so that a slip ends in words
+NOT_OF_BACKENDS = frozenset({"born_charges", "extra_energies"})
+MAX_THREADS = 1024  # chosen: beyond all use, so that a slip ends in words
 
 _log = logging.getLogger("mlpotential")
 
@@ -41,16 +44,15 @@ _log = logging.getLogger("mlpotential")
 class PreparedModel:
     """A copy of a model with whatever its backend needs; knows nothing of structures.
 
+    Args: as for `Evaluator`, and so are the errors; `domain` where there is no file to say it.
+
     Attributes:
         potential: in evaluation mode, on the device.
-        backend: `native`, `tabulated` or `reference`.
-        native: the packed model; None for other backends.
-        table_error: of the tabulated filters; None for the reference.
+        device: where it is.
+        backend: name of the one that was chosen.
+        table_error: of the tabulated filters; None for a backend without.
         extras: the extra networks of a model file, by name.
         domain: where the model was trained, as far as its file says.
-        domain_tensors: shortest distances, and s and -c s of features side by side, on the device.
-
-    Args: as for `Evaluator`, and so are the errors; `domain` where there is no file to say it.
     """
 
     def __init__(
@@ -60,15 +62,15 @@ class PreparedModel:
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
-        domain: TrainingDomain = NOWHERE,
+        domain: TrainingDomain = UNKNOWN_DOMAIN,
     ) -> None:
         if backend not in get_args(Backend):
             raise ConfigError(
                 f"backend must be one of {', '.join(get_args(Backend))}, not {backend!r}"
             )
-        if not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+        if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
             raise ConfigError(
-                f"threads must be a whole number from 1 to {MOST_THREADS}, not {threads!r}"
+                f"threads must be a whole number from 1 to {MAX_THREADS}, not {threads!r}"
             )
         if isinstance(model, Potential):
             networks: dict[str, Potential] = {}
@@ -78,19 +80,14 @@ class PreparedModel:
             networks = loaded.extra_networks
             potential = copy.deepcopy(loaded.potential)
             domain = TrainingDomain.of_record(loaded.record, potential)
-        self.device, self.threads = resolve_device(device), threads
+        self.device, self.threads, self.domain = resolve_device(device), threads, domain
         potential = potential.to(
             device=self.device, dtype=potential.dtype if dtype is None else _torch_dtype(dtype)
         )
         self.potential = potential.eval().requires_grad_(False)
-        self.domain = domain
-        self.domain_tensors = self._on_device(domain)
-        self.backend = _fastest(potential, self.device) if backend == "auto" else backend
-        self.native: NativeSchNet | None = None
-        self.table_error: TableError | None = None
-        self._tabulated: TabulatedSchNet | None = None
-        if self.backend != "reference":
-            self._tabulate()
+        chosen = choose_backend(backend, potential, self.device)
+        self._backend = chosen(potential, domain, threads)
+        self.backend, self.table_error = chosen.name, self._backend.table_error
         self.extras = {
             name: PreparedModel(network, device, dtype, backend, threads)
             for name, network in networks.items()
@@ -113,59 +110,67 @@ class PreparedModel:
         model.extras = extras
         return model
 
-    def _tabulate(self) -> None:
-        if type(self.potential) is not SchNet:  # what a subclass does is not known here
-            raise ConfigError(
-                f"only SchNet has filters to tabulate, not {type(self.potential).__name__}: "
-                "use backend='reference'"
-            )
-        if self.backend == "native" and self.device.type != "cpu":
-            raise ConfigError(
-                f"the native backend is for the CPU, not for {self.device}: use device='cpu', or "
-                "backend='tabulated'"
-            )
-        table: FilterTable = tabulate_filters(self.potential, TABLE_TOLERANCE[self.potential.dtype])
-        self.table_error = table.error
-        if self.backend == "native":
-            self.native = NativeSchNet(self.potential, table, self.threads, domain=self.domain)
-        else:
-            self._tabulated = TabulatedSchNet(self.potential, table)
+    def predict(
+        self, structures: Structures, properties: Collection[str], monitored: bool = False
+    ) -> tuple[Prediction, Outliers | None]:
+        """What the backend gives, and what it does not.
 
-    def _on_device(self, domain: TrainingDomain) -> tuple[Tensor | None, Tensor | None]:
-        shortest = ranges = None
-        if domain.shortest is not None:
-            shortest = torch.tensor(domain.shortest, device=self.device)
-        if domain.centers is not None and domain.scales is not None:
-            both = np.concatenate([domain.scales, -domain.centers * domain.scales], axis=1)
-            ranges = torch.tensor(both, dtype=self.potential.dtype, device=self.device)
-        return shortest, ranges
+        The latter are the energies of extra networks and, by autograd of the model itself, Born
+        charges.
 
-    def in_torch(self, graph: AtomGraph, properties: Collection[str]) -> Prediction:
-        """What a connected graph on the device has, as tensors; not for the native backend."""
-        return (self._tabulated or self.potential)(graph, properties)
+        Args:
+            structures: of elements that the model knows.
+            properties: as for `Evaluator.evaluate`, without those of committees.
+            monitored: look for atoms outside the training domain.
+
+        Returns:
+            Fresh float64 NumPy arrays, and outliers if there are any. Raises as `Evaluator`.
+        """
+        of_backend = [name for name in properties if name not in NOT_OF_BACKENDS]
+        prediction, outliers = self._backend.predict(structures, of_backend, monitored)
+        if "born_charges" in properties:
+            prediction = replace(prediction, born_charges=self._born_charges(structures))
+        if "extra_energies" in properties:
+            energies = {
+                k: x.predict(structures, ("energy",))[0].energy for k, x in self.extras.items()
+            }
+            prediction = replace(prediction, extra_energies=energies)
+        return prediction, outliers
+
+    @torch.inference_mode(False)
+    def _born_charges(self, structures: Structures) -> np.ndarray | None:
+        """[n_atoms, 3, 3] (e)."""
+        tensors = self.potential(structures.graph.to(self.device), ("born_charges",))
+        return to_array(tensors.born_charges)
 
 
-def _fastest(potential: Potential, device: torch.device) -> Backend:
-    """The fastest backend there is; says once where that is not the native one."""
-    if type(potential) is not SchNet:
-        _say_once(
-            f"{type(potential).__name__} has no filters to tabulate: it is evaluated by the "
-            "reference backend"
-        )
-        return "reference"
-    if device.type != "cpu":
-        return "tabulated"
-    if not available_instruction_sets():
-        _say_once(
-            "there is no compiled kernel (the package was installed without a C++ compiler): "
-            "models are evaluated by the tabulated backend, which is several times slower"
-        )
-        return "tabulated"
-    return "native"
+def choose_backend(
+    name: Backend, potential: Potential, device: torch.device
+) -> type[EvaluationBackend]:
+    """The backend of this name, or for `auto` the fastest that supports the potential there.
+
+    Says once where something is amiss that a faster one would need.
+
+    Raises:
+        ConfigError: if the backend that was asked for does not support it.
+    """
+    if name != "auto":
+        chosen = next(backend for backend in BACKENDS if backend.name == name)
+        if (obstacle := chosen.obstacle(potential, device)) is not None:
+            raise ConfigError(obstacle.error)
+        return chosen
+    notices = []
+    for backend in BACKENDS:
+        if (obstacle := backend.obstacle(potential, device)) is None:
+            break
+        notices += [] if obstacle.notice is None else [obstacle.notice]
+    if notices:
+        _notify_once(notices[0].format(backend=backend.name))
+    return backend
 
 
 @cache
-def _say_once(message: str) -> None:
+def _notify_once(message: str) -> None:
     _log.warning(message)
 
 

@@ -1,113 +1,137 @@
-"""The compiled SchNet kernel: loads it, packs a model for it, calls it without holding the GIL.
+"""SchNet by the compiled kernel: packs a model for it and calls it without holding the GIL.
 
-The source is in `csrc/`, compiled once per instruction set when the package is installed, where
-there is a C++ compiler. It does what `tabulated.py` does: interpolated filters and a backward pass
-by hand, here with threads of its own and without any effect on the rest of the process.
+It does what `tabulated.py` does: interpolated filters and a backward pass by hand, here with
+threads of its own and without any effect on the rest of the process.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Collection
-from dataclasses import dataclass
-from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from ase.data import atomic_masses
 
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import Prediction
+from mlpotential.inference.backend import (
+    SMALLEST_DISTANCE,
+    EvaluationBackend,
+    Obstacle,
+    check_finite,
+    coincident_atoms,
+)
 from mlpotential.inference.pair_graph import PairGraph
-from mlpotential.inference.schnet.filter_table import FilterTable
+from mlpotential.inference.schnet import kernel
+from mlpotential.inference.schnet.filter_table import FilterTable, obstacle_to_tables, table_of
+from mlpotential.inference.schnet.kernel import InstructionSet, address, available_instruction_sets
+from mlpotential.inference.structures import Structures
 from mlpotential.inference.training_domain import (
-    NOWHERE,
+    UNKNOWN_DOMAIN,
     Outliers,
     TrainingDomain,
     is_outside,
 )
-from mlpotential.models.readouts import AtomwiseReadout
+from mlpotential.models.potential import Potential, stress_of
+from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout
 from mlpotential.models.schnet import SchNet
+from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.nn.hermite import hermite_basis
 
-INTERFACE = 3  # of csrc/schnet.h
-NO_MEMORY, NO_THREADS = 1, 2
-READOUT_ACTIVATIONS = ("ssp", "ssp_linear_from_14", "silu")  # by their numbers there
-
-InstructionSet = Literal["portable", "avx2", "avx512"]
-INSTRUCTION_SETS: tuple[InstructionSet, ...] = ("portable", "avx2", "avx512")  # by their demands
+REMEDY = "install the package where a C++ compiler is, or use backend='tabulated'"
 
 
-def _structure(name: str, **fields: Any) -> type[ctypes.Structure]:
-    return type(name, (ctypes.Structure,), {"_fields_": list(fields.items())})
+class NativeBackend(EvaluationBackend):
+    """SchNet by the compiled kernel, on the CPU."""
+
+    name = "native"
+
+    def __init__(self, potential: Potential, domain: TrainingDomain, threads: int) -> None:
+        assert isinstance(potential, SchNet)  # or it would not be supported
+        self._charge_readout = potential.charge_readout
+        self._network = NativeSchNet(potential, table_of(potential), threads, domain=domain)
+        self.table_error = self._network.table_error
+
+    @classmethod
+    def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:
+        """Filters that cannot be tabulated, another device than the CPU, no kernel."""
+        if (obstacle := obstacle_to_tables(potential)) is not None:
+            return obstacle
+        if device.type != "cpu":
+            return Obstacle(
+                f"the native backend is for the CPU, not for {device}: use device='cpu', or "
+                "backend='tabulated'"
+            )
+        if not available_instruction_sets():
+            return Obstacle(
+                error=_no_kernel(None),
+                notice="there is no compiled kernel (the package was installed without a C++ "
+                "compiler): models are evaluated by the {backend} backend, which is several "
+                "times slower",
+            )
+        return None
+
+    @classmethod
+    def describe(cls, potential: Potential) -> list[str]:
+        """Which kernels there are."""
+        if available := available_instruction_sets():
+            usable = f"{available[-1]} (usable here: {', '.join(available)})"
+            return [f"compiled kernel: {usable}"]
+        return ["compiled kernel: absent: install the package where a C++ compiler is to have it"]
+
+    def predict(
+        self, structures: Structures, properties: Collection[str], monitored: bool
+    ) -> tuple[Prediction, Outliers | None]:
+        """As every backend."""
+        needed = {*properties}
+        needed |= {"virial"} if "stress" in needed else set()
+        needed |= {"charges"} if "dipole" in needed else set()
+        pairs = structures.pairs
+        prediction, closest, outliers = self._network.evaluate(
+            pairs, structures.positions, needed, monitored
+        )
+        if closest.distance < SMALLEST_DISTANCE:
+            i, j = map(pairs.number_in_graph, (closest.i, closest.j))
+            raise coincident_atoms(i, j, closest.distance)
+        if self._charge_readout is not None and "charges" in needed:
+            prediction = _with_charges(
+                prediction, self._charge_readout, pairs, structures.positions, properties
+            )
+        check_finite(prediction)
+        if "stress" in properties:
+            prediction = replace(
+                prediction,
+                stress=stress_of(prediction.virial, structures.cells),
+                virial=prediction.virial if "virial" in properties else None,
+            )
+        return prediction, outliers
 
 
-_int64, _float64 = ctypes.c_int64, ctypes.c_double
-_int32_array = _int64_array = _float64_array = ctypes.c_void_p  # see `_address`
+def _with_charges(
+    prediction: Prediction,
+    readout: ChargeReadout,
+    pairs: PairGraph,
+    positions: np.ndarray,
+    properties: Collection[str],
+) -> Prediction:
+    """From charges as they come out of the network: those that are kept, and their dipoles."""
+    charges, positions = prediction.charges, positions.reshape(-1, 3)
+    starts = pairs.graph_start
+    index = np.repeat(np.arange(pairs.n_graphs), np.diff(starts))  # structure of each atom
 
-_Model = _structure(
-    "SchNetModel",
-    n_interactions=_int64,
-    n_features=_int64,
-    n_hidden=_int64,
-    n_elements=_int64,
-    table_rows=_int64,
-    rows_per_interval=_int64,
-    spacing=_float64,
-    last=_float64,
-    cutoff=_float64,
-    averages=_int64,
-    energy_scale=_float64,
-    readout_bias=_float64,
-    readout_activation=_int64,
-    basis=_float64_array,
-    table=_float64_array,
-    embedding=_float64_array,
-    first_products=_float64_array,
-    atom_energies=_float64_array,
-    in_to_filter=_float64_array,
-    filter_to_out=_float64_array,
-    filter_to_out_bias=_float64_array,
-    output=_float64_array,
-    output_bias=_float64_array,
-    readout_hidden=_float64_array,
-    readout_hidden_bias=_float64_array,
-    readout_output=_float64_array,
-    charge_bias=_float64,
-    charge_hidden=_float64_array,
-    charge_hidden_bias=_float64_array,
-    charge_output=_float64_array,
-    shortest=_float64_array,
-    feature_centers=_float64_array,
-    feature_scales=_float64_array,
-)
-_Graph = _structure(
-    "SchNetGraph",
-    n_graphs=_int64,
-    n_atoms=_int64,
-    graph_start=_int64_array,
-    elements=_int32_array,
-    positions=_float64_array,
-    row_start=_int64_array,
-    neighbors=_int32_array,
-    shift_index=_int32_array,
-    translations=_float64_array,
-)
-_Answer = _structure(
-    "SchNetAnswer",
-    atomic_energies=_float64_array,
-    charges=_float64_array,
-    forces=_float64_array,
-    virial=_float64_array,
-    closest=_float64,
-    closest_pair=_int64 * 2,
-    shortfall=_float64,
-    reach=_float64,
-    findings=ctypes.c_void_p,
-)
-_FINDING = np.dtype([("shortfall", np.float64), ("reach", np.float64), ("partner", np.int64)])
+    def per_graph(values: np.ndarray) -> np.ndarray:
+        """[n_atoms, ...] -> [n_graphs, ...]."""
+        return np.asarray(np.add.reduceat(values, starts[:-1], axis=0))
+
+    if readout.total_charge is not None:
+        charges = with_total_charge(charges, readout.total_charge, index, per_graph)
+    moments = None
+    if "dipole" in properties:
+        masses = atomic_masses[pairs.atomic_numbers]
+        moments = dipole(charges, positions, masses, index, per_graph)
+    return replace(prediction, dipole=moments, charges=charges if "charges" in properties else None)
 
 
 @dataclass(frozen=True)
@@ -117,47 +141,6 @@ class Closest:
     distance: float
     i: int
     j: int
-
-
-def available_instruction_sets() -> tuple[InstructionSet, ...]:
-    """Those that were compiled and that this processor can run, best last."""
-    portable = _library_path("portable")
-    if portable is None:
-        return ()
-    level = int(_load(portable).schnet_processor())
-    return tuple(s for s in INSTRUCTION_SETS[: level + 1] if _library_path(s) is not None)
-
-
-@cache
-def _library_path(instruction_set: InstructionSet) -> Path | None:
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_schnet_{instruction_set}{suffix}")
-        if path.is_file():
-            return path
-    return None
-
-
-@cache
-def _load(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path))
-    library.schnet_interface.restype = library.schnet_processor.restype = _int64
-    if library.schnet_interface() != INTERFACE:
-        raise RunError(
-            f"the compiled kernel {path.name} is of another version than the package: "
-            "install the package anew"
-        )
-    library.schnet_create.restype = ctypes.c_void_p
-    library.schnet_create.argtypes = [ctypes.POINTER(_Model), _int64]
-    library.schnet_destroy.restype = None
-    library.schnet_destroy.argtypes = [ctypes.c_void_p]
-    library.schnet_evaluate.restype = _int64
-    library.schnet_evaluate.argtypes = [
-        ctypes.c_void_p,
-        ctypes.POINTER(_Graph),
-        _int64,
-        ctypes.POINTER(_Answer),
-    ]
-    return library
 
 
 class NativeSchNet:
@@ -180,20 +163,16 @@ class NativeSchNet:
         table: FilterTable,
         threads: int = 1,
         instruction_set: InstructionSet | None = None,
-        domain: TrainingDomain = NOWHERE,
+        domain: TrainingDomain = UNKNOWN_DOMAIN,
     ) -> None:
         available = available_instruction_sets()
         if not available or (instruction_set or available[-1]) not in available:
-            raise ConfigError(
-                f"there is no compiled kernel for {instruction_set or 'this processor'} "
-                f"(there are: {', '.join(available) or 'none'}): install the package where a C++ "
-                "compiler is, or use backend='tabulated'"
-            )
+            raise ConfigError(_no_kernel(instruction_set))
         self.table_error, self.threads = table.error, threads
         self.instruction_set = instruction_set or available[-1]
-        path = _library_path(self.instruction_set)
+        path = kernel.library_path(self.instruction_set)
         assert path is not None  # it is available
-        self._library = _load(path)
+        self._library = kernel.load(path)
         description, arrays = _describe(model, table, domain)
         self.domain = domain
         n_bytes = 8 if model.dtype == torch.float64 else 4
@@ -211,7 +190,7 @@ class NativeSchNet:
         graph: PairGraph,
         positions: np.ndarray,
         properties: Collection[str],
-        watched: bool = False,
+        monitored: bool = False,
     ) -> tuple[Prediction, Closest, Outliers | None]:
         """Energies and derivatives of all structures of a graph.
 
@@ -220,7 +199,7 @@ class NativeSchNet:
             positions: [n_atoms, 3], float64, C-contiguous (A).
             properties: any of energy, forces, virial, atomic_energies and, where the model has
                 them, charges: as they come out of its network.
-            watched: look for atoms outside the training domain.
+            monitored: look for atoms outside the training domain.
 
         Returns:
             Float64 arrays, the pair of smallest distance, and outliers, if there are any.
@@ -230,32 +209,15 @@ class NativeSchNet:
         forces = np.empty((n_atoms, 3)) if "forces" in properties else None
         virial = np.empty((graph.n_graphs, 3, 3)) if "virial" in properties else None
         charges = np.empty(n_atoms) if "charges" in properties else None
-        findings = np.empty(n_atoms, _FINDING) if watched else None
-        structures = _Graph(
-            n_graphs=graph.n_graphs,
-            n_atoms=n_atoms,
-            graph_start=_address(graph.graph_start, np.int64),
-            elements=_address(graph.atomic_numbers, np.int32),
-            positions=_address(positions, np.float64),
-            row_start=_address(graph.row_start, np.int64),
-            neighbors=_address(graph.neighbors, np.int32),
-            shift_index=_address(graph.shift_index, np.int32),
-            translations=_address(graph.translations, np.float64),
+        findings = np.empty(n_atoms, kernel.FINDING) if monitored else None
+        result = kernel.SchNetResult(
+            atomic_energies=address(atomic, np.float64),
+            charges=address(charges, np.float64),
+            forces=address(forces, np.float64),
+            virial=address(virial, np.float64),
+            findings=address(findings, kernel.FINDING),
         )
-        answer = _Answer(
-            atomic_energies=_address(atomic, np.float64),
-            charges=_address(charges, np.float64),
-            forces=_address(forces, np.float64),
-            virial=_address(virial, np.float64),
-            findings=_address(findings, _FINDING),
-        )
-        status = self._library.schnet_evaluate(
-            self._network, ctypes.byref(structures), self.threads, ctypes.byref(answer)
-        )
-        if status == NO_MEMORY:
-            raise MemoryError(f"not enough memory to evaluate {n_atoms} atoms at once")
-        if status == NO_THREADS:
-            raise RunError(f"the system does not give {self.threads} threads: ask for fewer")
+        self._call(graph, positions, result)
         prediction = Prediction(
             energy=np.add.reduceat(atomic, graph.graph_start[:-1]),
             forces=forces,
@@ -263,26 +225,48 @@ class NativeSchNet:
             atomic_energies=atomic if "atomic_energies" in properties else None,
             charges=charges,
         )
-        outliers = None
-        if findings is not None and is_outside(answer.shortfall, answer.reach):
-            outliers = Outliers(
-                domain=self.domain,
-                shortfalls=findings["shortfall"],
-                partners=findings["partner"],
-                reaches=findings["reach"],
-                atomic_numbers=graph.atomic_numbers,
-                graph_start=graph.graph_start,
-            )
-        return prediction, Closest(answer.closest, *answer.closest_pair), outliers
+        closest = Closest(result.closest, *result.closest_pair)
+        if findings is None or not is_outside(result.distance_deficit, result.feature_deviation):
+            return prediction, closest, None
+        outliers = Outliers(
+            domain=self.domain,
+            distance_deficits=findings["distance_deficit"],
+            partners=findings["partner"],
+            feature_deviations=findings["feature_deviation"],
+            atomic_numbers=graph.atomic_numbers,
+            graph_start=graph.graph_start,
+        )
+        return prediction, closest, outliers
+
+    def _call(self, graph: PairGraph, positions: np.ndarray, result: ctypes.Structure) -> None:
+        """Lets the kernel fill the arrays of the result; raises where it cannot."""
+        structures = kernel.SchNetGraph(
+            n_graphs=graph.n_graphs,
+            n_atoms=graph.n_atoms,
+            graph_start=address(graph.graph_start, np.int64),
+            elements=address(graph.atomic_numbers, np.int32),
+            positions=address(positions, np.float64),
+            row_start=address(graph.row_start, np.int64),
+            neighbors=address(graph.neighbors, np.int32),
+            shift_index=address(graph.shift_index, np.int32),
+            translations=address(graph.translations, np.float64),
+        )
+        status = self._library.schnet_evaluate(
+            self._network, ctypes.byref(structures), self.threads, ctypes.byref(result)
+        )
+        if status == kernel.NO_MEMORY:
+            raise MemoryError(f"not enough memory to evaluate {graph.n_atoms} atoms at once")
+        if status == kernel.NO_THREADS:
+            raise RunError(f"the system does not give {self.threads} threads: ask for fewer")
 
 
-def _address(array: np.ndarray | None, dtype: type | np.dtype) -> int | None:
-    """Of the first number of an array of this type, without gaps; null for None."""
-    if array is None:
-        return None
-    assert array.dtype == dtype
-    assert array.flags.c_contiguous
-    return array.ctypes.data
+def _no_kernel(instruction_set: InstructionSet | None) -> str:
+    """What is missing, and what to do."""
+    there = ", ".join(available_instruction_sets()) or "none"
+    return (
+        f"there is no compiled kernel for {instruction_set or 'this processor'} "
+        f"(there are: {there}): {REMEDY}"
+    )
 
 
 def _describe(
@@ -312,7 +296,7 @@ def _describe(
         "feature_centers": domain.centers,
         "feature_scales": domain.scales,
     }
-    description = _Model(
+    description = kernel.SchNetModel(
         n_interactions=len(blocks),
         n_features=config.n_features,
         n_hidden=model.readout.hidden.out_features,
@@ -326,8 +310,8 @@ def _describe(
         energy_scale=float(model.scale.std_per_atom),
         readout_bias=float(model.readout.output.bias.detach()),
         charge_bias=0.0 if charges is None else float(charges.output.bias.detach()),
-        readout_activation=READOUT_ACTIVATIONS.index(config.readout_activation),
-        **{name: _address(array, np.float64) for name, array in arrays.items()},
+        readout_activation=model.readout.activation.kernel_number,
+        **{name: address(array, np.float64) for name, array in arrays.items()},
     )
     return description, arrays
 

@@ -35,9 +35,8 @@ from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.pair_graph import PairGraph
-from mlpotential.inference.prepared_model import TABLE_TOLERANCE
-from mlpotential.inference.schnet import native
-from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet import kernel as kernel_interface
+from mlpotential.inference.schnet.filter_table import TABLE_TOLERANCE, tabulate_filters
 from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
@@ -170,8 +169,8 @@ def test_unknown_instruction_set():
 
 
 def test_library_of_another_version(monkeypatch):
-    native._load.cache_clear()
-    monkeypatch.setattr(native, "INTERFACE", native.INTERFACE + 1)
+    kernel_interface.load.cache_clear()
+    monkeypatch.setattr(kernel_interface, "INTERFACE", kernel_interface.INTERFACE + 1)
     with pytest.raises(RunError, match="of another version than the package: install"):
         Kernel(random_schnet())
 
