@@ -245,7 +245,7 @@ def test_threads_share_one_kernel():
 
 @needs_proc
 def test_manners_of_a_process():
-    """Arithmetic of the whole process, forks, shortage of memory and of threads: in that file."""
+    """Start-up, arithmetic of the whole process, forks, shortage of memory and threads: there."""
     program = Path(__file__).with_name("process_with_kernel.py")
     result = subprocess.run([sys.executable, program], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
