@@ -15,6 +15,7 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 LAYERS = {
     "mlpotential.units": 0,
     "mlpotential.errors": 0,
+    "mlpotential.input_files": 0,
     "mlpotential.interruption": 0,
     "mlpotential.run_folder": 0,
     "mlpotential.graph": 1,
