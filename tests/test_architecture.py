@@ -71,6 +71,16 @@ def test_imports_go_down(path):
             assert LAYERS[other] <= LAYERS[own], f"{own} imports {imported}"
 
 
+def test_backends_are_named_in_one_place():
+    """Nobody but the registry knows the folders of backends."""
+    inference = ROOT / "mlpotential/inference"
+    for path in SOURCES:
+        own = path.is_relative_to(inference / "schnet")
+        if not own and path != inference / "prepared_model.py":
+            named = [m for m in imports_of(path) if m.startswith("mlpotential.inference.schnet")]
+            assert not named, f"{path} imports {named}"
+
+
 def test_the_layer_test_notices():
     """A file of a low layer that imports a high one is found."""
     assert LAYERS[room("mlpotential.training.trainer")] > LAYERS[room("mlpotential.graph")]

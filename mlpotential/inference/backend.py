@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,10 +23,22 @@ from mlpotential.inference.structures import Structures
 from mlpotential.inference.training_domain import Outliers, TrainingDomain
 from mlpotential.models.potential import Potential
 
-if TYPE_CHECKING:
-    from mlpotential.inference.schnet.filter_table import TableError
-
 SMALLEST_DISTANCE = 1e-3  # A; chosen: closer atoms are one atom written twice
+
+
+@dataclass(frozen=True)
+class TableError:
+    """Largest deviations of tabulated filters from their network between knots.
+
+    Measured where the interpolation error t^3 (1 - t)^3 and its slope are largest.
+
+    Attributes:
+        filters: of W, relative to the largest |W|, at t = 1/2.
+        slopes: of dW/dr, relative to the largest |dW/dr|, at t = (1 - 1/sqrt(5)) / 2.
+    """
+
+    filters: float
+    slopes: float
 
 
 @dataclass(frozen=True)

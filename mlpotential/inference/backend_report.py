@@ -19,7 +19,7 @@ REPEATS = 5
 
 
 def describe_backends(model: LoadedModel) -> str:
-    """What each backend has to say and, on the golden structures, its error and time (CPU)."""
+    """What each backend has here and, on the golden structures, its error and time (CPU)."""
     lines, usable = [], []
     for backend in BACKENDS:
         lines += backend.describe(model.potential)

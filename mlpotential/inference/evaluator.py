@@ -16,6 +16,7 @@ import torch
 
 from mlpotential.errors import ConfigError, StructureError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction, check_structure
+from mlpotential.inference.backend import TableError
 from mlpotential.inference.committee import (
     OF_COMMITTEES,
     Models,
@@ -29,7 +30,6 @@ from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.inference.replicas import Replicas
-from mlpotential.inference.schnet.filter_table import TableError
 from mlpotential.inference.structures import ConnectedStructures, Structures
 from mlpotential.inference.torch_backend import checked_distances
 from mlpotential.models.potential import (
@@ -237,7 +237,7 @@ class Evaluator:
         return self._predict(ConnectedStructures(graph, potential.cutoff), properties)
 
     def _predict(self, structures: Structures, properties: Collection[str]) -> Prediction:
-        """What all members give together; the guard hears of their outliers."""
+        """What all members give together; their outliers go to the guard."""
         monitored = bool(self.guard.checks)
         needed = properties if self.n_members == 1 else needed_of_members(properties)
         found = [member.predict(structures, needed, monitored) for member in self._members]

@@ -1,4 +1,4 @@
-"""Watches a run for structures outside the data that its model was trained on.
+"""Monitors a run for structures outside the data that its model was trained on.
 
 It warns once, naming atoms, and counts on, so that the end of a run can tell how often; or it
 stops at the first one. What it cannot know, because the model file says nothing of it, it says.

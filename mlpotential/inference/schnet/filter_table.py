@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from mlpotential.inference.backend import Obstacle
+from mlpotential.inference.backend import Obstacle, TableError
 from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.hermite import interpolation_weights, knots_of
@@ -32,21 +31,6 @@ TABLE_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-8}
 COARSEST_SPACING = 0.1  # A
 FINEST_SPACING = 0.1 / 2**8  # A; chosen: 240 MB at most for 5 A, T = 6, F = 128, float64
 WORST_SLOPE = 0.5 * (1.0 - 5.0**-0.5)
-
-
-@dataclass(frozen=True)
-class TableError:
-    """Largest deviations of the table from the network between knots.
-
-    Measured where the interpolation error t^3 (1 - t)^3 and its slope are largest.
-
-    Attributes:
-        filters: of W, relative to the largest |W|, at t = 1/2.
-        slopes: of dW/dr, relative to the largest |dW/dr|, at t = (1 - 1/sqrt(5)) / 2.
-    """
-
-    filters: float
-    slopes: float
 
 
 class FilterTable(nn.Module):

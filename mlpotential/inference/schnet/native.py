@@ -75,11 +75,10 @@ class NativeBackend(EvaluationBackend):
 
     @classmethod
     def describe(cls, potential: Potential) -> list[str]:
-        """Which kernels there are."""
-        if available := available_instruction_sets():
-            usable = f"{available[-1]} (usable here: {', '.join(available)})"
-            return [f"compiled kernel: {usable}"]
-        return ["compiled kernel: absent: install the package where a C++ compiler is to have it"]
+        """Which kernels there are; that there is none is an obstacle."""
+        if not (available := available_instruction_sets()):
+            return []
+        return [f"compiled kernel: {available[-1]} (usable here: {', '.join(available)})"]
 
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool
