@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mlpotential.graph import AtomGraph
+
+INT32 = ("atomic_numbers", "neighbors", "shift_index")
+INT64 = ("graph_start", "row_start")
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,26 @@ class PairGraph:
         """Number of structures."""
         return len(self.graph_start) - 1
 
+    @cached_property
+    def addresses(self) -> dict[str, int | None]:
+        """Of all arrays by their names, for compiled programs; they hold as long as this object."""
+        indices = {name: address(getattr(self, name), np.int32) for name in INT32}
+        starts = {name: address(getattr(self, name), np.int64) for name in INT64}
+        return indices | starts | {"translations": address(self.translations, np.float64)}
+
     def number_in_graph(self, atom: int) -> int:
         """The number of an atom within its own structure."""
         graph = int(np.searchsorted(self.graph_start, atom, side="right")) - 1
         return atom - int(self.graph_start[graph])
+
+
+def address(array: np.ndarray | None, dtype: type | np.dtype) -> int | None:
+    """Of the first number of an array of this type, without gaps; null for None."""
+    if array is None:
+        return None
+    assert array.dtype == dtype
+    assert array.flags.c_contiguous
+    return array.ctypes.data
 
 
 def _starts(counts: np.ndarray | Sequence[int]) -> np.ndarray:

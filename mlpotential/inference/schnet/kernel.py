@@ -28,7 +28,7 @@ def _structure(name: str, **fields: Any) -> type[ctypes.Structure]:
 
 
 _int64, _float64 = ctypes.c_int64, ctypes.c_double
-_int32_array = _int64_array = _float64_array = ctypes.c_void_p  # see `address`
+_int32_array = _int64_array = _float64_array = ctypes.c_void_p  # see `pair_graph.address`
 
 SchNetModel = _structure(
     "SchNetModel",
@@ -71,7 +71,7 @@ SchNetGraph = _structure(
     n_graphs=_int64,
     n_atoms=_int64,
     graph_start=_int64_array,
-    elements=_int32_array,
+    atomic_numbers=_int32_array,
     positions=_float64_array,
     row_start=_int64_array,
     neighbors=_int32_array,
@@ -136,12 +136,3 @@ def load(path: Path) -> ctypes.CDLL:
         ctypes.POINTER(SchNetResult),
     ]
     return library
-
-
-def address(array: np.ndarray | None, dtype: type | np.dtype) -> int | None:
-    """Of the first number of an array of this type, without gaps; null for None."""
-    if array is None:
-        return None
-    assert array.dtype == dtype
-    assert array.flags.c_contiguous
-    return array.ctypes.data

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,10 +23,10 @@ from mlpotential.inference.backend import (
     check_finite,
     coincident_atoms,
 )
-from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.pair_graph import PairGraph, address
 from mlpotential.inference.schnet import kernel
 from mlpotential.inference.schnet.filter_table import FilterTable, obstacle_to_tables, table_of
-from mlpotential.inference.schnet.kernel import InstructionSet, address, available_instruction_sets
+from mlpotential.inference.schnet.kernel import InstructionSet, available_instruction_sets
 from mlpotential.inference.structures import Structures
 from mlpotential.inference.training_domain import (
     UNKNOWN_DOMAIN,
@@ -40,6 +40,7 @@ from mlpotential.models.schnet import SchNet
 from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.nn.hermite import hermite_basis
 
+NEEDED = {"stress": "virial", "dipole": "charges"}  # what each is made from
 REMEDY = "install the package where a C++ compiler is, or use backend='tabulated'"
 
 
@@ -84,19 +85,12 @@ class NativeBackend(EvaluationBackend):
         self, structures: Structures, properties: Collection[str], monitored: bool
     ) -> tuple[Prediction, Outliers | None]:
         """As every backend."""
-        needed = {*properties}
-        needed |= {"virial"} if "stress" in needed else set()
-        needed |= {"charges"} if "dipole" in needed else set()
-        pairs = structures.pairs
-        prediction, closest, outliers = self._network.evaluate(
-            pairs, structures.positions, needed, monitored
-        )
-        if closest.distance < SMALLEST_DISTANCE:
-            i, j = map(pairs.number_in_graph, (closest.i, closest.j))
-            raise coincident_atoms(i, j, closest.distance)
+        needed = {*properties, *(NEEDED[name] for name in NEEDED if name in properties)}
+        pairs, positions = structures.pairs, structures.positions
+        prediction, outliers = self._network.evaluate(pairs, positions, needed, monitored)
         if self._charge_readout is not None and "charges" in needed:
             prediction = _with_charges(
-                prediction, self._charge_readout, pairs, structures.positions, properties
+                prediction, self._charge_readout, pairs, positions, properties
             )
         check_finite(prediction)
         if "stress" in properties:
@@ -131,15 +125,6 @@ def _with_charges(
         masses = atomic_masses[pairs.atomic_numbers]
         moments = dipole(charges, positions, masses, index, per_graph)
     return replace(prediction, dipole=moments, charges=charges if "charges" in properties else None)
-
-
-@dataclass(frozen=True)
-class Closest:
-    """The pair of smallest distance (A), infinite without pairs; atoms of the whole graph."""
-
-    distance: float
-    i: int
-    j: int
 
 
 class NativeSchNet:
@@ -190,7 +175,7 @@ class NativeSchNet:
         positions: np.ndarray,
         properties: Collection[str],
         monitored: bool = False,
-    ) -> tuple[Prediction, Closest, Outliers | None]:
+    ) -> tuple[Prediction, Outliers | None]:
         """Energies and derivatives of all structures of a graph.
 
         Args:
@@ -201,7 +186,10 @@ class NativeSchNet:
             monitored: look for atoms outside the training domain.
 
         Returns:
-            Float64 arrays, the pair of smallest distance, and outliers, if there are any.
+            Float64 arrays, and outliers if there are any.
+
+        Raises:
+            StructureError: for two atoms in one place.
         """
         n_atoms = graph.n_atoms
         atomic = np.empty(n_atoms)
@@ -217,6 +205,9 @@ class NativeSchNet:
             findings=address(findings, kernel.FINDING),
         )
         self._call(graph, positions, result)
+        if result.closest < SMALLEST_DISTANCE:
+            i, j = map(graph.number_in_graph, result.closest_pair)
+            raise coincident_atoms(i, j, result.closest)
         prediction = Prediction(
             energy=np.add.reduceat(atomic, graph.graph_start[:-1]),
             forces=forces,
@@ -224,31 +215,25 @@ class NativeSchNet:
             atomic_energies=atomic if "atomic_energies" in properties else None,
             charges=charges,
         )
-        closest = Closest(result.closest, *result.closest_pair)
-        if findings is None or not is_outside(result.distance_deficit, result.feature_deviation):
-            return prediction, closest, None
-        outliers = Outliers(
-            domain=self.domain,
-            distance_deficits=findings["distance_deficit"],
-            partners=findings["partner"],
-            feature_deviations=findings["feature_deviation"],
-            atomic_numbers=graph.atomic_numbers,
-            graph_start=graph.graph_start,
-        )
-        return prediction, closest, outliers
+        outliers = None
+        if findings is not None and is_outside(result.distance_deficit, result.feature_deviation):
+            outliers = Outliers(
+                domain=self.domain,
+                distance_deficits=findings["distance_deficit"],
+                partners=findings["partner"],
+                feature_deviations=findings["feature_deviation"],
+                atomic_numbers=graph.atomic_numbers,
+                graph_start=graph.graph_start,
+            )
+        return prediction, outliers
 
     def _call(self, graph: PairGraph, positions: np.ndarray, result: ctypes.Structure) -> None:
         """Lets the kernel fill the arrays of the result; raises where it cannot."""
         structures = kernel.SchNetGraph(
             n_graphs=graph.n_graphs,
             n_atoms=graph.n_atoms,
-            graph_start=address(graph.graph_start, np.int64),
-            elements=address(graph.atomic_numbers, np.int32),
             positions=address(positions, np.float64),
-            row_start=address(graph.row_start, np.int64),
-            neighbors=address(graph.neighbors, np.int32),
-            shift_index=address(graph.shift_index, np.int32),
-            translations=address(graph.translations, np.float64),
+            **graph.addresses,
         )
         status = self._library.schnet_evaluate(
             self._network, ctypes.byref(structures), self.threads, ctypes.byref(result)

@@ -101,7 +101,7 @@ def test_findings_of_the_kernel(instruction_set, dtype, threads):
     table = tabulate_filters(own, TABLE_TOLERANCE[own.dtype])
     kernel = NativeSchNet(own, table, threads, instruction_set, domain)
     for graph in (connect(single, model.cutoff), connect(several, model.cutoff)):
-        found = kernel.evaluate(PairGraph.from_graph(graph), graph.positions.numpy(), (), True)[2]
+        found = kernel.evaluate(PairGraph.from_graph(graph), graph.positions.numpy(), (), True)[1]
         deficits, partners, deviations = expected_findings(model, graph, domain)
         assert_allclose(found.distance_deficits, deficits, atol=1e-12)
         assert_array_equal(found.partners, partners)

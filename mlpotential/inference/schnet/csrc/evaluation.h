@@ -231,8 +231,8 @@ private:
 
     // A distance with the least one in training.
     void compare(int64_t i, int64_t j, double distance, SchNetFinding& finding) const {
-        const size_t row = size_t(graph_.elements[first_atom_ + i]) * net_.n_elements;
-        const double shortest = net_.shortest[row + graph_.elements[first_atom_ + j]];
+        const size_t row = size_t(graph_.atomic_numbers[first_atom_ + i]) * net_.n_elements;
+        const double shortest = net_.shortest[row + graph_.atomic_numbers[first_atom_ + j]];
         if (shortest - distance <= finding.distance_deficit) return;
         finding.distance_deficit = shortest - distance;
         finding.partner = first_atom_ + j;
@@ -275,7 +275,7 @@ private:
         const Range own = share(n_, thread, n_threads_);
         const size_t bytes = net_.width * sizeof(T);
         for (int64_t atom = own.begin; atom < own.end; ++atom) {
-            const size_t element = graph_.elements[first_atom_ + atom];
+            const size_t element = graph_.atomic_numbers[first_atom_ + atom];
             std::memcpy(row(space_.x, atom), net_.embedding.get() + element * net_.width, bytes);
             std::memcpy(row(space_.y, atom), net_.first_products.get() + element * net_.width,
                         bytes);
@@ -473,7 +473,7 @@ private:
     void measure_deviations(int thread, Range rows) {
         const int n_vectors = net_.width / LANES<T>;
         for (int64_t atom = rows.begin; atom < rows.end; ++atom) {
-            const size_t first = size_t(graph_.elements[first_atom_ + atom]) * net_.width;
+            const size_t first = size_t(graph_.atomic_numbers[first_atom_ + atom]) * net_.width;
             const T* center = net_.feature_centers.get() + first;
             const T* scale = net_.feature_scales.get() + first;
             const T* x = row(space_.x, atom);
@@ -521,7 +521,7 @@ private:
     void read_out(int thread, Range rows, bool differentiates) const {
         apply(net_.readout, thread, rows, [&](int64_t atom, double energy) {
             answer_.atomic_energies[atom] =
-                net_.energy_scale * energy + net_.atom_energies[graph_.elements[atom]];
+                net_.energy_scale * energy + net_.atom_energies[graph_.atomic_numbers[atom]];
         });
         if (differentiates)
             net_.readout_back.times(int(rows.end - rows.begin), block(thread, 0),

@@ -49,7 +49,7 @@ struct SchNetModel {
 struct SchNetGraph {
     int64_t n_graphs, n_atoms;
     const int64_t* graph_start;       // [n_graphs + 1]: atoms of each structure
-    const int32_t* elements;          // [n_atoms]: rows of the embedding
+    const int32_t* atomic_numbers;    // [n_atoms]: rows of the embedding
     const double* positions;          // [n_atoms, 3]
     const int64_t* row_start;         // [n_atoms + 1]: pairs of each first atom
     const int32_t* neighbors;         // [n_pairs]: the second atom
