@@ -24,6 +24,7 @@ from mlpotential.inference.structures import Structures
 from mlpotential.inference.training_domain import Outliers, TrainingDomain, is_outside
 from mlpotential.models.potential import Potential
 
+PREDICTED = fields(Prediction)
 Network = Callable[[AtomGraph, Collection[str]], Prediction]  # as `Potential.forward`
 
 
@@ -94,9 +95,6 @@ class TorchBackend(EvaluationBackend):
             atomic_numbers=numbers.cpu().numpy(),
             graph_start=starts,
         )
-
-
-PREDICTED = fields(Prediction)
 
 
 def _tensors_of(
