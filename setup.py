@@ -8,7 +8,7 @@ import platform
 
 from setuptools import Extension, setup
 
-FOLDER = "mlpotential/inference/csrc"
+FOLDER = "mlpotential/inference/schnet/csrc"
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 FLAGS += ["-fvisibility=hidden", "-pthread"]
 INSTRUCTION_SETS = {"portable": []}
@@ -21,7 +21,7 @@ HEADERS = ("schnet.h", "evaluation.h", "network.h", "dense.h", "vector.h", "team
 setup(
     ext_modules=[
         Extension(
-            f"mlpotential.inference._schnet_{name}",
+            f"mlpotential.inference.schnet._schnet_{name}",
             sources=[f"{FOLDER}/schnet.cpp"],
             depends=[f"{FOLDER}/{header}" for header in HEADERS],
             extra_compile_args=[*FLAGS, *flags],

@@ -40,7 +40,7 @@ from mlpotential.inference.execution import (
 )
 
 if TYPE_CHECKING:
-    from calculators.ipi_driver import Evaluates
+    from calculators.ipi_driver import EvaluatorProtocol
     from calculators.ipi_protocol import Evaluate
     from calculators.ipi_units import Answer
 
@@ -90,10 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 _run(options)
     except _StoppedError as stop:
-        _say(f"stopped by {signal.Signals(stop.signal_number).name}")
+        _notify(f"stopped by {signal.Signals(stop.signal_number).name}")
         return 128 + stop.signal_number
     except InputError as error:
-        _say(str(error))
+        _notify(str(error))
         return _exit_code(error)
     return 0
 
@@ -160,16 +160,16 @@ def _run(options: argparse.Namespace) -> None:
     connection = connect(address, options.wait)
     while True:
         was_lost = False
-        with _left_in_order(connection):
-            _say(f"connected to {address}, {evaluator.n_atoms} atoms")
+        with _drained_at_the_end(connection):
+            _notify(f"connected to {address}, {evaluator.n_atoms} atoms")
             try:
-                _say(f"{address} {serve(connection, evaluator)}")
+                _notify(f"{address} {serve(connection, evaluator)}")
                 if evaluator.guard.report.n_outside:
-                    _say(str(evaluator.guard.report))
+                    _notify(str(evaluator.guard.report))
             except ConnectionLostError as error:
                 if not options.reconnect:
                     raise
-                _say(str(error))
+                _notify(str(error))
                 was_lost = True
         if not options.reconnect:
             return
@@ -179,11 +179,11 @@ def _run(options: argparse.Namespace) -> None:
         except NoServerError as error:
             if was_lost:
                 raise ConnectionLostError(str(error)) from error
-            _say(f"done: {error}")
+            _notify(f"done: {error}")
             return
 
 
-def serve(connection: socket.socket, evaluator: Evaluates) -> str:
+def serve(connection: socket.socket, evaluator: EvaluatorProtocol) -> str:
     """Answers one server until it says EXIT or goes away. Returns which of the two.
 
     Raises:
@@ -205,10 +205,11 @@ def serve(connection: socket.socket, evaluator: Evaluates) -> str:
                 protocol.answer(_evaluated(evaluator, event))
             else:
                 link.send(event.data, event.is_result)
-    debt = "a result" if link.result_is_lost else protocol.debt
-    if debt:
+    pending = "a result" if link.result_is_lost else protocol.pending
+    if pending:
         raise ConnectionLostError(
-            f"the server went away after {protocol.n_evaluated} structures with {debt} on its way"
+            f"the server went away after {protocol.n_evaluated} structures with {pending} on its "
+            "way"
         )
     return f"closed the connection after {protocol.n_evaluated} structures"
 
@@ -256,7 +257,7 @@ class _Link:
 
 
 @contextlib.contextmanager
-def _left_in_order(connection: socket.socket) -> Iterator[None]:
+def _drained_at_the_end(connection: socket.socket) -> Iterator[None]:
     """Closes it with nothing unread, so that i-PI gives the work to another client.
 
     Bytes left unread would reset the connection, which ends the thread in which i-PI 3.3.1 looks
@@ -272,7 +273,7 @@ def _left_in_order(connection: socket.socket) -> Iterator[None]:
         connection.close()
 
 
-def _evaluated(evaluator: Evaluates, event: Evaluate) -> list[Answer]:
+def _evaluated(evaluator: EvaluatorProtocol, event: Evaluate) -> list[Answer]:
     from calculators.ipi_driver import answer
 
     try:
@@ -366,6 +367,6 @@ def _exit_code(error: InputError) -> int:
     return next((code for kind, code in codes.items() if isinstance(error, kind)), 2)
 
 
-def _say(text: str) -> None:
+def _notify(text: str) -> None:
     """One line on standard error."""
     print(f"mlpotential-driver: {' '.join(text.splitlines())}", file=sys.stderr, flush=True)

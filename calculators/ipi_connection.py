@@ -97,7 +97,7 @@ class TcpAddress:
     def open(self, timeout_s: float) -> socket.socket:
         """Connects, blocking for at most so long. Raises OSError."""
         connection = socket.create_connection((self.host, self.port), timeout_s)
-        if met_itself(connection):
+        if is_connected_to_itself(connection):
             connection.close()
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -143,7 +143,7 @@ def connect(address: Address, wait_s: float) -> socket.socket:
         time.sleep(RETRY_S)
 
 
-def met_itself(connection: socket.socket) -> bool:
+def is_connected_to_itself(connection: socket.socket) -> bool:
     """Whether a free port among those the system hands out was given to this very connection."""
     return connection.getsockname() == connection.getpeername()
 

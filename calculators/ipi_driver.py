@@ -18,6 +18,7 @@ i-PI reads the two names below from the source text, so they are plain literals.
 from __future__ import annotations
 
 import atexit
+import glob
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -28,9 +29,10 @@ import numpy as np
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.softexit import softexit
 
-from calculators.ipi_units import Answer, Replicas, cells_to_angstrom, to_angstrom, to_answers
+from calculators.ipi_units import Answer, ReplicaArrays, cells_to_angstrom, to_angstrom, to_answers
 from mlpotential.errors import ConfigError, RunError, StructureError, nearest_name
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
+from mlpotential.input_files import require_model_files
 
 if TYPE_CHECKING:
     from mlpotential.graph import Prediction
@@ -45,7 +47,7 @@ PROPERTIES = ("energy", "forces", "virial", "atomic_energies", "extra_energies")
 OF_COMMITTEES = ("energy_std", "forces_std", "members")
 
 
-class Evaluates(Protocol):
+class EvaluatorProtocol(Protocol):
     """What the translation needs of an `Evaluator`."""
 
     pbc: np.ndarray
@@ -73,7 +75,9 @@ def driver_path() -> str:
     return str(Path(__file__).resolve())
 
 
-def answer(evaluator: Evaluates, cells: Replicas, positions: Replicas) -> list[Answer]:
+def answer(
+    evaluator: EvaluatorProtocol, cells: ReplicaArrays, positions: ReplicaArrays
+) -> list[Answer]:
     """Answers i-PI for all replicas with one evaluation.
 
     Args:
@@ -113,13 +117,15 @@ def make_evaluator(
     import ase.io
     from ase import Atoms
 
-    from mlpotential.inference.evaluator import Evaluator
-
     try:
         template = ase.io.read(structure, index=-1)
     except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
         raise StructureError(f"cannot read the structure file {structure}: {error}") from error
     assert isinstance(template, Atoms)  # one index, one structure
+    if glob.escape(model) == model:  # no pattern
+        require_model_files([model])
+    from mlpotential.inference.evaluator import Evaluator  # torch comes with it
+
     return Evaluator(model, template.numbers, template.pbc, **asdict(execution))
 
 
@@ -172,7 +178,7 @@ class MLPotentialDriver(Dummy_driver):
             raise ConfigError(f"the driver parameter {missing!r} is missing: give a file")
         super().__init__()
         evaluator = make_evaluator(str(model), str(structure), Execution(**execution))
-        self._evaluator: Evaluates = evaluator
+        self._evaluator: EvaluatorProtocol = evaluator
         if report is not None:
             _write_at_the_end(evaluator.guard, Path(report).resolve())
 

@@ -157,7 +157,7 @@ class ClientProtocol:
         self._answers: list[Answer] = []
 
     @property
-    def debt(self) -> str:
+    def pending(self) -> str:
         """What is on its way, so that the server should not leave: in words; empty for nothing."""
         if self.state is State.HAVEDATA:
             return "a result"

@@ -30,7 +30,7 @@ HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM = HARTREE_PER_EV / BOHR_PER_ANGSTROM
 _as_json = json.JSONEncoder(allow_nan=False).encode  # ASCII; json.dumps makes one for each call
 
 Answer = tuple[float, np.ndarray, np.ndarray, str]
-Replicas = Sequence[np.ndarray] | np.ndarray  # one array for each, or all in one
+ReplicaArrays = Sequence[np.ndarray] | np.ndarray  # one array for each, or all in one
 
 
 def check_n_atoms(sent: float, n_atoms: int) -> None:
@@ -42,7 +42,7 @@ def check_n_atoms(sent: float, n_atoms: int) -> None:
         )
 
 
-def to_angstrom(positions_bohr: Replicas, n_atoms: int) -> np.ndarray:
+def to_angstrom(positions_bohr: ReplicaArrays, n_atoms: int) -> np.ndarray:
     """Positions of all replicas as i-PI sends them.
 
     Args:
@@ -61,7 +61,7 @@ def to_angstrom(positions_bohr: Replicas, n_atoms: int) -> np.ndarray:
     return stacked / BOHR_PER_ANGSTROM
 
 
-def cells_to_angstrom(h_bohr: Replicas) -> np.ndarray:
+def cells_to_angstrom(h_bohr: ReplicaArrays) -> np.ndarray:
     """Vectors as columns, each [3, 3] (bohr) -> vectors as rows, [n_replicas, 3, 3] (A)."""
     columns = np.array(h_bohr, dtype=np.float64).reshape(-1, 3, 3)
     return columns.transpose(0, 2, 1) / BOHR_PER_ANGSTROM

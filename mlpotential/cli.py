@@ -11,6 +11,7 @@ from typing import Any
 
 from mlpotential import __version__
 from mlpotential.errors import InputError
+from mlpotential.input_files import require_data_files, require_model_files
 from mlpotential.interruption import RunInterrupted
 
 EXAMPLES = """examples:
@@ -181,6 +182,8 @@ def _train(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     from mlpotential.training.config_file import read_config
 
     config = read_config(options.config, overrides)
+    data = config.data
+    require_data_files(p for p in (data.path, data.validation_path, data.test_path) if p)
     from mlpotential.training.committee import committee_pattern, run_committee
     from mlpotential.training.report import format_errors
     from mlpotential.training.run import run_training
@@ -198,6 +201,8 @@ def _train(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    require_model_files([options.model])
+    require_data_files([options.data])
     from mlpotential.training.evaluate import evaluate_model
     from mlpotential.training.report import errors_as_json, format_errors
 
@@ -231,6 +236,7 @@ def _evaluate(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _info(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    require_model_files([options.model])
     from mlpotential.inference.device import resolve_device
     from mlpotential.models.model_file import check_golden, load_model
     from mlpotential.training.report import describe_model
@@ -254,6 +260,7 @@ def _info(options: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _convert(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    require_data_files(p for p in (options.source, options.energy_network) if p)
     from mlpotential.models.importers.convert import Declared, convert_model, format_conversion
 
     declared = Declared(

@@ -16,6 +16,7 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 LAYERS = {
     "mlpotential.units": 0,
     "mlpotential.errors": 0,
+    "mlpotential.input_files": 0,
     "mlpotential.interruption": 0,
     "mlpotential.lazy_names": 0,
     "mlpotential.run_folder": 0,
@@ -125,6 +126,16 @@ def test_a_house_one_can_find_the_way_in():
         assert len(files) <= (MAX_ROOT_FILES if folder.name == "md_runs" else MAX_FILES), folder
     of_md_runs = {name.split(".")[1] for name in MODULES if name.startswith("md_runs.")}
     assert len(of_md_runs) + len(PACKAGES) - 1 <= MAX_ROOMS
+
+
+def test_backends_are_named_in_one_place():
+    """Nobody but the registry knows the folders of backends."""
+    inference = ROOT / "mlpotential/inference"
+    for path in SOURCES:
+        own = path.is_relative_to(inference / "schnet")
+        if not own and path != inference / "prepared_model.py":
+            named = [m for m in imports_of(path) if m.startswith("mlpotential.inference.schnet")]
+            assert not named, f"{path} imports {named}"
 
 
 def test_the_layer_test_notices():

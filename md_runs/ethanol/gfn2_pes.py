@@ -14,7 +14,7 @@ from calculators.ipi_units import (
     HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM,
     HARTREE_PER_EV,
     Answer,
-    Replicas,
+    ReplicaArrays,
     to_angstrom,
 )
 from md_runs.ethanol.gfn2 import gfn2
@@ -36,7 +36,7 @@ class Gfn2Driver(Dummy_driver):
         self.atoms = read_structure(Path(structure))
         self.atoms.calc = gfn2()
 
-    def compute(self, cell: Replicas, pos: Replicas) -> Answer | list[Answer]:
+    def compute(self, cell: ReplicaArrays, pos: ReplicaArrays) -> Answer | list[Answer]:
         """Answers in atomic units, of all beads or of one."""
         if isinstance(pos, list):
             return [self._answer(bead) for bead in pos]

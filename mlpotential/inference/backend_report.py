@@ -3,62 +3,41 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 import numpy as np
 import torch
 
 from mlpotential.graph import AtomGraph
-from mlpotential.inference.backends import TABLE_TOLERANCE
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.native import available_instruction_sets
+from mlpotential.inference.prepared_model import BACKENDS
 from mlpotential.models.model_file import LoadedModel
 from mlpotential.models.potential import Potential
-from mlpotential.models.schnet import SchNet
 
 REPEATS = 5
 
 
 def describe_backends(model: LoadedModel) -> str:
-    """Kernel, filter table and, on the golden structures, each backend's error and time (CPU)."""
-    available = available_instruction_sets()
-    kernel = (
-        f"{available[-1]} (usable here: {', '.join(available)})"
-        if available
-        else "absent: install the package where a C++ compiler is to have it"
-    )
-    lines = [f"compiled kernel: {kernel}"]
-    if not isinstance(model.potential, SchNet):
-        name = type(model.potential).__name__
-        return "\n".join([*lines, f"{name} has no filters to tabulate: backend reference"])
-    for dtype in ("float32", "float64"):
-        lines += _lines_about_table(model.potential, dtype)
-    backends: list[Backend] = ["reference", "tabulated"]
-    if available:
-        backends.append("native")
-    lines += _lines_about_backends(model, backends)
-    return "\n".join(lines)
+    """What each backend has here and, on the golden structures, its error and time (CPU)."""
+    lines, usable = [], []
+    for backend in BACKENDS:
+        lines += backend.describe(model.potential)
+        obstacle = backend.obstacle(model.potential, torch.device("cpu"))
+        if obstacle is None:
+            usable.append(cast(Backend, backend.name))
+        else:
+            lines.append(f"not {backend.name}: {obstacle.error}")
+    return "\n".join([*lines, *_table(model, usable)])
 
 
-def _lines_about_table(potential: SchNet, dtype: str) -> list[str]:
-    kind = getattr(torch, dtype)
-    table = tabulate_filters(potential, TABLE_TOLERANCE[kind])
-    megabytes = table.knots.numel() * kind.itemsize / 1e6
-    return [
-        f"filter table for {dtype}: {len(table.knots)} knots, {table.spacing:.4f} A apart, "
-        f"{megabytes:.1f} MB",
-        f"  largest error between knots: filters {table.error.filters:.1e}, slopes "
-        f"{table.error.slopes:.1e} of the largest (asked for: {TABLE_TOLERANCE[kind]:.0e})",
-    ]
-
-
-def _lines_about_backends(model: LoadedModel, backends: list[Backend]) -> list[str]:
+def _table(model: LoadedModel, backends: list[Backend]) -> list[str]:
+    """One row for each backend and dtype."""
     golden = model.golden
     title = f"on the {golden.n_graphs} golden structures ({golden.n_atoms} atoms), one thread:"
     lines = [title, f"  {'backend':<11}{'dtype':<9}{'force error / largest force':>28}{'time':>12}"]
     exact, _ = _forces(model.potential, golden, "reference", "float64")
-    for backend in backends:
+    for backend in reversed(backends):
         for dtype in ("float32", "float64"):
             forces, seconds = _forces(model.potential, golden, backend, dtype)
             error = np.abs(forces - exact).max() / max(np.abs(exact).max(), 1e-6)

@@ -20,7 +20,7 @@ import numpy as np
 
 from mlpotential.errors import ConfigError, ModelFileError
 from mlpotential.graph import Prediction
-from mlpotential.inference.backends import PreparedModel
+from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import OF_CHARGES, ModelTraits, Potential
 
@@ -92,14 +92,14 @@ def common_traits(potentials: Sequence[Potential]) -> ModelTraits:
     )
 
 
-def asked_of_members(properties: Collection[str]) -> list[str]:
-    """What each member has to say for the committee to have these properties."""
-    asked = {SPREADS.get(name, name) for name in properties} - {"members"}
-    return sorted(asked)
+def needed_of_members(properties: Collection[str]) -> list[str]:
+    """What each member has to give for the committee to have these properties."""
+    needed = {SPREADS.get(name, name) for name in properties} - {"members"}
+    return sorted(needed)
 
 
 def combined(predictions: Sequence[Prediction], properties: Collection[str]) -> Prediction:
-    """The answer of a committee, whose members answered `asked_of_members`. Eq. (1)."""
+    """The prediction of a committee, whose members gave `needed_of_members`. Eq. (1)."""
     results: dict[str, Any] = {"energy": None}
     for name in {"energy", *properties}.intersection(AVERAGED):
         values = [getattr(p, name) for p in predictions]

@@ -7,9 +7,8 @@ whatever device and by whatever backend it runs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,29 +16,22 @@ import torch
 
 from mlpotential.errors import ConfigError, StructureError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction, check_structure
-from mlpotential.inference.answers import (
-    Answer,
-    answer_in_torch,
-    answer_natively,
-    checked_distances,
-    with_extras,
-)
-from mlpotential.inference.backends import PreparedModel
+from mlpotential.inference.backend import TableError
 from mlpotential.inference.committee import (
     OF_COMMITTEES,
     Models,
-    asked_of_members,
     check_alike,
     combined,
     common_traits,
     members_of,
+    needed_of_members,
 )
 from mlpotential.inference.execution import Backend, GuardMode
-from mlpotential.inference.filter_table import TableError
 from mlpotential.inference.guard import ExtrapolationGuard
-from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.inference.replicas import Replicas
-from mlpotential.inference.training_domain import Outliers
+from mlpotential.inference.structures import ConnectedStructures, Structures
+from mlpotential.inference.torch_backend import checked_distances
 from mlpotential.models.potential import (
     OF_CHARGES,
     ModelTraits,
@@ -47,7 +39,7 @@ from mlpotential.models.potential import (
     lacking,
 )
 from mlpotential.models.readouts import require_molecules
-from mlpotential.neighbors import connect, split
+from mlpotential.neighbors import split
 
 PROPERTIES = frozenset(f.name for f in fields(Prediction)) - {"features"}
 
@@ -98,8 +90,8 @@ class Evaluator:
             PreparedModel(member, device, dtype, backend, threads) for member in members_of(model)
         )
         check_alike(members)
-        watch = ExtrapolationGuard(guard, [member.domain for member in members])
-        self._connect_to(members, atomic_numbers, pbc, watch)
+        monitor = ExtrapolationGuard(guard, [member.domain for member in members])
+        self._connect_to(members, atomic_numbers, pbc, monitor)
 
     def for_atoms(
         self,
@@ -109,6 +101,13 @@ class Evaluator:
         """An evaluator of other atoms with the same model, which is not prepared a second time.
 
         It belongs to the same run: it has the same guard.
+
+        Args:
+            atomic_numbers: [n_atoms].
+            pbc: periodic directions, [3] or one for all.
+
+        Raises:
+            StructureError: as the class does.
         """
         return Evaluator._of(self._members, atomic_numbers, pbc, self.guard)
 
@@ -137,6 +136,7 @@ class Evaluator:
         guard: ExtrapolationGuard,
     ) -> None:
         self.pbc = np.array(np.broadcast_to(np.asarray(pbc, bool), 3))
+        self._is_periodic = bool(self.pbc.any())
         _check_atoms(np.asarray(atomic_numbers), self.pbc, members[0].potential)
         self.atomic_numbers = np.array(atomic_numbers, np.int64)
         self._members, self.guard = members, guard
@@ -186,7 +186,6 @@ class Evaluator:
             return None
         return TableError(max(e.filters for e in errors), max(e.slopes for e in errors))
 
-    @torch.inference_mode(False)
     def evaluate(
         self,
         positions: np.ndarray,
@@ -216,21 +215,9 @@ class Evaluator:
             ExtrapolationWarning: once a run, with guard `warn`, of a structure outside the data
                 that the model was trained on.
         """
-        self._check_properties(properties, periodic=bool(self.pbc.any()))
-        positions, cells = self._replicas.checked(positions, cells)
-        graph = cache(lambda: self._replicas.graph(positions, cells))  # one for all networks
-        pairs = cache(lambda: self._replicas.pair_graph(positions, cells))
+        self._check_properties(properties, self._is_periodic)
+        return self._predict(self._replicas.structures(positions, cells), properties)
 
-        def answer(
-            model: PreparedModel, properties: Collection[str], watched: bool
-        ) -> tuple[Prediction, Outliers | None]:
-            if model.native is None:
-                return answer_in_torch(model, graph(), properties, watched)
-            return answer_natively(model, pairs(), positions, cells, properties, watched)
-
-        return self._answered(answer, graph, properties, len(positions))
-
-    @torch.inference_mode(False)
     def evaluate_graph(
         self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
     ) -> Prediction:
@@ -247,36 +234,17 @@ class Evaluator:
             numbers, pbc = single.atomic_numbers.cpu().numpy(), single.pbc[0].cpu().numpy()
             _check_atoms(numbers, pbc, potential)
             check_structure(numbers, single.positions.cpu().numpy(), cell, pbc)
-        connected = connect(graph.to("cpu"), potential.cutoff)
-        positions = np.ascontiguousarray(connected.positions.detach().numpy())
-        cells = None if connected.cell is None else connected.cell.numpy()
-        pairs = cache(lambda: PairGraph.from_graph(connected))
+        return self._predict(ConnectedStructures(graph, potential.cutoff), properties)
 
-        def answer(
-            model: PreparedModel, properties: Collection[str], watched: bool
-        ) -> tuple[Prediction, Outliers | None]:
-            if model.native is None:
-                return answer_in_torch(model, connected, properties, watched)
-            return answer_natively(model, pairs(), positions, cells, properties, watched)
-
-        return self._answered(answer, lambda: connected, properties, connected.n_graphs)
-
-    def _answered(
-        self,
-        answer: Answer,
-        graph: Callable[[], AtomGraph],
-        properties: Collection[str],
-        n_graphs: int,
-    ) -> Prediction:
-        """What all members say together; the guard hears of their outliers."""
-        watched = bool(self.guard.checks)
-        asked = properties if self.n_members == 1 else asked_of_members(properties)
-        answers = [with_extras(member, answer, graph, asked, watched) for member in self._members]
-        if watched:
-            self.guard.judge(
-                n_graphs, [outliers for _, outliers in answers if outliers is not None]
-            )
-        predictions = [prediction for prediction, _ in answers]
+    def _predict(self, structures: Structures, properties: Collection[str]) -> Prediction:
+        """What all members give together; their outliers go to the guard."""
+        monitored = bool(self.guard.checks)
+        needed = properties if self.n_members == 1 else needed_of_members(properties)
+        found = [member.predict(structures, needed, monitored) for member in self._members]
+        if monitored:
+            outliers = [of_member for _, of_member in found if of_member is not None]
+            self.guard.assess(structures.n_graphs, outliers)
+        predictions = [prediction for prediction, _ in found]
         return predictions[0] if self.n_members == 1 else combined(predictions, properties)
 
     @torch.inference_mode(False)
@@ -290,10 +258,10 @@ class Evaluator:
         Returns:
             Symmetric, [3 n_atoms, 3 n_atoms] (eV/A^2). Raises as `evaluate`.
         """
-        checked = self._replicas.checked(
+        structures = self._replicas.structures(
             np.asarray(positions)[None], None if cell is None else np.asarray(cell)[None]
         )
-        graph = self._replicas.graph(*checked).to(self.device)
+        graph = structures.graph.to(self.device)
         checked_distances(graph)
         hessians = [member.potential.hessian(graph).cpu().numpy() for member in self._members]
         return np.asarray(np.mean(hessians, axis=0, dtype=np.float64))

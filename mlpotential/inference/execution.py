@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# Names of `prepared_model.BACKENDS`, the fastest first; `auto` takes the first that can.
 Backend = Literal["auto", "native", "tabulated", "reference"]
 GuardMode = Literal["warn", "stop", "off"]
 

@@ -1,4 +1,4 @@
-"""Watches a run for structures outside the data that its model was trained on.
+"""Monitors a run for structures outside the data that its model was trained on.
 
 It warns once, naming atoms, and counts on, so that the end of a run can tell how often; or it
 stops at the first one. What it cannot know, because the model file says nothing of it, it says.
@@ -23,8 +23,8 @@ from mlpotential.errors import ConfigError, ExtrapolationError, ExtrapolationWar
 from mlpotential.inference.execution import GuardMode
 from mlpotential.inference.training_domain import (
     DISTANCE_TOLERANCE,
-    LARGEST_REACH,
-    NOWHERE,
+    MAX_FEATURE_DEVIATION,
+    UNKNOWN_DOMAIN,
     Outliers,
     TrainingDomain,
 )
@@ -155,7 +155,7 @@ class GuardReport:
 
 
 class ExtrapolationGuard:
-    """Judges what evaluations find, for the length of a run.
+    """Counts what evaluations find, for the length of a run, and warns or stops.
 
     Args:
         mode: `warn` (once), `stop` (at the first structure outside) or `off`.
@@ -175,8 +175,8 @@ class ExtrapolationGuard:
         self.checks = () if mode == "off" else tuple(sorted(known))
         self._lock = threading.Lock()
         self.start_run()
-        if mode != "off" and any(domain is not NOWHERE for domain in domains):
-            _say_what_is_missing(self.checks)
+        if mode != "off" and any(domain is not UNKNOWN_DOMAIN for domain in domains):
+            _notify_of_missing_checks(self.checks)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies begin without a history."""
@@ -193,7 +193,7 @@ class ExtrapolationGuard:
         with self._lock:
             return replace(self._outside, n_evaluated=self._n_evaluated)
 
-    def judge(self, n_graphs: int, found: Sequence[Outliers]) -> None:
+    def assess(self, n_graphs: int, found: Sequence[Outliers]) -> None:
         """Counts an evaluation.
 
         Args:
@@ -226,12 +226,12 @@ class ExtrapolationGuard:
                 f"outside the training data: {this.worst}. {ADVICE} This is said once a run; "
                 "guard='stop' would stop here",
                 ExtrapolationWarning,
-                stacklevel=5,  # the caller of `Evaluator.evaluate`
+                stacklevel=4,  # the caller of `Evaluator.evaluate`
             )
 
 
 @cache
-def _say_what_is_missing(checks: tuple[str, ...]) -> None:
+def _notify_of_missing_checks(checks: tuple[str, ...]) -> None:
     if not checks:
         _log.warning(
             "the model file says nothing of its training data: structures outside it go unnoticed"
@@ -244,30 +244,30 @@ def _say_what_is_missing(checks: tuple[str, ...]) -> None:
 
 
 def _nearest(outliers: Outliers) -> NearPair | None:
-    i = int(outliers.shortfalls.argmax())
-    if outliers.shortfalls[i] <= DISTANCE_TOLERANCE:
+    i = int(outliers.distance_deficits.argmax())
+    if outliers.distance_deficits[i] <= DISTANCE_TOLERANCE:
         return None
     j = int(outliers.partners[i])
-    assert outliers.domain.shortest is not None  # or there were no shortfalls
+    assert outliers.domain.shortest is not None  # or there were no deficits
     a, b = outliers.atomic_numbers[[i, j]]
     shortest = float(outliers.domain.shortest[a, b])
     return NearPair(
         atoms=(outliers.number_in_graph(i), outliers.number_in_graph(j)),
         symbols=(chemical_symbols[a], chemical_symbols[b]),
-        distance=shortest - float(outliers.shortfalls[i]),
+        distance=shortest - float(outliers.distance_deficits[i]),
         shortest=shortest,
         graph=outliers.graph_of(i),
     )
 
 
 def _farthest(outliers: Outliers) -> UnusualAtom | None:
-    i = int(outliers.reaches.argmax())
-    if outliers.reaches[i] <= LARGEST_REACH:
+    i = int(outliers.feature_deviations.argmax())
+    if outliers.feature_deviations[i] <= MAX_FEATURE_DEVIATION:
         return None
     return UnusualAtom(
         atom=outliers.number_in_graph(i),
         symbol=chemical_symbols[outliers.atomic_numbers[i]],
-        excess=(float(outliers.reaches[i]) - 1.0) / 2.0,
+        excess=(float(outliers.feature_deviations[i]) - 1.0) / 2.0,
         graph=outliers.graph_of(i),
     )
 

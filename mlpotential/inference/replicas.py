@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ import torch
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, check_cell, check_finite_positions, collate
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.structures import Structures
 from mlpotential.neighbors import all_pairs, with_pairs
 from mlpotential.verlet_list import VerletList
 
-MOST_ATOMS_IN_SIGHT = 64  # chosen: so few distances are measured faster than a list is looked after
+MAX_ATOMS_ALL_PAIRS = 64  # chosen: so few distances are measured faster than a list is kept
 
 
 class Replicas:
@@ -35,17 +37,19 @@ class Replicas:
         self.n_atoms = len(atomic_numbers)
         self._periodic = bool(pbc.any())
         self._checked_cell: np.ndarray | None = None
-        in_sight = not self._periodic and self.n_atoms <= MOST_ATOMS_IN_SIGHT
-        self._fixed = all_pairs(self.n_atoms) if cutoff is None or in_sight else None
+        all_near = not self._periodic and self.n_atoms <= MAX_ATOMS_ALL_PAIRS
+        self._fixed = all_pairs(self.n_atoms) if cutoff is None or all_near else None
         self._lists: list[VerletList] = []
         self._joined: PairGraph | None = None
         self._joined_builds: list[int] | None = None  # of the lists that were joined
         self._lock = threading.Lock()  # the lists are of one call until its graph is made
 
-    def checked(
-        self, positions: np.ndarray, cells: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Positions [n_replicas, n_atoms, 3] and cells [n_replicas, 3, 3], float64, C-contiguous.
+    def structures(self, positions: np.ndarray, cells: np.ndarray | None) -> Structures:
+        """Geometries, checked.
+
+        Args:
+            positions: [n_replicas, n_atoms, 3] (A).
+            cells: [n_replicas, 3, 3] (A); does not count without periodic directions.
 
         Raises:
             StructureError: for wrong shapes, values that are not finite, a missing, singular or
@@ -59,7 +63,8 @@ class Replicas:
         if len(positions) == 0:
             raise StructureError("there are no replicas: at least one is needed")
         check_finite_positions(positions)
-        return positions, self._checked_cells(cells, len(positions)) if self._periodic else None
+        cells = self._checked_cells(cells, len(positions)) if self._periodic else None
+        return ReplicaStructures(self, positions, cells)
 
     def _checked_cells(self, cells: np.ndarray | None, n_replicas: int) -> np.ndarray:
         if cells is None:
@@ -73,8 +78,14 @@ class Replicas:
                 self._checked_cell = cell.copy()
         return cells
 
+    @torch.inference_mode(False)  # tensors made within a caller's could not be differentiated
     def graph(self, positions: np.ndarray, cells: np.ndarray | None) -> AtomGraph:
-        """Checked replicas with the edges within the cutoff, as tensors."""
+        """Checked replicas with the edges within the cutoff, as tensors.
+
+        Args:
+            positions: [n_replicas, n_atoms, 3] (A).
+            cells: [n_replicas, 3, 3] (A), or None.
+        """
         with self._lock:
             singles = [
                 self._connected(k, p, None if cells is None else cells[k])
@@ -83,6 +94,7 @@ class Replicas:
         return collate(singles) if len(singles) > 1 else singles[0]
 
     def _connected(self, k: int, positions: np.ndarray, cell: np.ndarray | None) -> AtomGraph:
+        """Replica k: positions [n_atoms, 3], cell [3, 3] or None (A)."""
         single = AtomGraph(
             atomic_numbers=torch.from_numpy(self.atomic_numbers),
             positions=torch.tensor(positions),
@@ -97,18 +109,27 @@ class Replicas:
         if self.cutoff is None:
             return with_pairs(single, self._fixed, None)
         i, j = self._fixed
-        inside = np.linalg.norm(positions[j] - positions[i], axis=1) < self.cutoff
+        inside = np.linalg.norm(positions[j] - positions[i], axis=1) < self.cutoff  # [n_pairs]
         return with_pairs(single, self._fixed[:, inside], None)
 
     def pair_graph(self, positions: np.ndarray, cells: np.ndarray | None) -> PairGraph:
-        """Checked replicas with all listed pairs, in the arrays of the kernel."""
+        """Checked replicas with all listed pairs, in the arrays of the kernel.
+
+        Args:
+            positions: [n_replicas, n_atoms, 3] (A).
+            cells: [n_replicas, 3, 3] (A), or None.
+        """
         with self._lock:
             return self._pair_graph(positions, cells)
 
     def _pair_graph(self, positions: np.ndarray, cells: np.ndarray | None) -> PairGraph:
+        # One Verlet list for each replica, searched anew only where its atoms have moved far;
+        # no list at all where the pairs never change.
         lists = [] if self._fixed is not None else [self._list(k) for k in range(len(positions))]
         for k, verlet in enumerate(lists):
             verlet.update(positions[k], None if cells is None else cells[k])
+
+        # The joined arrays stay right until a list is built anew or the number of replicas changes.
         builds = [verlet.n_builds for verlet in lists]
         joined = self._joined
         if joined is None or joined.n_graphs != len(positions) or builds != self._joined_builds:
@@ -120,6 +141,10 @@ class Replicas:
             self._joined_builds = builds
         if cells is None:
             return joined
+
+        # Which image a pair is with (shift_index) is as old as the lists; where that image lies
+        # follows the cell of today: [n_translations of a list, 3] for each replica, one after
+        # another as `joined` counts them.
         translations = [verlet.translations(cells[k]) for k, verlet in enumerate(lists)]
         return replace(joined, translations=np.concatenate(translations))
 
@@ -130,15 +155,35 @@ class Replicas:
         return self._lists[k]
 
     def _listed(self, verlet: VerletList) -> PairGraph:
+        """One replica with the pairs of its list; its translations are put in by the caller."""
         single = self._single(verlet.pairs)
         if not self._periodic:
             return single
         return replace(single, shift_index=verlet.shift_index, translations=verlet.shifts)
 
     def _single(self, pairs: np.ndarray) -> PairGraph:
+        """One replica with these pairs, [2, n_pairs], first atoms ascending."""
         return PairGraph(
             graph_start=np.array([0, self.n_atoms]),
             atomic_numbers=self.atomic_numbers.astype(np.int32),
             row_start=np.searchsorted(pairs[0], np.arange(self.n_atoms + 1)),
             neighbors=pairs[1].astype(np.int32),
         )
+
+
+class ReplicaStructures(Structures):
+    """Checked geometries of the atoms of a `Replicas`, by which they are connected."""
+
+    def __init__(self, replicas: Replicas, positions: np.ndarray, cells: np.ndarray | None) -> None:
+        super().__init__(positions, cells, len(positions))
+        self._replicas = replicas
+
+    @cached_property
+    def graph(self) -> AtomGraph:
+        """As `Replicas.graph`."""
+        return self._replicas.graph(self.positions, self.cells)
+
+    @cached_property
+    def pairs(self) -> PairGraph:
+        """As `Replicas.pair_graph`."""
+        return self._replicas.pair_graph(self.positions, self.cells)

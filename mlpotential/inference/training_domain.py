@@ -2,11 +2,11 @@
 
 A structure is outside where two atoms are nearer than any such pair in training, or where a final
 feature of an atom lies beyond the range it had for that element. With the range [a, b] of a feature
-x, its middle c = (a + b)/2 and scale s = 2/(b - a), the reach of an atom is
+x, its middle c = (a + b)/2 and scale s = 2/(b - a), the feature deviation of an atom is
 
-    R = max_x |x - c| s,   (1)
+    D = max_x |x - c| s,   (1)
 
-so R <= 1 for every atom of the training data, and an atom is outside for R > 1 + 2 FEATURE_MARGIN.
+so D <= 1 for every atom of the training data, and an atom is outside for D > 1 + 2 FEATURE_MARGIN.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DISTANCE_TOLERANCE = 1e-6  # A; chosen: above the rounding of i-PI's units
 # Of the width of a range; chosen by C20: with ranges of 900 frames, one frame in 1,000 others of
 # the same temperature is farther outside; a bond stretched by 0.4 A is at 0.5.
 FEATURE_MARGIN = 0.1
-LARGEST_REACH = 1.0 + 2.0 * FEATURE_MARGIN
+MAX_FEATURE_DEVIATION = 1.0 + 2.0 * FEATURE_MARGIN
 NARROWEST = 1e-3  # chosen: half the width of a range whose feature hardly varied
 
 
@@ -75,7 +75,7 @@ class TrainingDomain:
         return tuple(name for name, is_known in known.items() if is_known)
 
 
-NOWHERE = TrainingDomain()  # nothing is known
+UNKNOWN_DOMAIN = TrainingDomain()  # nothing is known
 
 
 @dataclass(frozen=True)
@@ -84,24 +84,24 @@ class Outliers:
 
     Attributes:
         domain: of the model.
-        shortfalls: how much nearer than any such pair in training an atom is to its partner,
+        distance_deficits: how much nearer than any such pair in training an atom is to its partner,
             [n_atoms] (A); -infinity where it has none. Each pair is with one of its atoms.
         partners: the other atom of that pair, [n_atoms].
-        reaches: R of Eq. (1), [n_atoms].
+        feature_deviations: D of Eq. (1), [n_atoms].
         atomic_numbers: [n_atoms].
         graph_start: first atom of each structure and the end of the last, [n_graphs + 1].
     """
 
     domain: TrainingDomain
-    shortfalls: np.ndarray
+    distance_deficits: np.ndarray
     partners: np.ndarray
-    reaches: np.ndarray
+    feature_deviations: np.ndarray
     atomic_numbers: np.ndarray
     graph_start: np.ndarray
 
     def graphs_outside(self) -> np.ndarray:
         """Which structures are outside, [n_graphs], bool."""
-        atoms_outside = is_outside(self.shortfalls, self.reaches)
+        atoms_outside = is_outside(self.distance_deficits, self.feature_deviations)
         return np.logical_or.reduceat(atoms_outside, self.graph_start[:-1])
 
     def graph_of(self, atom: int) -> int | None:
@@ -115,9 +115,9 @@ class Outliers:
         return atom - int(self.graph_start[self.graph_of(atom) or 0])
 
 
-def is_outside(shortfall: Any, reach: Any) -> Any:
+def is_outside(distance_deficit: Any, feature_deviation: Any) -> Any:
     """Whether an atom, or each of many, is outside its domain."""
-    return (shortfall > DISTANCE_TOLERANCE) | (reach > LARGEST_REACH)
+    return (distance_deficit > DISTANCE_TOLERANCE) | (feature_deviation > MAX_FEATURE_DEVIATION)
 
 
 def _shortest(distances: Mapping[str, float], n_elements: int) -> np.ndarray:

@@ -28,6 +28,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from mlpotential.errors import ConfigError, ModelFileError
 from mlpotential.graph import AtomGraph
@@ -285,7 +286,7 @@ def _build(description: dict[str, Any]) -> Potential:
     if description["dtype"] not in ("float32", "float64"):
         raise ConfigError(f"dtype {description['dtype']!r}")
     config = config_of(description["architecture"], description["settings"])
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutInitialNumbers():
         potential = build_potential(config)
     potential.to(getattr(torch, description["dtype"]))
     if description["cutoff"] != potential.cutoff:
@@ -296,6 +297,24 @@ def _build(description: dict[str, Any]) -> Potential:
     potential.check_elements(elements)
     potential.elements = elements
     return potential
+
+
+class _WithoutInitialNumbers(TorchFunctionMode):
+    """Leaves out whatever fills tensors as a network is made: on `meta` there is no place for it.
+
+    torch would import its compiler and a computer algebra system for that, 1 s of CPU time.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.linspace:
+            return torch.empty(args[2], dtype=kwargs.get("dtype"))
+        is_method = func in (Tensor.normal_, Tensor.uniform_)
+        if is_method or getattr(func, "__module__", None) == torch.nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _rebuild(

@@ -10,7 +10,9 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -172,7 +174,7 @@ class Potential(nn.Module, ABC):
             energy=energy,
             forces=-gradients["positions"] if "forces" in properties else None,
             virial=virial,
-            stress=stress_of(virial, graph) if "stress" in properties else None,
+            stress=stress_of(virial, graph.cell) if "stress" in properties else None,
             atomic_energies=atomic if "atomic_energies" in properties else None,
             features=features if "features" in properties else None,
             **of_charges,
@@ -246,12 +248,22 @@ def _own_modes(graph: AtomGraph) -> Iterator[None]:
         yield
 
 
-def stress_of(virial: Tensor | None, graph: AtomGraph) -> Tensor | None:
-    """-virial / V, [n_graphs, 3, 3] (eV/A^3); None without any cell, NaN for a molecule."""
-    if virial is None or graph.cell is None:
+def stress_of(virial: Any, cell: Any) -> Any:
+    """-virial / V of tensors or of NumPy arrays.
+
+    Args:
+        virial: [n_graphs, 3, 3] (eV), or None.
+        cell: [n_graphs, 3, 3] (A), zeros for a molecule; None where no structure has one.
+
+    Returns:
+        [n_graphs, 3, 3] (eV/A^3), NaN for a molecule; None without a virial or any cell.
+    """
+    if virial is None or cell is None:
         return None
-    volume = torch.linalg.det(graph.cell).abs()[:, None, None]
-    return torch.where(volume > 0.0, -virial / volume, torch.nan)
+    det = torch.linalg.det if isinstance(cell, Tensor) else np.linalg.det
+    volume = abs(det(cell))
+    volume[volume == 0.0] = torch.nan
+    return -virial / volume[:, None, None]
 
 
 def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:

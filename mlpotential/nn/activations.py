@@ -26,10 +26,16 @@ def shortened_softplus(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of each number, with its derivative for those who differentiate by hand."""
+    """A function of each number.
+
+    Attributes:
+        function, slope: itself, and its derivative for those who differentiate by hand.
+        kernel_number: `SchNetReadoutActivation` of the compiled kernel, in `schnet.h`.
+    """
 
     function: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
+    kernel_number: int
 
 
 def _shortened_slope(x: Tensor) -> Tensor:
@@ -43,7 +49,7 @@ def _silu_slope(x: Tensor) -> Tensor:
 
 # Those of the readout, by their names in `SchNetConfig`; silu(x) = x / (1 + e^-x).
 READOUT_ACTIVATIONS = {
-    "ssp": Activation(shifted_softplus, torch.sigmoid),
-    "ssp_linear_from_14": Activation(shortened_softplus, _shortened_slope),
-    "silu": Activation(F.silu, _silu_slope),
+    "ssp": Activation(shifted_softplus, torch.sigmoid, 0),
+    "ssp_linear_from_14": Activation(shortened_softplus, _shortened_slope, 1),
+    "silu": Activation(F.silu, _silu_slope, 2),
 }

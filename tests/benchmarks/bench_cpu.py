@@ -58,7 +58,7 @@ from tqdm import tqdm
 
 from mlpotential.cli import exit_code
 from mlpotential.errors import ConfigError
-from mlpotential.inference.native import available_instruction_sets
+from mlpotential.inference.schnet.kernel import available_instruction_sets
 from mlpotential.run_folder import write_atomically
 
 SECTIONS = ("kernels", "scaling", "step", "pimd")

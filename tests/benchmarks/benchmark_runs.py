@@ -38,9 +38,9 @@ from md_runs.c20.settings import FULL_LENGTH_PS, C20Study
 from md_runs.pimd import PimdRun, run_pimd
 from mlpotential import AtomGraph, Evaluator, SchNet, load_model, save_model
 from mlpotential.inference.execution import Execution
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.models.potential import Potential
 from mlpotential.neighbors import connect
 

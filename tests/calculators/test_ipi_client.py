@@ -18,7 +18,7 @@ from socket_faults import serves_batches
 import calculators.ipi_driver
 from calculators.ipi_client import (
     ConnectionLostError,
-    _left_in_order,
+    _drained_at_the_end,
     _stopped_by_signals,
     _StoppedError,
     main,
@@ -173,7 +173,7 @@ def test_nothing_is_left_unread(kind, n_bytes, tmp_path):
     has_come = threading.Event()
     with FakeServer(kind, tmp_path, script) as server:
         connection = connect(server.address, 1.0)
-        with _left_in_order(connection):
+        with _drained_at_the_end(connection):
             assert has_come.wait(5.0)
         assert connection.fileno() == -1
 

@@ -9,7 +9,13 @@ import pytest
 from fake_server import without_the_rights_of_root
 
 from calculators import ipi_connection
-from calculators.ipi_connection import NoServerError, TcpAddress, UnixAddress, connect, met_itself
+from calculators.ipi_connection import (
+    NoServerError,
+    TcpAddress,
+    UnixAddress,
+    connect,
+    is_connected_to_itself,
+)
 
 
 def free_port():
@@ -117,10 +123,10 @@ def test_a_connection_that_met_itself(monkeypatch):
     with socket.socket() as alone:
         alone.bind(("127.0.0.1", 0))
         alone.connect(alone.getsockname())
-        assert met_itself(alone)
+        assert is_connected_to_itself(alone)
     address = TcpAddress("127.0.0.1", free_port())
     with listen(address):
         with connect(address, 1.0) as connection:
-            assert not met_itself(connection)
-        monkeypatch.setattr(ipi_connection, "met_itself", lambda connection: True)
+            assert not is_connected_to_itself(connection)
+        monkeypatch.setattr(ipi_connection, "is_connected_to_itself", lambda connection: True)
         assert seconds_until_no_server(address, 0.2, "no server") < 1.0

@@ -204,9 +204,9 @@ def test_the_state_and_the_debt():
         (wire.GETFORCE[:3], State.HAVEDATA, "a result"),
         (wire.GETFORCE[3:], State.READY, ""),
     ]
-    for data, state, debt in steps:
+    for data, state, pending in steps:
         client.feed(data)
-        assert (client.machine.state, client.machine.debt) == (state, debt)
+        assert (client.machine.state, client.machine.pending) == (state, pending)
 
 
 READY_CLIENT = wire.init()
@@ -276,7 +276,7 @@ def test_random_bytes_never_do_anything_but_refuse():
             client.feed(stream)
         except (ProtocolError, StructureError):
             continue
-        assert client.ended or client.machine.debt == "the rest of a message"
+        assert client.ended or client.machine.pending == "the rest of a message"
 
 
 def test_answers_must_fit():

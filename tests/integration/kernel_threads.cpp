@@ -74,12 +74,12 @@ struct Answer {
           virial(9 * (s.start.size() - 1)), findings(s.start.back()) {}
     void from(void* network, const Structures& structures, int n_threads) {
         const SchNetGraph graph = structures.graph();
-        SchNetAnswer answer{energies.data(), charges.data(), forces.data(), virial.data(), 0.0,
+        SchNetResult answer{energies.data(), charges.data(), forces.data(), virial.data(), 0.0,
                             {0, 0}, 0.0, 0.0, findings.data()};
         if (schnet_evaluate(network, &graph, n_threads, &answer) != SCHNET_DONE) std::abort();
-        extremes = {answer.closest, answer.shortfall, answer.reach};
+        extremes = {answer.closest, answer.distance_deficit, answer.feature_deviation};
         for (const auto& finding : findings)
-            extremes.insert(extremes.end(), {finding.reach, double(finding.partner)});
+            extremes.insert(extremes.end(), {finding.feature_deviation, double(finding.partner)});
     }
     std::vector<double> energies, charges, forces, virial, extremes;
     std::vector<SchNetFinding> findings;

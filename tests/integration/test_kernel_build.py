@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ROOT / "mlpotential/inference/csrc"
+SOURCES = ROOT / "mlpotential/inference/schnet/csrc"
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PACKAGES = ("mlpotential", "calculators", "md_runs")
 SANITIZERS = '"-fsanitize=address,undefined,float-cast-overflow"'
@@ -105,8 +105,8 @@ OVERRUN = """
 import numpy as np, sys
 sys.path.insert(0, sys.argv[1])
 from random_models import molecule, random_schnet
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.native import NativeSchNet
+from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
 from mlpotential.neighbors import connect
 model, structure = random_schnet(), molecule(60)
@@ -149,7 +149,7 @@ def test_races_of_threads(tmp_path):
 
 EVALUATE = """
 import logging, numpy as np, torch
-from mlpotential.inference import native
+from mlpotential.inference.schnet import native
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.models.schnet import SchNet
@@ -177,7 +177,7 @@ def test_installation_without_a_compiler(tmp_path):
     result = run([sys.executable, "-P", "-c", EVALUATE], tmp_path, PYTHONPATH=str(site))
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [
-        str(site / "mlpotential/inference/native.py"), "tabulated", "True", "True"
+        str(site / "mlpotential/inference/schnet/native.py"), "tabulated", "True", "True"
     ]  # fmt: skip
     assert result.stderr.count("there is no compiled kernel") == 1
 

@@ -66,7 +66,7 @@ def test_a_reader_that_leaves(model_path):
 def test_info_on_the_backends(model_path):
     """The table's error and each backend's, in both dtypes; the reference in float64 is exact."""
     text = call("info", model_path, "--backend")
-    assert "compiled kernel: " in text
+    assert "compiled kernel" in text
     assert len(re.findall(r"filter table for float\d\d: \d+ knots", text)) == 2
     rows = re.findall(r"(reference|tabulated|native) +(float\d\d) +([\d.e+-]+) +[\d.]+ ms", text)
     errors = {(backend, dtype): float(error) for backend, dtype, error in rows}
@@ -106,11 +106,54 @@ def test_evaluate(model_path, ethanol, tmp_path):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def no_torch(monkeypatch):
+    """Neither torch nor what is made with it can be imported."""
+    made_with_it = [name for name, m in sys.modules.items() if "torch" in vars(m)]
+    for name in ["torch", *made_with_it]:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+UNITS = ["--energy-unit", "eV", "--length-unit", "Angstrom"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (["info", "absent.safetensors"], "absent.safetensors"),
+        (["evaluate", "absent.safetensors", "here", *UNITS], "absent.safetensors"),
+        (["evaluate", "here", "absent.xyz", *UNITS], "absent.xyz"),
+        (["convert", "absent.pt", "out.safetensors"], "absent.pt"),
+        (["convert", "here", "out.safetensors", "--energy-network", "gone"], "gone"),
+        (["train", "absent.yaml"], "absent.yaml"),
+        (["train", "train.yaml"], "absent.extxyz"),
+        (["train", "train.yaml", "--data.path", "here", "--data.test_path", "gone"], "gone"),
+    ],
+)
+def test_misspelt_files_are_told_before_torch_is_imported(
+    no_torch, tmp_path, monkeypatch, capsys, arguments, path
+):
+    monkeypatch.chdir(tmp_path)
+    Path("here").touch()
+    Path("train.yaml").write_text(
+        "data: {path: absent.extxyz, n_validation: 1, energy_unit: eV, length_unit: Angstrom}"
+    )
+    (line,) = call_here(capsys, *arguments, code=2).splitlines()
+    assert line.startswith(f"mlpotential {arguments[0]}: cannot read ")
+    assert line.endswith(f"{path}: No such file or directory")
+
+
+def test_the_block_of_torch_is_tight(no_torch, tmp_path):
+    """A command that goes on to its reader would be noticed."""
+    (tmp_path / "here").touch()
+    with pytest.raises(ImportError):
+        main(["info", str(tmp_path / "here")])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["info", "absent.safetensors"], "No such file"),
-        (["train", "absent.yaml"], "No such file"),
         (["info", "m", "--chek"], "unrecognized"),
         (["inof"], "invalid choice"),
         ([], "required"),

@@ -18,7 +18,7 @@ from md_runs.c20.study import estimated_hours, n_equilibration_frames, run_study
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.native import available_instruction_sets
+from mlpotential.inference.schnet.kernel import available_instruction_sets
 from mlpotential.models.model_file import check_golden, load_model
 
 SHORT = {

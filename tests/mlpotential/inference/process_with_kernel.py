@@ -5,20 +5,23 @@ import ctypes
 import ctypes.util
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import torch
 from random_models import molecule, random_schnet
 
 from mlpotential.errors import RunError
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.schnet.filter_table import tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.neighbors import connect
 
+SHIPPED = Path(__file__).parents[3] / "md_runs/c20"
 SMALLEST = np.full(64, 5e-324)
 LIBM = ctypes.CDLL(ctypes.util.find_library("m"))
 
@@ -38,6 +41,14 @@ def arithmetic() -> tuple:
         torch.get_default_dtype(),
         torch.is_grad_enabled(),
     )
+
+
+def start_without_a_compiler() -> None:
+    """A model file opens and gives an energy without what torch takes a second to import."""
+    atoms = ase.io.read(SHIPPED / "c20.xyz")
+    evaluator = Evaluator(SHIPPED / "c20.safetensors", atoms.numbers, device="cpu")
+    assert np.isfinite(evaluator.evaluate(atoms.positions[None], properties=("energy",)).energy)
+    assert {"torch._dynamo", "sympy"}.isdisjoint(sys.modules)
 
 
 def fork_after_use(evaluator: Evaluator, positions: np.ndarray) -> None:
@@ -85,6 +96,7 @@ def starve(threads: int, n_atoms: int) -> str:
 
 
 def main() -> None:
+    start_without_a_compiler()
     before = arithmetic()
     assert before[0], "denormal numbers are lost before the kernel is there"
     graph = molecule(20)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mlpotential.graph import AtomGraph, Prediction
-from mlpotential.inference.native import available_instruction_sets
+from mlpotential.inference.schnet.kernel import available_instruction_sets
 from mlpotential.models.potential import ModelTraits, Potential
 from mlpotential.models.readouts import AtomwiseReadout, EnergyScale
 from mlpotential.models.schnet import SchNet

@@ -3,7 +3,8 @@
 import copy
 import logging
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from random_models import (
 from mlpotential import testing
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, Prediction
-from mlpotential.inference import backends, native
+from mlpotential.inference import prepared_model
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.native import NativeSchNet
+from mlpotential.inference.execution import Backend
+from mlpotential.inference.schnet import filter_table, kernel
+from mlpotential.inference.schnet.native import NativeSchNet
 
 FAST = ["tabulated", *(["native"] if INSTRUCTION_SETS else [])]
 needs_kernel = pytest.mark.skipif(not INSTRUCTION_SETS, reason="there is no compiled kernel")
@@ -57,15 +60,15 @@ def backend(request):
 @pytest.fixture
 def sayings(caplog):
     """What is said while evaluators are made, as in a fresh process."""
-    backends._say_once.cache_clear()
+    prepared_model._notify_once.cache_clear()
     caplog.set_level(logging.INFO, "mlpotential")
     yield caplog
-    backends._say_once.cache_clear()
+    prepared_model._notify_once.cache_clear()
 
 
 @pytest.fixture
 def no_kernel(monkeypatch):
-    monkeypatch.setattr(native, "_library_path", lambda instruction_set: None)
+    monkeypatch.setattr(kernel, "library_path", lambda instruction_set: None)
 
 
 @pytest.mark.parametrize("tolerance", [1e-8, 1e-1])
@@ -74,7 +77,7 @@ def no_kernel(monkeypatch):
 )
 def test_contract(backend, threads, tolerance, monkeypatch):
     """Derivatives, symmetries, sums; with a coarse table too, for it is differentiated exactly."""
-    monkeypatch.setitem(backends.TABLE_TOLERANCE, torch.float64, tolerance)
+    monkeypatch.setitem(filter_table.TABLE_TOLERANCE, torch.float64, tolerance)
     model = random_schnet("cosine", seed=2)
     model.scale.set(-2.0, 0.7)  # no large energies, whose last digits differences would lose
     own = AsPotential(Evaluator(model, [1], False, "cpu", None, backend, threads), model)
@@ -91,6 +94,21 @@ def test_contract(backend, threads, tolerance, monkeypatch):
     if tolerance == 1e-1:
         apart = own(small, ("forces",)).forces - testing.predict(model, small).forces
         assert apart.abs().max() > 1e-6, "the table is not coarse"
+
+
+def test_the_registry_and_the_names_agree():
+    """Command lines know the names without the classes, which need torch."""
+    assert ("auto", *(backend.name for backend in prepared_model.BACKENDS)) == get_args(Backend)
+
+
+def test_filters_that_are_not_radial_are_not_tabulated():
+    """The model's own promise decides, whatever its class."""
+    model = random_schnet()
+    model.traits = replace(model.traits, radial_filters=False)
+    for backend in ("tabulated", "native"):
+        with pytest.raises(ConfigError, match="SchNet has no filters to tabulate: use"):
+            Evaluator(model, [1], device="cpu", backend=backend)
+    assert Evaluator(model, [1], device="cpu").backend == "reference"
 
 
 @needs_kernel
@@ -118,29 +136,34 @@ def test_native_without_a_kernel(no_kernel):
         Evaluator(random_schnet(), [1], device="cpu", backend="native")
 
 
-@pytest.mark.parametrize("kind", [Gathering, SchNetOfSomeone])
-def test_auto_for_other_networks_is_the_reference(kind, sayings):
+@pytest.mark.parametrize(
+    ("kind", "lack"),
+    [
+        (Gathering, "Gathering has no filters to tabulate"),
+        (SchNetOfSomeone, "SchNetOfSomeone is not SchNet itself, so its filters are not tabulated"),
+    ],
+)
+def test_auto_for_other_networks_is_the_reference(kind, lack, sayings):
     """Also for a SchNet that somebody changed: nobody knows what it computes."""
     model = Gathering() if kind is Gathering else SchNetOfSomeone(random_schnet().config).double()
     for _ in range(2):
         evaluator = Evaluator(model, [8, 1, 1], device="cpu")
         assert evaluator.backend == "reference"
         assert evaluator.table_error is None
-    assert sayings.messages == [
-        f"{kind.__name__} has no filters to tabulate: it is evaluated by the reference backend"
-    ]
+    assert sayings.messages == [f"{lack}: it is evaluated by the reference backend"]
     expected = testing.predict(model, AtomGraph.from_arrays(np.array([8, 1, 1]), WATER[0]))
     assert_allclose(evaluator.evaluate(WATER).forces, expected.forces, rtol=1e-12)
 
 
 def test_auto_on_another_device_is_tabulated(sayings):
-    assert backends._fastest(random_schnet(), torch.device("cuda")) == "tabulated"
+    chosen = prepared_model.choose_backend("auto", random_schnet(), torch.device("cuda"))
+    assert chosen.name == "tabulated"
     assert not sayings.messages
 
 
 def test_native_on_another_device(monkeypatch):
     """`meta` stands for CUDA, which is not everywhere."""
-    monkeypatch.setattr(backends, "resolve_device", torch.device)
+    monkeypatch.setattr(prepared_model, "resolve_device", torch.device)
     with pytest.raises(ConfigError, match="for the CPU, not for meta: use device='cpu', or"):
         Evaluator(random_schnet(), [1], device="meta", backend="native")
 
@@ -155,9 +178,9 @@ def test_threads_that_make_no_sense(threads):
 def tabulations(monkeypatch):
     """One entry for each time that filters were tabulated."""
     calls = []
-    tabulate = backends.tabulate_filters
+    tabulate = filter_table.tabulate_filters
     monkeypatch.setattr(
-        backends, "tabulate_filters", lambda *given: calls.append(1) or tabulate(*given)
+        filter_table, "tabulate_filters", lambda *given: calls.append(1) or tabulate(*given)
     )
     return calls
 

@@ -22,13 +22,13 @@ from mlpotential.errors import (
 )
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference import guard
-from mlpotential.inference.answers import answer_in_torch
-from mlpotential.inference.backends import TABLE_TOLERANCE, PreparedModel
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.filter_table import tabulate_filters
 from mlpotential.inference.guard import GuardReport
-from mlpotential.inference.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.prepared_model import PreparedModel
+from mlpotential.inference.schnet.filter_table import TABLE_TOLERANCE, tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet
+from mlpotential.inference.structures import ConnectedStructures
 from mlpotential.inference.training_domain import (
     FEATURE_MARGIN,
     TrainingDomain,
@@ -75,18 +75,18 @@ def random_domain(seed=0, n_features=16) -> TrainingDomain:
 
 
 def expected_findings(model, graph, domain):
-    """Shortfall of each first atom with its partner, and reach, from the model itself."""
+    """Deficit of each first atom with its partner, and deviation, from the model itself."""
     distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=1).numpy()
     (i, j), z = graph.pair_index.numpy(), graph.atomic_numbers.numpy()
-    shortfalls = np.full(graph.n_atoms, -np.inf)
+    deficits = np.full(graph.n_atoms, -np.inf)
     partners = np.arange(graph.n_atoms)
     for a, b, distance in zip(i, j, distances, strict=True):
-        shortfall = domain.shortest[z[a], z[b]] - distance
-        if shortfall > shortfalls[a]:
-            shortfalls[a], partners[a] = shortfall, b
+        deficit = domain.shortest[z[a], z[b]] - distance
+        if deficit > deficits[a]:
+            deficits[a], partners[a] = deficit, b
     features = model(graph, ("features",)).features.numpy()
-    reaches = (np.abs(features - domain.centers[z]) * domain.scales[z]).max(axis=1)
-    return shortfalls, partners, reaches
+    deviations = (np.abs(features - domain.centers[z]) * domain.scales[z]).max(axis=1)
+    return deficits, partners, deviations
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -101,23 +101,26 @@ def test_findings_of_the_kernel(instruction_set, dtype, threads):
     table = tabulate_filters(own, TABLE_TOLERANCE[own.dtype])
     kernel = NativeSchNet(own, table, threads, instruction_set, domain)
     for graph in (connect(single, model.cutoff), connect(several, model.cutoff)):
-        found = kernel.evaluate(PairGraph.from_graph(graph), graph.positions.numpy(), (), True)[2]
-        shortfalls, partners, reaches = expected_findings(model, graph, domain)
-        assert_allclose(found.shortfalls, shortfalls, atol=1e-12)
+        found = kernel.evaluate(PairGraph.from_graph(graph), graph.positions.numpy(), (), True)[1]
+        deficits, partners, deviations = expected_findings(model, graph, domain)
+        assert_allclose(found.distance_deficits, deficits, atol=1e-12)
         assert_array_equal(found.partners, partners)
-        assert_allclose(found.reaches, reaches, rtol=1e-6 if dtype == "float64" else 1e-4)
+        assert_allclose(
+            found.feature_deviations, deviations, rtol=1e-6 if dtype == "float64" else 1e-4
+        )
 
 
 @pytest.mark.parametrize("backend", ["tabulated", "reference"])
 def test_findings_in_torch(backend):
     model, domain = random_schnet(), random_domain()
-    graph = connect(collate([molecule(9), crystal((3.3, 1.7, 1.9), skew=0.2)]), model.cutoff)
+    graph = collate([molecule(9), crystal((3.3, 1.7, 1.9), skew=0.2)])
+    structures = ConnectedStructures(graph, model.cutoff)
     prepared = PreparedModel(model, "cpu", backend=backend, domain=domain)
-    found = answer_in_torch(prepared, graph, ("energy",), True)[1]
-    shortfalls, partners, reaches = expected_findings(model, graph, domain)
-    assert_allclose(found.shortfalls, shortfalls, atol=1e-12)
+    found = prepared.predict(structures, ("energy",), monitored=True)[1]
+    deficits, partners, deviations = expected_findings(model, structures.graph, domain)
+    assert_allclose(found.distance_deficits, deficits, atol=1e-12)
     assert_array_equal(found.partners, partners)
-    assert_allclose(found.reaches, reaches, rtol=1e-6)
+    assert_allclose(found.feature_deviations, deviations, rtol=1e-6)
     assert_array_equal(found.graphs_outside(), [True, True])
 
 
@@ -130,7 +133,7 @@ def test_warns_once_of_the_short_pair(backend):
         evaluator.evaluate(SHORT[None])
     for _ in range(2):
         evaluator.evaluate(SHORT[None])  # warnings are errors here
-    assert len(told) == 1
+    assert [warning.filename for warning in told] == [__file__]  # whoever called the evaluator
     text = str(told[0].message)
     assert "atoms 0 (C) and 2 (H) are 0.806 A apart, 0.194 A less than any C-H (1.000 A)" in text
     report = evaluator.guard.report
@@ -261,7 +264,7 @@ def test_runs_are_separate():
 
 
 def test_missing_ranges_are_told_once(caplog, potential, ethanol, tmp_path):
-    guard._say_what_is_missing.cache_clear()
+    guard._notify_of_missing_checks.cache_clear()
     path = tmp_path / "old.safetensors"
     record = ModelRecord(shortest_distances={"C-H": 0.1})
     for kept, words in ((record, "has no feature ranges"), (ModelRecord(), "says nothing of its")):
@@ -271,7 +274,7 @@ def test_missing_ranges_are_told_once(caplog, potential, ethanol, tmp_path):
                 Evaluator(path, ethanol.numbers, device="cpu", backend="reference")
         assert [words in r.message for r in caplog.records] == [True]
         caplog.clear()
-    guard._say_what_is_missing.cache_clear()
+    guard._notify_of_missing_checks.cache_clear()
 
 
 @pytest.mark.parametrize(

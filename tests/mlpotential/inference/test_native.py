@@ -33,12 +33,11 @@ from random_models import (
 
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference import native
-from mlpotential.inference.backends import TABLE_TOLERANCE
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.native import NativeSchNet
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.schnet import kernel as kernel_interface
+from mlpotential.inference.schnet.filter_table import TABLE_TOLERANCE, tabulate_filters
+from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 
@@ -170,8 +169,8 @@ def test_unknown_instruction_set():
 
 
 def test_library_of_another_version(monkeypatch):
-    native._load.cache_clear()
-    monkeypatch.setattr(native, "INTERFACE", native.INTERFACE + 1)
+    kernel_interface.load.cache_clear()
+    monkeypatch.setattr(kernel_interface, "INTERFACE", kernel_interface.INTERFACE + 1)
     with pytest.raises(RunError, match="of another version than the package: install"):
         Kernel(random_schnet())
 
@@ -246,7 +245,7 @@ def test_threads_share_one_kernel():
 
 @needs_proc
 def test_manners_of_a_process():
-    """Arithmetic of the whole process, forks, shortage of memory and of threads: in that file."""
+    """Start-up, arithmetic of the whole process, forks, shortage of memory and threads: there."""
     program = Path(__file__).with_name("process_with_kernel.py")
     result = subprocess.run([sys.executable, program], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

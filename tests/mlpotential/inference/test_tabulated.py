@@ -8,10 +8,9 @@ from numpy.testing import assert_allclose
 from mlpotential import testing
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference.backends import TABLE_TOLERANCE
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.inference.filter_table import tabulate_filters
-from mlpotential.inference.tabulated import TabulatedSchNet
+from mlpotential.inference.schnet.filter_table import TABLE_TOLERANCE, tabulate_filters
+from mlpotential.inference.schnet.tabulated import TabulatedSchNet
 from mlpotential.models.schnet import SchNet
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.neighbors import connect
@@ -199,5 +198,5 @@ def test_other_architectures_are_refused(potential, ethanol):
         def representation(self, graph):
             return graph.positions
 
-    with pytest.raises(ConfigError, match="only SchNet has filters to tabulate, not Other"):
+    with pytest.raises(ConfigError, match="as in SchNet, not as in Other: use backend"):
         Evaluator(Other(), ethanol.numbers, device="cpu", backend="tabulated")

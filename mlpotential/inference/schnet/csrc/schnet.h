@@ -1,4 +1,4 @@
-// The C interface of the SchNet kernel. `native.py` mirrors these structures field by field.
+// The C interface of the SchNet kernel. `kernel.py` mirrors these structures field by field.
 //
 // All arrays belong to the caller and are only read during the call, but for those of the answer.
 // Lengths are in A, energies in eV, but for the network's own scale (`energy_scale` converts).
@@ -49,7 +49,7 @@ struct SchNetModel {
 struct SchNetGraph {
     int64_t n_graphs, n_atoms;
     const int64_t* graph_start;       // [n_graphs + 1]: atoms of each structure
-    const int32_t* elements;          // [n_atoms]: rows of the embedding
+    const int32_t* atomic_numbers;    // [n_atoms]: rows of the embedding
     const double* positions;          // [n_atoms, 3]
     const int64_t* row_start;         // [n_atoms + 1]: pairs of each first atom
     const int32_t* neighbors;         // [n_pairs]: the second atom
@@ -59,20 +59,20 @@ struct SchNetGraph {
 
 // An atom against the training of the network.
 struct SchNetFinding {
-    double shortfall;                 // the largest shortest - distance over the pairs of which it
+    double distance_deficit;          // the largest shortest - distance over the pairs of which it
                                       // is the first atom (A), -infinity without pairs
-    double reach;                     // the largest |x - center| scale of its last features
-    int64_t partner;                  // the second atom of the pair of the shortfall
+    double feature_deviation;         // the largest |x - center| scale of its last features
+    int64_t partner;                  // the second atom of the pair of the deficit
 };
 
-struct SchNetAnswer {
+struct SchNetResult {
     double* atomic_energies;          // [n_atoms]
     double* charges;                  // [n_atoms]; null: not wanted, or not there
     double* forces;                   // [n_atoms, 3]; null: not wanted
     double* virial;                   // [n_graphs, 3, 3]; null: not wanted
     double closest;                   // smallest distance of a pair (A), infinite without pairs
     int64_t closest_pair[2];
-    double shortfall, reach;          // the largest of all findings
+    double distance_deficit, feature_deviation;  // the largest of all findings
     SchNetFinding* findings;          // [n_atoms]; null: not wanted
 };
 
@@ -91,7 +91,7 @@ void schnet_destroy(void* network);
 
 // Calls from several threads for one network wait for each other.
 int64_t schnet_evaluate(void* network, const SchNetGraph* graph, int64_t n_threads,
-                        SchNetAnswer* answer);
+                        SchNetResult* answer);
 }
 
 #pragma GCC visibility pop

@@ -19,12 +19,55 @@ import torch
 from torch import Tensor, nn
 
 from mlpotential.graph import AtomGraph, Prediction
-from mlpotential.inference.filter_table import FilterTable
-from mlpotential.models.potential import stress_of
+from mlpotential.inference.backend import Obstacle
+from mlpotential.inference.schnet.filter_table import (
+    TABLE_TOLERANCE,
+    FilterTable,
+    obstacle_to_tables,
+    table_of,
+    tabulate_filters,
+)
+from mlpotential.inference.torch_backend import Network, TorchBackend
+from mlpotential.models.potential import Potential, stress_of
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
 from mlpotential.nn.cutoffs import hard_cutoff
+
+
+class TabulatedBackend(TorchBackend):
+    """SchNet with tabulated filters, on any device."""
+
+    name = "tabulated"
+
+    @classmethod
+    def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:
+        """Filters that cannot be tabulated."""
+        return obstacle_to_tables(potential)
+
+    @classmethod
+    def describe(cls, potential: Potential) -> list[str]:
+        """Size and error of the tables in both dtypes."""
+        if not isinstance(potential, SchNet) or obstacle_to_tables(potential) is not None:
+            return []
+        lines = []
+        for dtype, tolerance in TABLE_TOLERANCE.items():
+            table = tabulate_filters(potential, tolerance)
+            megabytes = table.knots.numel() * dtype.itemsize / 1e6
+            lines += [
+                f"filter table for {str(dtype).removeprefix('torch.')}: {len(table.knots)} knots, "
+                f"{table.spacing:.4f} A apart, {megabytes:.1f} MB",
+                f"  largest error between knots: filters {table.error.filters:.1e}, slopes "
+                f"{table.error.slopes:.1e} of the largest (asked for: {tolerance:.0e})",
+            ]
+        return lines
+
+    def network(self, potential: Potential) -> Network:
+        """The same with a table."""
+        assert isinstance(potential, SchNet)  # or it would not be supported
+        table = table_of(potential)
+        self.table_error = table.error
+        return TabulatedSchNet(potential, table)
 
 
 class TabulatedSchNet(nn.Module):
@@ -65,15 +108,15 @@ class TabulatedSchNet(nn.Module):
         needs_virial = bool({"virial", "stress"} & set(properties))
         forces = virial = None
         if needs_virial or "forces" in properties:
-            tension = self._backward(graph, features, trace, filters, slopes, atom_weights)
-            pulls = (tension / distances)[:, None] * displacements  # dE/dr times the unit vector
-            forces = _forces(graph, pulls)
-            virial = _virial(graph, displacements, pulls) if needs_virial else None
+            pair_slopes = self._backward(graph, features, trace, filters, slopes, atom_weights)
+            pair_forces = (pair_slopes / distances)[:, None] * displacements  # dE/dr r_ij / |r_ij|
+            forces = _forces(graph, pair_forces)
+            virial = _virial(graph, displacements, pair_forces) if needs_virial else None
         return Prediction(
             energy=energy,
             forces=forces if "forces" in properties else None,
             virial=virial,
-            stress=stress_of(virial, graph) if "stress" in properties else None,
+            stress=stress_of(virial, graph.cell) if "stress" in properties else None,
             atomic_energies=atomic if "atomic_energies" in properties else None,
             features=features if "features" in properties else None,
             charges=charges if "charges" in properties else None,
@@ -118,7 +161,7 @@ class TabulatedSchNet(nn.Module):
         i, j = graph.pair_index
         blocks = self.model.blocks
         g = self.model.readout.gradient(features)
-        tension = torch.zeros(graph.n_pairs, dtype=torch.float64, device=g.device)
+        pair_slopes = torch.zeros(graph.n_pairs, dtype=torch.float64, device=g.device)
         for block, (y, a), w, dw in zip(
             reversed(blocks),
             reversed(trace),
@@ -128,22 +171,22 @@ class TabulatedSchNet(nn.Module):
         ):
             q = (torch.sigmoid(a) * (g @ block.output.weight)) @ block.filter_to_out.weight  # (2)
             q = q if atom_weights is None else q * atom_weights
-            tension += ((q[i] * y[j]).addcmul_(q[j], y[i]) * dw).sum(dim=1)  # (3)
+            pair_slopes += ((q[i] * y[j]).addcmul_(q[j], y[i]) * dw).sum(dim=1)  # (3)
             if block is not blocks[0]:
                 back = continuous_filter_convolution(q, w, graph.pair_index)
                 g = g + back @ block.in_to_filter.weight  # (4)
-        return self.model.scale.std_per_atom * tension
+        return self.model.scale.std_per_atom * pair_slopes
 
 
-def _forces(graph: AtomGraph, pulls: Tensor) -> Tensor:
-    """A pair under tension pulls i towards j and j towards i, [n_atoms, 3] (eV/A)."""
+def _forces(graph: AtomGraph, pair_forces: Tensor) -> Tensor:
+    """[n_pairs, 3] -> [n_atoms, 3] (eV/A): i feels the force of a pair, j its opposite."""
     i, j = graph.pair_index
     forces = torch.zeros_like(graph.positions)
-    return forces.index_add_(0, i, pulls).index_add_(0, j, pulls, alpha=-1)
+    return forces.index_add_(0, i, pair_forces).index_add_(0, j, pair_forces, alpha=-1)
 
 
-def _virial(graph: AtomGraph, displacements: Tensor, pulls: Tensor) -> Tensor:
+def _virial(graph: AtomGraph, displacements: Tensor, pair_forces: Tensor) -> Tensor:
     """-sum over pairs of r (x) dE/dr, [n_graphs, 3, 3] (eV)."""
-    products = displacements[:, :, None] * pulls[:, None, :]
+    products = displacements[:, :, None] * pair_forces[:, None, :]
     virial = displacements.new_zeros(graph.n_graphs, 3, 3)
     return virial.index_add_(0, graph.graph_index[graph.pair_index[0]], products, alpha=-1)

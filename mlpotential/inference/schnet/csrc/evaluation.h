@@ -47,7 +47,7 @@ template <class T> struct Workspace {
 template <class T> class Evaluation {
 public:
     Evaluation(const Network<T>& network, const SchNetGraph& graph, Range graphs, int n_threads,
-               SchNetAnswer& answer, Workspace<T>& space)
+               SchNetResult& answer, Workspace<T>& space)
         : net_(network), graph_(graph), graphs_(graphs), n_threads_(n_threads), answer_(answer),
           space_(space), barrier_(n_threads), first_atom_(graph.graph_start[graphs.begin]),
           n_(graph.graph_start[graphs.end] - first_atom_),
@@ -94,7 +94,7 @@ public:
             if (l + 1 < net_.n_interactions) barrier_.wait();
         }
         if (answer_.findings && net_.feature_scales.get())
-            for_own_rows(thread, [&](Range rows) { measure_reaches(thread, rows); });
+            for_own_rows(thread, [&](Range rows) { measure_deviations(thread, rows); });
         if (answer_.charges && net_.charge_readout)
             for_own_rows(thread, [&](Range rows) { read_charges(thread, rows); });
         for_own_rows(thread, [&](Range rows) { read_out(thread, rows, differentiates); });
@@ -119,10 +119,10 @@ public:
     }
 
     // The extremes of all threads, atoms counted from the first of the graph.
-    void report_extremes(SchNetAnswer& answer) const {
+    void report_extremes(SchNetResult& answer) const {
         for (const auto& seen : seen_) {
-            answer.shortfall = std::max(answer.shortfall, seen.shortfall);
-            answer.reach = std::max(answer.reach, seen.reach);
+            answer.distance_deficit = std::max(answer.distance_deficit, seen.distance_deficit);
+            answer.feature_deviation = std::max(answer.feature_deviation, seen.feature_deviation);
             if (seen.distance < answer.closest) {
                 answer.closest = seen.distance;
                 answer.closest_pair[0] = first_atom_ + seen.i;
@@ -135,7 +135,7 @@ private:
     struct Extremes {
         double distance = std::numeric_limits<double>::infinity();
         int64_t i = 0, j = 0;  // at that distance
-        double shortfall = -std::numeric_limits<double>::infinity(), reach = 0.0;
+        double distance_deficit = -std::numeric_limits<double>::infinity(), feature_deviation = 0.0;
     };
 
     int widest() const { return std::max(net_.width, net_.hidden_width); }
@@ -225,16 +225,16 @@ private:
             }
             space_.end_pair.get()[i] = pair;
             if (answer_.findings) answer_.findings[first_atom_ + i] = finding;
-            seen.shortfall = std::max(seen.shortfall, finding.shortfall);
+            seen.distance_deficit = std::max(seen.distance_deficit, finding.distance_deficit);
         }
     }
 
     // A distance with the least one in training.
     void compare(int64_t i, int64_t j, double distance, SchNetFinding& finding) const {
-        const size_t row = size_t(graph_.elements[first_atom_ + i]) * net_.n_elements;
-        const double shortest = net_.shortest[row + graph_.elements[first_atom_ + j]];
-        if (shortest - distance <= finding.shortfall) return;
-        finding.shortfall = shortest - distance;
+        const size_t row = size_t(graph_.atomic_numbers[first_atom_ + i]) * net_.n_elements;
+        const double shortest = net_.shortest[row + graph_.atomic_numbers[first_atom_ + j]];
+        if (shortest - distance <= finding.distance_deficit) return;
+        finding.distance_deficit = shortest - distance;
         finding.partner = first_atom_ + j;
     }
 
@@ -275,7 +275,7 @@ private:
         const Range own = share(n_, thread, n_threads_);
         const size_t bytes = net_.width * sizeof(T);
         for (int64_t atom = own.begin; atom < own.end; ++atom) {
-            const size_t element = graph_.elements[first_atom_ + atom];
+            const size_t element = graph_.atomic_numbers[first_atom_ + atom];
             std::memcpy(row(space_.x, atom), net_.embedding.get() + element * net_.width, bytes);
             std::memcpy(row(space_.y, atom), net_.first_products.get() + element * net_.width,
                         bytes);
@@ -470,23 +470,24 @@ private:
     }
 
     // How far the last features lie from the middle of their range in training.
-    void measure_reaches(int thread, Range rows) {
+    void measure_deviations(int thread, Range rows) {
         const int n_vectors = net_.width / LANES<T>;
         for (int64_t atom = rows.begin; atom < rows.end; ++atom) {
-            const size_t first = size_t(graph_.elements[first_atom_ + atom]) * net_.width;
+            const size_t first = size_t(graph_.atomic_numbers[first_atom_ + atom]) * net_.width;
             const T* center = net_.feature_centers.get() + first;
             const T* scale = net_.feature_scales.get() + first;
             const T* x = row(space_.x, atom);
             Vector<T> farthest{};
             for (int v = 0; v < n_vectors; ++v) {
-                const Vector<T> reach = (at(x, v) - at(center, v)) * at(scale, v);
-                const Vector<T> size = reach < Vector<T>{} ? -reach : reach;
+                const Vector<T> deviation = (at(x, v) - at(center, v)) * at(scale, v);
+                const Vector<T> size = deviation < Vector<T>{} ? -deviation : deviation;
                 farthest = size > farthest ? size : farthest;
             }
             T largest = 0;
             for (int lane = 0; lane < LANES<T>; ++lane) largest = std::max(largest, farthest[lane]);
-            answer_.findings[first_atom_ + atom].reach = double(largest);
-            seen_[thread].reach = std::max(seen_[thread].reach, double(largest));
+            answer_.findings[first_atom_ + atom].feature_deviation = double(largest);
+            double& seen = seen_[thread].feature_deviation;
+            seen = std::max(seen, double(largest));
         }
     }
 
@@ -520,7 +521,7 @@ private:
     void read_out(int thread, Range rows, bool differentiates) const {
         apply(net_.readout, thread, rows, [&](int64_t atom, double energy) {
             answer_.atomic_energies[atom] =
-                net_.energy_scale * energy + net_.atom_energies[graph_.elements[atom]];
+                net_.energy_scale * energy + net_.atom_energies[graph_.atomic_numbers[atom]];
         });
         if (differentiates)
             net_.readout_back.times(int(rows.end - rows.begin), block(thread, 0),
@@ -597,7 +598,7 @@ private:
     const SchNetGraph& graph_;
     const Range graphs_;
     const int n_threads_;
-    SchNetAnswer& answer_;
+    SchNetResult& answer_;
     Workspace<T>& space_;
     mutable Barrier barrier_;
     const int64_t first_atom_, n_, first_listed_;

@@ -12,18 +12,18 @@ constexpr int64_t ATOMS_AT_ONCE = 256;  // chosen: their features fit the second
 class Kernel {
 public:
     virtual ~Kernel() = default;
-    virtual void evaluate(const SchNetGraph& graph, int n_threads, SchNetAnswer& answer) = 0;
+    virtual void evaluate(const SchNetGraph& graph, int n_threads, SchNetResult& answer) = 0;
 };
 
 template <class T> class KernelOf : public Kernel {
 public:
     explicit KernelOf(const SchNetModel& model) : network_(model) {}
 
-    void evaluate(const SchNetGraph& graph, int n_threads, SchNetAnswer& answer) override {
+    void evaluate(const SchNetGraph& graph, int n_threads, SchNetResult& answer) override {
         const std::lock_guard<std::mutex> lock(mutex_);
         answer.closest = std::numeric_limits<double>::infinity();
-        answer.shortfall = -answer.closest;
-        answer.reach = 0.0;
+        answer.distance_deficit = -answer.closest;
+        answer.feature_deviation = 0.0;
         if (graph.n_graphs >= n_threads)
             evaluate_groups(graph, n_threads, answer);
         else
@@ -32,10 +32,10 @@ public:
 
 private:
     // Whole structures to each thread: nothing is shared, nobody waits.
-    void evaluate_groups(const SchNetGraph& graph, int n_threads, SchNetAnswer& answer) {
+    void evaluate_groups(const SchNetGraph& graph, int n_threads, SchNetResult& answer) {
         const std::vector<Range> groups = groups_of(graph, n_threads);
         spaces_.resize(std::max<size_t>(spaces_.size(), n_threads));
-        std::vector<SchNetAnswer> answers(n_threads, answer);
+        std::vector<SchNetResult> answers(n_threads, answer);
         std::atomic<bool> failed{false};
         std::atomic<size_t> next{0};
         run_side_by_side(n_threads, [&](int thread) {
@@ -52,8 +52,8 @@ private:
         });
         if (failed) throw std::bad_alloc();
         for (const auto& part : answers) {
-            answer.shortfall = std::max(answer.shortfall, part.shortfall);
-            answer.reach = std::max(answer.reach, part.reach);
+            answer.distance_deficit = std::max(answer.distance_deficit, part.distance_deficit);
+            answer.feature_deviation = std::max(answer.feature_deviation, part.feature_deviation);
             if (part.closest < answer.closest) {
                 answer.closest = part.closest;
                 std::copy_n(part.closest_pair, 2, answer.closest_pair);
@@ -62,7 +62,7 @@ private:
     }
 
     // One team for all structures: fewer of them than threads, so large ones.
-    void evaluate_together(const SchNetGraph& graph, int n_threads, SchNetAnswer& answer) {
+    void evaluate_together(const SchNetGraph& graph, int n_threads, SchNetResult& answer) {
         spaces_.resize(std::max<size_t>(spaces_.size(), 1));
         Evaluation<T> whole(network_, graph, {0, graph.n_graphs}, n_threads, answer, spaces_[0]);
         run_side_by_side(n_threads, [&](int thread) { whole.run(thread); });
@@ -120,7 +120,7 @@ void* schnet_create(const SchNetModel* model, int64_t bytes_per_number) {
 void schnet_destroy(void* network) { delete static_cast<Kernel*>(network); }
 
 int64_t schnet_evaluate(void* network, const SchNetGraph* graph, int64_t n_threads,
-                        SchNetAnswer* answer) {
+                        SchNetResult* answer) {
     try {
         static_cast<Kernel*>(network)->evaluate(*graph, int(n_threads), *answer);
         return SCHNET_DONE;

@@ -1,0 +1,1 @@
+"""SchNet with tabulated filters: in torch and compiled for the CPU."""

@@ -1,0 +1,138 @@
+"""The C interface of the compiled SchNet kernel, `csrc/schnet.h`, field by field.
+
+The source in `csrc/` is compiled once per instruction set when the package is installed, where
+there is a C++ compiler. Which of these libraries a processor can run is asked and answered here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mlpotential.errors import RunError
+
+INTERFACE = 3  # of csrc/schnet.h
+NO_MEMORY, NO_THREADS = 1, 2
+
+InstructionSet = Literal["portable", "avx2", "avx512"]
+INSTRUCTION_SETS: tuple[InstructionSet, ...] = ("portable", "avx2", "avx512")  # by their demands
+
+
+def _structure(name: str, **fields: Any) -> type[ctypes.Structure]:
+    return type(name, (ctypes.Structure,), {"_fields_": list(fields.items())})
+
+
+_int64, _float64 = ctypes.c_int64, ctypes.c_double
+_int32_array = _int64_array = _float64_array = ctypes.c_void_p  # see `pair_graph.address`
+
+SchNetModel = _structure(
+    "SchNetModel",
+    n_interactions=_int64,
+    n_features=_int64,
+    n_hidden=_int64,
+    n_elements=_int64,
+    table_rows=_int64,
+    rows_per_interval=_int64,
+    spacing=_float64,
+    last=_float64,
+    cutoff=_float64,
+    averages=_int64,
+    energy_scale=_float64,
+    readout_bias=_float64,
+    readout_activation=_int64,
+    basis=_float64_array,
+    table=_float64_array,
+    embedding=_float64_array,
+    first_products=_float64_array,
+    atom_energies=_float64_array,
+    in_to_filter=_float64_array,
+    filter_to_out=_float64_array,
+    filter_to_out_bias=_float64_array,
+    output=_float64_array,
+    output_bias=_float64_array,
+    readout_hidden=_float64_array,
+    readout_hidden_bias=_float64_array,
+    readout_output=_float64_array,
+    charge_bias=_float64,
+    charge_hidden=_float64_array,
+    charge_hidden_bias=_float64_array,
+    charge_output=_float64_array,
+    shortest=_float64_array,
+    feature_centers=_float64_array,
+    feature_scales=_float64_array,
+)
+SchNetGraph = _structure(
+    "SchNetGraph",
+    n_graphs=_int64,
+    n_atoms=_int64,
+    graph_start=_int64_array,
+    atomic_numbers=_int32_array,
+    positions=_float64_array,
+    row_start=_int64_array,
+    neighbors=_int32_array,
+    shift_index=_int32_array,
+    translations=_float64_array,
+)
+SchNetResult = _structure(
+    "SchNetResult",
+    atomic_energies=_float64_array,
+    charges=_float64_array,
+    forces=_float64_array,
+    virial=_float64_array,
+    closest=_float64,
+    closest_pair=_int64 * 2,
+    distance_deficit=_float64,
+    feature_deviation=_float64,
+    findings=ctypes.c_void_p,
+)
+FINDING = np.dtype(  # SchNetFinding
+    [("distance_deficit", np.float64), ("feature_deviation", np.float64), ("partner", np.int64)]
+)
+
+
+def available_instruction_sets() -> tuple[InstructionSet, ...]:
+    """Those that were compiled and that this processor can run, best last."""
+    portable = library_path("portable")
+    if portable is None:
+        return ()
+    level = int(load(portable).schnet_processor())
+    return tuple(s for s in INSTRUCTION_SETS[: level + 1] if library_path(s) is not None)
+
+
+@cache
+def library_path(instruction_set: InstructionSet) -> Path | None:
+    """Where the kernel for it was compiled to; None where it was not."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"_schnet_{instruction_set}{suffix}")
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def load(path: Path) -> ctypes.CDLL:
+    """The kernel, its functions declared. Raises RunError for one of another version."""
+    library = ctypes.CDLL(str(path))
+    library.schnet_interface.restype = library.schnet_processor.restype = _int64
+    if library.schnet_interface() != INTERFACE:
+        raise RunError(
+            f"the compiled kernel {path.name} is of another version than the package: "
+            "install the package anew"
+        )
+    library.schnet_create.restype = ctypes.c_void_p
+    library.schnet_create.argtypes = [ctypes.POINTER(SchNetModel), _int64]
+    library.schnet_destroy.restype = None
+    library.schnet_destroy.argtypes = [ctypes.c_void_p]
+    library.schnet_evaluate.restype = _int64
+    library.schnet_evaluate.argtypes = [
+        ctypes.c_void_p,
+        ctypes.POINTER(SchNetGraph),
+        _int64,
+        ctypes.POINTER(SchNetResult),
+    ]
+    return library

@@ -1,0 +1,142 @@
+"""What the backends in torch have in common: checks, arrays, and atoms outside the training domain.
+
+They differ in the network that they call, on whatever device it is.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlpotential.graph import AtomGraph, Prediction
+from mlpotential.inference.backend import (
+    SMALLEST_DISTANCE,
+    EvaluationBackend,
+    check_finite,
+    coincident_atoms,
+)
+from mlpotential.inference.structures import Structures
+from mlpotential.inference.training_domain import Outliers, TrainingDomain, is_outside
+from mlpotential.models.potential import Potential
+
+PREDICTED = fields(Prediction)
+Network = Callable[[AtomGraph, Collection[str]], Prediction]  # as `Potential.forward`
+
+
+class TorchBackend(EvaluationBackend):
+    """Evaluates by a network of tensors.
+
+    Args: as for every backend; a subclass says which network it makes of the potential (`network`).
+    """
+
+    def __init__(self, potential: Potential, domain: TrainingDomain, threads: int) -> None:
+        self._device = next(potential.parameters()).device
+        self._network = self.network(potential)
+        self._domain = domain
+        self._shortest, self._ranges = _tensors_of(domain, potential.dtype, self._device)
+
+    @abstractmethod
+    def network(self, potential: Potential) -> Network:
+        """What evaluates a connected graph on the device."""
+
+    @torch.inference_mode(False)  # all forces would be zero within a caller's
+    def predict(
+        self, structures: Structures, properties: Collection[str], monitored: bool
+    ) -> tuple[Prediction, Outliers | None]:
+        """As every backend."""
+        graph = structures.graph.to(self._device)
+        distances = checked_distances(graph)
+        if monitored and self._ranges is not None:
+            properties = [*properties, "features"]
+        tensors = self._network(graph, properties)
+        outliers = self._outliers(graph, distances, tensors.features) if monitored else None
+        tensors = replace(tensors, features=None)
+        prediction = Prediction(**{f.name: to_array(getattr(tensors, f.name)) for f in PREDICTED})
+        check_finite(prediction)
+        return prediction, outliers
+
+    def _outliers(
+        self, graph: AtomGraph, distances: Tensor, features: Tensor | None
+    ) -> Outliers | None:
+        """In few operations where all atoms are inside: each costs more than its numbers.
+
+        Args:
+            graph: connected.
+            distances: of its pairs, [n_pairs] (A).
+            features: of the last layer, [n_atoms, n_features]; None where no range is known.
+        """
+        numbers, deficits, deviations = graph.atomic_numbers, None, None
+        if self._shortest is not None and len(distances):
+            # element [second, first] of the table is number second + size * first of it flattened
+            first, second = numbers.take(graph.pair_index)
+            row = torch.add(second, first, alpha=len(self._shortest))
+            deficits = self._shortest.take(row) - distances
+        if self._ranges is not None and features is not None:
+            scales, offsets = self._ranges.index_select(0, numbers).chunk(2, dim=1)
+            deviations = torch.addcmul(offsets, features, scales).abs()  # |x - c| s
+        largest = [-np.inf if x is None else float(x.max()) for x in (deficits, deviations)]
+        if not is_outside(*largest):
+            return None
+        starts = np.zeros(graph.n_graphs + 1, np.int64)
+        np.cumsum(graph.atoms_per_graph().cpu().numpy(), out=starts[1:])
+        of_atoms, partners = _of_first_atoms(graph, deficits)
+        return Outliers(
+            domain=self._domain,
+            distance_deficits=of_atoms,
+            partners=partners,
+            feature_deviations=np.zeros(graph.n_atoms)
+            if deviations is None
+            else deviations.amax(dim=1).cpu().numpy(),
+            atomic_numbers=numbers.cpu().numpy(),
+            graph_start=starts,
+        )
+
+
+def _tensors_of(
+    domain: TrainingDomain, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor | None, Tensor | None]:
+    """Shortest distances, [n_elements, n_elements], and s and -c s of all features side by side.
+
+    The latter [n_elements, 2 n_features], so that |x - c| s is one multiplication and addition.
+    """
+    shortest = ranges = None
+    if domain.shortest is not None:
+        shortest = torch.tensor(domain.shortest, device=device)
+    if domain.centers is not None and domain.scales is not None:
+        both = np.concatenate([domain.scales, -domain.centers * domain.scales], axis=1)
+        ranges = torch.tensor(both, dtype=dtype, device=device)
+    return shortest, ranges
+
+
+def checked_distances(graph: AtomGraph) -> Tensor:
+    """Distance of each pair, [n_pairs] (A). Raises StructureError for two atoms in one place."""
+    distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1)
+    if len(distances) and float(distances.min()) < SMALLEST_DISTANCE:
+        closest = int(distances.argmin())
+        pair = graph.pair_index[:, closest]
+        first_atom = int((graph.graph_index < graph.graph_index[pair[0]]).sum())
+        i, j = (pair - first_atom).tolist()
+        raise coincident_atoms(i, j, float(distances.min()))
+    return distances
+
+
+def to_array(value: Tensor | None) -> np.ndarray | None:
+    """A copy of its own in float64 on the host."""
+    if value is None:
+        return None
+    return np.array(value.detach().cpu().numpy(), dtype=np.float64, order="C")
+
+
+def _of_first_atoms(graph: AtomGraph, deficits: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+    """The largest deficit of each first atom, and the second atom of that pair, each [n_atoms]."""
+    largest, partners = np.full(graph.n_atoms, -np.inf), np.arange(graph.n_atoms)
+    if deficits is not None:
+        values, (i, j) = deficits.cpu().numpy(), graph.pair_index.cpu().numpy()
+        order = np.argsort(values)  # the largest of an atom comes last, and stays
+        largest[i[order]], partners[i[order]] = values[order], j[order]
+    return largest, partners
