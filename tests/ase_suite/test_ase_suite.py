@@ -16,7 +16,6 @@ HERE = Path(__file__).parent
 ASE_TESTS = Path(ase.test.__file__).parent
 
 FAST = [
-    "calculator/socketio/test_ipi_protocol_bfgs.py::test_ipi_protocol[unix]",
     "calculator/test_fd.py::test_analytical_forces",
     "calculator/test_fd.py::test_analytical_stress",
     "calculator/test_traj.py",
@@ -29,9 +28,7 @@ FAST = [
     "md/test_md_stepwise.py",
     "md/test_rng.py",
     "neb/test_shared_calculator_neb.py",
-    "optimize/test_replay.py",
     "optimize/test_restart.py",
-    "test_loggingcalc.py",
     "test_phonons.py::test_check_consistent_format",
     "test_phonons.py::test_check_eq_forces",
     "test_potential_energies.py",
@@ -122,7 +119,7 @@ def counts(report: str) -> tuple[int, int]:
 def test_fast_part(tmp_path):
     n_passed, n_evaluations = counts(run_ase_tests(FAST, tmp_path))
     assert n_passed >= 40
-    assert n_evaluations > 150
+    assert n_evaluations > 100
 
 
 @pytest.mark.slow

@@ -48,7 +48,14 @@ def test_crystal(crystal, emt_model, dtype):
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
-def test_molecule(dtype):
+def test_molecule(potential, ethanol, dtype):
+    ours = partial(MLPotentialCalculator, potential, "cpu", dtype, guard="off")
+    testing.check_calculator(ours, ethanol, cutoff=5.0, accuracy=PRECISIONS[dtype])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_the_shipped_model(dtype):
     ours = partial(MLPotentialCalculator, load_model(SHIPPED_MODEL), "cpu", dtype)
     atoms = read(STRUCTURE)
     atoms.rattle(0.03, seed=1)

@@ -145,7 +145,7 @@ def standard_error(series, n_blocks=10):
 @pytest.mark.parametrize(
     ("bead_numbers", "n_atoms", "n_steps", "timestep_fs", "largest_error"),
     [
-        pytest.param((1, 4), 200, 800, 0.25, 0.02, id="short"),
+        pytest.param((1, 4), 200, 800, 0.25, 0.02, id="short", marks=pytest.mark.slow),
         pytest.param((1, 4), 400, 5000, 0.125, 0.01, id="1_4", marks=pytest.mark.slow),
         pytest.param((8,), 400, 4000, 0.125, 0.01, id="8", marks=pytest.mark.slow),
         pytest.param((32,), 100, 4000, 0.125, 0.01, id="32", marks=pytest.mark.slow),
