@@ -131,17 +131,21 @@ def test_average_and_clipping_change_the_outcome(config_file, tmp_path, option):
         pytest.param(3, ("--training.schedule=exponential",), id="plain", marks=pytest.mark.slow),
     ],
 )
-def test_kill_9_changes_nothing(config_file, tmp_path, n_kills, extra):
-    """Killed, again and again, then finished: the same model, bit by bit."""
+def test_kill_9_changes_nothing(config_file, tmp_path, capsys, n_kills, extra):
+    """Killed, again and again, then finished: the same model, bit by bit.
+
+    While the process lives, nobody else may use its folder.
+    """
     options = (*extra, "--training.checkpoint_interval_s=0")  # one after every step
     rng = np.random.default_rng(len(extra))
     folder = tmp_path / "killed"
-    command = [COMMAND, "train", config_file, "--folder", folder, *options]
+    command = ["train", str(config_file), "--folder", str(folder), *options]
+    command += ["--training.max_epochs=100000"]
     for _ in range(n_kills):
-        process = subprocess.Popen(
-            [*command, "--training.max_epochs=100000"], stderr=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen([COMMAND, *command], stderr=subprocess.PIPE, text=True)
         wait_for_progress(folder, process)
+        assert main(command) == 2
+        assert f"in use by process {process.pid}" in capsys.readouterr().err
         time.sleep(rng.uniform(0.0, 0.3))
         process.kill()
         _, errors = process.communicate(timeout=60)
@@ -164,38 +168,20 @@ def wait_for_progress(folder, process):
         time.sleep(0.01)
 
 
-def test_a_process_has_its_folder_until_a_signal_ends_it(config_file, tmp_path, capsys):
-    """Nobody else may use it meanwhile; SIGTERM, and SIGINT too, leave a checkpoint."""
-    folder = tmp_path / "run"
-    command = ["train", config_file, "--folder", folder, "--training.max_epochs=100000"]
-    command = list(map(str, command))
-    process = subprocess.Popen([COMMAND, *command], stderr=subprocess.PIPE, text=True)
-    while not (folder / "history.csv").exists() or not history(folder):
-        assert process.poll() is None
-        time.sleep(0.02)
-    assert main(command) == 2
-    assert f"in use by process {process.pid}" in capsys.readouterr().err
-    assert not (folder / "checkpoint.pt").exists()
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert "the same command continues" in errors
-    assert (folder / "checkpoint.pt").exists()
-
-
-def test_sigint_leaves_a_checkpoint(config_file, tmp_path, capsys, monkeypatch):
-    """Sent to this process in the middle of the first epoch."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_leave_a_checkpoint(config_file, tmp_path, capsys, monkeypatch, number, code):
+    """Of the whole step in which they come."""
     original = Trainer._next_batch
 
     def interrupted(self):
         if self.step == 5:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return original(self)
 
     monkeypatch.setattr(Trainer, "_next_batch", interrupted)
-    assert main(["train", str(config_file), "--folder", str(tmp_path / "run")]) == 130
+    assert main(["train", str(config_file), "--folder", str(tmp_path / "run")]) == code
     assert "the same command continues" in capsys.readouterr().err
-    assert load_checkpoint(tmp_path / "run")["step"] == 6  # the step was finished
+    assert load_checkpoint(tmp_path / "run")["step"] == 6
 
 
 def test_finished_run_returns_at_once(config_file, tmp_path):
