@@ -185,5 +185,6 @@ def test_harmonic_ring_polymers(
             series = values[:, column] / (3 * n_atoms)
             mean, error = series.mean(), standard_error(series)
             print(f"{n_beads} beads: {estimator} {mean:.5e} +- {error:.1e}, exact {exact:.5e}")
-            assert abs(mean - exact) < 3.0 * error + 1e-6 * exact  # one bead: <K> is a constant
+            # t of ten blocks exceeds 5 once in 1,400 times; one bead: <K> is a constant
+            assert abs(mean - exact) < 5.0 * error + 1e-6 * exact
             assert error < largest_error * exact

@@ -164,13 +164,27 @@ def test_every_mixture_of_directions(pbc: tuple[int, int, int]) -> None:
     assert_as_ase(atoms)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
-@given(
+RANDOM_CELLS = given(
     cell=arrays(float, (3, 3), elements=st.floats(-5.0, 5.0)),
     fractional=arrays(float, (4, 3), elements=st.floats(-3.0, 3.0)),
     pbc=arrays(bool, 3),
 )
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@RANDOM_CELLS
 def test_random_cells(cell: np.ndarray, fractional: np.ndarray, pbc: np.ndarray) -> None:
+    assert_pairs_as_ase(cell, fractional, pbc)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@RANDOM_CELLS
+def test_many_random_cells(cell: np.ndarray, fractional: np.ndarray, pbc: np.ndarray) -> None:
+    assert_pairs_as_ase(cell, fractional, pbc)
+
+
+def assert_pairs_as_ase(cell: np.ndarray, fractional: np.ndarray, pbc: np.ndarray) -> None:
     """`neighbor_pairs` itself, as multisets; cells too thin to be allowed are lifted a little."""
     left, heights, right = np.linalg.svd(cell)
     cell = left @ np.diag(np.maximum(heights, 0.8)) @ right

@@ -253,6 +253,7 @@ def test_threads_share_one_kernel():
 
 
 @needs_proc
+@pytest.mark.slow
 def test_manners_of_a_process():
     """Arithmetic of the whole process, forks, shortage of memory and of threads: in that file."""
     program = Path(__file__).with_name("process_with_kernel.py")
