@@ -273,9 +273,9 @@ def test_atoms_far_apart_where_nothing_repeats(
     positions = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 1.0], [1.0, 0.9, 1.0], [1.0, 0.0, -1.0]])
     positions[1:3, 2] *= distance
     positions[3, 2 if pbc[1] else 1] = -distance
-    start = time.perf_counter()
+    start = time.process_time()
     pairs, shifts = neighbor_pairs(positions, CUTOFF, np.eye(3) * 9.0, np.array(pbc))
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert [sorted(pair) for pair in pairs.T.tolist()] == [[1, 2]]
     assert not shifts.any()
 
