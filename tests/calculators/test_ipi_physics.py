@@ -124,6 +124,7 @@ KELVIN = 3.1668152e-06  # hartree; i-PI's constants here and below
 WAVENUMBER = 4.5563353e-06  # hartree
 EXACT = {1: 4.7502e-4, 4: 1.39519e-3, 8: 1.80533e-3, 32: 2.03260e-3}  # <V> per degree of freedom
 DISCARDED_FS = 60.0  # ten times the slowest relaxation
+TORTURE = (pytest.mark.slow, pytest.mark.torture)
 
 
 def oscillator_potential(omega, n_beads, temperature_K):
@@ -146,9 +147,9 @@ def standard_error(series, n_blocks=10):
     ("bead_numbers", "n_atoms", "n_steps", "timestep_fs", "largest_error"),
     [
         pytest.param((1, 4), 200, 800, 0.25, 0.02, id="short", marks=pytest.mark.slow),
-        pytest.param((1, 4), 400, 5000, 0.125, 0.01, id="1_4", marks=pytest.mark.slow),
-        pytest.param((8,), 400, 4000, 0.125, 0.01, id="8", marks=pytest.mark.slow),
-        pytest.param((32,), 100, 4000, 0.125, 0.01, id="32", marks=pytest.mark.slow),
+        pytest.param((1, 4), 400, 5000, 0.125, 0.01, id="1_4", marks=TORTURE),
+        pytest.param((8,), 400, 4000, 0.125, 0.01, id="8", marks=TORTURE),
+        pytest.param((32,), 100, 4000, 0.125, 0.01, id="32", marks=TORTURE),
     ],
 )
 def test_harmonic_ring_polymers(

@@ -53,7 +53,7 @@ HALF_OF_MODELS = [  # that has each choice with each other one; the rest is slow
     pytest.param(
         number,
         id="-".join(MODELS[number]),
-        marks=() if (number // 6 + number // 3 + number) % 2 == 0 else pytest.mark.slow,
+        marks=() if (number // 6 + number) % 2 == 0 else pytest.mark.slow,
     )
     for number in range(len(MODELS))
 ]
@@ -294,7 +294,10 @@ def growth_over(n_evaluations: int) -> int:
 
 
 @needs_proc
-@pytest.mark.parametrize("n_evaluations", [5_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n_evaluations",
+    [5_000, pytest.param(1_000_000, marks=(pytest.mark.slow, pytest.mark.torture))],
+)
 @pytest.mark.timeout(1800)
 def test_flat_memory(n_evaluations):
     assert growth_over(n_evaluations) < 1e6
