@@ -146,12 +146,39 @@ def test_the_layer_test_notices():
         room("mlpotential.utils")
 
 
-def modules_after(statement: str) -> list[str]:
-    program = f"import sys; {statement}; print(*sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True
-    )
-    return result.stdout.split()
+# Executes each line of its input in a child of its own, which knows third-party packages alone,
+# and answers with the modules that are there afterwards; with an empty line where it failed.
+FRESH_PROCESSES = """
+import os, sys
+import ase.io, h5py, matplotlib.pyplot, numpy, scipy.signal
+print(*sys.modules, flush=True)
+for statement in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        exec(statement, {})
+        print(*sys.modules, flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] != 0:
+        print(flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def modules_after():
+    """The names of all modules after a statement in a process where nothing of ours was."""
+    command = [sys.executable, "-P", "-c", FRESH_PROCESSES]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
+        before = process.stdout.readline().split()
+        assert not {name.split(".")[0] for name in before} & {"torch", *PACKAGES}
+
+        def after(statement: str) -> list[str]:
+            process.stdin.write(f"{statement}\n")
+            process.stdin.flush()
+            modules = process.stdout.readline().split()
+            assert modules, f"failed: {statement}"
+            return modules
+
+        yield after
 
 
 @pytest.mark.parametrize(
@@ -172,8 +199,13 @@ def modules_after(statement: str) -> list[str]:
         "import md_runs.cli as c; c.build_parser()",
     ],
 )
-def test_free_of_torch(statement):
+def test_free_of_torch(statement, modules_after):
     assert "torch" not in modules_after(statement)
+
+
+def test_each_statement_is_judged_alone(modules_after):
+    assert "mlpotential.units" in modules_after("import mlpotential.units")
+    assert "mlpotential" not in modules_after("pass")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

@@ -15,30 +15,6 @@ import pytest
 HERE = Path(__file__).parent
 ASE_TESTS = Path(ase.test.__file__).parent
 
-FAST = [
-    "calculator/socketio/test_ipi_protocol_bfgs.py::test_ipi_protocol[unix]",
-    "calculator/test_fd.py::test_analytical_forces",
-    "calculator/test_fd.py::test_analytical_stress",
-    "calculator/test_traj.py",
-    "emt/test_emt.py",
-    "emt/test_emt_stress.py",
-    "filter/test_filter.py",
-    "filter/test_strain_emt.py",
-    "md/test_langevin_com.py",
-    "md/test_md.py",
-    "md/test_md_stepwise.py",
-    "md/test_rng.py",
-    "neb/test_shared_calculator_neb.py",
-    "optimize/test_replay.py",
-    "optimize/test_restart.py",
-    "test_loggingcalc.py",
-    "test_phonons.py::test_check_consistent_format",
-    "test_phonons.py::test_check_eq_forces",
-    "test_potential_energies.py",
-    "test_singlepointcalc.py",
-    "vibrations/test_vibrations_example.py",
-]
-
 WITHOUT_EMT = [  # they check calculators, dynamics or filters in general
     "calculator/test_traj.py",
     "md/test_md_logger.py",
@@ -117,12 +93,6 @@ def counts(report: str) -> tuple[int, int]:
     assert passed is not None, report
     assert evaluations is not None, report
     return int(passed[1]), int(evaluations[1])
-
-
-def test_fast_part(tmp_path):
-    n_passed, n_evaluations = counts(run_ase_tests(FAST, tmp_path))
-    assert n_passed >= 40
-    assert n_evaluations > 150
 
 
 @pytest.mark.slow

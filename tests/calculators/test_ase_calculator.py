@@ -37,7 +37,8 @@ def evaluations(monkeypatch):
 def test_against_numerical_derivatives_of_ase(calculator, diamond):
     diamond.calc = calculator
     forces = calculate_numerical_forces(diamond, eps=1e-4)
-    assert_allclose(diamond.get_forces(), forces, atol=1e-6 * np.abs(forces).max())
+    # energies of 8,000 eV are rounded by 2e-12 eV: that divided by 2e-4 A, of forces of 0.02 eV/A
+    assert_allclose(diamond.get_forces(), forces, atol=1e-5 * np.abs(forces).max())
     stress = calculate_numerical_stress(diamond, eps=1e-4)
     assert_allclose(diamond.get_stress(), stress, atol=1e-5 * np.abs(stress).max())
 
@@ -240,8 +241,8 @@ def test_in_a_sum_of_calculators(calculator, potential, diamond, evaluations):
     diamond.calc = calculator
     energy, forces = diamond.get_potential_energy(), diamond.get_forces()
     diamond.calc = SumCalculator([calculator, MLPotentialCalculator(potential, "cpu")])
-    assert_allclose(diamond.get_potential_energy(), 2 * energy, rtol=1e-14)
-    assert_allclose(diamond.get_forces(), 2 * forces, rtol=1e-14)
+    assert_allclose(diamond.get_potential_energy(), 2 * energy, rtol=1e-13)
+    assert_allclose(diamond.get_forces(), 2 * forces, rtol=0, atol=1e-12 * np.abs(forces).max())
     assert len(evaluations) == 2
 
 

@@ -68,10 +68,12 @@ def test_results_in_ase(pattern):
     atoms = WATER.copy()
     atoms.calc = MLPotentialCalculator(pattern, "cpu")
     expected = of_members(pattern, atoms.positions[None])
-    assert atoms.get_potential_energy() == pytest.approx(expected.energy[0], rel=1e-14)
-    assert_allclose(atoms.get_forces(), expected.forces, rtol=1e-13)
-    assert atoms.calc.results["energy_std"] == pytest.approx(expected.energy_std[0], rel=1e-12)
-    assert_allclose(atoms.calc.results["forces_std"], expected.forces_std, rtol=1e-12)
+    assert atoms.get_potential_energy() == pytest.approx(expected.energy[0], rel=1e-13)
+    rounding = 1e-12 * np.abs(expected.forces).max()
+    assert_allclose(atoms.get_forces(), expected.forces, atol=rounding)
+    std = expected.energy_std[0]  # 0.01 eV between energies of 2,000 eV
+    assert atoms.calc.results["energy_std"] == pytest.approx(std, rel=1e-8)
+    assert_allclose(atoms.calc.results["forces_std"], expected.forces_std, atol=rounding)
     assert atoms.calc.traits.smooth_at_cutoff
     single = MLPotentialCalculator(pattern.replace("*", "1"), "cpu")
     single.get_forces(WATER)
@@ -108,7 +110,7 @@ def test_extras_of_the_driver(pattern, structure):
     per_force = HARTREE_PER_EV / BOHR_PER_ANGSTROM
     for k, (potential, forces, virial, text) in enumerate(answers):
         extras = json.loads(text)
-        assert np.mean(extras["committee_pot"]) == pytest.approx(potential, rel=1e-14)
+        assert np.mean(extras["committee_pot"]) == pytest.approx(potential, rel=1e-13)
         assert_allclose(np.mean(extras["committee_force"], 0), forces.ravel(), rtol=1e-9)
         assert_allclose(np.mean(extras["committee_virial"], 0), virial.ravel(), rtol=1e-9)
         for m, member in enumerate(expected.members):
@@ -134,7 +136,7 @@ def test_members_as_ffcommittee_takes_them_apart(pattern, structure):
     request = {"pos": positions.ravel(), "ff_handles": [{"result": answer, "status": "Done"}]}
     committee.gather(request)
     potential, forces, virial, extras = request["result"]
-    assert potential == pytest.approx(answer[0], rel=1e-14)
+    assert potential == pytest.approx(answer[0], rel=1e-13)
     assert_allclose(forces, answer[1].ravel(), rtol=1e-9)
     assert_allclose(virial, answer[2], rtol=1e-9)
     assert extras["committee_force"].shape == (N_MEMBERS, 9)

@@ -1,9 +1,8 @@
 """Dipoles and all else that a dipole model adds, through ASE and i-PI."""
 
 import json
-import multiprocessing
 import pickle
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -65,7 +64,7 @@ def test_one_evaluation_gives_all_but_born_charges(calculator, ethanol, evaluati
     dipole = ethanol.get_dipole_moment()
     ethanol.get_forces()
     away = ethanol.positions - ethanol.get_center_of_mass()
-    assert_allclose(dipole, ethanol.get_charges() @ away, rtol=1e-12)
+    assert_allclose(dipole, ethanol.get_charges() @ away, rtol=0, atol=1e-12)
     assert len(evaluations) == 1
     born = calculator.get_property(BORN, ethanol)
     assert evaluations[1:] == [["born_charges"]]
@@ -162,7 +161,7 @@ def test_pickles(dipole_potential, ethanol, tmp_path, from_file):
         assert_array_equal(value, expected[name])
 
 
-def test_threads_and_processes(calculator, ethanol):
+def test_threads(calculator, ethanol):
     """Each with a calculator of its own, all with the same answers."""
     structures = [ethanol.copy() for _ in range(4)]
     for k, atoms in enumerate(structures):
@@ -170,15 +169,12 @@ def test_threads_and_processes(calculator, ethanol):
     expected = [dict(results_of(calculator, atoms)) for atoms in structures]
     copies = [pickle.loads(pickle.dumps(calculator)) for _ in structures]
     with ThreadPoolExecutor(4) as threads:
-        of_threads = list(threads.map(results_of, copies, structures))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as processes:
-        of_processes = processes.submit(copies[0].calculate_batch, structures[:1]).result()
-    for answers in (of_threads, of_processes):
-        for results, correct in zip(answers, expected, strict=False):
-            assert {"energy", "forces", "dipole", "charges"} <= set(results)
-            for name in results:
-                assert_allclose(results[name], correct[name], rtol=1e-12, atol=1e-13)
+        answers = list(threads.map(results_of, copies, structures))
+    for results, correct in zip(answers, expected, strict=True):
+        assert {"energy", "forces", "dipole", "charges"} <= set(results)
+        for name, value in results.items():
+            rounding = 1e-12 * np.abs(correct[name]).max()
+            assert_allclose(value, correct[name], rtol=0, atol=rounding)
 
 
 def test_ipi_gets_dipole_and_charges_of_each_bead(dipole_potential, ethanol):

@@ -233,6 +233,7 @@ def test_the_command(ethanol_system, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize("n_beads", [1, 4])
 def test_ten_thousand_steps_need_no_more_memory_than_a_thousand(ethanol_system, tmp_path, n_beads):

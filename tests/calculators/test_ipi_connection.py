@@ -49,8 +49,8 @@ def seconds_until_no_server(address, wait_s, message):
 
 def test_no_server_within_the_deadline(address):
     message = rf"no server at {address} within 0.25 s \(.*\): start i-PI"
-    assert 0.1 < seconds_until_no_server(address, 0.25, message) < 1.0
-    assert seconds_until_no_server(address, 0.0, "within 0 s") < 0.5
+    assert 0.1 < seconds_until_no_server(address, 0.25, message) < 10.0
+    assert seconds_until_no_server(address, 0.0, "within 0 s") < 5.0
 
 
 @pytest.mark.parametrize("wait_s", [10.0, float("inf")])

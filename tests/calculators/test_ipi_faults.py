@@ -71,6 +71,7 @@ def test_fault(name, kind, request, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_fault_of_a_process(name, kind, request, tmp_path):
     scenario = SCENARIOS[name]

@@ -70,7 +70,7 @@ def test_pressure_in_a_triclinic_cell(tmp_path, run_client, thermostats, n_beads
     assert np.ptp(volumes) > 0.02 * volumes[0]
     assert np.abs(cells[:, 3:]).max(axis=1).min() > 0.3  # bohr: it stays triclinic
     scale = np.abs(values["direct"]).max(axis=0)
-    assert_allclose(values["client"] / scale, values["direct"] / scale, rtol=0.0, atol=3e-7)
+    assert_allclose(values["client"] / scale, values["direct"] / scale, rtol=0.0, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -117,13 +117,14 @@ def test_a_model_at_constant_pressure_in_every_mode(
     ours, theirs = (np.loadtxt(tmp_path / f"{name}_sim.out") for name in ("unix", "calculator"))
     assert np.ptp(ours[:, 5]) > 0.001 * ours[0, 5]
     scale = np.abs(theirs).max(axis=0)
-    assert_allclose(ours / scale, theirs / scale, rtol=0.0, atol=3e-7)
+    assert_allclose(ours / scale, theirs / scale, rtol=0.0, atol=1e-6)
 
 
 KELVIN = 3.1668152e-06  # hartree; i-PI's constants here and below
 WAVENUMBER = 4.5563353e-06  # hartree
 EXACT = {1: 4.7502e-4, 4: 1.39519e-3, 8: 1.80533e-3, 32: 2.03260e-3}  # <V> per degree of freedom
 DISCARDED_FS = 60.0  # ten times the slowest relaxation
+TIMESTEP_FS = 0.125
 
 
 def oscillator_potential(omega, n_beads, temperature_K):
@@ -142,22 +143,17 @@ def standard_error(series, n_blocks=10):
     return np.std([block.mean() for block in blocks], ddof=1) / np.sqrt(n_blocks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("bead_numbers", "n_atoms", "n_steps", "timestep_fs", "largest_error"),
-    [
-        pytest.param((1, 4), 200, 800, 0.25, 0.02, id="short"),
-        pytest.param((1, 4), 400, 5000, 0.125, 0.01, id="1_4", marks=pytest.mark.slow),
-        pytest.param((8,), 400, 4000, 0.125, 0.01, id="8", marks=pytest.mark.slow),
-        pytest.param((32,), 100, 4000, 0.125, 0.01, id="32", marks=pytest.mark.slow),
-    ],
+    ("bead_numbers", "n_atoms", "n_steps"),
+    [((1, 4), 400, 5000), ((8,), 400, 4000), ((32,), 100, 4000)],
+    ids=["1_4", "8", "32"],
 )
-def test_harmonic_ring_polymers(
-    tmp_path, run_client, bead_numbers, n_atoms, n_steps, timestep_fs, largest_error
-):
+def test_harmonic_ring_polymers(tmp_path, run_client, bead_numbers, n_atoms, n_steps):
     """<V> and the centroid virial <K> of atoms in traps of 1800 / cm at 300 K (see them: -rP).
 
     The beads of a ring polymer come in one batch. The integrator's own error is (omega dt)^2 / 4 of
-    <V> for one bead: 0.18 % at 0.25 fs, 0.04 % at 0.125 fs.
+    <V> for one bead, 0.04 %.
     """
     omega = 1800.0 * WAVENUMBER
     atoms = Atoms(f"C{n_atoms}", positions=5.0 * np.arange(3.0 * n_atoms).reshape(-1, 3))
@@ -168,7 +164,7 @@ def test_harmonic_ring_polymers(
         for n_beads, name in names.items()
     ]
     systems = [
-        system_xml(name, atoms, n_beads, NVT, timestep_fs=timestep_fs)
+        system_xml(name, atoms, n_beads, NVT, timestep_fs=TIMESTEP_FS)
         for n_beads, name in names.items()
     ]
     xml = input_xml("\n".join(sockets), "\n".join(systems), n_steps, stride=5, extras=False)
@@ -180,10 +176,11 @@ def test_harmonic_ring_polymers(
     for n_beads, name in names.items():
         exact = oscillator_potential(omega, n_beads, 300.0)
         assert_allclose(exact, EXACT[n_beads], rtol=2e-4)
-        values = np.loadtxt(tmp_path / f"{name}_sim.out")[int(DISCARDED_FS / timestep_fs / 5) :]
+        values = np.loadtxt(tmp_path / f"{name}_sim.out")[int(DISCARDED_FS / TIMESTEP_FS / 5) :]
         for estimator, column in {"V": 2, "K_cv": 3}.items():
             series = values[:, column] / (3 * n_atoms)
             mean, error = series.mean(), standard_error(series)
             print(f"{n_beads} beads: {estimator} {mean:.5e} +- {error:.1e}, exact {exact:.5e}")
-            assert abs(mean - exact) < 3.0 * error + 1e-6 * exact  # one bead: <K> is a constant
-            assert error < largest_error * exact
+            # t of ten blocks exceeds 5 once in 1,400 times; one bead: <K> is a constant
+            assert abs(mean - exact) < 5.0 * error + 1e-6 * exact
+            assert error < 0.01 * exact

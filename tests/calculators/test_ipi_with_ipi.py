@@ -152,7 +152,7 @@ def test_a_killed_client_is_replaced(folder, undisturbed, start):
         kill_in_the_middle(first, folder / "calls", 50)
         second = start(folder, *fake(*options, log="more_calls"))
         finish(ipi, folder)
-        _, stderr = second.communicate(timeout=10)
+        _, stderr = second.communicate(timeout=60)
     assert (first.returncode, second.returncode) == (-signal.SIGKILL, 0)
     n_calls = N_BEADS * (N_STEPS + 1)
     assert f"said EXIT after {n_calls - 49} structures" in stderr
@@ -177,10 +177,10 @@ def test_a_terminated_command_is_replaced(folder, request, model_path, start, na
             if is_replaced:
                 wait_for_step(place, 5)
                 client.terminate()
-                assert client.wait(10) == 143
+                assert client.wait(60) == 143
                 client = start(place, *command)
             finish(ipi, place)
-            assert client.wait(10) == 0
+            assert client.wait(60) == 0
         files.append(outputs(place, "run"))
     assert files[0] == files[1]
 

@@ -90,7 +90,8 @@ def test_memory_and_undefined_behaviour(sanitized):
     folder, environment = sanitized
     tests = ROOT / "tests/mlpotential/inference"
     files = tests / "test_native.py", tests / "test_replicas.py", tests / "test_guard.py"
-    chosen = "-k", "not manners and not flat"  # those limit and measure the memory of a process
+    # all but those that limit and measure the memory of a process, the slow ones too
+    chosen = "-k", "not manners and not flat", "-m", "slow or not slow"
     command = [sys.executable, "-P", "-c", RUN_TESTS, *files, *chosen]
     output = succeed(command, folder, **environment)
     assert " passed" in output

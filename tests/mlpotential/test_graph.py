@@ -86,7 +86,7 @@ def test_a_molecule_has_no_cell(cell: np.ndarray) -> None:
 
 def test_missing_vectors_of_a_slab_are_completed() -> None:
     graph = AtomGraph.from_atoms(Atoms(graphene(), pbc=(True, True, False)))
-    np.testing.assert_allclose(graph.cell[0, 2], [0.0, 0.0, 1.0])
+    np.testing.assert_allclose(graph.cell[0, 2], [0.0, 0.0, 1.0], atol=1e-13)
 
 
 def test_missing_periodic_vector() -> None:

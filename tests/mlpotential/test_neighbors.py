@@ -164,13 +164,27 @@ def test_every_mixture_of_directions(pbc: tuple[int, int, int]) -> None:
     assert_as_ase(atoms)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
-@given(
+RANDOM_CELLS = given(
     cell=arrays(float, (3, 3), elements=st.floats(-5.0, 5.0)),
     fractional=arrays(float, (4, 3), elements=st.floats(-3.0, 3.0)),
     pbc=arrays(bool, 3),
 )
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@RANDOM_CELLS
 def test_random_cells(cell: np.ndarray, fractional: np.ndarray, pbc: np.ndarray) -> None:
+    assert_pairs_as_ase(cell, fractional, pbc)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@RANDOM_CELLS
+def test_many_random_cells(cell: np.ndarray, fractional: np.ndarray, pbc: np.ndarray) -> None:
+    assert_pairs_as_ase(cell, fractional, pbc)
+
+
+def assert_pairs_as_ase(cell: np.ndarray, fractional: np.ndarray, pbc: np.ndarray) -> None:
     """`neighbor_pairs` itself, as multisets; cells too thin to be allowed are lifted a little."""
     left, heights, right = np.linalg.svd(cell)
     cell = left @ np.diag(np.maximum(heights, 0.8)) @ right
@@ -259,9 +273,9 @@ def test_atoms_far_apart_where_nothing_repeats(
     positions = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 1.0], [1.0, 0.9, 1.0], [1.0, 0.0, -1.0]])
     positions[1:3, 2] *= distance
     positions[3, 2 if pbc[1] else 1] = -distance
-    start = time.perf_counter()
+    start = time.process_time()
     pairs, shifts = neighbor_pairs(positions, CUTOFF, np.eye(3) * 9.0, np.array(pbc))
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert [sorted(pair) for pair in pairs.T.tolist()] == [[1, 2]]
     assert not shifts.any()
 
@@ -279,7 +293,7 @@ def test_an_exploded_molecule() -> None:
 
 def test_missing_vectors_are_unit_normals() -> None:
     cell = complete_cell(np.array([[3.0, 0, 0], [0, 0, 0], [0, 0, 4.0]]), np.array([1, 0, 1], bool))
-    np.testing.assert_allclose(np.abs(cell), np.diag([3.0, 1.0, 4.0]))
+    np.testing.assert_allclose(np.abs(cell), np.diag([3.0, 1.0, 4.0]), atol=1e-13)
 
 
 def test_strongly_skewed_cell_equals_its_reduced_form():

@@ -78,10 +78,10 @@ def test_many_frames_take_no_quadratic_time(tmp_path: Path) -> None:
     """4000 packed frames in seconds; a reader that seeks in the packed file needs minutes."""
     path = tmp_path / "long.extxyz.gz"
     path.write_bytes(gzip.compress((FRAME * 4000).encode()))
-    start = time.perf_counter()
+    start = time.process_time()
     data = read_reference_data(path, energy_unit="eV", length_unit="Angstrom")
     assert len(data) == 4000
-    assert time.perf_counter() - start < 10.0
+    assert time.process_time() - start < 10.0
 
 
 # Keys

@@ -39,16 +39,19 @@ def test_mean_and_spread_of_single_models(models, backend):
     singles = single_answers(models, graph, backend)
     for name in ALL:
         values = np.stack([getattr(single, name) for single in singles])
-        assert_allclose(getattr(answer, name), values.mean(axis=0), rtol=1e-13, atol=1e-13)
+        mean = values.mean(axis=0)
+        rounding = 1e-12 * np.nanmax(np.abs(mean))  # a molecule has no stress
+        assert_allclose(getattr(answer, name), mean, rtol=0, atol=rounding)
     energies = np.stack([single.energy for single in singles])
     variance = ((energies - energies.mean(axis=0)) ** 2).sum(axis=0) / (len(models) - 1)
-    assert_allclose(answer.energy_std, np.sqrt(variance), rtol=1e-12)
+    assert_allclose(answer.energy_std, np.sqrt(variance), rtol=1e-11)  # of much larger energies
     forces = np.stack([single.forces for single in singles])
     variance = ((forces - forces.mean(axis=0)) ** 2).sum(axis=0) / (len(models) - 1)
-    assert_allclose(answer.forces_std, np.sqrt(variance), rtol=1e-12)
+    assert_allclose(answer.forces_std, np.sqrt(variance), rtol=0, atol=1e-12 * np.abs(forces).max())
     assert answer.forces_std.shape == (graph.n_atoms, 3)
     for member, single in zip(answer.members, singles, strict=True):
-        assert_allclose(member.virial, single.virial, rtol=1e-14)
+        largest = np.abs(single.virial).max()
+        assert_allclose(member.virial, single.virial, rtol=0, atol=1e-12 * largest)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -61,7 +64,7 @@ def test_replicas(models, backend):
     wanted = ("energy", "forces", *SPREADS)
     batch = committee.evaluate(positions, properties=wanted)
     alone = [committee.evaluate(p[None], properties=wanted) for p in positions]
-    tolerance = 0.0 if backend == "native" else 1e-12
+    tolerance = 0.0 if backend == "native" else 1e-11  # spreads of energies of 7,000 eV
     for name in wanted:
         expected = np.concatenate([getattr(a, name) for a in alone])
         assert_allclose(getattr(batch, name), expected, rtol=tolerance, atol=tolerance)
@@ -78,7 +81,7 @@ def test_order_does_not_matter(models):
     ]
     for name in wanted:
         one, other = (getattr(answer, name) for answer in answers)
-        assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+        assert_allclose(one, other, rtol=1e-11, atol=1e-12)  # spreads of energies of 7,000 eV
 
 
 def test_only_what_was_asked_for(models):
@@ -157,8 +160,8 @@ def test_list_and_pattern_of_files(files, ethanol, tmp_path):
     ]
     assert answers[0].energy_std[0] > 0.0
     for answer in answers[1:]:
-        assert_allclose(answer.energy, answers[0].energy, rtol=1e-14)
-        assert_allclose(answer.energy_std, answers[0].energy_std, rtol=1e-10)
+        assert_allclose(answer.energy, answers[0].energy, rtol=1e-13)
+        assert_allclose(answer.energy_std, answers[0].energy_std, rtol=1e-9)  # 0.1 eV of 4,000
 
 
 def test_a_file_whose_name_looks_like_a_pattern(files, ethanol):
@@ -202,7 +205,7 @@ def test_extra_networks(models, ethanol):
     ]
     committee = Evaluator(loaded, ethanol.numbers, device="cpu", dtype="float64", guard="off")
     answer = committee.evaluate(ethanol.positions[None], properties=("energy", "extra_energies"))
-    assert_allclose(answer.extra_energies["other"], answer.energy, rtol=1e-13)
+    assert_allclose(answer.extra_energies["other"], answer.energy, rtol=1e-12)
     with pytest.raises(ConfigError, match="same extra networks"):
         Evaluator([*loaded[:2], models[2]], ethanol.numbers, device="cpu", guard="off")
 

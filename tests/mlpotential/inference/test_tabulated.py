@@ -142,7 +142,7 @@ def test_beyond_the_range(mode):
     torch.testing.assert_close(filters[1], filters[2], rtol=0, atol=0)
     torch.testing.assert_close(filters[0], filters[1], rtol=0, atol=1e-9)
     if mode == "cosine":
-        assert float(filters[1:].abs().max()) < 1e-15
+        assert float(filters[1:].abs().max()) < 1e-13  # a cosine of pi, rounded
     else:
         limit = filters_of(model, torch.tensor([500.0]).double())
         torch.testing.assert_close(filters[2:], limit, rtol=1e-12, atol=1e-12)
@@ -183,7 +183,7 @@ def test_isolated_atom():
     answer = fast(connect(AtomGraph.from_arrays([8], np.zeros((1, 3))), model.cutoff), ALL)
     assert not answer.forces.any()
     expected = testing.predict(model, AtomGraph.from_arrays([8], np.zeros((1, 3))))
-    assert_allclose(answer.energy, expected.energy, rtol=1e-14)
+    assert_allclose(answer.energy, expected.energy, rtol=1e-13)
 
 
 def test_other_architectures_are_refused(potential, ethanol):

@@ -35,7 +35,7 @@ def test_the_dipole_is_that_of_the_charges_about_ases_centre_of_mass(
     answer = predict(make_dipole_potential(total_charge=total), graph_of(ethanol), *OF_CHARGES)
     charges = answer.charges.numpy()
     away = ethanol.positions - ethanol.get_center_of_mass()
-    np.testing.assert_allclose(answer.dipole[0], charges @ away, rtol=1e-12)
+    np.testing.assert_allclose(answer.dipole[0], charges @ away, rtol=0, atol=1e-12)
     assert answer.dipole.dtype == answer.charges.dtype == torch.float64
     if total is not None:
         assert charges.sum() == pytest.approx(total, abs=1e-12)
@@ -106,7 +106,7 @@ def test_float32_keeps_sums_in_float64(dipole_potential, ethanol):
     far = ethanol.copy()
     far.positions += 1e4
     answer = predict(dipole_potential.float(), graph_of(far), "dipole", "charges")
-    np.testing.assert_allclose(answer.dipole, reference, atol=1e-6)
+    np.testing.assert_allclose(answer.dipole, reference, atol=3e-6)  # sums of 0.2 e times 3 A
     assert abs(float(answer.charges.sum())) < 1e-12
 
 

@@ -37,7 +37,7 @@ def water_file(tmp_path_factory):
 
 @pytest.fixture
 def config_file(water_file, tmp_path):
-    """A run of a few seconds in float64; `folder` is set by the test."""
+    """A run of a second in float64, with a checkpoint at its end; `folder` is set by the test."""
     settings = {
         "data": {
             "path": str(water_file),
@@ -61,7 +61,7 @@ def config_file(water_file, tmp_path):
             "schedule": "cosine",
             "dtype": "float64",
             "device": "cpu",
-            "checkpoint_interval_s": 0.0,
+            "checkpoint_interval_s": 1000.0,
         },
     }
     path = tmp_path / "run.yaml"
