@@ -15,23 +15,33 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from md_runs.analysis.sampling.repeated_frames import REPEATED, last_records
 from md_runs.classical.checkpoint import ClassicalState
-from md_runs.classical.run import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.pimd.ipi_run import read_pimd_trajectory
-from md_runs.pimd.record import RECORD_NAME, read_record
+from md_runs.pimd.record import read_record
+from md_runs.run_folders import (
+    CHECKPOINT_NAME,
+    FRAMES_SUFFIX,
+    RECORD_NAME,
+    TRAJECTORY_NAME,
+    is_single_run,
+)
 from md_runs.settings_checks import check_number
 from md_runs.trajectories.ase_reader import read_ase_output
 from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md
 from md_runs.trajectories.ipi_reader import find_ipi_files, read_ipi_files
 from md_runs.trajectories.mdanalysis_reader import is_universe, read_universe
-from md_runs.trajectories.trajectory import Trajectory, centroid_of, with_frames
+from md_runs.trajectories.trajectory import (
+    REPEATED,
+    Trajectory,
+    centroid_of,
+    last_records,
+    with_frames,
+)
 from md_runs.trajectories.unit_checks import warn_of_wrong_units
 from mlpotential.errors import RunError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-FRAMES_SUFFIX = ".frames"
 DYNAMICS = {"langevin": "Langevin", "bussi": "Bussi", "nve": "NVE"}
 
 
@@ -67,7 +77,7 @@ def read_run(
         check_number("frame_interval_fs", frame_interval_fs)
     if is_universe(run):
         trajectory = read_universe(run, frame_interval_fs, structure)
-    elif not _is_own_folder(Path(run)) and (files := find_ipi_files(Path(run))) is not None:
+    elif not is_single_run(Path(run)) and (files := find_ipi_files(Path(run))) is not None:
         trajectory = read_ipi_files(
             files, frame_interval_fs, structure, of_centroid, extras_units, progress
         )
@@ -109,10 +119,6 @@ def _with_structure(path: Path, trajectory: Trajectory, structure: Atoms) -> Tra
     return replace(
         trajectory, masses=structure.get_masses(), pbc=pbc, cells=cells if any(pbc) else None
     )
-
-
-def _is_own_folder(path: Path) -> bool:
-    return (path / TRAJECTORY_NAME).exists() or (path / RECORD_NAME).exists()
 
 
 def _read_folder(folder: Path) -> Trajectory:

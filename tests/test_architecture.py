@@ -34,6 +34,7 @@ LAYERS = {
     "md_runs.analysis": 9,
     "md_runs.trajectories": 10,
     "md_runs.figures": 10,
+    "md_runs.run_folders": 10,
     "md_runs.thermal_velocities": 11,
     "md_runs.run_identity": 11,
     "md_runs.model_warnings": 11,

@@ -20,6 +20,7 @@ from md_runs.classical.steps import (
     record_frame,
 )
 from md_runs.model_warnings import warn_of_hard_cutoff
+from md_runs.run_folders import FRAMES_SUFFIX, SEGMENT_NAME
 from md_runs.settings_checks import check_count, check_number
 from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
 from md_runs.trajectories.frames_file import (
@@ -79,7 +80,7 @@ def run_nve_segments(
     folder = Path(folder)
     starts = [_start(atoms, positions, velocities) for positions, velocities in start_frames]
     header = frame_header(starts[0] if starts else atoms, timestep_fs, stride)
-    paths = [folder / f"segment_{k}.frames" for k in range(len(starts))]
+    paths = [folder / (SEGMENT_NAME.format(k) + FRAMES_SUFFIX) for k in range(len(starts))]
     with (
         lock_folder(folder),
         progress_bar(len(starts) * segment_steps, 0, progress) as bar,

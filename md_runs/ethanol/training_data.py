@@ -29,8 +29,9 @@ from ase.optimize import BFGS
 
 from md_runs.ethanol.gfn2 import gfn2
 from md_runs.pimd.ipi_input import ForceProvider
-from md_runs.pimd.ipi_run import STRUCTURE_NAME, run_with_provider
+from md_runs.pimd.ipi_run import run_with_provider
 from md_runs.pimd.settings import PimdRun
+from md_runs.run_folders import STRUCTURE_NAME
 
 TEMPERATURE_K = 500.0
 TIMESTEP_FS = 1.0

@@ -55,13 +55,13 @@ from md_runs.pimd.ipi_outputs import (
 from md_runs.pimd.ipi_process import LOG_NAME, follow, ipi_process, log_tail
 from md_runs.pimd.record import (
     DIPOLE_RECORDED,
-    RECORD_NAME,
     check_same_run,
     is_dipole_recorded,
     read_record,
     write_record,
 )
 from md_runs.pimd.settings import PimdRun
+from md_runs.run_folders import RECORD_NAME, STRUCTURE_NAME
 from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, ExtrapolationWarning, RunError
@@ -70,7 +70,6 @@ from mlpotential.interruption import RunInterrupted
 from mlpotential.run_folder import lock_folder, write_atomically
 
 INPUT_NAME = "input.xml"
-STRUCTURE_NAME = "structure.extxyz"
 N_BLOCKS = 10
 
 

@@ -11,13 +11,10 @@ from ase import Atoms
 
 from md_runs.model_warnings import REPORT_NAME, warn_of_hard_cutoff
 from md_runs.pimd.ipi_input import ForceProvider, to_ipi_frame
-from md_runs.pimd.ipi_run import (
-    STRUCTURE_NAME,
-    PimdResult,
-    run_with_provider,
-)
+from md_runs.pimd.ipi_run import PimdResult, run_with_provider
 from md_runs.pimd.segments import SegmentsResult, run_segments_with_provider
 from md_runs.pimd.settings import PimdRun
+from md_runs.run_folders import STRUCTURE_NAME
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 

@@ -27,8 +27,9 @@ from ase.units import kB
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.pimd.ipi_input import ForceProvider, RingPolymer
 from md_runs.pimd.ipi_run import PimdResult, read_pimd_trajectory, run_with_provider
-from md_runs.pimd.record import DIPOLE_RECORDED, RECORD_NAME, read_record
+from md_runs.pimd.record import DIPOLE_RECORDED, read_record
 from md_runs.pimd.settings import PimdRun
+from md_runs.run_folders import RECORD_NAME, SEGMENT_NAME, SOURCE_NAME
 from md_runs.run_identity import differences, structure_of
 from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
 from md_runs.trajectories.trajectory import Trajectory
@@ -37,8 +38,6 @@ from mlpotential.inference.guard import GuardReport
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
 
-SOURCE_NAME = "pimd"
-SEGMENT_NAME = "segment_{}"
 LONGEST_INTERVAL_FS = 4.0  # chosen: frames see wavenumbers up to 1 / (2 c interval), here 4170 / cm
 SAME_START = 6  # decimals (A); the digits that i-PI writes of a frame, but for rounding
 

@@ -1,7 +1,7 @@
-"""Files that ASE reads as a `Trajectory`, and extended XYZ written.
+"""Files that ASE reads as a `Trajectory`.
 
 Each file is read once, from its beginning to its end, and kept as numbers in a temporary file
-(`frame_spool`). Extended XYZ, which is most used and longest, is read here in bulk, five times as
+(`frame_cache`). Extended XYZ, which is most used and longest, is read here in bulk, five times as
 fast as ASE does it; a test compares the two. A run that was killed leaves a last frame that is cut;
 it is dropped with a warning.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -20,11 +19,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import iread, write
+from ase.io import iread
 from ase.io.trajectory import Trajectory as AseTrajectory
 from tqdm import tqdm
 
+from md_runs.trajectories.extxyz_writer import TIME_KEY
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frame_cache import Batch, spooled, warn_of_missing
 from md_runs.trajectories.trajectory import Trajectory
@@ -32,7 +31,6 @@ from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_bl
 from mlpotential.errors import RunError
 from mlpotential.units import ASE_TIME_PER_FS
 
-TIME_KEY = "time_fs"
 PROPERTIES = re.compile(r"(?:^|\s)Properties=\"?([^\s\"]+)")
 FRAMES_AT_ONCE = 256  # chosen: frames of ASE in memory
 # Columns of extended XYZ by the quantity they hold; velocities are made of momenta.
@@ -120,66 +118,6 @@ def _opened(path: Path, progress: bool) -> tuple[Atoms, Iterator[Batch]]:
     if begin is None:
         raise RunError(f"{path} holds no complete frame")
     return begin, _atoms_batches(path, begin, iterator)
-
-
-def write_extended_xyz(trajectory: Trajectory, path: Path) -> list[Path]:
-    """Writes each bead to a file of its own, with all that was recorded and `time_fs`.
-
-    Args:
-        trajectory: one frame is read at a time.
-        path: of the only bead; where there are more, bead k is written to `NAME_bead_k.SUFFIX`.
-
-    Returns:
-        The files written, in the order of the beads. `read_ase_output` reads each.
-
-    Raises:
-        RunError: if a file cannot be written; an old one stays.
-    """
-    paths = [path]
-    if trajectory.n_beads > 1:
-        beads = range(trajectory.n_beads)
-        paths = [path.with_name(f"{path.stem}_bead_{k}{path.suffix}") for k in beads]
-    for bead_index, bead_path in enumerate(paths):
-        partial = bead_path.with_name(bead_path.name + ".partial")
-        try:
-            with open(partial, "w") as handle:
-                for frame in range(trajectory.n_frames):
-                    write(handle, _frame_of(trajectory, frame, bead_index), format="extxyz")
-                handle.flush()
-                os.fsync(handle.fileno())
-            os.replace(partial, bead_path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise RunError(f"cannot write {bead_path}: {error.strerror}") from error
-    return paths
-
-
-def _frame_of(trajectory: Trajectory, frame: int, bead_index: int) -> Atoms:
-    cells, velocities = trajectory.cells, trajectory.velocities_angstrom_per_fs
-    atoms = Atoms(
-        trajectory.atomic_numbers,
-        positions=trajectory.positions[frame, bead_index],
-        masses=trajectory.masses,
-        cell=None if cells is None else cells[frame],
-        pbc=trajectory.pbc,
-        info={TIME_KEY: float(trajectory.times_fs[frame])},
-    )
-    if velocities is not None:
-        atoms.set_velocities(velocities[frame, bead_index] / ASE_TIME_PER_FS)
-    results = {}
-    if trajectory.energies is not None:
-        results["energy"] = float(trajectory.energies[frame, bead_index])
-    if trajectory.forces is not None:
-        results["forces"] = trajectory.forces[frame, bead_index]
-    if trajectory.dipoles is not None:
-        results["dipole"] = trajectory.dipoles[frame, bead_index]
-    if trajectory.charges is not None:
-        results["charges"] = trajectory.charges[frame, bead_index]
-    if trajectory.polarizabilities is not None:
-        atoms.info["polarizability"] = trajectory.polarizabilities[frame, bead_index]
-    if results:
-        atoms.calc = SinglePointCalculator(atoms, **results)
-    return atoms
 
 
 def _traj_frames(path: Path) -> Iterator[Atoms]:

@@ -21,7 +21,6 @@ from ase import Atoms
 from ase.data import atomic_masses
 from ase.data import atomic_numbers as number_of_symbol
 
-from md_runs.analysis.sampling.repeated_frames import REPEATED, last_records
 from md_runs.trajectories.frame_arrays import (
     FrameArray,
     beads_together,
@@ -38,7 +37,7 @@ from md_runs.trajectories.ipi_series import (
     read_trajectory_series,
     trajectory_quantity,
 )
-from md_runs.trajectories.trajectory import Trajectory
+from md_runs.trajectories.trajectory import REPEATED, Trajectory, last_records
 from mlpotential.errors import RunError
 
 # i-PI's name: field of `Trajectory`, family of units.
@@ -57,7 +56,6 @@ OF_CENTROID = {
 OF_EXTRAS = {"dipole": "dipoles", "polarizability": "polarizabilities", "charges": "charges"}
 PROPERTIES = ("step", "time", "potential", "bead_potentials")
 HYDROGENS = {"D": 1, "T": 1}
-SAME_STEP = 1e-6  # chosen: relative; times are printed with nine digits
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from md_runs.analysis.sampling.frames import uniform_timestep_fs
 from md_runs.trajectories.frame_arrays import FrameArray, LazyFrames, centroid, chosen_frames
 from mlpotential.errors import DataError
 
+REPEATED = "{} frames were recorded again after a restart: the later ones are used"
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -86,6 +88,17 @@ FRAME_FIELDS = (
     "polarizabilities",
     "charges",
 )
+
+
+def last_records(times: np.ndarray) -> np.ndarray:
+    """Indices of the frames that no later one repeats or precedes, ascending in time.
+
+    A run that was restarted from a checkpoint records the frames after it again; the later ones
+    belong to what follows and replace the earlier ones.
+    """
+    earliest_to_come = np.minimum.accumulate(times[::-1])[::-1]
+    is_last = np.append(times[:-1] < earliest_to_come[1:], True) if len(times) else np.array([])
+    return np.flatnonzero(is_last)
 
 
 def with_frames(trajectory: Trajectory, chosen: np.ndarray) -> Trajectory:
