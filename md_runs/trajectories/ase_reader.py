@@ -25,13 +25,13 @@ from tqdm import tqdm
 
 from md_runs.trajectories.extxyz_writer import TIME_KEY
 from md_runs.trajectories.frame_arrays import changed_frames
-from md_runs.trajectories.frame_cache import Batch, spooled, warn_of_missing
+from md_runs.trajectories.frame_cache import Batch, FrameCache, warn_of_missing
 from md_runs.trajectories.trajectory import Trajectory
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
+from mlpotential.data.extended_xyz import DEFAULT_COLUMNS, column_layout
 from mlpotential.errors import RunError
 from mlpotential.units import ASE_TIME_PER_FS
 
-PROPERTIES = re.compile(r"(?:^|\s)Properties=\"?([^\s\"]+)")
 FRAMES_AT_ONCE = 256  # chosen: frames of ASE in memory
 # Columns of extended XYZ by the quantity they hold; velocities are made of momenta.
 COLUMNS = {"pos": "positions", "momenta": "momenta", "forces": "forces", "charge": "charges"}
@@ -72,7 +72,7 @@ def read_ase_output(
         UserWarning: a last frame that is cut, or quantities that only some frames have.
     """
     first, batches = _opened(path, progress)
-    recorded: dict[str, Any] = spooled(batches, path)
+    recorded: dict[str, Any] = FrameCache().cached_frames(batches, path)
     times = recorded.pop("times_fs", None)
     if frame_interval_fs is not None:
         times = np.arange(len(recorded["positions"])) * frame_interval_fs
@@ -106,7 +106,7 @@ def _opened(path: Path, progress: bool) -> tuple[Atoms, Iterator[Batch]]:
     if path.suffix in (".xyz", ".extxyz"):
         head = read_head(path)
         first = _first_xyz_frame(path, head)
-        columns = _columns(head)
+        columns = _columns(path, head)
         if columns is not None:
             return first, _xyz_batches(path, head, columns, progress)
     frames = _traj_frames(path) if path.suffix == ".traj" else _ase_frames(path)
@@ -202,24 +202,23 @@ def _first_xyz_frame(path: Path, head: XyzHead) -> Atoms:
         raise RunError(f"frame 0 of {path} is damaged: {error}") from error
 
 
-def _columns(head: XyzHead) -> dict[str, list[int]] | None:
+def _columns(path: Path, head: XyzHead) -> dict[str, list[int]] | None:
     """Columns of each quantity; None for an order of columns that is left to ASE."""
-    found = PROPERTIES.search(head.comment)
-    words = ("species:S:1:pos:R:3" if found is None else found[1]).split(":")
-    columns, place = dict[str, list[int]](), 0
-    for name, count in zip(words[::3], map(int, words[2::3]), strict=True):
-        if name in COLUMNS:
-            columns[COLUMNS[name]] = list(range(place, place + count))
-        place += count
-    return columns if words[0] in ("species", "Z") and "positions" in columns else None
+    properties = _value(head.comment, "Properties") or DEFAULT_COLUMNS
+    layout = column_layout(properties, f"{path}, frame 0")
+    columns = {
+        COLUMNS[name]: list(range(place.start, place.stop))
+        for name, (_, place) in layout.items()
+        if name in COLUMNS
+    }
+    begins_with_element = next(iter(layout)) in ("species", "Z")
+    return columns if begins_with_element and "positions" in columns else None
 
 
 def _xyz_batches(
     path: Path, head: XyzHead, columns: dict[str, list[int]], progress: bool
 ) -> Iterator[Batch]:
-    properties = PROPERTIES.search(head.comment)
-    same = {"Properties": None if properties is None else properties[1]}
-    same["pbc"] = _value(head.comment, "pbc")
+    same = {key: _value(head.comment, key) for key in ("Properties", "pbc")}
     keys = [key for key in COMMENT_SHAPES if _value(head.comment, key) is not None]
     places = [place for some in columns.values() for place in some]
     for block in xyz_blocks(path, head, places, progress):

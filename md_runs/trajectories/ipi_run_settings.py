@@ -13,7 +13,7 @@ FREE_CENTROID_FS = 1e5  # chosen: a friction time that leaves the centroid free 
 
 
 @dataclass(frozen=True)
-class IpiFacts:
+class IpiRunSettings:
     """None where the file does not tell.
 
     Attributes:
@@ -31,7 +31,7 @@ class IpiFacts:
     masses: np.ndarray | None = None
 
 
-def read_ipi_facts(folder: Path, prefix: str) -> IpiFacts:
+def read_ipi_run_settings(folder: Path, prefix: str) -> IpiRunSettings:
     """From the checkpoint or input in a folder whose outputs have this prefix."""
     for path in [*folder.glob("RESTART"), *sorted(folder.glob("*.xml"))]:
         try:
@@ -41,18 +41,18 @@ def read_ipi_facts(folder: Path, prefix: str) -> IpiFacts:
         output = root.find("output")
         found = DEFAULT_PREFIX if output is None else output.get("prefix", DEFAULT_PREFIX)
         if root.tag == "simulation" and found == prefix and len(root.findall("system")) == 1:
-            return _facts(root)
-    return IpiFacts()
+            return _run_settings(root)
+    return IpiRunSettings()
 
 
-def _facts(root: ET.Element) -> IpiFacts:
+def _run_settings(root: ET.Element) -> IpiRunSettings:
     system = root.find("system")
     dynamics = root.find(".//motion/dynamics")
     if system is None or dynamics is None:
-        return IpiFacts()
+        return IpiRunSettings()
     name, friction = _dynamics(root, dynamics)
     masses = root.findtext(".//beads/m")
-    return IpiFacts(
+    return IpiRunSettings(
         timestep_fs=_number(dynamics.find("timestep"), "time", "femtosecond"),
         temperature_K=_number(root.find(".//ensemble/temperature"), "temperature", "kelvin"),
         dynamics=name,
