@@ -22,13 +22,18 @@ from tqdm import tqdm
 
 from md_runs.analysis.sampling.uncertainty import block_average
 from md_runs.model_warnings import REPORT_NAME, read_report
+from md_runs.pimd.ipi_checkpoints import (
+    CONTINUED_NAME,
+    Checkpoint,
+    cut_outputs,
+    newest_checkpoint,
+    remove_checkpoints_after,
+    remove_old_checkpoints,
+    remove_outputs,
+)
 from md_runs.pimd.ipi_input import (
-    DIPOLE,
-    FORCES,
     GEOMETRY_NAME,
-    POSITIONS,
     PREFIX,
-    VELOCITIES,
     VELOCITIES_NAME,
     ForceProvider,
     RingPolymer,
@@ -38,19 +43,11 @@ from md_runs.pimd.ipi_input import (
     velocities_xyz,
 )
 from md_runs.pimd.ipi_outputs import (
-    CONTINUED_NAME,
-    Checkpoint,
     Outputs,
     PimdProperties,
     ProgressReader,
-    cut_outputs,
-    newest_checkpoint,
-    read_bead_potentials,
-    read_beads,
+    read_frames,
     read_properties,
-    remove_checkpoints_after,
-    remove_old_checkpoints,
-    remove_outputs,
 )
 from md_runs.pimd.ipi_process import LOG_NAME, follow, ipi_process, log_tail
 from md_runs.pimd.record import (
@@ -133,11 +130,15 @@ def run_with_provider(
         speed = None
         if checkpoint is None or checkpoint.step < settings.n_steps:
             speed = run.advance(checkpoint, progress, stall_limit_s)
-        return run.result(speed)
+        return run.result(speed, progress)
 
 
-def read_pimd_trajectory(folder: Path) -> Trajectory:
+def read_pimd_trajectory(folder: Path, progress: bool = True) -> Trajectory:
     """The beads of a run up to its latest checkpoint, finished or not; of segments, give one.
+
+    Args:
+        folder: of the run.
+        progress: show bars, if standard error is a terminal.
 
     Raises:
         RunError: if the folder holds no such run, the run has no checkpoint yet, or its outputs are
@@ -148,28 +149,26 @@ def read_pimd_trajectory(folder: Path) -> Trajectory:
     checkpoint = newest_checkpoint(outputs)
     if checkpoint is None:
         raise RunError(f"the run in {folder} has not reached its first checkpoint: let it go on")
-    return _read_trajectory(outputs, atoms, checkpoint.step)
+    return _read_trajectory(outputs, atoms, checkpoint.step, progress)
 
 
-def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int) -> Trajectory:
-    settings, quantities = outputs.settings, outputs.quantities
-    read = {q.word: read_beads(outputs, q, last_step) for q in quantities}
-    n_frames = len(read[POSITIONS.word])
-    cell = atoms.cell.array if atoms.pbc.any() else None
+def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int, progress: bool) -> Trajectory:
+    settings, masses = outputs.settings, atoms.get_masses()
+    recorded = read_frames(outputs, last_step, masses, progress)
+    n_frames = len(recorded["positions"])
+    cells = None
+    if atoms.pbc.any():
+        cells = np.broadcast_to(atoms.cell.array, (n_frames, 3, 3))
     return Trajectory(
         atomic_numbers=atoms.numbers.copy(),
-        masses=atoms.get_masses(),
+        masses=masses,
         times_fs=settings.timestep_fs * settings.stride * np.arange(n_frames),
-        positions=read[POSITIONS.word],
-        velocities_angstrom_per_fs=read.get(VELOCITIES.word),
-        forces=read.get(FORCES.word),
-        energies=read_bead_potentials(outputs, last_step) if settings.record_forces else None,
-        dipoles=read.get(DIPOLE.word),
-        cells=None if cell is None else np.repeat(cell[None], n_frames, axis=0),
+        cells=cells,
         pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
         temperature_K=settings.temperature_K,
         dynamics=settings.dynamics.upper(),
         integration_timestep_fs=settings.timestep_fs,
+        **recorded,
     )
 
 
@@ -271,10 +270,10 @@ class _Run:
             warnings.warn(str(report), ExtrapolationWarning, stacklevel=2)
         return speed
 
-    def result(self, steps_per_second: float | None) -> PimdResult:
+    def result(self, steps_per_second: float | None, progress: bool) -> PimdResult:
         """Reads and checks all outputs."""
         last_step = self.settings.n_steps
-        trajectory = _read_trajectory(self.outputs, self.atoms, last_step)
+        trajectory = _read_trajectory(self.outputs, self.atoms, last_step, progress)
         properties = read_properties(self.outputs, last_step)
         return PimdResult(trajectory, properties, steps_per_second, read_report(self.folder))
 

@@ -206,7 +206,7 @@ def _result(atoms: Atoms, settings: PimdRun, results: Sequence[PimdResult]) -> S
     for result in results:
         velocities = result.trajectory.velocities_angstrom_per_fs
         assert velocities is not None
-        centroid = velocities.mean(axis=1) / ASE_TIME_PER_FS
+        centroid = np.asarray(velocities).mean(axis=1) / ASE_TIME_PER_FS
         twice_kinetic = np.einsum("i,fix->f", atoms.get_masses(), centroid**2).mean()
         temperatures_K.append(twice_kinetic / (n_dof * kB))
     reports = [r.extrapolation for r in results if r.extrapolation is not None]

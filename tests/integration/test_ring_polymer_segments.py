@@ -86,7 +86,7 @@ def test_motion_of_ring_polymers(tmp_path, finished, dynamics):
         first, expected = (r.trajectories[0].positions[0] for r in (result, rpmd))
         assert_array_equal(first, expected)
     (trajectory,) = result.trajectories
-    velocities = trajectory.velocities_angstrom_per_fs
+    velocities = np.asarray(trajectory.velocities_angstrom_per_fs)
     factor, rest = recurrence(velocities.mean(axis=1))
     assert_allclose(factor, verlet_factor(0.5, 2.0), atol=2e-5)
     assert rest < 1e-4
@@ -166,7 +166,7 @@ def test_spectrum_and_temperature_of_centroids(tmp_path, dynamics):
     assert temperature.standard_error < 25.0
     assert abs(temperature.value - 300.0) < 3.0 * temperature.standard_error
     spectrum = vibrational_density_of_states(
-        [t.velocities_angstrom_per_fs.mean(axis=1) for t in result.trajectories],
+        [np.asarray(t.velocities_angstrom_per_fs).mean(axis=1) for t in result.trajectories],
         None, atoms.get_masses(), 2.0, removed="nothing",
     )  # fmt: skip
     peak = spectrum.wavenumbers_per_cm[np.argmax(spectrum.intensity)]

@@ -17,8 +17,13 @@ from ase.units import kB
 from numpy.testing import assert_allclose, assert_array_equal
 
 from md_runs.pimd import ipi_process, read_pimd_trajectory
+from md_runs.pimd.ipi_checkpoints import (
+    cut_outputs,
+    newest_checkpoint,
+    remove_checkpoints_after,
+    remove_old_checkpoints,
+)
 from md_runs.pimd.ipi_input import (
-    POSITIONS,
     ForceProvider,
     continued_xml,
     geometry_xyz,
@@ -28,16 +33,13 @@ from md_runs.pimd.ipi_input import (
 from md_runs.pimd.ipi_outputs import (
     Outputs,
     ProgressReader,
-    cut_outputs,
-    newest_checkpoint,
-    read_beads,
+    read_frames,
     read_properties,
-    remove_checkpoints_after,
-    remove_old_checkpoints,
 )
 from md_runs.pimd.record import check_same_run, read_record, write_record
 from md_runs.pimd.segments import thermal_bead_velocities
 from md_runs.pimd.settings import PimdRun
+from md_runs.trajectories.frame_arrays import LazyFrames
 from mlpotential.errors import ConfigError, RunError, StructureError
 
 with warnings.catch_warnings():
@@ -101,6 +103,10 @@ def newest_step(folder):
     return None if checkpoint is None else checkpoint.step
 
 
+def positions_of(folder):
+    return read_frames(outputs(folder), 40, masses=np.ones(3))["positions"]
+
+
 def test_newest_checkpoint(folder):
     assert newest_step(folder) == 40
     (folder / "RESTART").write_text(checkpoint_text(45))
@@ -152,7 +158,7 @@ def test_cut_and_read(folder):
         path.write_text(path.read_text() + frame(50, 0)[:70])  # the kill came here
     cut_outputs(outputs(folder), 40)
     cut_outputs(outputs(folder), 40)
-    positions = read_beads(outputs(folder), POSITIONS, 40)
+    positions = positions_of(folder)
     assert positions.shape == (5, 2, 3, 3)
     expected = [[positions_at(step, bead) for bead in range(2)] for step in range(0, 50, 10)]
     assert_allclose(positions, expected, rtol=2e-8)  # ASE's angstrom against i-PI's
@@ -168,7 +174,7 @@ def test_positions_agree_with_the_parser_of_ipi(folder):
         path = folder / f"simulation.positions_{bead}.extxyz"
         frames = ipi.read_trajectory(str(path), format="ase")
         reference = np.stack([atoms.positions for atoms in frames])
-        assert_allclose(read_beads(outputs(folder), POSITIONS, 40)[:, bead], reference, rtol=2e-8)
+        assert_allclose(positions_of(folder)[:, bead], reference, rtol=2e-8)
 
 
 def test_reading_refuses_double_and_missing_steps(folder):
@@ -177,17 +183,17 @@ def test_reading_refuses_double_and_missing_steps(folder):
     for damaged in (good + frame(40, 0), good.replace(frame(20, 0), "")):
         path.write_text(damaged)
         with pytest.raises(RunError, match="once each"):
-            read_beads(outputs(folder), POSITIONS, 40)
+            positions_of(folder)
     path.write_text(good.replace(frame(20, 0), frame(20, 0).replace("H ", "\nH ", 1)))
-    with pytest.raises(RunError, match="damaged"):
-        read_beads(outputs(folder), POSITIONS, 40)
+    with pytest.raises(RunError, match="should begin with the number of atoms"):
+        positions_of(folder)
     number = f"{positions_at(30, 0)[1, 1]:16.8f}"
     path.write_text(good.replace(number, number[:-4] + ".-.x"))
     with pytest.raises(RunError, match="damaged"):
-        read_beads(outputs(folder), POSITIONS, 40)
+        positions_of(folder)
     path.unlink()
     with pytest.raises(RunError, match="positions of 1 of 2 beads"):
-        read_beads(outputs(folder), POSITIONS, 40)
+        positions_of(folder)
 
 
 def test_old_checkpoints_are_removed_three_stay(folder):
@@ -352,6 +358,7 @@ def test_a_trajectory_is_read_up_to_the_latest_checkpoint(folder):
     atoms = molecule("H2O")
     write_record(folder, atoms, SETTINGS, {})
     trajectory = read_pimd_trajectory(folder)
+    assert isinstance(trajectory.positions, LazyFrames)  # in a file until they are asked for
     assert trajectory.positions.shape == (5, 2, 3, 3)
     assert_array_equal(trajectory.times_fs, [0.0, 5.0, 10.0, 15.0, 20.0])
     assert_array_equal(trajectory.masses, atoms.get_masses())
