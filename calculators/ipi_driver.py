@@ -33,6 +33,8 @@ from mlpotential.errors import ConfigError, RunError, StructureError, nearest_na
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from mlpotential.graph import Prediction
     from mlpotential.inference.evaluator import Evaluator
     from mlpotential.inference.guard import ExtrapolationGuard
@@ -110,17 +112,23 @@ def make_evaluator(
     Raises:
         ConfigError, StructureError, ModelFileError: for what cannot be used.
     """
+    from mlpotential.inference.evaluator import Evaluator
+
+    template = read_template(structure)
+    return Evaluator(model, template.numbers, template.pbc, **asdict(execution))
+
+
+def read_template(structure: str) -> Atoms:
+    """The last structure of a file. Raises StructureError for a file that ASE cannot read."""
     import ase.io
     from ase import Atoms
-
-    from mlpotential.inference.evaluator import Evaluator
 
     try:
         template = ase.io.read(structure, index=-1)
     except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
         raise StructureError(f"cannot read the structure file {structure}: {error}") from error
     assert isinstance(template, Atoms)  # one index, one structure
-    return Evaluator(model, template.numbers, template.pbc, **asdict(execution))
+    return template
 
 
 def _write_at_the_end(guard: ExtrapolationGuard, path: Path) -> None:

@@ -21,6 +21,7 @@ from ase import Atoms
 from tqdm import tqdm
 
 from md_runs.analysis.sampling.uncertainty import block_average
+from md_runs.force_provider import IpiDriver
 from md_runs.model_warnings import REPORT_NAME, read_report
 from md_runs.pimd.ipi_checkpoints import (
     CONTINUED_NAME,
@@ -35,7 +36,6 @@ from md_runs.pimd.ipi_input import (
     GEOMETRY_NAME,
     PREFIX,
     VELOCITIES_NAME,
-    ForceProvider,
     RingPolymer,
     continued_xml,
     geometry_xyz,
@@ -97,9 +97,9 @@ class PimdResult:
         )
 
 
-def run_with_provider(
+def run_with_driver(
     atoms: Atoms,
-    provider: ForceProvider,
+    driver: IpiDriver,
     settings: PimdRun,
     folder: Path,
     progress: bool,
@@ -111,7 +111,7 @@ def run_with_provider(
 
     Args:
         atoms: in i-PI's frame.
-        provider: of the forces.
+        driver: who gives i-PI the forces.
         settings: of the run; of a segment `n_steps` is its own.
         folder: made where needed.
         progress: show a bar, if standard error is a terminal.
@@ -124,7 +124,7 @@ def run_with_provider(
     """
     if len(atoms) == 1 and settings.fix_center_of_mass:
         raise ConfigError("a single atom with a fixed center of mass cannot move: free it")
-    run = _Run(folder, atoms, settings, provider, start, title)
+    run = _Run(folder, atoms, settings, driver, start, title)
     with lock_folder(folder):
         checkpoint = run.prepare()
         speed = None
@@ -179,21 +179,19 @@ class _Run:
     folder: Path
     atoms: Atoms
     settings: PimdRun
-    provider: ForceProvider
+    driver: IpiDriver
     start: RingPolymer | None
     title: str
 
     @property
     def identity(self) -> dict[str, str]:
         """What must not change, but for the settings."""
-        return dict(self.provider.identity) | (
-            DIPOLE_RECORDED if self.provider.gives_dipole else {}
-        )
+        return dict(self.driver.identity) | (DIPOLE_RECORDED if self.driver.gives_dipole else {})
 
     @property
     def outputs(self) -> Outputs:
         """What i-PI writes."""
-        return Outputs(self.folder, self.settings, len(self.atoms), self.provider.gives_dipole)
+        return Outputs(self.folder, self.settings, len(self.atoms), self.driver.gives_dipole)
 
     def prepare(self) -> Checkpoint | None:
         """Puts what i-PI needs into a new folder, or finds where the run that is there stopped."""
@@ -204,8 +202,8 @@ class _Run:
         elif any(self.folder.glob(f"{PREFIX}.*")):
             raise RunError(f"{self.folder} holds files of a foreign run: choose another folder")
         else:
-            for name, source in self.provider.files.items():
-                write_atomically(self.folder / name, source.read_bytes())
+            for name, content in self.driver.files.items():
+                write_atomically(self.folder / name, content)
             structure = io.StringIO()
             ase.io.write(structure, self.atoms, format="extxyz")
             write_atomically(self.folder / STRUCTURE_NAME, structure.getvalue())
@@ -300,10 +298,10 @@ class _Run:
         if checkpoint is None:
             remove_outputs(self.folder)
             has_velocities = self.start is not None
-            xml = input_xml(self.atoms, self.settings, self.provider, has_velocities)
+            xml = input_xml(self.atoms, self.settings, self.driver, has_velocities)
             write_atomically(self.folder / INPUT_NAME, xml)
             return INPUT_NAME
-        xml = continued_xml(checkpoint.tree, self.settings, self.provider)
+        xml = continued_xml(checkpoint.tree, self.settings, self.driver)
         write_atomically(self.folder / CONTINUED_NAME, xml)
         cut_outputs(self.outputs, checkpoint.step)
         remove_checkpoints_after(self.folder, checkpoint.step)

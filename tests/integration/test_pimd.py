@@ -17,15 +17,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from md_runs.force_driver import IpiDriver
 from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_driver import driver_path
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from md_runs.pimd import PimdRun, ipi_process, run_pimd
 from md_runs.pimd.ipi_checkpoints import newest_checkpoint
-from md_runs.pimd.ipi_input import ForceProvider, to_ipi_frame
+from md_runs.pimd.ipi_input import to_ipi_frame
 from md_runs.pimd.ipi_outputs import Outputs, ProgressReader
-from md_runs.pimd.ipi_run import run_with_provider
+from md_runs.pimd.ipi_run import run_with_driver
 from mlpotential.errors import RunError, StructureError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
@@ -38,9 +39,9 @@ WAVENUMBER = 4.5563353e-06  # hartree
 
 
 def run_trap(folder, settings, atoms=None, stall_limit_s=60.0, **parameters):
-    provider = ForceProvider(str(TRAP), {k: str(v) for k, v in parameters.items()})
-    return run_with_provider(
-        molecule("CH4") if atoms is None else atoms, provider, settings, folder, True, stall_limit_s
+    driver = IpiDriver(str(TRAP), {k: str(v) for k, v in parameters.items()})
+    return run_with_driver(
+        molecule("CH4") if atoms is None else atoms, driver, settings, folder, True, stall_limit_s
     )
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+from md_runs.force_driver import IpiDriver
 from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
 from md_runs.cli import main
 from md_runs.pimd import read_pimd_trajectory, run_pimd
-from md_runs.pimd.ipi_input import ForceProvider
-from md_runs.pimd.segments import run_segments_with_provider
+from md_runs.pimd.segments import run_segments_with_driver
 from md_runs.pimd.settings import PimdRun
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator
@@ -49,13 +49,13 @@ def trap(folder, atoms, **parameters):
     centers = folder / "centers.npy"
     np.save(centers, atoms.positions * BOHR_PER_ANGSTROM)
     parameters |= {"centers": str(centers), "spring": str(spring(atoms)), "charge": "0.5"}
-    return ForceProvider(TRAP, parameters, gives_dipole=True)
+    return IpiDriver(TRAP, parameters, gives_dipole=True)
 
 
 def run(folder, atoms, settings, source=None, **parameters):
     folder.mkdir(exist_ok=True)
-    provider = trap(folder.parent, atoms, **parameters)
-    return run_segments_with_provider(atoms, provider, settings, folder, source, True, 60.0)
+    driver = trap(folder.parent, atoms, **parameters)
+    return run_segments_with_driver(atoms, driver, settings, folder, source, True, 60.0)
 
 
 def recurrence(values):

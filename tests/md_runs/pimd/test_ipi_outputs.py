@@ -16,6 +16,7 @@ from ase.constraints import FixAtoms
 from ase.units import kB
 from numpy.testing import assert_allclose, assert_array_equal
 
+from md_runs.force_provider import IpiDriver
 from md_runs.pimd import ipi_process, read_pimd_trajectory
 from md_runs.pimd.ipi_checkpoints import (
     cut_outputs,
@@ -24,7 +25,6 @@ from md_runs.pimd.ipi_checkpoints import (
     remove_old_checkpoints,
 )
 from md_runs.pimd.ipi_input import (
-    ForceProvider,
     continued_xml,
     geometry_xyz,
     input_xml,
@@ -223,16 +223,16 @@ def test_progress_reads_whole_lines_only(tmp_path):
 
 def test_xml_is_what_ipi_understands():
     """Special characters in the driver's path, settings and masses arrive unchanged."""
-    provider = ForceProvider("/a folder/R&D <new> 'x'/driver.py", {"model": "m", "device": "cpu"})
+    driver = IpiDriver("/a folder/R&D <new> 'x'/driver.py", {"model": "m", "device": "cpu"})
     settings = PimdRun(n_steps=70, n_beads=5, temperature_K=77.5, seed=3, fix_center_of_mass=False)
     atoms = molecule("H2O")
     atoms.set_masses([15.5, 2.014, 1.008])
     parsed = InputSimulation()
-    parsed.parse(xml_parse_string(input_xml(atoms, settings, provider)).fields[0][1])
+    parsed.parse(xml_parse_string(input_xml(atoms, settings, driver)).fields[0][1])
     fields = {name: value for name, value in parsed.extra}
     force_field, system = fields["ffdirect"], fields["system"]
-    assert force_field.pes_path.fetch() == provider.pes_path
-    assert force_field.parameters.fetch() == provider.parameters
+    assert force_field.pes_path.fetch() == driver.pes_path
+    assert force_field.parameters.fetch() == driver.parameters
     assert force_field.batch_size.fetch() == 5
     assert (force_field.pbc.fetch(), force_field.threaded.fetch()) == (False, False)
     assert parsed.total_steps.fetch() == 70
@@ -249,7 +249,7 @@ def test_xml_is_what_ipi_understands():
 def test_each_dynamics_in_the_words_of_ipi(dynamics, mode, tau_fs, pile_lambda):
     settings = PimdRun(n_steps=4000, dynamics=dynamics)
     parsed = InputSimulation()
-    xml = input_xml(molecule("H2O"), settings, ForceProvider("pes.py", {}))
+    xml = input_xml(molecule("H2O"), settings, IpiDriver("pes.py", {}))
     parsed.parse(xml_parse_string(xml).fields[0][1])
     motion = dict(parsed.extra)["system"].motion.dynamics
     assert motion.mode.fetch() == mode
@@ -279,7 +279,7 @@ def test_a_continued_run_has_the_length_and_driver_of_today():
         "<simulation><step>40</step><total_steps>60</total_steps>"
         "<ffdirect name='model'><pes_path>/gone</pes_path></ffdirect></simulation>"
     )
-    xml = continued_xml(old, PimdRun(n_steps=90), ForceProvider("/here.py", {}))
+    xml = continued_xml(old, PimdRun(n_steps=90), IpiDriver("/here.py", {}))
     tree = ET.fromstring(xml)
     assert tree.findtext("total_steps") == "90"
     assert tree.findtext("step") == "40"
