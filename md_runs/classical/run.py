@@ -177,6 +177,7 @@ class _Simulation:
     def run(self, progress: bool) -> ClassicalState:
         """To the last step; the state there, saved."""
         header = frame_header(self.atoms, self.settings.timestep_fs, self.settings.stride)
+        header = replace(header, **self.settings.recorded)
         n_frames = self.initial.n_frames
         with (
             FrameRecorder(self.folder / TRAJECTORY_NAME, header, n_frames) as recorder,

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.analysis.sampling.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
-from md_runs.analysis.spectra.dynamics import Dynamics, Method
+from md_runs.analysis.spectra.dynamics import SAMPLING_ONLY, Dynamics, Method
 from md_runs.analysis.spectra.vibrational_motion import is_linear
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.rigid_body import without_rotation, without_translation
@@ -29,7 +29,6 @@ MOST_SAMPLES = 20_000  # chosen: of the series that tells the end of equilibrati
 PIECE_FRAMES = 1_000  # chosen: read at once for such a series
 N_BLOCKS = 10  # chosen: error bars known to a quarter
 FRAMES_PER_BLOCK = 2  # chosen: at least, for blocks that nobody asked for
-SAMPLING_ONLY = "PIMD"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ase import Atoms
 from tqdm import tqdm
 
 from md_runs.analysis.sampling.uncertainty import block_average
+from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING
 from md_runs.force_provider import IpiDriver
 from md_runs.model_warnings import REPORT_NAME, read_report
 from md_runs.pimd.ipi_checkpoints import (
@@ -166,7 +167,7 @@ def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int, progress: b
         cells=cells,
         pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
         temperature_K=settings.temperature_K,
-        dynamics=settings.dynamics.upper(),
+        dynamics=NAME_OF_SETTING[settings.dynamics],
         integration_timestep_fs=settings.timestep_fs,
         **recorded,
     )

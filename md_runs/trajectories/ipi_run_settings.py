@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from md_runs.analysis.spectra.dynamics import SAMPLING_ONLY
+
 DEFAULT_PREFIX = "i-pi"  # i-PI's own
 FREE_CENTROID_FS = 1e5  # chosen: a friction time that leaves the centroid free for 100 ps
 
@@ -75,7 +77,7 @@ def _dynamics(root: ET.Element, dynamics: ET.Element) -> tuple[str | None, float
     if n_beads > 1:
         if mode == "pile_l" and tau is not None and tau >= FREE_CENTROID_FS:
             return "TRPMD", None
-        return "PIMD", None
+        return SAMPLING_ONLY, None
     if mode in ("langevin", "pile_l"):
         return "Langevin", None if not tau else 1 / tau
     return {"svr": "Bussi", "pile_g": "Bussi", "gle": "GLE", "nm_gle": "GLE"}.get(mode), None

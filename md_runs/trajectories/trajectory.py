@@ -34,8 +34,8 @@ class Trajectory:
         polarizabilities: [n_frames, n_beads, 3, 3] (A^3).
         charges: [n_frames, n_beads, n_atoms] (e).
         temperature_K: of the thermostat; None where it is not known, or there is none.
-        dynamics: what moved the atoms, a method of `analysis.dynamics`, or "PIMD" (thermostatted
-            beads: statistics only); None where it is not known.
+        dynamics: what moved the atoms, a method of `analysis.spectra.dynamics`, or its
+            SAMPLING_ONLY; None where it is not known.
         friction_per_fs: of a Langevin thermostat, where it is known.
         integration_timestep_fs: step of the integrator, where it is known.
     """
