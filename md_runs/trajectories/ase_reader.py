@@ -23,7 +23,7 @@ from ase.io import iread
 from ase.io.trajectory import Trajectory as AseTrajectory
 from tqdm import tqdm
 
-from md_runs.trajectories.extxyz_writer import TIME_KEY
+from md_runs.trajectories.extxyz_writer import RESULTS, TIME_KEY
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frame_cache import Batch, FrameCache, warn_of_missing
 from md_runs.trajectories.trajectory import Trajectory
@@ -45,8 +45,7 @@ COMMENT_SHAPES: dict[str, tuple[int, ...]] = {
 }
 COMMENT_FIELDS = {"energy": "energies", "dipole": "dipoles", "polarizability": "polarizabilities"}
 COMMENT_FIELDS |= {"Lattice": "cells", TIME_KEY: "times_fs"}
-RESULTS = {"energy": "energies", "forces": "forces", "dipole": "dipoles", "charges": "charges"}
-RESULTS |= {"polarizability": "polarizabilities"}
+READ_RESULTS = RESULTS | {"polarizability": "polarizabilities"}
 _KEYS = {
     key: re.compile(rf'(?:^|\s){key}=(?:"([^"]*)"|\{{([^}}]*)\}}|(\S+))')
     for key in (*COMMENT_SHAPES, "pbc", "Properties")
@@ -188,7 +187,7 @@ def _of_atoms(atoms: Atoms) -> Batch:
         values["momenta"] = atoms.get_momenta()[None]
     if TIME_KEY in atoms.info:
         values["times_fs"] = np.asarray(atoms.info[TIME_KEY], np.float64)
-    for key, name in RESULTS.items():
+    for key, name in READ_RESULTS.items():
         if key in results:
             value = np.asarray(results[key], np.float64)
             values[name] = value.reshape(3, 3)[None] if key == "polarizability" else value[None]

@@ -14,6 +14,8 @@ from mlpotential.errors import RunError
 from mlpotential.units import ASE_TIME_PER_FS
 
 TIME_KEY = "time_fs"  # of each frame, in its comment
+# Of ASE's calculators: field of `Trajectory`.
+RESULTS = {"energy": "energies", "forces": "forces", "dipole": "dipoles", "charges": "charges"}
 
 
 def write_extended_xyz(trajectory: Trajectory, path: Path) -> list[Path]:
@@ -60,15 +62,12 @@ def _frame_of(trajectory: Trajectory, frame: int, bead_index: int) -> Atoms:
     )
     if velocities is not None:
         atoms.set_velocities(velocities[frame, bead_index] / ASE_TIME_PER_FS)
-    results = {}
-    if trajectory.energies is not None:
-        results["energy"] = float(trajectory.energies[frame, bead_index])
-    if trajectory.forces is not None:
-        results["forces"] = trajectory.forces[frame, bead_index]
-    if trajectory.dipoles is not None:
-        results["dipole"] = trajectory.dipoles[frame, bead_index]
-    if trajectory.charges is not None:
-        results["charges"] = trajectory.charges[frame, bead_index]
+    fields = {key: getattr(trajectory, field) for key, field in RESULTS.items()}
+    results = {
+        key: values[frame, bead_index] for key, values in fields.items() if values is not None
+    }
+    if "energy" in results:
+        results["energy"] = float(results["energy"])
     if trajectory.polarizabilities is not None:
         atoms.info["polarizability"] = trajectory.polarizabilities[frame, bead_index]
     if results:

@@ -220,38 +220,23 @@ def _map_records(path: Path) -> tuple[FrameHeader, np.ndarray]:
     return header, np.memmap(path, header.record_type, mode="r", offset=offset, shape=(n_frames,))
 
 
-def read_trajectory(
-    path: Path, start: int = 0, stop: int | None = None, stride: int = 1
-) -> Trajectory:
-    """Frames start, start + stride, ... before stop, as views of the mapped file.
-
-    Args:
-        path: a file written by `FrameRecorder`.
-        start: first frame.
-        stop: the frame after the last one; None for all.
-        stride: frames from one to the next, at least 1.
+def read_trajectory(path: Path) -> Trajectory:
+    """All complete frames of a file of `FrameRecorder`, mapped and not read.
 
     Raises:
-        RunError: as `read_records`, or if no frame is left by the selection.
+        RunError: as `read_records`.
     """
     header, records = _map_records(path)
-    if start < 0 or stride < 1 or not len(range(len(records))[start:stop:stride]):
-        raise RunError(
-            f"frames {start} to {stop} by {stride} select nothing of the {len(records)} in {path}"
-        )
-    frames = np.arange(len(records))[start:stop:stride]
-    chosen = records[start:stop:stride]
     recorded: dict[str, Any] = {
-        name: chosen[name] for name in FRAME_FIELDS if name in header.fields and name != "positions"
+        name: records[name] for name in FRAME_FIELDS if name in header.fields
     }
     if header.cell is not None:
-        recorded["cells"] = np.broadcast_to(np.array(header.cell), (len(chosen), 3, 3))
+        recorded["cells"] = np.broadcast_to(np.array(header.cell), (len(records), 3, 3))
     return Trajectory(
         atomic_numbers=np.array(header.atomic_numbers),
         masses=np.array(header.masses),
-        times_fs=frames * header.stride * header.timestep_fs,
+        times_fs=np.arange(len(records)) * header.stride * header.timestep_fs,
         integration_timestep_fs=header.timestep_fs,
-        positions=chosen["positions"],
         pbc=header.pbc,
         dynamics=header.dynamics,
         temperature_K=header.temperature_K,

@@ -31,12 +31,10 @@ from md_runs.trajectories.frame_cache import FrameCache
 from md_runs.trajectories.ipi_run_settings import IpiRunSettings, read_ipi_run_settings
 from md_runs.trajectories.ipi_series import (
     Series,
-    extras_name,
-    is_properties,
+    output_kind,
     read_extras_series,
     read_properties_file,
     read_trajectory_series,
-    trajectory_quantity,
 )
 from md_runs.trajectories.trajectory import REPEATED, Trajectory, last_records
 from mlpotential.errors import RunError
@@ -92,9 +90,11 @@ def find_ipi_files(place: Path) -> IpiFiles | None:
         RunError: a folder with the outputs of several simulations.
     """
     folder = place if place.is_dir() else place.parent
-    if not folder.is_dir() or (place.is_file() and not _is_output(place)):
+    if not folder.is_dir() or (place.is_file() and output_kind(place) is None):
         return None
-    prefixes = {_prefix(path) for path in folder.iterdir() if _is_output(path)}
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    outputs = {path: found for path in files if (found := output_kind(path))}
+    prefixes = {_prefix(path) for path in outputs}
     if not place.is_dir():
         prefixes &= {_prefix(place)}
     if len(prefixes) > 1:
@@ -105,28 +105,17 @@ def find_ipi_files(place: Path) -> IpiFiles | None:
     if not prefixes:
         return None
     prefix = prefixes.pop()
-    files = IpiFiles(folder, prefix, {}, {}, [])
-    for path in sorted(folder.glob(f"{prefix}.*")):
-        quantity, extra = trajectory_quantity(path), extras_name(path)
-        if quantity is not None:
-            files.trajectories.setdefault(quantity[0], []).append(path)
-        elif extra is not None:
-            files.extras.setdefault(extra, []).append(path)
-        elif is_properties(path):
-            files.properties.append(path)
-    return files
+    trajectories, extras = dict[str, list[Path]](), dict[str, list[Path]]()
+    properties: dict[str, list[Path]] = {"": []}
+    of_kind = {"trajectory": trajectories, "extras": extras, "properties": properties}
+    for path, (kind, name) in outputs.items():
+        if _prefix(path) == prefix:
+            of_kind[kind].setdefault(name, []).append(path)
+    return IpiFiles(folder, prefix, trajectories, extras, properties[""])
 
 
 def _prefix(path: Path) -> str:
     return path.name.split(".")[0]
-
-
-def _is_output(path: Path) -> bool:
-    return path.is_file() and (
-        trajectory_quantity(path) is not None
-        or extras_name(path) is not None
-        or is_properties(path)
-    )
 
 
 def read_ipi_files(

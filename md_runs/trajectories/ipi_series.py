@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ase.geometry import cellpar_to_cell
@@ -46,7 +47,6 @@ class Series:
 
     Attributes:
         path: the file.
-        quantity: i-PI's name, "positions" or "v_centroid".
         unit: i-PI's name, "angstrom"; empty for extras, which have none.
         bead: its number.
         steps: [n_frames].
@@ -57,7 +57,6 @@ class Series:
     """
 
     path: Path
-    quantity: str
     unit: str
     bead: int
     steps: np.ndarray
@@ -67,17 +66,19 @@ class Series:
     cell_unit: str = ""
 
 
-def trajectory_quantity(path: Path) -> tuple[str, str] | None:
-    """What an xyz file of i-PI holds, and its unit; None for another kind of file."""
+def output_kind(path: Path) -> tuple[Literal["trajectory", "extras", "properties"], str] | None:
+    """Of which kind an output is, and i-PI's name of what it holds; None for any other file."""
     try:
         with open(path, "rb") as handle:
-            first, comment = handle.readline(80), handle.readline(2000).decode(errors="replace")
+            first, second = (handle.readline(2000).decode(errors="replace") for _ in range(2))
     except OSError:
         return None
-    match = QUANTITY.search(comment)
-    if match is None or not first.strip().isdigit() or _STEP.search(comment) is None:
-        return None
-    return match[1], match[2]
+    quantity, extras = QUANTITY.search(second), _EXTRAS.match(first)
+    if quantity is not None and first.strip().isdigit() and _STEP.search(second) is not None:
+        return "trajectory", quantity[1]
+    if extras is not None:
+        return "extras", extras[1]
+    return None if _COLUMN.match(first) is None else ("properties", "")
 
 
 def read_trajectory_series(
@@ -108,7 +109,6 @@ def read_trajectory_series(
     found = cache.cached_frames(_trajectory_batches(path, blocks, with_cells), path)
     return Series(
         path=path,
-        quantity=match[1],
         unit=match[2],
         bead=0 if bead is None else int(bead[1]),
         steps=np.asarray(found["steps"]).astype(np.int64),
@@ -162,16 +162,6 @@ def _cells(path: Path, block: XyzBlock) -> np.ndarray:
     return np.stack(cells)
 
 
-def extras_name(path: Path) -> str | None:
-    """What a file of extras holds; None for another kind of file."""
-    try:
-        with open(path, "rb") as handle:
-            match = _EXTRAS.match(handle.readline(2000).decode(errors="replace"))
-    except OSError:
-        return None
-    return None if match is None else match[1]
-
-
 def read_extras_series(path: Path, cache: FrameCache, end: int | None = None) -> Series:
     """Numbers that a force field gave beside forces; a last frame that is cut is left out.
 
@@ -187,7 +177,6 @@ def read_extras_series(path: Path, cache: FrameCache, end: int | None = None) ->
     found = cache.cached_frames(_extras_batches(path, end), path)
     return Series(
         path=path,
-        quantity=str(extras_name(path)),
         unit="",
         bead=0 if bead is None else int(bead[1]),
         steps=np.asarray(found["steps"]).astype(np.int64),
@@ -232,15 +221,6 @@ def _extras_batch(path: Path, steps: list[int], rows: list[list[bytes]], n_value
     except ValueError as error:
         raise RunError(f"{path} is damaged after step {steps[0]}: {error}") from error
     return {"steps": np.array(steps, np.float64), "positions": values}
-
-
-def is_properties(path: Path) -> bool:
-    """Whether a file is one of i-PI's properties."""
-    try:
-        with open(path, "rb") as handle:
-            return _COLUMN.match(handle.readline(2000).decode(errors="replace")) is not None
-    except OSError:
-        return False
 
 
 def read_properties_file(

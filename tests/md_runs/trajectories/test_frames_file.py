@@ -84,15 +84,6 @@ def test_every_frame_may_have_a_cell_of_its_own(tmp_path):
     np.testing.assert_array_equal(read_h5md(tmp_path / "npt.h5").cells, trajectory.cells)
 
 
-def test_a_selection_of_frames_keeps_its_times(path):
-    chosen = read_trajectory(path, start=1, stop=8, stride=3)
-    np.testing.assert_array_equal(chosen.times_fs, [1.0, 4.0, 7.0])
-    np.testing.assert_array_equal(chosen.positions[1], frame(4)["positions"])
-    for nothing in ({"start": 10}, {"stop": 0}, {"stride": 0}, {"start": -1}):
-        with pytest.raises(RunError, match="select nothing"):
-            read_trajectory(path, **nothing)
-
-
 def test_frames_are_mapped_and_not_read(path):
     positions = read_trajectory(path).positions
     assert isinstance(positions, np.memmap)
