@@ -218,7 +218,10 @@ def read_frames(
     if outputs.settings.record_forces:
         file = outputs.table(POTENTIALS_NAME, stride)
         table = read_properties_file(file.path, ("bead_potentials",), file.end_of(last_step))
-        recorded["energies"] = table["bead_potentials"][0].reshape(len(steps), -1)  # eV
+        energies = table["bead_potentials"][0].reshape(len(steps), -1)  # [n_frames, n_beads] (eV)
+        if energies.shape[1] != outputs.settings.n_beads:
+            raise RunError(f"{file.path} is damaged: it has {energies.shape[1]} potentials a line")
+        recorded["energies"] = energies
     return recorded
 
 

@@ -49,10 +49,12 @@ class FrameCache:
         n_frames = 0
         try:
             for batch in batches:
+                # The first frames tell what there is. Beads before may have filled the same files.
                 if n_frames == 0:
                     shapes = {name: values.shape[1:] for name, values in batch.items()}
                     self._files |= {n: _Numbers() for n in shapes.keys() - self._files.keys()}
                     starts = {name: self._files[name].size for name in shapes}
+                # What comes or goes later is left out altogether; the rest is appended.
                 for name in shapes.keys() ^ batch.keys():
                     if name not in left_out:
                         warn_of_missing(path, name, n_frames)
