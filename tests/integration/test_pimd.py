@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from md_runs.force_driver import IpiDriver
 from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_driver import driver_path
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
+from md_runs.force_provider import IpiDriver
 from md_runs.pimd import PimdRun, ipi_process, run_pimd
 from md_runs.pimd.ipi_checkpoints import newest_checkpoint
 from md_runs.pimd.ipi_input import to_ipi_frame

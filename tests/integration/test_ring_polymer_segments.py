@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
-from md_runs.force_driver import IpiDriver
 from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
 from md_runs.cli import main
+from md_runs.force_provider import IpiDriver
 from md_runs.pimd import read_pimd_trajectory, run_pimd
 from md_runs.pimd.segments import run_segments_with_driver
 from md_runs.pimd.settings import PimdRun

@@ -66,8 +66,8 @@ class Trap(Dummy_driver):
 
 def main() -> None:
     from ase.build import molecule
-    from md_runs.force_driver import IpiDriver
 
+    from md_runs.force_provider import IpiDriver
     from md_runs.pimd.ipi_run import run_with_driver
     from md_runs.pimd.settings import PimdRun
     from mlpotential.errors import RunError
@@ -77,7 +77,8 @@ def main() -> None:
     parameters = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     if len(sys.argv) > 4:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
-    driver = IpiDriver(str(Path(__file__).resolve()), parameters)
+    as_text = {name: str(value) for name, value in parameters.items()}
+    driver = IpiDriver(str(Path(__file__).resolve()), as_text)
     try:
         run_with_driver(molecule("CH4"), driver, settings, folder, True, 60.0)
     except RunInterrupted as stop:
