@@ -87,6 +87,6 @@ class CalculatorDriver(Dummy_driver):
             has_stress = "stress" in atoms.calc.implemented_properties
             stress = atoms.get_stress(voigt=False) if has_stress else np.full((3, 3), np.nan)
             virial = -HARTREE_PER_EV * atoms.get_volume() * stress
-        dipole = atoms.calc.results.get("dipole")  # where it comes with the forces
+        dipole = getattr(atoms.calc, "results", {}).get("dipole")  # if it comes with the forces
         extras = {} if dipole is None else {"dipole": (BOHR_PER_ANGSTROM * dipole).tolist()}
         return energy, forces, virial, json.dumps(extras)

@@ -144,7 +144,7 @@ class CalculatorForces:
             parameters={"calculator": CALCULATOR_NAME, "structure": STRUCTURE_NAME},
             files={CALCULATOR_NAME: definition.encode()},
             identity={"calculator": definition},
-            gives_dipole="dipole" in trial.calc.results,
+            gives_dipole="dipole" in getattr(trial.calc, "results", {}),
         )
 
 
