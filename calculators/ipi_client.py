@@ -332,7 +332,7 @@ def _xml(options: argparse.Namespace) -> str:
     for name, value in asdict(_execution(options)).items():
         if value != defaults[name]:
             parameters[name] = str(value)
-    return ipi_xml.ffdirect(driver_path(), parameters)
+    return ipi_xml.ffdirect_text(driver_path(), parameters)
 
 
 @contextlib.contextmanager

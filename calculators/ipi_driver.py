@@ -35,6 +35,8 @@ from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.input_files import require_model_files
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from mlpotential.graph import Prediction
     from mlpotential.inference.evaluator import Evaluator
     from mlpotential.inference.guard import ExtrapolationGuard
@@ -114,6 +116,16 @@ def make_evaluator(
     Raises:
         ConfigError, StructureError, ModelFileError: for what cannot be used.
     """
+    template = read_template(structure)
+    if glob.escape(model) == model:  # no pattern
+        require_model_files([model])
+    from mlpotential.inference.evaluator import Evaluator  # torch comes with it
+
+    return Evaluator(model, template.numbers, template.pbc, **asdict(execution))
+
+
+def read_template(structure: str) -> Atoms:
+    """The last structure of a file. Raises StructureError for a file that ASE cannot read."""
     import ase.io
     from ase import Atoms
 
@@ -122,11 +134,7 @@ def make_evaluator(
     except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
         raise StructureError(f"cannot read the structure file {structure}: {error}") from error
     assert isinstance(template, Atoms)  # one index, one structure
-    if glob.escape(model) == model:  # no pattern
-        require_model_files([model])
-    from mlpotential.inference.evaluator import Evaluator  # torch comes with it
-
-    return Evaluator(model, template.numbers, template.pbc, **asdict(execution))
+    return template
 
 
 def _write_at_the_end(guard: ExtrapolationGuard, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The force field in i-PI's input that belongs to a command line of `mlpotential-driver`."""
+"""Force fields in i-PI's input, of a command line of `mlpotential-driver` or of a run."""
 
 from __future__ import annotations
 
@@ -20,19 +20,27 @@ def ffsocket(address: Address) -> str:
         block.append(ET.Comment(" mode='shm' is faster for many atoms; the client knows both "))
         if address.prefix != DEFAULT_PREFIX:
             block.append(ET.Comment(" i-PI needs the same prefix: sockets_prefix, or -S "))
-        _add(block, "address", address.name)
+        add(block, "address", address.name)
     else:
-        _add(block, "address", address.host)
-        _add(block, "port", address.port)
+        add(block, "address", address.host)
+        add(block, "port", address.port)
     block.append(ET.Comment(" seconds until a client is given up: longer than any evaluation "))
-    _add(block, "timeout", TIMEOUT_S)
+    add(block, "timeout", TIMEOUT_S)
     block.append(ET.Comment(" beads that one client evaluates at once "))
-    _add(block, "batch_size", 1)
-    return _to_text(block)
+    add(block, "batch_size", 1)
+    return to_text(block)
 
 
-def ffdirect(pes_path: str, parameters: Mapping[str, str]) -> str:
-    """The block of a driver inside i-PI, with remarks.
+def ffdirect_text(pes_path: str, parameters: Mapping[str, str]) -> str:
+    """The block of a driver inside i-PI, with a remark. Raises ConfigError as `ffdirect`."""
+    block = ffdirect(pes_path, parameters)
+    remark = ET.Comment(" best the number of beads; it must divide it ")
+    block.insert([child.tag for child in block].index("batch_size"), remark)
+    return to_text(block)
+
+
+def ffdirect(pes_path: str, parameters: Mapping[str, str], batch_size: int = 1) -> ET.Element:
+    """The block of a driver inside i-PI; positions are never folded into a cell.
 
     Raises:
         ConfigError: for a value that i-PI's list of parameters cannot hold.
@@ -41,19 +49,22 @@ def ffdirect(pes_path: str, parameters: Mapping[str, str]) -> str:
         if any(character in value for character in ",{}"):
             raise ConfigError(f"i-PI cannot read {name}: {value}, for the comma or brace in it")
     block = ET.Element("ffdirect", name=NAME, pbc="False")
-    _add(block, "pes", "custom")
-    _add(block, "pes_path", pes_path)
-    block.append(ET.Comment(" best the number of beads; it must divide it "))
-    _add(block, "batch_size", 1)
+    add(block, "pes", "custom")
+    add(block, "pes_path", pes_path)
+    add(block, "batch_size", batch_size)
     pairs = ", ".join(f"{name}: {value}" for name, value in parameters.items())
-    _add(block, "parameters", f"{{{pairs}}}")
-    return _to_text(block)
+    add(block, "parameters", f"{{{pairs}}}")
+    return block
 
 
-def _add(parent: ET.Element, name: str, text: object) -> None:
-    ET.SubElement(parent, name).text = str(text)
+def add(parent: ET.Element, name: str, text: object = "", **attributes: str) -> ET.Element:
+    """A new last child with this text."""
+    child = ET.SubElement(parent, name, attributes)
+    child.text = str(text)
+    return child
 
 
-def _to_text(block: ET.Element) -> str:
-    ET.indent(block)
-    return ET.tostring(block, encoding="unicode")
+def to_text(root: ET.Element) -> str:
+    """Indented, without a newline at the end."""
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode")

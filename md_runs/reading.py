@@ -2,37 +2,58 @@
 
 What a file is decides its content, not its name. Faults of a file that leave it usable (a last
 frame that is cut, frames that a restart repeated) are warnings with their number; all others are
-errors that say what to do.
+errors that say what to do. Another format is another row in `READERS`.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from md_runs.analysis.sampling.repeated_frames import REPEATED, last_records
+from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING
 from md_runs.classical.checkpoint import ClassicalState
-from md_runs.classical.run import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.pimd.ipi_run import read_pimd_trajectory
-from md_runs.pimd.record import RECORD_NAME, read_record
+from md_runs.run_folders import (
+    CHECKPOINT_NAME,
+    FRAMES_SUFFIX,
+    RECORD_NAME,
+    TRAJECTORY_NAME,
+    is_single_run,
+)
 from md_runs.settings_checks import check_number
 from md_runs.trajectories.ase_reader import read_ase_output
 from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md
 from md_runs.trajectories.ipi_reader import find_ipi_files, read_ipi_files
 from md_runs.trajectories.mdanalysis_reader import is_universe, read_universe
-from md_runs.trajectories.trajectory import Trajectory, centroid_of, with_frames
+from md_runs.trajectories.trajectory import (
+    REPEATED,
+    Trajectory,
+    centroid_of,
+    last_records,
+    with_frames,
+)
 from md_runs.trajectories.unit_checks import warn_of_wrong_units
 from mlpotential.errors import RunError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-FRAMES_SUFFIX = ".frames"
-DYNAMICS = {"langevin": "Langevin", "bussi": "Bussi", "nve": "NVE"}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What `read_run` was told, by its names."""
+
+    frame_interval_fs: float | None
+    structure: Atoms | None
+    of_centroid: bool
+    extras_units: dict[str, str] | None
+    progress: bool
 
 
 def read_run(
@@ -65,14 +86,10 @@ def read_run(
     """
     if frame_interval_fs is not None:
         check_number("frame_interval_fs", frame_interval_fs)
-    if is_universe(run):
-        trajectory = read_universe(run, frame_interval_fs, structure)
-    elif not _is_own_folder(Path(run)) and (files := find_ipi_files(Path(run))) is not None:
-        trajectory = read_ipi_files(
-            files, frame_interval_fs, structure, of_centroid, extras_units, progress
-        )
-    else:
-        trajectory = _read_path(Path(run), frame_interval_fs, structure, progress)
+    options = ReadOptions(frame_interval_fs, structure, of_centroid, extras_units, progress)
+    run = run if is_universe(run) else Path(run)
+    read = next(read for is_of_this_kind, read in READERS if is_of_this_kind(run))
+    trajectory = _as_told(run, read(run, options), options)
     if frame_interval_fs is None:
         trajectory = _without_repeated(trajectory)
     if of_centroid:
@@ -81,27 +98,75 @@ def read_run(
     return trajectory
 
 
-def _read_path(
-    path: Path, interval_fs: float | None, structure: Atoms | None, progress: bool
-) -> Trajectory:
-    if path.is_dir():
-        trajectory = _read_folder(path)
-    elif path.suffix == ".h5" or _begins_with(path, HDF5_MAGIC):
-        trajectory = read_h5md(path, interval_fs, structure)
-    elif path.suffix == FRAMES_SUFFIX or _begins_with(path, MAGIC):
-        trajectory = read_trajectory(path)
+def _read_ipi(path: Path, options: ReadOptions) -> Trajectory:
+    files = find_ipi_files(path)
+    assert files is not None  # that was asked before
+    return read_ipi_files(
+        files,
+        options.frame_interval_fs,
+        options.structure,
+        options.of_centroid,
+        options.extras_units,
+        options.progress,
+    )
+
+
+def _read_own(path: Path, options: ReadOptions) -> Trajectory:
+    """A folder of this program, or a file of its frames."""
+    if (path / TRAJECTORY_NAME).exists():
+        trajectory = read_trajectory(path / TRAJECTORY_NAME)
+        if trajectory.dynamics is None:
+            trajectory = replace(trajectory, **_settings_of_checkpoint(path))
+    elif (path / RECORD_NAME).exists():
+        trajectory = read_pimd_trajectory(path, options.progress)
     else:
-        trajectory = read_ase_output(path, interval_fs, progress)
-    if interval_fs is not None:
-        times = np.arange(trajectory.n_frames) * interval_fs
+        trajectory = read_trajectory(path)
+    return trajectory
+
+
+def _refuse_folder(folder: Path, options: ReadOptions) -> Trajectory:
+    raise RunError(
+        f"{folder} holds no run: expected {TRAJECTORY_NAME} (classical), {RECORD_NAME} (path "
+        "integral) or outputs of i-PI. Give the folder of one run, or a file"
+    )
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(len(magic)) == magic
+    except OSError:
+        return False
+
+
+# Whether a run is of this kind, and its reader; the first kind that fits is taken.
+READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, ReadOptions], Trajectory]], ...] = (
+    (is_universe, lambda run, told: read_universe(run, told.frame_interval_fs, told.structure)),
+    (is_single_run, _read_own),
+    (lambda path: find_ipi_files(path) is not None, _read_ipi),
+    (Path.is_dir, _refuse_folder),
+    (
+        lambda path: path.suffix == ".h5" or _begins_with(path, HDF5_MAGIC),
+        lambda path, told: read_h5md(path, told.frame_interval_fs, told.structure),
+    ),
+    (lambda path: path.suffix == FRAMES_SUFFIX or _begins_with(path, MAGIC), _read_own),
+    (
+        lambda path: True,
+        lambda path, told: read_ase_output(path, told.frame_interval_fs, told.progress),
+    ),
+)
+
+
+def _as_told(run: Any, trajectory: Trajectory, options: ReadOptions) -> Trajectory:
+    """With the times, and the masses and periodic directions of the same atoms, that were given."""
+    structure = options.structure
+    if options.frame_interval_fs is not None:
+        times = np.arange(trajectory.n_frames) * options.frame_interval_fs
         trajectory = replace(trajectory, times_fs=times)
-    return trajectory if structure is None else _with_structure(path, trajectory, structure)
-
-
-def _with_structure(path: Path, trajectory: Trajectory, structure: Atoms) -> Trajectory:
-    """Masses and periodic directions of the structure, whose atoms must be the same."""
+    if structure is None:
+        return trajectory
     if not np.array_equal(trajectory.atomic_numbers, structure.numbers):
-        raise RunError(f"{path} has other atoms than the structure, or in another order")
+        raise RunError(f"{run} has other atoms than the structure, or in another order")
     cells, shape = trajectory.cells, (trajectory.n_frames, 3, 3)
     if structure.pbc.any() and cells is None:
         cells = np.broadcast_to(structure.cell.array, shape)
@@ -111,38 +176,16 @@ def _with_structure(path: Path, trajectory: Trajectory, structure: Atoms) -> Tra
     )
 
 
-def _is_own_folder(path: Path) -> bool:
-    return (path / TRAJECTORY_NAME).exists() or (path / RECORD_NAME).exists()
-
-
-def _read_folder(folder: Path) -> Trajectory:
-    if (folder / TRAJECTORY_NAME).exists():
-        return replace(read_trajectory(folder / TRAJECTORY_NAME), **_classical_settings(folder))
-    if (folder / RECORD_NAME).exists():
-        settings = read_record(folder)[1]
-        return replace(
-            read_pimd_trajectory(folder),
-            temperature_K=settings.temperature_K,
-            dynamics=str(getattr(settings, "dynamics", "pimd")).upper(),
-            integration_timestep_fs=settings.timestep_fs,
-        )
-    raise RunError(
-        f"{folder} holds no run: expected {TRAJECTORY_NAME} (classical), {RECORD_NAME} (path "
-        "integral) or outputs of i-PI. Give the folder of one run, or a file"
-    )
-
-
-def _classical_settings(folder: Path) -> dict[str, Any]:
-    """Of the run in the folder; nothing where its checkpoint is not there."""
+def _settings_of_checkpoint(folder: Path) -> dict[str, Any]:
+    """Of a run of 0.1, whose frames do not tell; nothing where its checkpoint is not there."""
     if not (folder / CHECKPOINT_NAME).exists():
         return {}
     settings = ClassicalState.read(folder / CHECKPOINT_NAME).settings
     ensemble = settings["ensemble"]
     return {
-        "dynamics": DYNAMICS[ensemble],
+        "dynamics": NAME_OF_SETTING[ensemble],
         "temperature_K": None if ensemble == "nve" else settings["temperature_K"],
         "friction_per_fs": settings["friction_per_fs"] if ensemble == "langevin" else None,
-        "integration_timestep_fs": settings["timestep_fs"],
     }
 
 
@@ -152,11 +195,3 @@ def _without_repeated(trajectory: Trajectory) -> Trajectory:
         return trajectory
     warnings.warn(REPEATED.format(trajectory.n_frames - len(kept)), stacklevel=3)
     return with_frames(trajectory, kept)
-
-
-def _begins_with(path: Path, magic: bytes) -> bool:
-    try:
-        with open(path, "rb") as handle:
-            return handle.read(len(magic)) == magic
-    except OSError:
-        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from md_runs.classical.steps import (
     record_frame,
 )
 from md_runs.model_warnings import warn_of_hard_cutoff
+from md_runs.run_folders import FRAMES_SUFFIX, SEGMENT_NAME
 from md_runs.settings_checks import check_count, check_number
 from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
 from md_runs.trajectories.frames_file import (
@@ -79,7 +81,8 @@ def run_nve_segments(
     folder = Path(folder)
     starts = [_start(atoms, positions, velocities) for positions, velocities in start_frames]
     header = frame_header(starts[0] if starts else atoms, timestep_fs, stride)
-    paths = [folder / f"segment_{k}.frames" for k in range(len(starts))]
+    header = replace(header, dynamics="NVE")
+    paths = [folder / (SEGMENT_NAME.format(k) + FRAMES_SUFFIX) for k in range(len(starts))]
     with (
         lock_folder(folder),
         progress_bar(len(starts) * segment_steps, 0, progress) as bar,
@@ -140,8 +143,7 @@ def _run_segment(
 
 def _check_finished(path: Path, header: FrameHeader, start: Atoms, n_frames: int) -> None:
     """Raises RunError unless the file is the segment that would be run from this start."""
-    found = read_header(path)
-    same = found == header
+    same = not header.differences(read_header(path))
     if same:
         first = read_trajectory(path)
         velocities = start.get_velocities() * ASE_TIME_PER_FS

@@ -41,6 +41,7 @@ from md_runs.classical.steps import (
     record_frame,
 )
 from md_runs.model_warnings import RunGuard, warn_of_hard_cutoff
+from md_runs.run_folders import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (
     hottest_K,
@@ -55,7 +56,6 @@ from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
 
-TRAJECTORY_NAME, CHECKPOINT_NAME = "trajectory.frames", "classical.checkpoint"
 ENERGY_TOLERANCE = 1e-4  # eV per atom; chosen: above float32 noise, below any other model's energy
 AT_REST = 1e-10  # amu A / ASE time; chosen: rounding left by taking out the rigid motion
 N_BLOCKS = 10
@@ -177,6 +177,7 @@ class _Simulation:
     def run(self, progress: bool) -> ClassicalState:
         """To the last step; the state there, saved."""
         header = frame_header(self.atoms, self.settings.timestep_fs, self.settings.stride)
+        header = replace(header, **self.settings.recorded)
         n_frames = self.initial.n_frames
         with (
             FrameRecorder(self.folder / TRAJECTORY_NAME, header, n_frames) as recorder,

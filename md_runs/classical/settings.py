@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, get_args
 
+from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING, Ensemble
 from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, nearest_name
 
-ENSEMBLES = ("langevin", "bussi", "nve")
+ENSEMBLES = get_args(Ensemble)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ClassicalRun:
         checkpoint_stride: steps between checkpoints.
     """
 
-    ensemble: Literal["langevin", "bussi", "nve"] = "langevin"
+    ensemble: Ensemble = "langevin"
     temperature_K: float = 300.0
     timestep_fs: float = 0.5
     n_steps: int = 2000
@@ -61,3 +62,13 @@ class ClassicalRun:
     def rotates(self) -> bool:
         """Whether a molecule's rotation is thermal (Langevin) or absent (Bussi, NVE)."""
         return self.ensemble == "langevin"
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """Of the settings those that readers of its frames want to know, as of `FrameHeader`."""
+        is_nve, has_friction = self.ensemble == "nve", self.ensemble == "langevin"
+        return {
+            "dynamics": NAME_OF_SETTING[self.ensemble],
+            "temperature_K": None if is_nve else self.temperature_K,
+            "friction_per_fs": self.friction_per_fs if has_friction else None,
+        }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from md_runs.reading import read_run
-from md_runs.trajectories.ase_reader import write_extended_xyz
+from md_runs.trajectories.extxyz_writer import write_extended_xyz
 from md_runs.trajectories.h5md_writer import write_h5md
 from mlpotential.errors import ConfigError
 

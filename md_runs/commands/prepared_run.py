@@ -5,7 +5,6 @@ What was chosen for the user on the way is kept as sentences, for every output t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +14,21 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.analysis.sampling.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
-from md_runs.analysis.spectra.dynamics import Dynamics, Method
+from md_runs.analysis.spectra.dynamics import SAMPLING_ONLY, Dynamics, Method
 from md_runs.analysis.spectra.vibrational_motion import is_linear
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.rigid_body import without_rotation, without_translation
 from md_runs.commands.findings import noted_warnings
 from md_runs.reading import read_run
+from md_runs.run_folders import segment_paths
 from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
 
 MOST_SAMPLES = 20_000  # chosen: of the series that tells the end of equilibration
 PIECE_FRAMES = 1_000  # chosen: read at once for such a series
-SEGMENT = re.compile(r"segment_(\d+)(\.frames)?")  # NVE: files; RPMD and TRPMD: folders
 N_BLOCKS = 10  # chosen: error bars known to a quarter
 FRAMES_PER_BLOCK = 2  # chosen: at least, for blocks that nobody asked for
-SAMPLING_ONLY = "PIMD"
 
 
 @dataclass(frozen=True)
@@ -202,14 +200,6 @@ def _sampling_doubts(
             f"block of {n_frames // n_blocks}: error bars of distributions may be too small"
         )
     return doubts
-
-
-def segment_paths(folder: Path) -> list[Path]:
-    """The segments for spectra that a folder holds, in order; none if it is another run."""
-    if not folder.is_dir():
-        return []
-    found = [(match, path) for path in folder.iterdir() if (match := SEGMENT.fullmatch(path.name))]
-    return [path for _, path in sorted(found, key=lambda pair: int(pair[0][1]))]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

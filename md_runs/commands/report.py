@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
-from md_runs.classical.run import TRAJECTORY_NAME
 from md_runs.commands.distances import distances_findings
 from md_runs.commands.findings import Findings, Notebook, Table
 from md_runs.commands.infrared_and_raman import (
@@ -18,18 +17,17 @@ from md_runs.commands.infrared_and_raman import (
     raman_findings,
 )
 from md_runs.commands.path_integrals import path_integral_findings
-from md_runs.commands.prepared_run import RunView, ViewOptions, open_runs, segment_paths
+from md_runs.commands.prepared_run import RunView, ViewOptions, open_runs
 from md_runs.commands.rdf import rdf_findings
 from md_runs.commands.report_page import read_pictures, report_page
 from md_runs.commands.vdos import VdosOptions, vdos_findings
-from md_runs.pimd.record import RECORD_NAME
+from md_runs.run_folders import RECORD_NAME, RUN_SUFFIXES, TRAJECTORY_NAME, run_paths
 from mlpotential import __version__
 from mlpotential.errors import InputError, RunError
 from mlpotential.run_folder import write_atomically
 
 MODES_NAME = "modes.json"
 REPORT_NAME = "report.html"
-RUN_SUFFIXES = (".frames", ".h5", ".h5md")
 PICTURES = "figure_*.png"  # of the C20 study
 
 
@@ -75,28 +73,6 @@ def write_report_page(
     page = report_page(title, lead, sections, read_pictures(sorted(folder.glob(PICTURES))))
     write_atomically(output, page)
     return sections
-
-
-def run_paths(folder: Path) -> list[Path]:
-    """The runs in a folder: itself, or what lies in it.
-
-    Raises:
-        RunError: if there is no such folder.
-    """
-    if not folder.is_dir():
-        raise RunError(f"there is no folder {folder}")
-    if is_run(folder):
-        own = [path for path in [folder / "pimd"] if segment_paths(folder) and is_run(path)]
-        return [folder, *own]
-    children = sorted(folder.iterdir())
-    found = [path for path in children if path.is_dir() and is_run(path)]
-    return found + [p for p in children if p.is_file() and p.suffix in RUN_SUFFIXES]
-
-
-def is_run(folder: Path) -> bool:
-    """Whether the folder is a run by itself, or holds segments."""
-    names = (TRAJECTORY_NAME, RECORD_NAME)
-    return any((folder / name).exists() for name in names) or bool(segment_paths(folder))
 
 
 def _sections(folder: Path, views: Sequence[RunView], options: ReportOptions) -> list[Findings]:

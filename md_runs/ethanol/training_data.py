@@ -28,10 +28,11 @@ from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import BFGS
 
 from md_runs.ethanol.gfn2 import gfn2
-from md_runs.pimd.ipi_input import ForceProvider
-from md_runs.pimd.ipi_run import STRUCTURE_NAME, run_with_provider
+from md_runs.force_provider import CalculatorForces
+from md_runs.pimd import run_pimd
 from md_runs.pimd.settings import PimdRun
 
+GFN2 = "md_runs.ethanol.gfn2:gfn2"
 TEMPERATURE_K = 500.0
 TIMESTEP_FS = 1.0
 STRIDE = 20  # steps between frames
@@ -122,12 +123,9 @@ def _beads(sampling: Sampling, seed: int) -> Iterator[Atoms]:
         stride=BEAD_STRIDE,
         seed=seed,
     )
-    provider = ForceProvider(
-        str(Path(__file__).with_name("gfn2_pes.py")), {"structure": STRUCTURE_NAME}
-    )
     bare = Atoms(atoms.numbers, atoms.positions)
     with tempfile.TemporaryDirectory() as folder:
-        run = run_with_provider(bare, provider, settings, Path(folder), True, STALL_LIMIT_S)
+        run = run_pimd(bare, CalculatorForces(GFN2), settings, folder, stall_limit_s=STALL_LIMIT_S)
     for ring_polymer in run.trajectory.positions[1 + BEAD_EQUILIBRATION_FRAMES :]:
         for positions in ring_polymer:
             atoms.positions = positions

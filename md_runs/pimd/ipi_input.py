@@ -6,14 +6,14 @@ All names in the XML but the driver's are relative to the run folder, where i-PI
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from ase import Atoms
 
+from calculators.ipi_xml import NAME, add, ffdirect, to_text
+from md_runs.force_provider import IpiDriver
 from md_runs.pimd.settings import PimdRun
 from mlpotential.errors import StructureError
 
@@ -62,25 +62,6 @@ def recorded_quantities(settings: PimdRun, with_dipole: bool) -> list[Quantity]:
         DIPOLE: with_dipole,
     }
     return [quantity for quantity, is_wanted in wanted.items() if is_wanted]
-
-
-@dataclass(frozen=True)
-class ForceProvider:
-    """Who answers i-PI.
-
-    Attributes:
-        pes_path: file with the driver class, loaded by i-PI.
-        parameters: what the driver class is made with.
-        files: files to put into the run folder, by their name there.
-        identity: what must be the same for a run to be continued.
-        gives_dipole: whether its extras hold `dipole`, [3] (e bohr).
-    """
-
-    pes_path: str
-    parameters: Mapping[str, str]
-    files: Mapping[str, Path] = field(default_factory=dict)
-    identity: Mapping[str, str] = field(default_factory=dict)
-    gives_dipole: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,14 +130,14 @@ def _xyz_frame(atoms: Atoms, values: np.ndarray, units: str) -> str:
 
 
 def input_xml(
-    atoms: Atoms, settings: PimdRun, provider: ForceProvider, has_velocities: bool = False
+    atoms: Atoms, settings: PimdRun, driver: IpiDriver, has_velocities: bool = False
 ) -> str:
     """The whole of i-PI's input for a run from the beginning.
 
     Args:
         atoms: of the run.
         settings: of the run.
-        provider: of the forces.
+        driver: who gives i-PI the forces.
         has_velocities: begin with those in a file, not with thermal ones.
     """
     root = ET.Element(
@@ -166,28 +147,28 @@ def input_xml(
         safe_stride=str(settings.stride),
         floatformat=EXACT_FLOAT,
     )
-    root.append(_output(settings, provider.gives_dipole))
-    _add(root, "total_steps", settings.n_steps)
-    _add(_add(root, "prng"), "seed", settings.seed)
-    root.append(_force_field(settings, provider))
-    system = _add(root, "system")
+    root.append(_output(settings, driver.gives_dipole))
+    add(root, "total_steps", settings.n_steps)
+    add(add(root, "prng"), "seed", settings.seed)
+    root.append(_force_field(settings, driver))
+    system = add(root, "system")
     system.append(_initial_state(atoms, settings, has_velocities))
-    _add(_add(system, "forces"), "force", forcefield="model")
+    add(add(system, "forces"), "force", forcefield=NAME)
     system.append(_motion(settings))
-    _add(_add(system, "ensemble"), "temperature", settings.temperature_K, units="kelvin")
-    return _to_text(root)
+    add(add(system, "ensemble"), "temperature", settings.temperature_K, units="kelvin")
+    return to_text(root) + "\n"
 
 
-def continued_xml(checkpoint: ET.Element, settings: PimdRun, provider: ForceProvider) -> str:
+def continued_xml(checkpoint: ET.Element, settings: PimdRun, driver: IpiDriver) -> str:
     """A checkpoint with today's length of the run and today's driver."""
     total = checkpoint.find("total_steps")
     if total is None:
-        total = _add(checkpoint, "total_steps")
+        total = add(checkpoint, "total_steps")
     total.text = str(settings.n_steps)
     for old in checkpoint.findall("ffdirect"):
         checkpoint.remove(old)
-    checkpoint.append(_force_field(settings, provider))
-    return _to_text(checkpoint)
+    checkpoint.append(_force_field(settings, driver))
+    return to_text(checkpoint) + "\n"
 
 
 def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
@@ -200,7 +181,7 @@ def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
         "step, time{femtosecond}, conserved{electronvolt}, temperature{kelvin}, "
         "potential{electronvolt}, kinetic_cv{electronvolt}"
     )
-    _add(
+    add(
         output,
         "properties",
         f"[{properties}]",
@@ -211,10 +192,10 @@ def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
     every_frame = {"stride": str(settings.stride), "flush": "1"}
     if settings.record_forces:
         potentials = "[step, bead_potentials{electronvolt}]"
-        _add(output, "properties", potentials, filename="potentials", **every_frame)
+        add(output, "properties", potentials, filename="potentials", **every_frame)
     for quantity in recorded_quantities(settings, with_dipole):
         is_extra = quantity is DIPOLE
-        _add(
+        add(
             output,
             "trajectory",
             "extras" if is_extra else quantity.word,
@@ -222,7 +203,7 @@ def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
             **({"extra_type": quantity.word} if is_extra else {"format": quantity.format}),
             **every_frame,
         )
-    _add(
+    add(
         output,
         "checkpoint",
         filename="checkpoint",
@@ -232,51 +213,36 @@ def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
     return output
 
 
-def _force_field(settings: PimdRun, provider: ForceProvider) -> ET.Element:
-    """All beads in one call, inside i-PI's main thread, positions never folded into a cell."""
-    force_field = ET.Element("ffdirect", name="model", pbc="False", threaded="False")
-    _add(force_field, "pes", "custom")
-    _add(force_field, "pes_path", provider.pes_path)
-    _add(force_field, "batch_size", settings.n_beads)
-    parameters = ", ".join(f"{name}: {value}" for name, value in provider.parameters.items())
-    _add(force_field, "parameters", f"{{{parameters}}}")
+def _force_field(settings: PimdRun, driver: IpiDriver) -> ET.Element:
+    """All beads in one call, inside i-PI's main thread."""
+    force_field = ffdirect(driver.pes_path, driver.parameters, settings.n_beads)
+    force_field.set("threaded", "False")
     return force_field
 
 
 def _initial_state(atoms: Atoms, settings: PimdRun, has_velocities: bool) -> ET.Element:
     """The first positions; masses from ASE instead of i-PI's own table."""
     state = ET.Element("initialize", nbeads=str(settings.n_beads))
-    _add(state, "file", GEOMETRY_NAME, mode="xyz")
+    add(state, "file", GEOMETRY_NAME, mode="xyz")
     masses = ", ".join(repr(float(mass)) for mass in atoms.get_masses())
-    _add(state, "masses", f"[{masses}]", mode="manual", units="dalton")
+    add(state, "masses", f"[{masses}]", mode="manual", units="dalton")
     if has_velocities:
-        _add(state, "velocities", VELOCITIES_NAME, mode="xyz", units="ase")
+        add(state, "velocities", VELOCITIES_NAME, mode="xyz", units="ase")
     else:
-        _add(state, "velocities", settings.temperature_K, mode="thermal", units="kelvin")
+        add(state, "velocities", settings.temperature_K, mode="thermal", units="kelvin")
     return state
 
 
 def _motion(settings: PimdRun) -> ET.Element:
     motion = ET.Element("motion", mode="dynamics")
-    _add(motion, "fixcom", settings.fix_center_of_mass)
-    dynamics = _add(motion, "dynamics", mode="nve" if settings.dynamics == "rpmd" else "nvt")
-    _add(dynamics, "timestep", settings.timestep_fs, units="femtosecond")
+    add(motion, "fixcom", settings.fix_center_of_mass)
+    dynamics = add(motion, "dynamics", mode="nve" if settings.dynamics == "rpmd" else "nvt")
+    add(dynamics, "timestep", settings.timestep_fs, units="femtosecond")
     if settings.dynamics != "rpmd":
         is_free = settings.dynamics == "trpmd"
-        thermostat = _add(dynamics, "thermostat", mode="pile_l")
+        thermostat = add(dynamics, "thermostat", mode="pile_l")
         friction_time = NO_FRICTION_FS if is_free else settings.thermostat_time_fs
-        _add(thermostat, "tau", friction_time, units="femtosecond")
+        add(thermostat, "tau", friction_time, units="femtosecond")
         if is_free:
-            _add(thermostat, "pile_lambda", TRPMD_LAMBDA)
+            add(thermostat, "pile_lambda", TRPMD_LAMBDA)
     return motion
-
-
-def _add(parent: ET.Element, name: str, text: object = "", **attributes: str) -> ET.Element:
-    child = ET.SubElement(parent, name, attributes)
-    child.text = str(text)
-    return child
-
-
-def _to_text(root: ET.Element) -> str:
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode") + "\n"

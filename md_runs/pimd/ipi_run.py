@@ -21,16 +21,22 @@ from ase import Atoms
 from tqdm import tqdm
 
 from md_runs.analysis.sampling.uncertainty import block_average
+from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING
+from md_runs.force_provider import IpiDriver
 from md_runs.model_warnings import REPORT_NAME, read_report
+from md_runs.pimd.ipi_checkpoints import (
+    CONTINUED_NAME,
+    Checkpoint,
+    cut_outputs,
+    newest_checkpoint,
+    remove_checkpoints_after,
+    remove_old_checkpoints,
+    remove_outputs,
+)
 from md_runs.pimd.ipi_input import (
-    DIPOLE,
-    FORCES,
     GEOMETRY_NAME,
-    POSITIONS,
     PREFIX,
-    VELOCITIES,
     VELOCITIES_NAME,
-    ForceProvider,
     RingPolymer,
     continued_xml,
     geometry_xyz,
@@ -38,30 +44,22 @@ from md_runs.pimd.ipi_input import (
     velocities_xyz,
 )
 from md_runs.pimd.ipi_outputs import (
-    CONTINUED_NAME,
-    Checkpoint,
     Outputs,
     PimdProperties,
     ProgressReader,
-    cut_outputs,
-    newest_checkpoint,
-    read_bead_potentials,
-    read_beads,
+    read_frames,
     read_properties,
-    remove_checkpoints_after,
-    remove_old_checkpoints,
-    remove_outputs,
 )
 from md_runs.pimd.ipi_process import LOG_NAME, follow, ipi_process, log_tail
 from md_runs.pimd.record import (
     DIPOLE_RECORDED,
-    RECORD_NAME,
     check_same_run,
     is_dipole_recorded,
     read_record,
     write_record,
 )
 from md_runs.pimd.settings import PimdRun
+from md_runs.run_folders import RECORD_NAME, STRUCTURE_NAME
 from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, ExtrapolationWarning, RunError
@@ -70,7 +68,6 @@ from mlpotential.interruption import RunInterrupted
 from mlpotential.run_folder import lock_folder, write_atomically
 
 INPUT_NAME = "input.xml"
-STRUCTURE_NAME = "structure.extxyz"
 N_BLOCKS = 10
 
 
@@ -101,9 +98,9 @@ class PimdResult:
         )
 
 
-def run_with_provider(
+def run_with_driver(
     atoms: Atoms,
-    provider: ForceProvider,
+    driver: IpiDriver,
     settings: PimdRun,
     folder: Path,
     progress: bool,
@@ -115,7 +112,7 @@ def run_with_provider(
 
     Args:
         atoms: in i-PI's frame.
-        provider: of the forces.
+        driver: who gives i-PI the forces.
         settings: of the run; of a segment `n_steps` is its own.
         folder: made where needed.
         progress: show a bar, if standard error is a terminal.
@@ -128,17 +125,21 @@ def run_with_provider(
     """
     if len(atoms) == 1 and settings.fix_center_of_mass:
         raise ConfigError("a single atom with a fixed center of mass cannot move: free it")
-    run = _Run(folder, atoms, settings, provider, start, title)
+    run = _Run(folder, atoms, settings, driver, start, title)
     with lock_folder(folder):
         checkpoint = run.prepare()
         speed = None
         if checkpoint is None or checkpoint.step < settings.n_steps:
             speed = run.advance(checkpoint, progress, stall_limit_s)
-        return run.result(speed)
+        return run.result(speed, progress)
 
 
-def read_pimd_trajectory(folder: Path) -> Trajectory:
+def read_pimd_trajectory(folder: Path, progress: bool = True) -> Trajectory:
     """The beads of a run up to its latest checkpoint, finished or not; of segments, give one.
+
+    Args:
+        folder: of the run.
+        progress: show bars, if standard error is a terminal.
 
     Raises:
         RunError: if the folder holds no such run, the run has no checkpoint yet, or its outputs are
@@ -149,28 +150,26 @@ def read_pimd_trajectory(folder: Path) -> Trajectory:
     checkpoint = newest_checkpoint(outputs)
     if checkpoint is None:
         raise RunError(f"the run in {folder} has not reached its first checkpoint: let it go on")
-    return _read_trajectory(outputs, atoms, checkpoint.step)
+    return _read_trajectory(outputs, atoms, checkpoint.step, progress)
 
 
-def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int) -> Trajectory:
-    settings, quantities = outputs.settings, outputs.quantities
-    read = {q.word: read_beads(outputs, q, last_step) for q in quantities}
-    n_frames = len(read[POSITIONS.word])
-    cell = atoms.cell.array if atoms.pbc.any() else None
+def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int, progress: bool) -> Trajectory:
+    settings, masses = outputs.settings, atoms.get_masses()
+    recorded = read_frames(outputs, last_step, masses, progress)
+    n_frames = len(recorded["positions"])
+    cells = None
+    if atoms.pbc.any():
+        cells = np.broadcast_to(atoms.cell.array, (n_frames, 3, 3))
     return Trajectory(
         atomic_numbers=atoms.numbers.copy(),
-        masses=atoms.get_masses(),
+        masses=masses,
         times_fs=settings.timestep_fs * settings.stride * np.arange(n_frames),
-        positions=read[POSITIONS.word],
-        velocities_angstrom_per_fs=read.get(VELOCITIES.word),
-        forces=read.get(FORCES.word),
-        energies=read_bead_potentials(outputs, last_step) if settings.record_forces else None,
-        dipoles=read.get(DIPOLE.word),
-        cells=None if cell is None else np.repeat(cell[None], n_frames, axis=0),
+        cells=cells,
         pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
         temperature_K=settings.temperature_K,
-        dynamics=settings.dynamics.upper(),
+        dynamics=NAME_OF_SETTING[settings.dynamics],
         integration_timestep_fs=settings.timestep_fs,
+        **recorded,
     )
 
 
@@ -181,21 +180,19 @@ class _Run:
     folder: Path
     atoms: Atoms
     settings: PimdRun
-    provider: ForceProvider
+    driver: IpiDriver
     start: RingPolymer | None
     title: str
 
     @property
     def identity(self) -> dict[str, str]:
         """What must not change, but for the settings."""
-        return dict(self.provider.identity) | (
-            DIPOLE_RECORDED if self.provider.gives_dipole else {}
-        )
+        return dict(self.driver.identity) | (DIPOLE_RECORDED if self.driver.gives_dipole else {})
 
     @property
     def outputs(self) -> Outputs:
         """What i-PI writes."""
-        return Outputs(self.folder, self.settings, len(self.atoms), self.provider.gives_dipole)
+        return Outputs(self.folder, self.settings, len(self.atoms), self.driver.gives_dipole)
 
     def prepare(self) -> Checkpoint | None:
         """Puts what i-PI needs into a new folder, or finds where the run that is there stopped."""
@@ -206,8 +203,8 @@ class _Run:
         elif any(self.folder.glob(f"{PREFIX}.*")):
             raise RunError(f"{self.folder} holds files of a foreign run: choose another folder")
         else:
-            for name, source in self.provider.files.items():
-                write_atomically(self.folder / name, source.read_bytes())
+            for name, content in self.driver.files.items():
+                write_atomically(self.folder / name, content)
             structure = io.StringIO()
             ase.io.write(structure, self.atoms, format="extxyz")
             write_atomically(self.folder / STRUCTURE_NAME, structure.getvalue())
@@ -272,10 +269,10 @@ class _Run:
             warnings.warn(str(report), ExtrapolationWarning, stacklevel=2)
         return speed
 
-    def result(self, steps_per_second: float | None) -> PimdResult:
+    def result(self, steps_per_second: float | None, progress: bool) -> PimdResult:
         """Reads and checks all outputs."""
         last_step = self.settings.n_steps
-        trajectory = _read_trajectory(self.outputs, self.atoms, last_step)
+        trajectory = _read_trajectory(self.outputs, self.atoms, last_step, progress)
         properties = read_properties(self.outputs, last_step)
         return PimdResult(trajectory, properties, steps_per_second, read_report(self.folder))
 
@@ -302,10 +299,10 @@ class _Run:
         if checkpoint is None:
             remove_outputs(self.folder)
             has_velocities = self.start is not None
-            xml = input_xml(self.atoms, self.settings, self.provider, has_velocities)
+            xml = input_xml(self.atoms, self.settings, self.driver, has_velocities)
             write_atomically(self.folder / INPUT_NAME, xml)
             return INPUT_NAME
-        xml = continued_xml(checkpoint.tree, self.settings, self.provider)
+        xml = continued_xml(checkpoint.tree, self.settings, self.driver)
         write_atomically(self.folder / CONTINUED_NAME, xml)
         cut_outputs(self.outputs, checkpoint.step)
         remove_checkpoints_after(self.folder, checkpoint.step)

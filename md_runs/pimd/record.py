@@ -13,11 +13,11 @@ from ase import Atoms
 
 from md_runs.analysis.sampling.results import plain
 from md_runs.pimd.settings import PimdRun
+from md_runs.run_folders import RECORD_NAME
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.run_folder import write_atomically
 
-RECORD_NAME = "pimd.json"
 DIPOLE_RECORDED = {"dipole": "recorded"}  # among what identifies the forces
 
 

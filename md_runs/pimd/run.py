@@ -1,35 +1,23 @@
-"""Path-integral molecular dynamics through a real i-PI process, with a model file."""
+"""Path-integral molecular dynamics through a real i-PI process, with a model or other forces."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from ase import Atoms
 
-from md_runs.model_warnings import REPORT_NAME, warn_of_hard_cutoff
-from md_runs.pimd.ipi_input import ForceProvider, to_ipi_frame
-from md_runs.pimd.ipi_run import (
-    STRUCTURE_NAME,
-    PimdResult,
-    run_with_provider,
-)
-from md_runs.pimd.segments import SegmentsResult, run_segments_with_provider
+from md_runs.force_provider import ForceProvider, Model, force_provider
+from md_runs.pimd.ipi_input import to_ipi_frame
+from md_runs.pimd.ipi_run import PimdResult, run_with_driver
+from md_runs.pimd.segments import SegmentsResult, run_segments_with_driver
 from md_runs.pimd.settings import PimdRun
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 
-Model = str | Path | Sequence[str | Path]
-
-MODEL_NAME = "model.safetensors"
-MEMBER_NAME = "model_{}.safetensors"
-
 
 def run_pimd(
     atoms: Atoms,
-    model: Model,
+    forces: Model | ForceProvider,
     settings: PimdRun,
     folder: str | Path,
     progress: bool = True,
@@ -41,11 +29,12 @@ def run_pimd(
     Args:
         atoms: where all beads start; its masses count, its velocities do not. A periodic cell stays
             as it is but for a rotation to i-PI's frame (a along x, b in the xy plane).
-        model: model file, or those of a committee (a list or a pattern); the folder keeps copies.
+        forces: model file, or those of a committee (a list or a pattern), of which the folder keeps
+            copies; or any other force provider.
         settings: of the run.
         folder: made where needed; one run per folder.
         progress: show a bar, if standard error is a terminal.
-        execution: where and how the model is evaluated.
+        execution: where and how model files are evaluated.
         stall_limit_s: a run without a new step for so long is stopped (s).
 
     Raises:
@@ -63,13 +52,13 @@ def run_pimd(
             f"{settings.dynamics} is made of segments: call run_ring_polymer_segments for it"
         )
     atoms = to_ipi_frame(atoms)
-    provider = _model_provider(atoms, model, execution)
-    return run_with_provider(atoms, provider, settings, Path(folder), progress, stall_limit_s)
+    driver = force_provider(forces, execution).ipi_driver(atoms)
+    return run_with_driver(atoms, driver, settings, Path(folder), progress, stall_limit_s)
 
 
 def run_ring_polymer_segments(
     atoms: Atoms,
-    model: Model,
+    forces: Model | ForceProvider,
     settings: PimdRun,
     folder: str | Path,
     source: str | Path | None = None,
@@ -81,13 +70,13 @@ def run_ring_polymer_segments(
 
     Args:
         atoms: elements, masses and cell; where the beads of the PIMD run start, if there is none.
-        model: as for `run_pimd`.
+        forces: as for `run_pimd`.
         settings: of the segments; `n_steps` is that of all together.
         folder: made where needed; segment k is a run in `segment_k`.
-        source: folder of a PIMD run of the same atoms, model, beads and temperature; None to make
+        source: folder of a PIMD run of the same atoms, forces, beads and temperature; None to make
             one, in the folder `pimd`.
         progress: show bars, if standard error is a terminal.
-        execution: where and how the model is evaluated.
+        execution: where and how model files are evaluated.
         stall_limit_s: a run without a new step for so long is stopped (s).
 
     Raises:
@@ -100,35 +89,8 @@ def run_ring_polymer_segments(
         ExtrapolationWarning: if a run was outside the training data of the model.
     """
     atoms = to_ipi_frame(atoms)
-    provider = _model_provider(atoms, model, execution)
+    driver = force_provider(forces, execution).ipi_driver(atoms)
     source = None if source is None else Path(source)
-    return run_segments_with_provider(
-        atoms, provider, settings, Path(folder), source, progress, stall_limit_s
-    )
-
-
-def _model_provider(atoms: Atoms, model: Model, execution: Execution) -> ForceProvider:
-    """The driver with a model that was tried on the atoms."""
-    from calculators.ipi_driver import driver_path
-    from mlpotential.inference.committee import member_files
-    from mlpotential.inference.evaluator import Evaluator
-
-    evaluator = Evaluator(model, atoms.numbers, atoms.pbc, **asdict(execution))
-    evaluator.evaluate(atoms.positions[None], atoms.cell.array[None] if atoms.pbc.any() else None)
-    warn_of_hard_cutoff(evaluator.traits, stacklevel=4)  # whoever called run_...
-    execution = replace(execution, dtype=evaluator.dtype)
-    paths = member_files(model)
-    names = [MODEL_NAME] if len(paths) == 1 else [MEMBER_NAME.format(k) for k in range(len(paths))]
-    sha256 = ", ".join(sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths))
-    parameters = {
-        "model": MODEL_NAME if len(paths) == 1 else MEMBER_NAME.format("*"),
-        "structure": STRUCTURE_NAME,
-        "report": REPORT_NAME,
-    }
-    return ForceProvider(
-        pes_path=driver_path(),
-        parameters=parameters | {name: str(value) for name, value in asdict(execution).items()},
-        files=dict(zip(names, paths, strict=True)),
-        identity={"model (sha256)": sha256, "dtype": str(execution.dtype)},
-        gives_dipole="dipole" in evaluator.properties,
+    return run_segments_with_driver(
+        atoms, driver, settings, Path(folder), source, progress, stall_limit_s
     )

@@ -25,10 +25,12 @@ from ase import Atoms
 from ase.units import kB
 
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
-from md_runs.pimd.ipi_input import ForceProvider, RingPolymer
-from md_runs.pimd.ipi_run import PimdResult, read_pimd_trajectory, run_with_provider
-from md_runs.pimd.record import DIPOLE_RECORDED, RECORD_NAME, read_record
+from md_runs.force_provider import IpiDriver
+from md_runs.pimd.ipi_input import RingPolymer
+from md_runs.pimd.ipi_run import PimdResult, read_pimd_trajectory, run_with_driver
+from md_runs.pimd.record import DIPOLE_RECORDED, read_record
 from md_runs.pimd.settings import PimdRun
+from md_runs.run_folders import RECORD_NAME, SEGMENT_NAME, SOURCE_NAME
 from md_runs.run_identity import differences, structure_of
 from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
 from md_runs.trajectories.trajectory import Trajectory
@@ -37,8 +39,6 @@ from mlpotential.inference.guard import GuardReport
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
 
-SOURCE_NAME = "pimd"
-SEGMENT_NAME = "segment_{}"
 LONGEST_INTERVAL_FS = 4.0  # chosen: frames see wavenumbers up to 1 / (2 c interval), here 4170 / cm
 SAME_START = 6  # decimals (A); the digits that i-PI writes of a frame, but for rounding
 
@@ -71,9 +71,9 @@ class SegmentsResult:
         )
 
 
-def run_segments_with_provider(
+def run_segments_with_driver(
     atoms: Atoms,
-    provider: ForceProvider,
+    driver: IpiDriver,
     settings: PimdRun,
     folder: Path,
     source: Path | None,
@@ -96,20 +96,20 @@ def run_segments_with_provider(
         if source is None:
             source = folder / SOURCE_NAME
             thermal = _thermal_settings(settings, n_segments)
-            run_with_provider(atoms, provider, thermal, source, progress, stall_limit_s)
-        frames = _start_frames(source, atoms, provider, settings, n_segments)
+            run_with_driver(atoms, driver, thermal, source, progress, stall_limit_s)
+        frames = _start_frames(source, atoms, driver, settings, n_segments)
         results = []
         for k, positions in enumerate(frames):
             segment = replace(
                 settings, n_steps=settings.segment_steps, seed=_segment_seed(settings.seed, k)
             )
             digest = hashlib.sha256(np.round(positions, SAME_START).tobytes()).hexdigest()
-            own = replace(provider, identity={**provider.identity, "start (sha256)": digest})
+            own = replace(driver, identity={**driver.identity, "start (sha256)": digest})
             start = RingPolymer(positions, thermal_bead_velocities(atoms, positions, segment))
             title = f"{settings.dynamics.upper()}, segment {k + 1} of {n_segments}"
             place = folder / SEGMENT_NAME.format(k)
             results.append(
-                run_with_provider(atoms, own, segment, place, progress, stall_limit_s, start, title)
+                run_with_driver(atoms, own, segment, place, progress, stall_limit_s, start, title)
             )
     return _result(atoms, settings, results)
 
@@ -131,14 +131,14 @@ def _segment_seed(seed: int, k: int) -> int:
 
 
 def _start_frames(
-    source: Path, atoms: Atoms, provider: ForceProvider, settings: PimdRun, n_segments: int
+    source: Path, atoms: Atoms, driver: IpiDriver, settings: PimdRun, n_segments: int
 ) -> list[np.ndarray]:
     """Positions of the beads, each [n_beads, n_atoms, 3] (A).
 
     Raises:
         RunError: if the source is too short, or of anything else.
     """
-    _check_source(source, atoms, provider, settings)
+    _check_source(source, atoms, driver, settings)
     there = read_record(source)[1]
     spacing = _frame_spacing(there, settings)
     positions = read_pimd_trajectory(source).positions
@@ -152,7 +152,7 @@ def _start_frames(
     return [np.array(positions[(k + 1) * spacing]) for k in range(n_segments)]
 
 
-def _check_source(source: Path, atoms: Atoms, provider: ForceProvider, settings: PimdRun) -> None:
+def _check_source(source: Path, atoms: Atoms, driver: IpiDriver, settings: PimdRun) -> None:
     """Raises RunError unless its frames are those of the ring polymer at hand."""
     there_atoms, there, identity = read_record(source)
 
@@ -164,7 +164,7 @@ def _check_source(source: Path, atoms: Atoms, provider: ForceProvider, settings:
     forces = {name: value for name, value in identity.items() if name not in DIPOLE_RECORDED}
     differing = differences(
         ensemble(there_atoms, there) | {"dynamics": there.dynamics} | forces,
-        ensemble(atoms, settings) | {"dynamics": "pimd"} | dict(provider.identity),
+        ensemble(atoms, settings) | {"dynamics": "pimd"} | dict(driver.identity),
     )
     if differing:
         raise RunError(f"segments cannot start from {source}: {'; '.join(differing)}")
@@ -207,7 +207,7 @@ def _result(atoms: Atoms, settings: PimdRun, results: Sequence[PimdResult]) -> S
     for result in results:
         velocities = result.trajectory.velocities_angstrom_per_fs
         assert velocities is not None
-        centroid = velocities.mean(axis=1) / ASE_TIME_PER_FS
+        centroid = np.asarray(velocities).mean(axis=1) / ASE_TIME_PER_FS
         twice_kinetic = np.einsum("i,fix->f", atoms.get_masses(), centroid**2).mean()
         temperatures_K.append(twice_kinetic / (n_dof * kB))
     reports = [r.extrapolation for r in results if r.extrapolation is not None]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
+from md_runs.analysis.spectra.dynamics import RingPolymerDynamics
 from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, nearest_name
 
-DYNAMICS = ("pimd", "rpmd", "trpmd")
+DYNAMICS = get_args(RingPolymerDynamics)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class PimdRun:
     checkpoint_stride: int = 1000
     seed: int = 0
     fix_center_of_mass: bool = True
-    dynamics: Literal["pimd", "rpmd", "trpmd"] = "pimd"
+    dynamics: RingPolymerDynamics = "pimd"
     segment_ps: float = 2.0
     start_spacing_ps: float = 1.0
     record_forces: bool = False

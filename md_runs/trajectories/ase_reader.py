@@ -1,7 +1,7 @@
-"""Files that ASE reads as a `Trajectory`, and extended XYZ written.
+"""Files that ASE reads as a `Trajectory`.
 
 Each file is read once, from its beginning to its end, and kept as numbers in a temporary file
-(`frame_spool`). Extended XYZ, which is most used and longest, is read here in bulk, five times as
+(`frame_cache`). Extended XYZ, which is most used and longest, is read here in bulk, five times as
 fast as ASE does it; a test compares the two. A run that was killed leaves a last frame that is cut;
 it is dropped with a warning.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -20,20 +19,19 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import iread, write
+from ase.io import iread
 from ase.io.trajectory import Trajectory as AseTrajectory
 from tqdm import tqdm
 
+from md_runs.trajectories.extxyz_writer import RESULTS, TIME_KEY
 from md_runs.trajectories.frame_arrays import changed_frames
-from md_runs.trajectories.frame_cache import Batch, spooled, warn_of_missing
+from md_runs.trajectories.frame_cache import Batch, FrameCache, warn_of_missing
 from md_runs.trajectories.trajectory import Trajectory
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
+from mlpotential.data.extended_xyz import DEFAULT_COLUMNS, column_layout
 from mlpotential.errors import RunError
 from mlpotential.units import ASE_TIME_PER_FS
 
-TIME_KEY = "time_fs"
-PROPERTIES = re.compile(r"(?:^|\s)Properties=\"?([^\s\"]+)")
 FRAMES_AT_ONCE = 256  # chosen: frames of ASE in memory
 # Columns of extended XYZ by the quantity they hold; velocities are made of momenta.
 COLUMNS = {"pos": "positions", "momenta": "momenta", "forces": "forces", "charge": "charges"}
@@ -47,8 +45,7 @@ COMMENT_SHAPES: dict[str, tuple[int, ...]] = {
 }
 COMMENT_FIELDS = {"energy": "energies", "dipole": "dipoles", "polarizability": "polarizabilities"}
 COMMENT_FIELDS |= {"Lattice": "cells", TIME_KEY: "times_fs"}
-RESULTS = {"energy": "energies", "forces": "forces", "dipole": "dipoles", "charges": "charges"}
-RESULTS |= {"polarizability": "polarizabilities"}
+READ_RESULTS = RESULTS | {"polarizability": "polarizabilities"}
 _KEYS = {
     key: re.compile(rf'(?:^|\s){key}=(?:"([^"]*)"|\{{([^}}]*)\}}|(\S+))')
     for key in (*COMMENT_SHAPES, "pbc", "Properties")
@@ -74,7 +71,7 @@ def read_ase_output(
         UserWarning: a last frame that is cut, or quantities that only some frames have.
     """
     first, batches = _opened(path, progress)
-    recorded: dict[str, Any] = spooled(batches, path)
+    recorded: dict[str, Any] = FrameCache().cached_frames(batches, path)
     times = recorded.pop("times_fs", None)
     if frame_interval_fs is not None:
         times = np.arange(len(recorded["positions"])) * frame_interval_fs
@@ -108,7 +105,7 @@ def _opened(path: Path, progress: bool) -> tuple[Atoms, Iterator[Batch]]:
     if path.suffix in (".xyz", ".extxyz"):
         head = read_head(path)
         first = _first_xyz_frame(path, head)
-        columns = _columns(head)
+        columns = _columns(path, head)
         if columns is not None:
             return first, _xyz_batches(path, head, columns, progress)
     frames = _traj_frames(path) if path.suffix == ".traj" else _ase_frames(path)
@@ -120,66 +117,6 @@ def _opened(path: Path, progress: bool) -> tuple[Atoms, Iterator[Batch]]:
     if begin is None:
         raise RunError(f"{path} holds no complete frame")
     return begin, _atoms_batches(path, begin, iterator)
-
-
-def write_extended_xyz(trajectory: Trajectory, path: Path) -> list[Path]:
-    """Writes each bead to a file of its own, with all that was recorded and `time_fs`.
-
-    Args:
-        trajectory: one frame is read at a time.
-        path: of the only bead; where there are more, bead k is written to `NAME_bead_k.SUFFIX`.
-
-    Returns:
-        The files written, in the order of the beads. `read_ase_output` reads each.
-
-    Raises:
-        RunError: if a file cannot be written; an old one stays.
-    """
-    paths = [path]
-    if trajectory.n_beads > 1:
-        beads = range(trajectory.n_beads)
-        paths = [path.with_name(f"{path.stem}_bead_{k}{path.suffix}") for k in beads]
-    for bead_index, bead_path in enumerate(paths):
-        partial = bead_path.with_name(bead_path.name + ".partial")
-        try:
-            with open(partial, "w") as handle:
-                for frame in range(trajectory.n_frames):
-                    write(handle, _frame_of(trajectory, frame, bead_index), format="extxyz")
-                handle.flush()
-                os.fsync(handle.fileno())
-            os.replace(partial, bead_path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise RunError(f"cannot write {bead_path}: {error.strerror}") from error
-    return paths
-
-
-def _frame_of(trajectory: Trajectory, frame: int, bead_index: int) -> Atoms:
-    cells, velocities = trajectory.cells, trajectory.velocities_angstrom_per_fs
-    atoms = Atoms(
-        trajectory.atomic_numbers,
-        positions=trajectory.positions[frame, bead_index],
-        masses=trajectory.masses,
-        cell=None if cells is None else cells[frame],
-        pbc=trajectory.pbc,
-        info={TIME_KEY: float(trajectory.times_fs[frame])},
-    )
-    if velocities is not None:
-        atoms.set_velocities(velocities[frame, bead_index] / ASE_TIME_PER_FS)
-    results = {}
-    if trajectory.energies is not None:
-        results["energy"] = float(trajectory.energies[frame, bead_index])
-    if trajectory.forces is not None:
-        results["forces"] = trajectory.forces[frame, bead_index]
-    if trajectory.dipoles is not None:
-        results["dipole"] = trajectory.dipoles[frame, bead_index]
-    if trajectory.charges is not None:
-        results["charges"] = trajectory.charges[frame, bead_index]
-    if trajectory.polarizabilities is not None:
-        atoms.info["polarizability"] = trajectory.polarizabilities[frame, bead_index]
-    if results:
-        atoms.calc = SinglePointCalculator(atoms, **results)
-    return atoms
 
 
 def _traj_frames(path: Path) -> Iterator[Atoms]:
@@ -250,7 +187,7 @@ def _of_atoms(atoms: Atoms) -> Batch:
         values["momenta"] = atoms.get_momenta()[None]
     if TIME_KEY in atoms.info:
         values["times_fs"] = np.asarray(atoms.info[TIME_KEY], np.float64)
-    for key, name in RESULTS.items():
+    for key, name in READ_RESULTS.items():
         if key in results:
             value = np.asarray(results[key], np.float64)
             values[name] = value.reshape(3, 3)[None] if key == "polarizability" else value[None]
@@ -264,24 +201,23 @@ def _first_xyz_frame(path: Path, head: XyzHead) -> Atoms:
         raise RunError(f"frame 0 of {path} is damaged: {error}") from error
 
 
-def _columns(head: XyzHead) -> dict[str, list[int]] | None:
+def _columns(path: Path, head: XyzHead) -> dict[str, list[int]] | None:
     """Columns of each quantity; None for an order of columns that is left to ASE."""
-    found = PROPERTIES.search(head.comment)
-    words = ("species:S:1:pos:R:3" if found is None else found[1]).split(":")
-    columns, place = dict[str, list[int]](), 0
-    for name, count in zip(words[::3], map(int, words[2::3]), strict=True):
-        if name in COLUMNS:
-            columns[COLUMNS[name]] = list(range(place, place + count))
-        place += count
-    return columns if words[0] in ("species", "Z") and "positions" in columns else None
+    properties = _value(head.comment, "Properties") or DEFAULT_COLUMNS
+    layout = column_layout(properties, f"{path}, frame 0")
+    columns = {
+        COLUMNS[name]: list(range(place.start, place.stop))
+        for name, (_, place) in layout.items()
+        if name in COLUMNS
+    }
+    begins_with_element = next(iter(layout)) in ("species", "Z")
+    return columns if begins_with_element and "positions" in columns else None
 
 
 def _xyz_batches(
     path: Path, head: XyzHead, columns: dict[str, list[int]], progress: bool
 ) -> Iterator[Batch]:
-    properties = PROPERTIES.search(head.comment)
-    same = {"Properties": None if properties is None else properties[1]}
-    same["pbc"] = _value(head.comment, "pbc")
+    same = {key: _value(head.comment, key) for key in ("Properties", "pbc")}
     keys = [key for key in COMMENT_SHAPES if _value(head.comment, key) is not None]
     places = [place for some in columns.values() for place in some]
     for block in xyz_blocks(path, head, places, progress):

@@ -25,11 +25,13 @@ from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
 MAGIC = b"MDFRAMES"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # since every frame may have a cell; without them files are of version 1
 ALIGNMENT = 64  # bytes
 LONGEST_HEADER = (
     1 << 28
 )  # bytes; chosen: a million atoms fit, the length of a foreign file does not
+
+RUN_SETTINGS = ("dynamics", "temperature_K", "friction_per_fs")
 
 Shape = tuple[int, ...]
 
@@ -45,7 +47,10 @@ class FrameHeader:
         cell: lattice vectors as rows (A); None for a molecule.
         timestep_fs: integration step.
         stride: steps between frames; frame k is step k * stride.
-        fields: name and shape of each recorded float64 quantity, in the order of the record.
+        fields: name and shape of each recorded float64 quantity, in the order of the record; with
+            "cells", [3, 3], every frame has a cell of its own, and `cell` is None.
+        dynamics, temperature_K, friction_per_fs: as of `Trajectory`; None where they do not apply,
+            or in a file of 0.1, which does not tell them.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -55,6 +60,9 @@ class FrameHeader:
     timestep_fs: float
     stride: int
     fields: Mapping[str, Shape]
+    dynamics: str | None = None
+    temperature_K: float | None = None
+    friction_per_fs: float | None = None
 
     @property
     def record_type(self) -> np.dtype:
@@ -63,7 +71,11 @@ class FrameHeader:
 
     def to_bytes(self) -> bytes:
         """Magic, length and padded JSON."""
-        content = {"format_version": FORMAT_VERSION, **vars(self), "fields": dict(self.fields)}
+        version = FORMAT_VERSION if "cells" in self.fields else 1
+        content = {"format_version": version, **vars(self), "fields": dict(self.fields)}
+        for name in RUN_SETTINGS:
+            if content[name] is None:
+                del content[name]
         text = json.dumps(content).encode()
         length = -(-(len(text) + 16) // ALIGNMENT) * ALIGNMENT - 16
         return MAGIC + length.to_bytes(8, "little") + text.ljust(length)
@@ -80,7 +92,14 @@ class FrameHeader:
             timestep_fs=float(content["timestep_fs"]),
             stride=int(content["stride"]),
             fields={name: tuple(map(int, shape)) for name, shape in content["fields"].items()},
+            **{name: content.get(name) for name in RUN_SETTINGS},
         )
+
+    def differences(self, found: FrameHeader) -> list[str]:
+        """What the header of a file has otherwise, but for what a file of 0.1 does not tell."""
+        untold = RUN_SETTINGS if found.dynamics is None else ()
+        names = [name for name in vars(self) if name not in untold]
+        return [name for name in names if getattr(found, name) != getattr(self, name)]
 
 
 class FrameRecorder:
@@ -95,20 +114,21 @@ class FrameRecorder:
         """
         self.path, self.n_frames = path, n_frames_to_keep
         self._record = np.zeros((), header.record_type)
-        content = header.to_bytes()
         if n_frames_to_keep == 0:
+            content = header.to_bytes()
             write_atomically(path, content)
+            begin = len(content)
         else:
-            self._check_continues(header)
+            begin = self._checked_begin(header)
         self._file = open(path, "r+b", buffering=0)  # noqa: SIM115 - closed by close()
-        end = len(content) + n_frames_to_keep * self._record.itemsize
+        end = begin + n_frames_to_keep * self._record.itemsize
         self._file.truncate(end)
         self._file.seek(end)
 
-    def _check_continues(self, header: FrameHeader) -> None:
-        found, _, n_frames = _inspect(self.path)
-        differing = [name for name in vars(header) if getattr(found, name) != getattr(header, name)]
-        if differing:
+    def _checked_begin(self, header: FrameHeader) -> int:
+        """Where the records of the file to continue begin (bytes)."""
+        found, begin, n_frames = _inspect(self.path)
+        if differing := header.differences(found):
             raise RunError(
                 f"{self.path} belongs to another run (it differs in {', '.join(differing)}): "
                 "choose another folder"
@@ -118,6 +138,7 @@ class FrameRecorder:
                 f"{self.path} holds {n_frames} frames, but the checkpoint was written after "
                 f"{self.n_frames}: the file was cut. Start again in another folder"
             )
+        return begin
 
     def append(self, **values: np.ndarray | float) -> None:
         """Writes one frame: a value for every field of the header.
@@ -199,41 +220,27 @@ def _map_records(path: Path) -> tuple[FrameHeader, np.ndarray]:
     return header, np.memmap(path, header.record_type, mode="r", offset=offset, shape=(n_frames,))
 
 
-def read_trajectory(
-    path: Path, start: int = 0, stop: int | None = None, stride: int = 1
-) -> Trajectory:
-    """Frames start, start + stride, ... before stop, as views of the mapped file.
-
-    Args:
-        path: a file written by `FrameRecorder`.
-        start: first frame.
-        stop: the frame after the last one; None for all.
-        stride: frames from one to the next, at least 1.
+def read_trajectory(path: Path) -> Trajectory:
+    """All complete frames of a file of `FrameRecorder`, mapped and not read.
 
     Raises:
-        RunError: as `read_records`, or if no frame is left by the selection.
+        RunError: as `read_records`.
     """
     header, records = _map_records(path)
-    if start < 0 or stride < 1 or not len(range(len(records))[start:stop:stride]):
-        raise RunError(
-            f"frames {start} to {stop} by {stride} select nothing of the {len(records)} in {path}"
-        )
-    frames = np.arange(len(records))[start:stop:stride]
-    chosen = records[start:stop:stride]
     recorded: dict[str, Any] = {
-        name: chosen[name] for name in FRAME_FIELDS if name in header.fields and name != "positions"
+        name: records[name] for name in FRAME_FIELDS if name in header.fields
     }
-    cells = None
     if header.cell is not None:
-        cells = np.broadcast_to(np.array(header.cell), (len(chosen), 3, 3))
+        recorded["cells"] = np.broadcast_to(np.array(header.cell), (len(records), 3, 3))
     return Trajectory(
         atomic_numbers=np.array(header.atomic_numbers),
         masses=np.array(header.masses),
-        times_fs=frames * header.stride * header.timestep_fs,
+        times_fs=np.arange(len(records)) * header.stride * header.timestep_fs,
         integration_timestep_fs=header.timestep_fs,
-        positions=chosen["positions"],
-        cells=cells,
         pbc=header.pbc,
+        dynamics=header.dynamics,
+        temperature_K=header.temperature_K,
+        friction_per_fs=header.friction_per_fs,
         **recorded,
     )
 

@@ -11,7 +11,6 @@ one group of any name, or bead_0, bead_1, ... Frames stay in the file until they
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +21,12 @@ from ase.data import atomic_masses, chemical_symbols
 from ase.data import atomic_numbers as number_of_symbol
 
 from md_runs.trajectories.frame_arrays import FrameArray, LazyFrames, beads_together
-from md_runs.trajectories.h5md_units import factor_of
+from md_runs.trajectories.h5md_schema import QUANTITIES, Quantity, factor_of
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import RunError
 
 VERSION = 1
 MASS_TOLERANCE = 0.15  # chosen: 6Li is 13 % lighter than Li; isotopes of H are let through
-
-
-@dataclass(frozen=True)
-class _Quantity:
-    """Of each bead: its field in `Trajectory`, its place in the file, what it is."""
-
-    field: str
-    place: str
-    kind: str
-    frame_shape: tuple[int, ...]  # -1 for the atoms
-
-
-QUANTITIES = (
-    _Quantity("positions", "particles/{bead}/position", "length", (-1, 3)),
-    _Quantity("velocities_angstrom_per_fs", "particles/{bead}/velocity", "velocity", (-1, 3)),
-    _Quantity("forces", "particles/{bead}/force", "force", (-1, 3)),
-    _Quantity("charges", "particles/{bead}/charge", "charge", (-1,)),
-    _Quantity("energies", "observables/{bead}/potential_energy", "energy", ()),
-    _Quantity("dipoles", "observables/{bead}/dipole", "dipole", (3,)),
-    _Quantity("polarizabilities", "observables/{bead}/polarizability", "polarizability", (3, 3)),
-)
 
 
 def read_h5md(
@@ -122,7 +100,7 @@ def _beads(file: h5py.File) -> list[str]:
 
 
 def _values(
-    file: h5py.File, quantity: _Quantity, bead: str, position: h5py.Group
+    file: h5py.File, quantity: Quantity, bead: str, position: h5py.Group
 ) -> FrameArray | None:
     """One quantity of one bead, [n_frames, ...]; None where it is not recorded."""
     element = file.get(quantity.place.format(bead=bead))

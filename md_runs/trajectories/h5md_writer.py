@@ -12,49 +12,30 @@ doi:10.1016/j.cpc.2014.01.018; https://nongnu.org/h5md.
     parameters/mlpotential      temperature, dynamics and time step, where they are known
 
 A time-dependent element is a group of `value`, `step` and `time`; all share one `step` (the number
-of the frame: a `Trajectory` counts no integration steps) and one `time`. Each value has its `unit`.
-Departure: the unit of length is written Angstrom, as readers expect it, where the module says Ang.
+of the frame: a `Trajectory` counts no integration steps) and one `time`. Each value has its `unit`,
+of `h5md_schema`.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from md_runs.trajectories.frame_arrays import FrameArray, of_bead
+from md_runs.trajectories.h5md_schema import OWN_UNITS, QUANTITIES
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential import __version__
 from mlpotential.errors import RunError
 
 VERSION = (1, 1)
 UNITS_VERSION = (1, 0)
-LENGTH, TIME, MASS = "Angstrom", "fs", "u"
 CLOCK = "particles/bead_0/position"  # the element whose step and time all others link to
 CHUNK_BYTES = 1 << 20  # chosen: one chunk of frames is read or written at a time
 
 
-@dataclass(frozen=True)
-class _Element:
-    """A quantity of each bead: its field in `Trajectory`, its place in the file, its unit."""
-
-    field: str
-    place: str
-    unit: str
-
-
-ELEMENTS = (
-    _Element("positions", "particles/{bead}/position", LENGTH),
-    _Element("velocities_angstrom_per_fs", "particles/{bead}/velocity", f"{LENGTH} {TIME}-1"),
-    _Element("forces", "particles/{bead}/force", f"eV {LENGTH}-1"),
-    _Element("charges", "particles/{bead}/charge", "e"),
-    _Element("energies", "observables/{bead}/potential_energy", "eV"),
-    _Element("dipoles", "observables/{bead}/dipole", f"e {LENGTH}"),
-    _Element("polarizabilities", "observables/{bead}/polarizability", f"{LENGTH}3"),
-)
 PARAMETERS = ("temperature_K", "dynamics", "friction_per_fs", "integration_timestep_fs")
 
 
@@ -86,11 +67,11 @@ def write_h5md(trajectory: Trajectory, path: Path) -> None:
 
 def _check_space(trajectory: Trajectory, partial: Path) -> None:
     """Raises OSError where there is no room: HDF5 crashes on a file that it cannot finish."""
-    recorded = [getattr(trajectory, element.field) for element in ELEMENTS]
+    recorded = [getattr(trajectory, quantity.field) for quantity in QUANTITIES]
     n_bytes = sum(values.nbytes for values in recorded if values is not None)
     if trajectory.cells is not None:
         n_bytes += trajectory.n_beads * trajectory.cells.nbytes
-    n_chunks = (len(ELEMENTS) + 2) * trajectory.n_beads  # the last of each partly filled
+    n_chunks = (len(QUANTITIES) + 2) * trajectory.n_beads  # the last of each partly filled
     with open(partial, "wb") as handle:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(handle.fileno(), 0, n_bytes + n_chunks * CHUNK_BYTES)
@@ -105,7 +86,7 @@ def _write_metadata(file: h5py.File, trajectory: Trajectory) -> None:
     creator.attrs["version"] = np.bytes_(__version__)
     units = root.create_group("modules/units")
     units.attrs["version"] = UNITS_VERSION
-    units.attrs["system"] = f"{LENGTH} {TIME} eV {MASS}"
+    units.attrs["system"] = " ".join(OWN_UNITS[k] for k in ("length", "time", "energy", "mass"))
     parameters = file.create_group("parameters/mlpotential")
     for name in PARAMETERS:
         if (value := getattr(trajectory, name)) is not None:
@@ -116,7 +97,7 @@ def _write_clock(file: h5py.File, trajectory: Trajectory) -> None:
     clock = file.create_group(CLOCK)
     clock["step"] = np.arange(trajectory.n_frames)
     clock["time"] = np.asarray(trajectory.times_fs, np.float64)
-    clock["time"].attrs["unit"] = TIME
+    clock["time"].attrs["unit"] = OWN_UNITS["time"]
 
 
 def _write_bead(file: h5py.File, trajectory: Trajectory, bead_index: int) -> None:
@@ -126,15 +107,15 @@ def _write_bead(file: h5py.File, trajectory: Trajectory, bead_index: int) -> Non
     box.attrs["dimension"] = 3
     box.attrs["boundary"] = np.array([b"periodic" if p else b"none" for p in trajectory.pbc])
     if trajectory.cells is not None:
-        _write_element(file, f"particles/{bead}/box/edges", trajectory.cells, LENGTH)
+        _write_element(file, f"particles/{bead}/box/edges", trajectory.cells, OWN_UNITS["length"])
     particles["species"] = np.asarray(trajectory.atomic_numbers, np.int32)
     particles["mass"] = trajectory.masses
-    particles["mass"].attrs["unit"] = MASS
-    for element in ELEMENTS:
-        values = getattr(trajectory, element.field)
+    particles["mass"].attrs["unit"] = OWN_UNITS["mass"]
+    for quantity in QUANTITIES:
+        values = getattr(trajectory, quantity.field)
         if values is not None:
-            place = element.place.format(bead=bead)
-            _write_element(file, place, of_bead(values, bead_index), element.unit)
+            place, unit = quantity.place.format(bead=bead), OWN_UNITS[quantity.kind]
+            _write_element(file, place, of_bead(values, bead_index), unit)
 
 
 def _write_element(file: h5py.File, place: str, values: FrameArray, unit: str) -> None:

@@ -21,24 +21,22 @@ from ase import Atoms
 from ase.data import atomic_masses
 from ase.data import atomic_numbers as number_of_symbol
 
-from md_runs.analysis.sampling.repeated_frames import REPEATED, last_records
 from md_runs.trajectories.frame_arrays import (
     FrameArray,
     beads_together,
     changed_frames,
     chosen_frames,
 )
-from md_runs.trajectories.ipi_run_settings import IpiFacts, read_ipi_facts
+from md_runs.trajectories.frame_cache import FrameCache
+from md_runs.trajectories.ipi_run_settings import IpiRunSettings, read_ipi_run_settings
 from md_runs.trajectories.ipi_series import (
     Series,
-    extras_name,
-    is_properties,
+    output_kind,
     read_extras_series,
     read_properties_file,
     read_trajectory_series,
-    trajectory_quantity,
 )
-from md_runs.trajectories.trajectory import Trajectory
+from md_runs.trajectories.trajectory import REPEATED, Trajectory, last_records
 from mlpotential.errors import RunError
 
 # i-PI's name: field of `Trajectory`, family of units.
@@ -54,10 +52,16 @@ OF_CENTROID = {
     "p_centroid": ("velocities_angstrom_per_fs", "momentum"),
     "f_centroid": ("forces", "force"),
 }
-OF_EXTRAS = {"dipole": "dipoles", "polarizability": "polarizabilities", "charges": "charges"}
+OF_EXTRAS = {
+    "dipole": ("dipoles", "electric-dipole"),
+    "polarizability": ("polarizabilities", ""),
+    "charges": ("charges", ""),
+}
+QUANTITIES = OF_BEADS | OF_CENTROID | OF_EXTRAS
 PROPERTIES = ("step", "time", "potential", "bead_potentials")
 HYDROGENS = {"D": 1, "T": 1}
-SAME_STEP = 1e-6  # chosen: relative; times are printed with nine digits
+
+Properties = dict[str, tuple[np.ndarray, str]]  # values [n_records, ...] and unit, by i-PI's name
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,11 @@ def find_ipi_files(place: Path) -> IpiFiles | None:
         RunError: a folder with the outputs of several simulations.
     """
     folder = place if place.is_dir() else place.parent
-    if not folder.is_dir() or (place.is_file() and not _is_output(place)):
+    if not folder.is_dir() or (place.is_file() and output_kind(place) is None):
         return None
-    prefixes = {_prefix(path) for path in folder.iterdir() if _is_output(path)}
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    outputs = {path: found for path in files if (found := output_kind(path))}
+    prefixes = {_prefix(path) for path in outputs}
     if not place.is_dir():
         prefixes &= {_prefix(place)}
     if len(prefixes) > 1:
@@ -99,28 +105,17 @@ def find_ipi_files(place: Path) -> IpiFiles | None:
     if not prefixes:
         return None
     prefix = prefixes.pop()
-    files = IpiFiles(folder, prefix, {}, {}, [])
-    for path in sorted(folder.glob(f"{prefix}.*")):
-        quantity, extra = trajectory_quantity(path), extras_name(path)
-        if quantity is not None:
-            files.trajectories.setdefault(quantity[0], []).append(path)
-        elif extra is not None:
-            files.extras.setdefault(extra, []).append(path)
-        elif is_properties(path):
-            files.properties.append(path)
-    return files
+    trajectories, extras = dict[str, list[Path]](), dict[str, list[Path]]()
+    properties: dict[str, list[Path]] = {"": []}
+    of_kind = {"trajectory": trajectories, "extras": extras, "properties": properties}
+    for path, (kind, name) in outputs.items():
+        if _prefix(path) == prefix:
+            of_kind[kind].setdefault(name, []).append(path)
+    return IpiFiles(folder, prefix, trajectories, extras, properties[""])
 
 
 def _prefix(path: Path) -> str:
     return path.name.split(".")[0]
-
-
-def _is_output(path: Path) -> bool:
-    return path.is_file() and (
-        trajectory_quantity(path) is not None
-        or extras_name(path) is not None
-        or is_properties(path)
-    )
 
 
 def read_ipi_files(
@@ -150,52 +145,59 @@ def read_ipi_files(
         UserWarning: frames that were cut, repeated or have no partner, and are left out; a cell
             that is not used.
     """
-    wanted = OF_CENTROID if of_centroid or not files.trajectories.get("positions") else OF_BEADS
-    if "x_centroid" not in files.trajectories and wanted is OF_CENTROID:
-        wanted = OF_BEADS
-    facts = read_ipi_facts(files.folder, files.prefix)
+    settings = read_ipi_run_settings(files.folder, files.prefix)
     pbc = (False, False, False)
     if structure is not None:
         pbc = (bool(structure.pbc[0]), bool(structure.pbc[1]), bool(structure.pbc[2]))
-    fields = {wanted[name][0]: name for name in reversed(wanted) if name in files.trajectories}
-    read = {
-        name: [
-            read_trajectory_series(path, any(pbc) and field == "positions", progress)
-            for path in files.trajectories[name]
-        ]
-        for name, (field, _) in wanted.items()
-        if fields.get(field) == name
-    }
-    if "positions" not in fields:
-        raise RunError(f"{files.folder / files.prefix} has no positions among its i-PI outputs")
-    read |= {
-        name: [read_extras_series(path) for path in files.extras[name]]
-        for name in OF_EXTRAS
-        if name in files.extras
-    }
+    read = _all_series(files, of_centroid, any(pbc), progress)
     steps = _common_steps([series for some in read.values() for series in some])
     properties = _properties(files)
     numbers, masses = _atoms(
-        [series for some in read.values() for series in some if series.symbols], structure, facts
+        [series for some in read.values() for series in some if series.symbols], structure, settings
     )
     recorded: dict[str, Any] = {}
     for name, some in read.items():
-        field, factor = _field_and_factor(name, some[0], wanted, masses, extras_units or {})
-        recorded[field] = _in_beads(some, steps, factor, field)
-    positions = recorded["positions"]
-    recorded["energies"] = _energies(properties, steps, positions.shape[1])
+        recorded |= beads_of_series(name, some, steps, masses, extras_units)
+    positions_name = next(name for name in read if QUANTITIES[name][0] == "positions")
     return Trajectory(
         atomic_numbers=numbers,
         masses=masses,
-        times_fs=_times(files, steps, properties, facts, frame_interval_fs),
-        cells=_cells(read[fields["positions"]][0], steps) if any(pbc) else None,
+        times_fs=_times(files, steps, properties, settings, frame_interval_fs),
+        energies=_energies(properties, steps, recorded["positions"].shape[1]),
+        cells=_cells(read[positions_name][0], steps) if any(pbc) else None,
         pbc=pbc,
-        temperature_K=facts.temperature_K,
-        dynamics=facts.dynamics,
-        friction_per_fs=facts.friction_per_fs,
-        integration_timestep_fs=facts.timestep_fs,
+        temperature_K=settings.temperature_K,
+        dynamics=settings.dynamics,
+        friction_per_fs=settings.friction_per_fs,
+        integration_timestep_fs=settings.timestep_fs,
         **recorded,
     )
+
+
+def _all_series(
+    files: IpiFiles, of_centroid: bool, with_cells: bool, progress: bool
+) -> dict[str, list[Series]]:
+    """Of each quantity that is there, by i-PI's name, a series of each bead."""
+    there = files.trajectories
+    no_beads = "positions" not in there
+    wanted = OF_CENTROID if "x_centroid" in there and (of_centroid or no_beads) else OF_BEADS
+    # Velocities may be there as momenta, too: the first of each field is read.
+    name_of_field = {wanted[name][0]: name for name in reversed(wanted) if name in there}
+    if "positions" not in name_of_field:
+        raise RunError(f"{files.folder / files.prefix} has no positions among its i-PI outputs")
+    cache = FrameCache()
+    read = {
+        name: [
+            read_trajectory_series(path, cache, with_cells and field == "positions", progress)
+            for path in there[name]
+        ]
+        for name, (field, _) in wanted.items()
+        if name_of_field.get(field) == name
+    }
+    extras = {name: files.extras[name] for name in OF_EXTRAS if name in files.extras}
+    return read | {
+        name: [read_extras_series(path, cache) for path in paths] for name, paths in extras.items()
+    }
 
 
 def _kept(series: Series) -> np.ndarray:
@@ -203,14 +205,20 @@ def _kept(series: Series) -> np.ndarray:
     return last_records(series.steps.astype(np.float64))
 
 
+def _frames_at(series: Series, steps: np.ndarray) -> np.ndarray:
+    """Numbers of the frames with these steps, which the series has; [n_steps]."""
+    kept = _kept(series)
+    return kept[np.searchsorted(series.steps[kept], steps)]
+
+
 def _common_steps(all_series: Sequence[Series]) -> np.ndarray:
-    """Steps that every series has. Raises RunError for a file that ends early."""
+    """Steps that every series has, ascending. Raises RunError for a file that ends early."""
     n_repeated = max(len(series.steps) - len(_kept(series)) for series in all_series)
     if n_repeated:
         warnings.warn(REPEATED.format(n_repeated), stacklevel=4)
+    # A file may lack the frames of one stride at its end: the run was killed between two files.
     every = [series.steps[_kept(series)] for series in all_series]
     end = max(steps[-1] for steps in every)
-    common = every[0]
     for series, steps in zip(all_series, every, strict=True):
         stride = int(np.median(np.diff(steps))) if len(steps) > 1 else 0
         if end - steps[-1] > max(1, 2 * stride) and len(all_series) > 1:
@@ -218,6 +226,9 @@ def _common_steps(all_series: Sequence[Series]) -> np.ndarray:
                 f"{series.path} ends at step {steps[-1]}, others go on to step {end}: it was cut. "
                 "Shorten the others to the same step, or move it away"
             )
+    # Quantities with strides of their own meet where all strides do.
+    common = every[0]
+    for steps in every[1:]:
         common = np.intersect1d(common, steps, assume_unique=True)
     if len(common) == 0:
         raise RunError(
@@ -234,67 +245,68 @@ def _common_steps(all_series: Sequence[Series]) -> np.ndarray:
     return common
 
 
-def _in_beads(
-    some: Sequence[Series], steps: np.ndarray, factor: np.ndarray, field: str
-) -> FrameArray:
-    """The frames of these steps, [n_frames, n_beads, ...], in the units of `Trajectory`."""
+def beads_of_series(
+    name: str,
+    some: Sequence[Series],
+    steps: np.ndarray,
+    masses: np.ndarray,
+    extras_units: dict[str, str] | None = None,
+) -> dict[str, FrameArray]:
+    """One quantity of all beads in the units of `Trajectory`, by its field there; nothing is read.
+
+    Args:
+        name: of the quantity, one of `QUANTITIES`.
+        some: of each bead, in any order.
+        steps: whose frames are taken; every series has them.
+        masses: [n_atoms] (amu).
+        extras_units: i-PI's units of extras by name; None for atomic units.
+
+    Raises:
+        RunError: beads whose frames differ in shape, or a unit that i-PI does not know.
+    """
+    field = QUANTITIES[name][0]
+    unit = (extras_units or {}).get(name, "") if name in OF_EXTRAS else some[0].unit
+    factor = _factor(name, unit, some[0].path, masses)
     beads = []
     for series in sorted(some, key=lambda s: s.bead):
-        kept = _kept(series)
-        chosen = kept[np.searchsorted(series.steps[kept], steps)]
-        values = chosen_frames(series.values, chosen)
+        values = chosen_frames(series.values, _frames_at(series, steps))  # [n_steps, ...]
         shape = (3, 3) if field == "polarizabilities" else values.shape[1:]
         beads.append(_scaled(values, factor, shape))
-    shapes = {bead.shape for bead in beads}
-    if len(shapes) > 1:
+    if len({bead.shape for bead in beads}) > 1:
         raise RunError(f"{some[0].path} and the files of other beads have frames of other shapes")
-    return beads_together(beads)
+    return {field: beads_together(beads)}  # [n_steps, n_beads, ...]
 
 
 def _scaled(values: FrameArray, factor: np.ndarray, shape: tuple[int, ...]) -> FrameArray:
     return changed_frames(values, lambda frames: frames.reshape(-1, *shape) * factor, shape)
 
 
-def _field_and_factor(
-    name: str,
-    series: Series,
-    wanted: dict[str, tuple[str, str]],
-    masses: np.ndarray,
-    extras_units: dict[str, str],
-) -> tuple[str, np.ndarray]:
-    """Where a quantity goes, and what its values are multiplied with."""
-    from ipi.utils.units import unit_to_internal
+def _factor(name: str, unit: str, path: Path, masses: np.ndarray) -> np.ndarray:
+    """What values in i-PI's `unit` are multiplied with to be in the units of `Trajectory`."""
+    from ipi.utils.units import unit_to_internal, unit_to_user
 
-    from calculators.ipi_units import (
-        BOHR_PER_ANGSTROM,
-        HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM,
-    )
-
-    family = wanted[name][1] if name in wanted else {"dipole": "electric-dipole"}.get(name, "")
-    unit = extras_units.get(name, "") if name in OF_EXTRAS else series.unit
+    family = QUANTITIES[name][1]
     internal = 1.0
     if family:
         try:
             internal = unit_to_internal(family, unit, 1.0)
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{series.path} has {name} in {unit!r}, no unit of i-PI") from error
-    fs = unit_to_internal("time", "femtosecond", 1.0)
+            raise RunError(f"{path} has {name} in {unit!r}, no unit of i-PI") from error
+    bohr = unit_to_user("length", "angstrom", 1.0)
+    velocity = bohr / unit_to_user("time", "femtosecond", 1.0)
     own: dict[str, Any] = {
-        "length": 1 / BOHR_PER_ANGSTROM,
-        "velocity": fs / BOHR_PER_ANGSTROM,
-        "momentum": fs
-        / BOHR_PER_ANGSTROM
-        / (unit_to_internal("mass", "dalton", 1.0) * masses[:, None]),
-        "force": 1 / HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM,
-        "electric-dipole": 1 / BOHR_PER_ANGSTROM,
-        "": BOHR_PER_ANGSTROM**-3 if name == "polarizability" else 1.0,
+        "length": bohr,
+        "velocity": velocity,
+        "momentum": velocity / (unit_to_internal("mass", "dalton", 1.0) * masses[:, None]),
+        "force": unit_to_user("energy", "electronvolt", 1.0) / bohr,
+        "electric-dipole": bohr,
+        "": bohr**3 if name == "polarizability" else 1.0,
     }
-    field = wanted[name][0] if name in wanted else OF_EXTRAS[name]
-    return field, np.asarray(own[family] * internal)
+    return np.asarray(own[family] * internal)
 
 
 def _atoms(
-    some: Sequence[Series], structure: Atoms | None, facts: IpiFacts
+    some: Sequence[Series], structure: Atoms | None, settings: IpiRunSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Atomic numbers and masses (amu)."""
     symbols = some[0].symbols
@@ -321,12 +333,13 @@ def _atoms(
         stacklevel=4,
     )
     of_elements = atomic_masses[numbers]
-    found = of_elements if facts.masses is None else facts.masses
+    found = of_elements if settings.masses is None else settings.masses
     return np.array(numbers), found if len(found) == len(numbers) else of_elements
 
 
-def _properties(files: IpiFiles) -> dict[str, tuple[np.ndarray, str]]:
-    found: dict[str, tuple[np.ndarray, str]] = {}
+def _properties(files: IpiFiles) -> Properties:
+    """Of the first file that counts steps."""
+    found: Properties = {}
     for path in files.properties:
         here = read_properties_file(path, PROPERTIES)
         if "step" in here and not found:
@@ -337,14 +350,14 @@ def _properties(files: IpiFiles) -> dict[str, tuple[np.ndarray, str]]:
 def _times(
     files: IpiFiles,
     steps: np.ndarray,
-    properties: dict[str, tuple[np.ndarray, str]],
-    facts: IpiFacts,
+    properties: Properties,
+    settings: IpiRunSettings,
     interval_fs: float | None,
 ) -> np.ndarray:
     """Of each frame (fs)."""
     if interval_fs is not None:
         return np.arange(len(steps)) * interval_fs
-    timestep_fs = facts.timestep_fs
+    timestep_fs = settings.timestep_fs
     if "time" in properties and len(properties["time"][0]) > 1:
         from ipi.utils.units import unit_to_internal, unit_to_user
 
@@ -363,31 +376,20 @@ def _times(
 
 def _cells(series: Series, steps: np.ndarray) -> np.ndarray:
     """[n_frames, 3, 3] (A)."""
-    from ipi.utils.units import unit_to_internal
-
-    from calculators.ipi_units import BOHR_PER_ANGSTROM
+    from ipi.utils.units import unit_to_internal, unit_to_user
 
     assert series.cells is not None
     unit = series.cell_unit or "angstrom"  # extended XYZ names none: ASE's
-    kept = _kept(series)
-    chosen = kept[np.searchsorted(series.steps[kept], steps)]
-    return (
-        np.asarray(series.cells)[chosen]
-        * unit_to_internal("length", unit, 1.0)
-        / (BOHR_PER_ANGSTROM)
-    )
+    to_angstrom = unit_to_user("length", "angstrom", unit_to_internal("length", unit, 1.0))
+    return np.asarray(series.cells)[_frames_at(series, steps)] * to_angstrom
 
 
-def _energies(
-    properties: dict[str, tuple[np.ndarray, str]], steps: np.ndarray, n_beads: int
-) -> np.ndarray | None:
+def _energies(properties: Properties, steps: np.ndarray, n_beads: int) -> np.ndarray | None:
     """Potential energies of the beads, [n_frames, n_beads] (eV), where every frame has them."""
     name = "potential" if n_beads == 1 else "bead_potentials"
     if name not in properties:
         return None
-    from ipi.utils.units import unit_to_internal
-
-    from calculators.ipi_units import HARTREE_PER_EV
+    from ipi.utils.units import unit_to_internal, unit_to_user
 
     recorded = properties["step"][0].astype(np.int64)
     kept = last_records(recorded.astype(np.float64))
@@ -395,4 +397,4 @@ def _energies(
         return None
     values, unit = properties[name]
     chosen = values.reshape(len(values), -1)[kept[np.searchsorted(recorded[kept], steps)]]
-    return chosen * unit_to_internal("energy", unit, 1.0) / HARTREE_PER_EV
+    return chosen * unit_to_user("energy", "electronvolt", unit_to_internal("energy", unit, 1.0))

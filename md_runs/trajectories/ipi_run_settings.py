@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from md_runs.analysis.spectra.dynamics import SAMPLING_ONLY
+
 DEFAULT_PREFIX = "i-pi"  # i-PI's own
 FREE_CENTROID_FS = 1e5  # chosen: a friction time that leaves the centroid free for 100 ps
 
 
 @dataclass(frozen=True)
-class IpiFacts:
+class IpiRunSettings:
     """None where the file does not tell.
 
     Attributes:
@@ -31,7 +33,7 @@ class IpiFacts:
     masses: np.ndarray | None = None
 
 
-def read_ipi_facts(folder: Path, prefix: str) -> IpiFacts:
+def read_ipi_run_settings(folder: Path, prefix: str) -> IpiRunSettings:
     """From the checkpoint or input in a folder whose outputs have this prefix."""
     for path in [*folder.glob("RESTART"), *sorted(folder.glob("*.xml"))]:
         try:
@@ -41,18 +43,18 @@ def read_ipi_facts(folder: Path, prefix: str) -> IpiFacts:
         output = root.find("output")
         found = DEFAULT_PREFIX if output is None else output.get("prefix", DEFAULT_PREFIX)
         if root.tag == "simulation" and found == prefix and len(root.findall("system")) == 1:
-            return _facts(root)
-    return IpiFacts()
+            return _run_settings(root)
+    return IpiRunSettings()
 
 
-def _facts(root: ET.Element) -> IpiFacts:
+def _run_settings(root: ET.Element) -> IpiRunSettings:
     system = root.find("system")
     dynamics = root.find(".//motion/dynamics")
     if system is None or dynamics is None:
-        return IpiFacts()
+        return IpiRunSettings()
     name, friction = _dynamics(root, dynamics)
     masses = root.findtext(".//beads/m")
-    return IpiFacts(
+    return IpiRunSettings(
         timestep_fs=_number(dynamics.find("timestep"), "time", "femtosecond"),
         temperature_K=_number(root.find(".//ensemble/temperature"), "temperature", "kelvin"),
         dynamics=name,
@@ -75,7 +77,7 @@ def _dynamics(root: ET.Element, dynamics: ET.Element) -> tuple[str | None, float
     if n_beads > 1:
         if mode == "pile_l" and tau is not None and tau >= FREE_CENTROID_FS:
             return "TRPMD", None
-        return "PIMD", None
+        return SAMPLING_ONLY, None
     if mode in ("langevin", "pile_l"):
         return "Langevin", None if not tau else 1 / tau
     return {"svr": "Bussi", "pile_g": "Bussi", "gle": "GLE", "nm_gle": "GLE"}.get(mode), None

@@ -11,16 +11,20 @@ and tests compare the two.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ase.geometry import cellpar_to_cell
 
-from md_runs.trajectories.frame_cache import Batch, spooled
-from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
+from md_runs.trajectories.frame_arrays import FrameArray
+from md_runs.trajectories.frame_cache import Batch, FrameCache
+from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, lines_up_to, read_head, xyz_blocks
+from mlpotential.data.extended_xyz import column_layout
 from mlpotential.errors import RunError
 
 QUANTITY = re.compile(r"\b(?!cell\{)(\w+)\{([^}]*)\}")
@@ -33,7 +37,8 @@ _EXTRAS = re.compile(r"\s*#EXTRAS\w*\((.+)\)#\s*Step:\s+(\d+)", re.IGNORECASE)
 _COLUMN = re.compile(
     r"#\s*(?:column|cols\.)\s+(\d+)(?:-(\d+))?\s*-->\s*(\w+)(?:\([^)]*\))?(?:\{([^}]*)\})?"
 )
-EXTRAS_LINES_AT_ONCE = 50_000  # chosen: some megabytes of text in memory
+NUMBERS_AT_ONCE = 200_000  # chosen: some megabytes of text in memory
+_NO_BRACKETS = bytes.maketrans(b"[],", b"   ")
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,6 @@ class Series:
 
     Attributes:
         path: the file.
-        quantity: i-PI's name, "positions" or "v_centroid".
         unit: i-PI's name, "angstrom"; empty for extras, which have none.
         bead: its number.
         steps: [n_frames].
@@ -53,44 +57,61 @@ class Series:
     """
 
     path: Path
-    quantity: str
     unit: str
     bead: int
     steps: np.ndarray
-    values: np.ndarray
+    values: FrameArray
     symbols: tuple[str, ...] = ()
-    cells: np.ndarray | None = None
+    cells: FrameArray | None = None
     cell_unit: str = ""
 
 
-def trajectory_quantity(path: Path) -> tuple[str, str] | None:
-    """What an xyz file of i-PI holds, and its unit; None for another kind of file."""
+def output_kind(path: Path) -> tuple[Literal["trajectory", "extras", "properties"], str] | None:
+    """Of which kind an output is, and i-PI's name of what it holds; None for any other file."""
     try:
         with open(path, "rb") as handle:
-            first, comment = handle.readline(80), handle.readline(2000).decode(errors="replace")
+            first, second = (handle.readline(2000).decode(errors="replace") for _ in range(2))
     except OSError:
         return None
-    match = QUANTITY.search(comment)
-    if match is None or not first.strip().isdigit() or _STEP.search(comment) is None:
-        return None
-    return match[1], match[2]
+    quantity, extras = QUANTITY.search(second), _EXTRAS.match(first)
+    if quantity is not None and first.strip().isdigit() and _STEP.search(second) is not None:
+        return "trajectory", quantity[1]
+    if extras is not None:
+        return "extras", extras[1]
+    return None if _COLUMN.match(first) is None else ("properties", "")
 
 
-def read_trajectory_series(path: Path, with_cells: bool, progress: bool = True) -> Series:
-    """Raises RunError for a file that is damaged before its last frame."""
+def read_trajectory_series(
+    path: Path,
+    cache: FrameCache,
+    with_cells: bool = False,
+    progress: bool = True,
+    end: int | None = None,
+) -> Series:
+    """An xyz file, its numbers kept in the cache.
+
+    Args:
+        path: the file.
+        cache: of the run.
+        with_cells: read the cell of every frame, too.
+        progress: show a bar, if standard error is a terminal.
+        end: how many bytes to read; None for all.
+
+    Raises:
+        RunError: for a file that is damaged before its last frame.
+    """
     head = read_head(path)
     match, bead = QUANTITY.search(head.comment), _BEAD.search(head.comment)
     if match is None:
         raise RunError(f"{path} does not name its quantity and unit, as positions{{angstrom}}")
     cell_unit = _CELL_UNIT.search(head.comment)
-    batches = _trajectory_batches(path, head, match[1], with_cells, progress)
-    found = spooled(batches, path)
+    blocks = xyz_blocks(path, head, _columns(path, head, match[1]), progress, end)
+    found = cache.cached_frames(_trajectory_batches(path, blocks, with_cells), path)
     return Series(
         path=path,
-        quantity=match[1],
         unit=match[2],
         bead=0 if bead is None else int(bead[1]),
-        steps=np.array(found["steps"]).astype(np.int64),
+        steps=np.asarray(found["steps"]).astype(np.int64),
         values=found["positions"],
         symbols=head.symbols,
         cells=found.get("cells"),
@@ -99,9 +120,10 @@ def read_trajectory_series(path: Path, with_cells: bool, progress: bool = True) 
 
 
 def _trajectory_batches(
-    path: Path, head: XyzHead, quantity: str, with_cells: bool, progress: bool
+    path: Path, blocks: Iterable[XyzBlock], with_cells: bool
 ) -> Iterator[Batch]:
-    for block in xyz_blocks(path, head, _columns(path, head, quantity), progress):
+    """Frames as `FrameCache` wants them: any quantity under "positions", [n, n_atoms, 3]."""
+    for block in blocks:
         steps = [_STEP.search(comment) for comment in block.comments]
         if None in steps:
             raise RunError(f"frame {block.first_frame + steps.index(None)} of {path} has no step")
@@ -112,21 +134,20 @@ def _trajectory_batches(
 
 
 def _columns(path: Path, head: XyzHead, quantity: str) -> list[int]:
-    """Where the numbers of the quantity stand."""
+    """Where the numbers of the quantity stand: in plain xyz behind the symbol."""
     properties = re.search(r"Properties=(\S+)", head.comment)
     if properties is None:
         return [1, 2, 3]
-    words, place = properties[1].strip('"').split(":"), 0
+    layout = column_layout(properties[1].strip('"'), f"{path}, frame 0")
     name = "pos" if quantity == "positions" else quantity
-    for column, count in zip(words[::3], map(int, words[2::3]), strict=True):
-        if column == name:
-            return list(range(place, place + count))
-        place += count
-    raise RunError(f"{path} should hold {quantity}, but its columns are {properties[1]}")
+    if name not in layout:
+        raise RunError(f"{path} should hold {quantity}, but its columns are {properties[1]}")
+    columns = layout[name][1]
+    return list(range(columns.start, columns.stop))
 
 
 def _cells(path: Path, block: XyzBlock) -> np.ndarray:
-    """Rows, [n, 3, 3]."""
+    """Lattice vectors as rows, [n, 3, 3]; i-PI's own h has them as columns."""
     cells = []
     for k, comment in enumerate(block.comments):
         lattice, cell = _LATTICE.search(comment), _CELL.search(comment)
@@ -141,99 +162,110 @@ def _cells(path: Path, block: XyzBlock) -> np.ndarray:
     return np.stack(cells)
 
 
-def extras_name(path: Path) -> str | None:
-    """What a file of extras holds; None for another kind of file."""
-    try:
-        with open(path, "rb") as handle:
-            match = _EXTRAS.match(handle.readline(2000).decode(errors="replace"))
-    except OSError:
-        return None
-    return None if match is None else match[1]
+def read_extras_series(path: Path, cache: FrameCache, end: int | None = None) -> Series:
+    """Numbers that a force field gave beside forces; a last frame that is cut is left out.
 
+    Args:
+        path: the file.
+        cache: of the run.
+        end: how many bytes to read; None for all.
 
-def read_extras_series(path: Path) -> Series:
-    """Numbers that a force field gave beside forces; a last frame that is cut is left out."""
+    Raises:
+        RunError: for a file that is damaged before its last frame.
+    """
     bead = re.search(r"_(\d+)$", path.name)
-    found = spooled(_extras_batches(path), path)
+    found = cache.cached_frames(_extras_batches(path, end), path)
     return Series(
         path=path,
-        quantity=str(extras_name(path)),
         unit="",
         bead=0 if bead is None else int(bead[1]),
-        steps=np.array(found["steps"]).astype(np.int64),
+        steps=np.asarray(found["steps"]).astype(np.int64),
         values=found["positions"],
     )
 
 
-def _extras_batches(path: Path) -> Iterator[Batch]:
-    """Frames as `spooled` wants them: the values under "positions"."""
+def _extras_batches(path: Path, end: int | None) -> Iterator[Batch]:
+    """Frames as `FrameCache` wants them: the values under "positions", [n, n_values]."""
     steps: list[int] = []
-    frames: list[str] = []
-    n_values = None
-    with open(path) as handle:
-        for line in handle:
-            if match := _EXTRAS.match(line):
-                if len(frames) >= EXTRAS_LINES_AT_ONCE:
-                    n_values, batch = _extras_batch(path, steps, frames, n_values)
-                    steps, frames = [], []
-                    yield batch
+    rows: list[list[bytes]] = []  # the numbers of each frame, which may stand on many lines
+    n_values = n_numbers = 0
+    with open(path, "rb") as handle:
+        for line in lines_up_to(handle, end):
+            if match := _EXTRAS.match(line.decode(errors="replace")):
+                # A new frame begins, so those before are whole: they are handed on when many.
+                if n_numbers > NUMBERS_AT_ONCE:
+                    n_values = n_values or len(rows[0])
+                    yield _extras_batch(path, steps, rows, n_values)
+                    steps, rows, n_numbers = [], [], 0
                 steps.append(int(match[2]))
-                frames.append("")
-            elif line.endswith("\n"):
-                frames[-1] += line
-    if frames and n_values is not None and len(frames[-1].split()) < n_values:
-        steps, frames = steps[:-1], frames[:-1]  # cut; found again as a step that is missing
-    elif len(frames) > 1 and len(frames[-1].split()) < len(frames[0].split()):
-        steps, frames = steps[:-1], frames[:-1]
-    if frames:
-        yield _extras_batch(path, steps, frames, n_values)[1]
+                rows.append([])
+            elif line.endswith(b"\n"):
+                numbers = line.translate(_NO_BRACKETS).split()
+                rows[-1] += numbers
+                n_numbers += len(numbers)
+    # A last frame that is shorter was cut, and is found again as a step that is missing.
+    n_values = n_values or len(rows[0])
+    if len(rows[-1]) < n_values:
+        steps.pop()
+        rows.pop()
+    if rows:
+        yield _extras_batch(path, steps, rows, n_values)
 
 
-def _extras_batch(
-    path: Path, steps: list[int], frames: list[str], n_values: int | None
-) -> tuple[int, Batch]:
-    rows = [frame.replace("[", " ").replace("]", " ").split() for frame in frames]
-    n_values = len(rows[0]) if n_values is None else n_values
+def _extras_batch(path: Path, steps: list[int], rows: list[list[bytes]], n_values: int) -> Batch:
     for step, row in zip(steps, rows, strict=True):
         if len(row) != n_values:
             raise RunError(f"{path} has {len(row)} numbers at step {step}, not {n_values}")
     try:
-        values = np.array(rows, np.float64)
+        values = np.array(rows).astype(np.float64)
     except ValueError as error:
         raise RunError(f"{path} is damaged after step {steps[0]}: {error}") from error
-    return n_values, {"steps": np.array(steps, np.float64), "positions": values}
+    return {"steps": np.array(steps, np.float64), "positions": values}
 
 
-def is_properties(path: Path) -> bool:
-    """Whether a file is one of i-PI's properties."""
-    try:
-        with open(path, "rb") as handle:
-            return _COLUMN.match(handle.readline(2000).decode(errors="replace")) is not None
-    except OSError:
-        return False
-
-
-def read_properties_file(path: Path, wanted: tuple[str, ...]) -> dict[str, tuple[np.ndarray, str]]:
+def read_properties_file(
+    path: Path, wanted: tuple[str, ...], end: int | None = None
+) -> dict[str, tuple[np.ndarray, str]]:
     """Values [n_records, ...] and unit of those properties that the file has.
+
+    Args:
+        path: the file.
+        wanted: i-PI's names of properties.
+        end: how many bytes to read; None for all.
 
     Raises:
         RunError: if a line cannot be read; a last line that is cut is left out.
     """
-    lines = path.read_text().splitlines(keepends=True)
-    headers = [match for line in lines if (match := _COLUMN.match(line))]
+    with open(path, "rb") as handle:
+        first_lines = itertools.takewhile(lambda line: line.startswith(b"#"), handle)
+        headers = [match for line in first_lines if (match := _COLUMN.match(line.decode()))]
     n_columns = max(int(match[2] or match[1]) for match in headers)
-    data = [line for line in lines if line.strip() and not line.startswith("#")]
-    if data and (not data[-1].endswith("\n") or len(data[-1].split()) < n_columns):
-        data.pop()
-    if not data:
+    lines = _whole_lines(path, n_columns, end)
+    if (first := next(lines, None)) is None:
         raise RunError(f"{path} holds no complete line")
+    try:
+        table = np.loadtxt(itertools.chain([first], lines), ndmin=2)  # [n_records, n_columns]
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    if table.shape[1] != n_columns:
+        raise RunError(f"{path} is damaged: it has {table.shape[1]} numbers a line")
     found = {}
     for match in headers:
         if match[3] in wanted and match[3] not in found:
-            first, last = int(match[1]) - 1, int(match[2] or match[1])
-            try:
-                values = np.loadtxt(data, usecols=range(first, last), ndmin=2)
-            except ValueError as error:
-                raise RunError(f"{path} is damaged: {error}") from error
-            found[match[3]] = (values[:, 0] if match[2] is None else values, match[4] or "")
+            column, last = int(match[1]) - 1, match[2]
+            values = table[:, column] if last is None else table[:, column : int(last)]
+            found[match[3]] = (values, match[4] or "")
     return found
+
+
+def _whole_lines(path: Path, n_columns: int, end: int | None) -> Iterator[bytes]:
+    """Lines of numbers, each handed on when another one follows; a last one that is cut is not."""
+    last = b""
+    with open(path, "rb") as handle:
+        for line in lines_up_to(handle, end):
+            if line.strip() and not line.startswith(b"#"):
+                if last:
+                    yield last
+                last = line
+    if last.endswith(b"\n") and len(last.split()) >= n_columns:
+        yield last

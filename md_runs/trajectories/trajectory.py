@@ -11,6 +11,8 @@ from md_runs.analysis.sampling.frames import uniform_timestep_fs
 from md_runs.trajectories.frame_arrays import FrameArray, LazyFrames, centroid, chosen_frames
 from mlpotential.errors import DataError
 
+REPEATED = "{} frames were recorded again after a restart: the later ones are used"
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -32,8 +34,8 @@ class Trajectory:
         polarizabilities: [n_frames, n_beads, 3, 3] (A^3).
         charges: [n_frames, n_beads, n_atoms] (e).
         temperature_K: of the thermostat; None where it is not known, or there is none.
-        dynamics: what moved the atoms, a method of `analysis.dynamics`, or "PIMD" (thermostatted
-            beads: statistics only); None where it is not known.
+        dynamics: what moved the atoms, a method of `analysis.spectra.dynamics`, or its
+            SAMPLING_ONLY; None where it is not known.
         friction_per_fs: of a Langevin thermostat, where it is known.
         integration_timestep_fs: step of the integrator, where it is known.
     """
@@ -86,6 +88,17 @@ FRAME_FIELDS = (
     "polarizabilities",
     "charges",
 )
+
+
+def last_records(times: np.ndarray) -> np.ndarray:
+    """Indices of the frames that no later one repeats or precedes, ascending in time.
+
+    A run that was restarted from a checkpoint records the frames after it again; the later ones
+    belong to what follows and replace the earlier ones.
+    """
+    earliest_to_come = np.minimum.accumulate(times[::-1])[::-1]
+    is_last = np.append(times[:-1] < earliest_to_come[1:], True) if len(times) else np.array([])
+    return np.flatnonzero(is_last)
 
 
 def with_frames(trajectory: Trajectory, chosen: np.ndarray) -> Trajectory:

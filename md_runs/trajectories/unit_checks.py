@@ -18,8 +18,8 @@ from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
 SHORTEST_BOND, LONGEST_BOND = 0.5, 1.75  # chosen: times the sum of covalent radii; bohr taken for A
 # makes 1.89 of a bond, nm 0.1
 NOBLE_GASES = (2, 10, 18, 36, 54, 86)  # no bonds
-HOTTEST_K = 1e5  # chosen: A/ps taken for A/fs makes 3e8 K of 300 K
-MOST_ATOMS = 2000  # chosen: distances of all pairs take 32 MB
+MAX_TEMPERATURE_K = 1e5  # chosen: A/ps taken for A/fs makes 3e8 K of 300 K
+MAX_ATOMS_ALL_PAIRS = 2000  # chosen: distances of all pairs take 32 MB
 
 
 def warn_of_wrong_units(trajectory: Trajectory) -> None:
@@ -29,14 +29,14 @@ def warn_of_wrong_units(trajectory: Trajectory) -> None:
         UserWarning: a shortest distance that is no bond, or a temperature out of this world.
     """
     numbers = trajectory.atomic_numbers
-    if 1 < len(numbers) <= MOST_ATOMS and not np.isin(numbers, NOBLE_GASES).any():
-        _look_at_distances(np.asarray(trajectory.positions[0:1][0, 0], np.float64), numbers)
+    if 1 < len(numbers) <= MAX_ATOMS_ALL_PAIRS and not np.isin(numbers, NOBLE_GASES).any():
+        _check_shortest_distance(np.asarray(trajectory.positions[0:1][0, 0], np.float64), numbers)
     velocities = trajectory.velocities_angstrom_per_fs
     if velocities is not None:
         first = np.asarray(velocities[0:1][0, 0], np.float64) / ASE_TIME_PER_FS
         twice_kinetic = np.einsum("i,ix,ix->", trajectory.masses, first, first)
         temperature_K = twice_kinetic / (3 * len(numbers) * EV_PER_KELVIN)
-        if temperature_K > HOTTEST_K:
+        if temperature_K > MAX_TEMPERATURE_K:
             warnings.warn(
                 f"the velocities of the first frame are those of {temperature_K:.2g} K: are they "
                 "in the unit that the file declares?",
@@ -44,7 +44,7 @@ def warn_of_wrong_units(trajectory: Trajectory) -> None:
             )
 
 
-def _look_at_distances(positions: np.ndarray, numbers: np.ndarray) -> None:
+def _check_shortest_distance(positions: np.ndarray, numbers: np.ndarray) -> None:
     distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
     bonds = covalent_radii[numbers][:, None] + covalent_radii[numbers]
     np.fill_diagonal(distances, np.inf)

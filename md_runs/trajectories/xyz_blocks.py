@@ -7,7 +7,7 @@ columns of numbers. All frames have the same atoms in the same order.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -70,7 +70,11 @@ def read_head(path: Path) -> XyzHead:
 
 
 def xyz_blocks(
-    path: Path, head: XyzHead, columns: Sequence[int], progress: bool = True
+    path: Path,
+    head: XyzHead,
+    columns: Sequence[int],
+    progress: bool = True,
+    end: int | None = None,
 ) -> Iterator[XyzBlock]:
     """All frames; the last one is dropped where it is cut, be it inside its last number.
 
@@ -79,6 +83,7 @@ def xyz_blocks(
         head: its first frame.
         columns: which columns of the atoms' lines to read as numbers; 0 is the symbol.
         progress: show a bar, if standard error is a terminal.
+        end: how many bytes to read; None for all.
 
     Raises:
         RunError: a frame with other atoms, or one that is damaged and not the last.
@@ -92,15 +97,17 @@ def xyz_blocks(
     n_at_once = max(1, LINES_AT_ONCE // n_lines)
     first_frame = 0
     bar: tqdm[Any] = tqdm(
-        total=path.stat().st_size,
+        total=path.stat().st_size if end is None else end,
         desc=f"reading {path.name}",
         unit="B",
         unit_scale=True,
         disable=None if progress else True,
     )
     with open(path, "rb") as handle, bar:
-        while lines := list(islice(handle, n_at_once * n_lines)):
+        some_lines = lines_up_to(handle, end)
+        while lines := list(islice(some_lines, n_at_once * n_lines)):
             bar.update(sum(map(len, lines)))
+            # Only at the end of the file may lines be left of a frame, or the last one be cut.
             n_frames, is_cut = _whole_frames(lines, n_lines)
             rest = lines[n_frames * n_lines :]
             if is_cut and rest[0].endswith(b"\n"):
@@ -114,6 +121,17 @@ def xyz_blocks(
                     f"the last frame of {path} is cut: the {first_frame} frames before it are used",
                     stacklevel=2,
                 )
+
+
+def lines_up_to(file: Iterable[bytes], end: int | None) -> Iterator[bytes]:
+    """The lines of a file, or those within its first `end` bytes."""
+    if end is None:
+        yield from file
+        return
+    for line in file:
+        if (end := end - len(line)) < 0:
+            return
+        yield line
 
 
 def _whole_frames(lines: list[bytes], n_lines: int) -> tuple[int, bool]:
@@ -135,8 +153,10 @@ def _block(
     columns: Sequence[int],
     first_frame: int,
 ) -> XyzBlock:
+    """The numbers of whole frames; `lines` are used up."""
     n_atoms, n_lines = len(symbols), len(symbols) + 2
     n_frames = len(lines) // n_lines
+    # Every frame begins with the same number of atoms, which follow in the same order.
     for k, line in enumerate(lines[::n_lines]):
         _check_count(path, line, first_frame + k, n_atoms)
     for k in range(n_frames):
@@ -145,14 +165,16 @@ def _block(
         ):
             raise RunError(f"frame {first_frame + k} of {path} has other atoms than frame 0")
     comments = [line.decode(errors="replace").rstrip("\n") for line in lines[1::n_lines]]
-    del lines[::n_lines]
-    del lines[:: n_lines - 1]
+    # Counts and comments go; what is left are the lines of atoms, frame after frame.
+    del lines[::n_lines]  # counts
+    del lines[:: n_lines - 1]  # comments, now first of each frame
     try:
         numbers = np.loadtxt(lines, usecols=columns, ndmin=2, comments=None)
     except ValueError as error:
         raise RunError(
             f"{_damaged(path, lines, columns, n_atoms, first_frame)} is damaged: {error}"
         ) from error
+    # [n_frames * n_atoms, n_columns] -> [n_frames, n_atoms, n_columns]
     return XyzBlock(first_frame, comments, numbers.reshape(n_frames, n_atoms, len(columns)))
 
 

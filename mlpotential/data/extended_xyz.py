@@ -26,7 +26,7 @@ from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, ch
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
 
-_DEFAULT_COLUMNS = "species:S:1:pos:R:3"
+DEFAULT_COLUMNS = "species:S:1:pos:R:3"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,10 @@ def _atom_count(line: str, place: str) -> int:
 def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> RawFrame:
     """One frame; `keys` remembers the key of each label, which must not change along the file."""
     info = _parse_comment(text)
-    layout = _column_layout(str(info.pop("Properties", _DEFAULT_COLUMNS)), text.place)
+    properties = str(info.pop("Properties", DEFAULT_COLUMNS))
+    layout = column_layout(properties, text.place)
+    if "pos" not in layout or not ("species" in layout or "Z" in layout):
+        raise DataError(f"{text.place}: Properties={properties} lacks species (or Z) or pos")
     columns = _Columns(text, layout)
     cell, pbc = _cell(info, text.place)
     labels: dict[str, float | np.ndarray] = {}
@@ -144,8 +147,12 @@ def _cell(info: dict[str, Any], place: str) -> tuple[np.ndarray | None, np.ndarr
     return cell, pbc
 
 
-def _column_layout(properties: str, place: str) -> dict[str, tuple[str, slice]]:
-    """Kind (S, R, I, L) and columns of each name in `species:S:1:pos:R:3`."""
+def column_layout(properties: str, place: str) -> dict[str, tuple[str, slice]]:
+    """Kind (S, R, I, L) and columns of each name in `species:S:1:pos:R:3`, in their order.
+
+    Raises:
+        DataError: naming the place, for what cannot be understood.
+    """
     fields = properties.split(":")
     kinds, counts = fields[1::3], fields[2::3]
     whole = len(fields) % 3 == 0 and all(c.isdigit() and int(c) > 0 for c in counts)
@@ -158,8 +165,6 @@ def _column_layout(properties: str, place: str) -> dict[str, tuple[str, slice]]:
     }
     if len(layout) != len(kinds):
         raise DataError(f"{place}: a name occurs twice in Properties={properties}")
-    if "pos" not in layout or not ("species" in layout or "Z" in layout):
-        raise DataError(f"{place}: Properties={properties} lacks species (or Z) or pos")
     return layout
 
 

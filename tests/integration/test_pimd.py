@@ -21,10 +21,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_driver import driver_path
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
+from md_runs.force_provider import IpiDriver
 from md_runs.pimd import PimdRun, ipi_process, run_pimd
-from md_runs.pimd.ipi_input import ForceProvider, to_ipi_frame
-from md_runs.pimd.ipi_outputs import Outputs, ProgressReader, newest_checkpoint
-from md_runs.pimd.ipi_run import run_with_provider
+from md_runs.pimd.ipi_checkpoints import newest_checkpoint
+from md_runs.pimd.ipi_input import to_ipi_frame
+from md_runs.pimd.ipi_outputs import Outputs, ProgressReader
+from md_runs.pimd.ipi_run import run_with_driver
 from mlpotential.errors import RunError, StructureError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
@@ -37,9 +39,9 @@ WAVENUMBER = 4.5563353e-06  # hartree
 
 
 def run_trap(folder, settings, atoms=None, stall_limit_s=60.0, **parameters):
-    provider = ForceProvider(str(TRAP), {k: str(v) for k, v in parameters.items()})
-    return run_with_provider(
-        molecule("CH4") if atoms is None else atoms, provider, settings, folder, True, stall_limit_s
+    driver = IpiDriver(str(TRAP), {k: str(v) for k, v in parameters.items()})
+    return run_with_driver(
+        molecule("CH4") if atoms is None else atoms, driver, settings, folder, True, stall_limit_s
     )
 
 
@@ -214,7 +216,7 @@ def test_one_folder_one_run(tmp_path):
     assert_array_equal(first.trajectory.masses, molecule("CH4").get_masses())
     assert_allclose(first.trajectory.positions[0, 2], molecule("CH4").positions, atol=2e-8)
     masses = first.trajectory.masses
-    centroids = first.trajectory.positions.mean(axis=1)
+    centroids = np.asarray(first.trajectory.positions).mean(axis=1)
     center_of_mass = np.einsum("i,fix->fx", masses, centroids) / masses.sum()
     assert np.abs(first.trajectory.positions[-1] - first.trajectory.positions[0]).max() > 1e-3
     assert_allclose(center_of_mass, center_of_mass[[0]].repeat(5, axis=0), atol=1e-7)

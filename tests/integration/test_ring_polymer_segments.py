@@ -19,9 +19,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
 from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
 from md_runs.cli import main
+from md_runs.force_provider import IpiDriver
 from md_runs.pimd import read_pimd_trajectory, run_pimd
-from md_runs.pimd.ipi_input import ForceProvider
-from md_runs.pimd.segments import run_segments_with_provider
+from md_runs.pimd.segments import run_segments_with_driver
 from md_runs.pimd.settings import PimdRun
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator
@@ -49,13 +49,13 @@ def trap(folder, atoms, **parameters):
     centers = folder / "centers.npy"
     np.save(centers, atoms.positions * BOHR_PER_ANGSTROM)
     parameters |= {"centers": str(centers), "spring": str(spring(atoms)), "charge": "0.5"}
-    return ForceProvider(TRAP, parameters, gives_dipole=True)
+    return IpiDriver(TRAP, parameters, gives_dipole=True)
 
 
 def run(folder, atoms, settings, source=None, **parameters):
     folder.mkdir(exist_ok=True)
-    provider = trap(folder.parent, atoms, **parameters)
-    return run_segments_with_provider(atoms, provider, settings, folder, source, True, 60.0)
+    driver = trap(folder.parent, atoms, **parameters)
+    return run_segments_with_driver(atoms, driver, settings, folder, source, True, 60.0)
 
 
 def recurrence(values):
@@ -86,7 +86,7 @@ def test_motion_of_ring_polymers(tmp_path, finished, dynamics):
         first, expected = (r.trajectories[0].positions[0] for r in (result, rpmd))
         assert_array_equal(first, expected)
     (trajectory,) = result.trajectories
-    velocities = trajectory.velocities_angstrom_per_fs
+    velocities = np.asarray(trajectory.velocities_angstrom_per_fs)
     factor, rest = recurrence(velocities.mean(axis=1))
     assert_allclose(factor, verlet_factor(0.5, 2.0), atol=2e-5)
     assert rest < 1e-4
@@ -166,7 +166,7 @@ def test_spectrum_and_temperature_of_centroids(tmp_path, dynamics):
     assert temperature.standard_error < 25.0
     assert abs(temperature.value - 300.0) < 3.0 * temperature.standard_error
     spectrum = vibrational_density_of_states(
-        [t.velocities_angstrom_per_fs.mean(axis=1) for t in result.trajectories],
+        [np.asarray(t.velocities_angstrom_per_fs).mean(axis=1) for t in result.trajectories],
         None, atoms.get_masses(), 2.0, removed="nothing",
     )  # fmt: skip
     peak = spectrum.wavenumbers_per_cm[np.argmax(spectrum.intensity)]

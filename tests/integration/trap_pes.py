@@ -67,8 +67,8 @@ class Trap(Dummy_driver):
 def main() -> None:
     from ase.build import molecule
 
-    from md_runs.pimd.ipi_input import ForceProvider
-    from md_runs.pimd.ipi_run import run_with_provider
+    from md_runs.force_provider import IpiDriver
+    from md_runs.pimd.ipi_run import run_with_driver
     from md_runs.pimd.settings import PimdRun
     from mlpotential.errors import RunError
     from mlpotential.interruption import RunInterrupted
@@ -77,9 +77,10 @@ def main() -> None:
     parameters = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     if len(sys.argv) > 4:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
-    provider = ForceProvider(str(Path(__file__).resolve()), parameters)
+    as_text = {name: str(value) for name, value in parameters.items()}
+    driver = IpiDriver(str(Path(__file__).resolve()), as_text)
     try:
-        run_with_provider(molecule("CH4"), provider, settings, folder, True, 60.0)
+        run_with_driver(molecule("CH4"), driver, settings, folder, True, 60.0)
     except RunInterrupted as stop:
         sys.exit(128 + stop.signal_number)
     except RunError as error:

@@ -8,12 +8,13 @@ from ase.io import write
 from spring_network import spring_cluster
 
 from calculators import MLPotentialCalculator
-from md_runs.classical.run import TRAJECTORY_NAME, run_classical
+from md_runs.classical.run import run_classical
 from md_runs.classical.settings import ClassicalRun
 from md_runs.cli import main
 from md_runs.model_warnings import REPORT_NAME, read_report
 from md_runs.pimd import run_pimd
 from md_runs.pimd.settings import PimdRun
+from md_runs.run_folders import TRAJECTORY_NAME
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import ExtrapolationWarning, RunError
 from mlpotential.graph import AtomGraph

@@ -13,7 +13,6 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from spring_network import spring_cluster
 
-from md_runs.analysis.sampling.repeated_frames import evenly_spaced_frames
 from md_runs.analysis.spectra.density_of_states import vibrational_density_of_states
 from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
 from md_runs.analysis.structure.rdf import pair_distribution
@@ -21,6 +20,7 @@ from md_runs.classical.run import run_classical
 from md_runs.classical.settings import ClassicalRun
 from md_runs.reading import read_run
 from md_runs.trajectories.frame_arrays import of_bead
+from md_runs.trajectories.frames_file import read_header, read_records
 from md_runs.trajectories.h5md_writer import write_h5md
 from md_runs.trajectories.trajectory import Trajectory, centroid_of, with_velocities
 from mlpotential.errors import DataError, RunError
@@ -120,8 +120,6 @@ def test_repeated_frames_are_left_out_and_counted(tmp_path):
     with pytest.warns(UserWarning, match="3 frames were recorded again after a restart"):
         found = read_run(tmp_path / "run.extxyz")
     np.testing.assert_array_equal(found.positions, whole.positions)
-    even = evenly_spaced_frames(found.times_fs, positions=found.positions)
-    assert even.quantities["positions"] is found.positions  # nothing is copied
     np.testing.assert_array_equal(found.energies, whole.energies)
 
 
@@ -180,11 +178,28 @@ def test_a_classical_run_tells_what_moved_it(tmp_path):
     trajectory = read_run(tmp_path / "run")
     assert (trajectory.dynamics, trajectory.friction_per_fs) == ("Langevin", 0.01)
     assert (trajectory.temperature_K, trajectory.integration_timestep_fs) == (250.0, 0.5)
-    assert read_run(tmp_path / "run" / "trajectory.frames").dynamics is None
+    assert read_run(tmp_path / "run" / "trajectory.frames").dynamics == "Langevin"
     write_h5md(trajectory, tmp_path / "run.h5")
     again = read_run(tmp_path / "run.h5")
     for name in ("dynamics", "friction_per_fs", "temperature_K", "integration_timestep_fs"):
         assert getattr(again, name) == getattr(trajectory, name)
+
+
+def test_a_run_of_an_older_version_is_read_and_goes_on(tmp_path):
+    """Its frames do not tell what moved them; the checkpoint does."""
+    folder, settings = tmp_path / "run", ClassicalRun(ensemble="bussi", n_steps=4, stride=2)
+    run_classical(spring_cluster(4), settings, folder)
+    path = folder / "trajectory.frames"
+    header, records = read_header(path), read_records(path)
+    old = replace(header, dynamics=None, temperature_K=None)
+    assert b"dynamics" not in old.to_bytes()
+    path.write_bytes(old.to_bytes() + records.tobytes())
+    trajectory = read_run(folder)
+    assert (trajectory.dynamics, trajectory.temperature_K) == ("Bussi", 300.0)
+    run_classical(spring_cluster(4), replace(settings, n_steps=8), folder)
+    again = read_run(folder)
+    assert (again.n_frames, again.dynamics) == (5, "Bussi")
+    np.testing.assert_array_equal(again.positions[:3], trajectory.positions)
 
 
 def test_the_structure_gives_masses_and_periodicity(tmp_path):

@@ -12,16 +12,20 @@ maximum (angular frequency), which is gamma / (2 pi c) in wavenumbers.   (1)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-
 from mlpotential.errors import ConfigError, nearest_name
-from mlpotential.units import WAVENUMBER_PER_INVERSE_FS
 
 Method = Literal["NVE", "Bussi", "Nose-Hoover", "Langevin", "GLE", "RPMD", "TRPMD", "CMD"]
 PATH_INTEGRAL_METHODS = ("RPMD", "TRPMD", "CMD")
+SAMPLING_ONLY = "PIMD"  # of a `Trajectory`: thermostatted beads, whose time has no meaning
+
+# As settings of runs spell them.
+Ensemble = Literal["langevin", "bussi", "nve"]
+RingPolymerDynamics = Literal["pimd", "rpmd", "trpmd"]
+NAME_OF_SETTING = {name.lower(): name for name in (*get_args(Method), SAMPLING_ONLY)}
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Dynamics:
         if self.friction_per_fs is not None:
             if self.method != "Langevin":
                 raise ConfigError(f"{self.method} has no Langevin friction: leave it out")
-            if not (np.isfinite(self.friction_per_fs) and self.friction_per_fs > 0):
+            if not (math.isfinite(self.friction_per_fs) and self.friction_per_fs > 0):
                 raise ConfigError(f"friction_per_fs must be positive, not {self.friction_per_fs}")
 
     @property
@@ -62,7 +66,10 @@ class Dynamics:
     def broadening_per_cm(self) -> float:
         """What the thermostat adds to the width of every line (1/cm); NaN where not known."""
         if self.method == "Langevin" and self.friction_per_fs is not None:
-            return self.friction_per_fs * WAVENUMBER_PER_INVERSE_FS / (2 * np.pi)  # (1)
+            # Settings of runs take their names from here: no command waits for ASE to be imported.
+            from mlpotential.units import WAVENUMBER_PER_INVERSE_FS
+
+            return self.friction_per_fs * WAVENUMBER_PER_INVERSE_FS / (2 * math.pi)  # (1)
         return float("nan") if self.method in ("Langevin", "GLE") else 0.0
 
     def __str__(self) -> str:

@@ -18,7 +18,8 @@ import spring_network
 from spring_network import SpringNetwork, spring_cluster
 
 from md_runs.classical.checkpoint import ClassicalState
-from md_runs.classical.run import CHECKPOINT_NAME, TRAJECTORY_NAME, ClassicalRun, run_classical
+from md_runs.classical.run import ClassicalRun, run_classical
+from md_runs.run_folders import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically

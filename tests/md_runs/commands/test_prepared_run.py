@@ -6,7 +6,8 @@ from ase import Atoms
 from harmonic_ring_polymer import KELVIN
 from recorded_runs import write_frames, write_water_segments
 
-from md_runs.commands.prepared_run import ViewOptions, open_runs, segment_paths
+from md_runs.commands.prepared_run import ViewOptions, open_runs
+from md_runs.run_folders import segment_paths
 from mlpotential.errors import ConfigError, RunError
 
 ATOMS = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.74]])

@@ -17,8 +17,9 @@ from recorded_runs import (
 from md_runs.commands import report_page as report_page_module
 from md_runs.commands.findings import Findings, Table
 from md_runs.commands.prepared_run import ViewOptions
-from md_runs.commands.report import ReportOptions, run_paths, write_report_page
+from md_runs.commands.report import ReportOptions, write_report_page
 from md_runs.commands.report_page import report_page
+from md_runs.run_folders import run_paths
 from mlpotential.errors import RunError
 
 

@@ -16,10 +16,15 @@ from ase.constraints import FixAtoms
 from ase.units import kB
 from numpy.testing import assert_allclose, assert_array_equal
 
+from md_runs.force_provider import IpiDriver
 from md_runs.pimd import ipi_process, read_pimd_trajectory
+from md_runs.pimd.ipi_checkpoints import (
+    cut_outputs,
+    newest_checkpoint,
+    remove_checkpoints_after,
+    remove_old_checkpoints,
+)
 from md_runs.pimd.ipi_input import (
-    POSITIONS,
-    ForceProvider,
     continued_xml,
     geometry_xyz,
     input_xml,
@@ -28,16 +33,13 @@ from md_runs.pimd.ipi_input import (
 from md_runs.pimd.ipi_outputs import (
     Outputs,
     ProgressReader,
-    cut_outputs,
-    newest_checkpoint,
-    read_beads,
+    read_frames,
     read_properties,
-    remove_checkpoints_after,
-    remove_old_checkpoints,
 )
 from md_runs.pimd.record import check_same_run, read_record, write_record
 from md_runs.pimd.segments import thermal_bead_velocities
 from md_runs.pimd.settings import PimdRun
+from md_runs.trajectories.frame_arrays import LazyFrames
 from mlpotential.errors import ConfigError, RunError, StructureError
 
 with warnings.catch_warnings():
@@ -101,6 +103,10 @@ def newest_step(folder):
     return None if checkpoint is None else checkpoint.step
 
 
+def positions_of(folder):
+    return read_frames(outputs(folder), 40, masses=np.ones(3))["positions"]
+
+
 def test_newest_checkpoint(folder):
     assert newest_step(folder) == 40
     (folder / "RESTART").write_text(checkpoint_text(45))
@@ -152,7 +158,7 @@ def test_cut_and_read(folder):
         path.write_text(path.read_text() + frame(50, 0)[:70])  # the kill came here
     cut_outputs(outputs(folder), 40)
     cut_outputs(outputs(folder), 40)
-    positions = read_beads(outputs(folder), POSITIONS, 40)
+    positions = positions_of(folder)
     assert positions.shape == (5, 2, 3, 3)
     expected = [[positions_at(step, bead) for bead in range(2)] for step in range(0, 50, 10)]
     assert_allclose(positions, expected, rtol=2e-8)  # ASE's angstrom against i-PI's
@@ -168,7 +174,7 @@ def test_positions_agree_with_the_parser_of_ipi(folder):
         path = folder / f"simulation.positions_{bead}.extxyz"
         frames = ipi.read_trajectory(str(path), format="ase")
         reference = np.stack([atoms.positions for atoms in frames])
-        assert_allclose(read_beads(outputs(folder), POSITIONS, 40)[:, bead], reference, rtol=2e-8)
+        assert_allclose(positions_of(folder)[:, bead], reference, rtol=2e-8)
 
 
 def test_reading_refuses_double_and_missing_steps(folder):
@@ -177,17 +183,17 @@ def test_reading_refuses_double_and_missing_steps(folder):
     for damaged in (good + frame(40, 0), good.replace(frame(20, 0), "")):
         path.write_text(damaged)
         with pytest.raises(RunError, match="once each"):
-            read_beads(outputs(folder), POSITIONS, 40)
+            positions_of(folder)
     path.write_text(good.replace(frame(20, 0), frame(20, 0).replace("H ", "\nH ", 1)))
-    with pytest.raises(RunError, match="damaged"):
-        read_beads(outputs(folder), POSITIONS, 40)
+    with pytest.raises(RunError, match="should begin with the number of atoms"):
+        positions_of(folder)
     number = f"{positions_at(30, 0)[1, 1]:16.8f}"
     path.write_text(good.replace(number, number[:-4] + ".-.x"))
     with pytest.raises(RunError, match="damaged"):
-        read_beads(outputs(folder), POSITIONS, 40)
+        positions_of(folder)
     path.unlink()
     with pytest.raises(RunError, match="positions of 1 of 2 beads"):
-        read_beads(outputs(folder), POSITIONS, 40)
+        positions_of(folder)
 
 
 def test_old_checkpoints_are_removed_three_stay(folder):
@@ -217,16 +223,16 @@ def test_progress_reads_whole_lines_only(tmp_path):
 
 def test_xml_is_what_ipi_understands():
     """Special characters in the driver's path, settings and masses arrive unchanged."""
-    provider = ForceProvider("/a folder/R&D <new> 'x'/driver.py", {"model": "m", "device": "cpu"})
+    driver = IpiDriver("/a folder/R&D <new> 'x'/driver.py", {"model": "m", "device": "cpu"})
     settings = PimdRun(n_steps=70, n_beads=5, temperature_K=77.5, seed=3, fix_center_of_mass=False)
     atoms = molecule("H2O")
     atoms.set_masses([15.5, 2.014, 1.008])
     parsed = InputSimulation()
-    parsed.parse(xml_parse_string(input_xml(atoms, settings, provider)).fields[0][1])
+    parsed.parse(xml_parse_string(input_xml(atoms, settings, driver)).fields[0][1])
     fields = {name: value for name, value in parsed.extra}
     force_field, system = fields["ffdirect"], fields["system"]
-    assert force_field.pes_path.fetch() == provider.pes_path
-    assert force_field.parameters.fetch() == provider.parameters
+    assert force_field.pes_path.fetch() == driver.pes_path
+    assert force_field.parameters.fetch() == driver.parameters
     assert force_field.batch_size.fetch() == 5
     assert (force_field.pbc.fetch(), force_field.threaded.fetch()) == (False, False)
     assert parsed.total_steps.fetch() == 70
@@ -243,7 +249,7 @@ def test_xml_is_what_ipi_understands():
 def test_each_dynamics_in_the_words_of_ipi(dynamics, mode, tau_fs, pile_lambda):
     settings = PimdRun(n_steps=4000, dynamics=dynamics)
     parsed = InputSimulation()
-    xml = input_xml(molecule("H2O"), settings, ForceProvider("pes.py", {}))
+    xml = input_xml(molecule("H2O"), settings, IpiDriver("pes.py", {}))
     parsed.parse(xml_parse_string(xml).fields[0][1])
     motion = dict(parsed.extra)["system"].motion.dynamics
     assert motion.mode.fetch() == mode
@@ -273,7 +279,7 @@ def test_a_continued_run_has_the_length_and_driver_of_today():
         "<simulation><step>40</step><total_steps>60</total_steps>"
         "<ffdirect name='model'><pes_path>/gone</pes_path></ffdirect></simulation>"
     )
-    xml = continued_xml(old, PimdRun(n_steps=90), ForceProvider("/here.py", {}))
+    xml = continued_xml(old, PimdRun(n_steps=90), IpiDriver("/here.py", {}))
     tree = ET.fromstring(xml)
     assert tree.findtext("total_steps") == "90"
     assert tree.findtext("step") == "40"
@@ -352,6 +358,7 @@ def test_a_trajectory_is_read_up_to_the_latest_checkpoint(folder):
     atoms = molecule("H2O")
     write_record(folder, atoms, SETTINGS, {})
     trajectory = read_pimd_trajectory(folder)
+    assert isinstance(trajectory.positions, LazyFrames)  # in a file until they are asked for
     assert trajectory.positions.shape == (5, 2, 3, 3)
     assert_array_equal(trajectory.times_fs, [0.0, 5.0, 10.0, 15.0, 20.0])
     assert_array_equal(trajectory.masses, atoms.get_masses())

@@ -11,7 +11,8 @@ from spring_network import spring_cluster
 
 from md_runs.reading import read_run
 from md_runs.thermal_velocities import maxwell_boltzmann
-from md_runs.trajectories.ase_reader import read_ase_output, write_extended_xyz
+from md_runs.trajectories.ase_reader import read_ase_output
+from md_runs.trajectories.extxyz_writer import write_extended_xyz
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from md_runs.trajectories.frames_file import (
     read_records,
     read_trajectory,
 )
+from md_runs.trajectories.h5md_reader import read_h5md
+from md_runs.trajectories.h5md_writer import write_h5md
 from mlpotential.errors import RunError
 
 HEADER = FrameHeader(
@@ -62,13 +66,22 @@ def test_round_trip_is_exact(path):
     np.testing.assert_array_equal(read_records(path)["temperature_K"], 300.0 + np.arange(10))
 
 
-def test_a_selection_of_frames_keeps_its_times(path):
-    chosen = read_trajectory(path, start=1, stop=8, stride=3)
-    np.testing.assert_array_equal(chosen.times_fs, [1.0, 4.0, 7.0])
-    np.testing.assert_array_equal(chosen.positions[1], frame(4)["positions"])
-    for nothing in ({"start": 10}, {"stop": 0}, {"stride": 0}, {"start": -1}):
-        with pytest.raises(RunError, match="select nothing"):
-            read_trajectory(path, **nothing)
+def test_every_frame_may_have_a_cell_of_its_own(tmp_path):
+    """As constant pressure needs it; what moved the atoms is in the file."""
+    path = tmp_path / "npt.frames"
+    fields = {"positions": (1, 2, 3), "cells": (3, 3)}
+    header = replace(HEADER, cell=None, fields=fields, dynamics="Langevin", temperature_K=250.0)
+    with FrameRecorder(path, header) as recorder:
+        for k in range(3):
+            recorder.append(positions=frame(k)["positions"][:1], cells=(1.0 + k) * np.eye(3))
+    trajectory = read_trajectory(path)
+    np.testing.assert_array_equal(trajectory.cells[:, 1, 1], [1.0, 2.0, 3.0])
+    assert trajectory.pbc == (True, False, False)
+    assert (trajectory.dynamics, trajectory.temperature_K) == ("Langevin", 250.0)
+    with pytest.raises(RunError, match="differs in temperature_K"):
+        FrameRecorder(path, replace(header, temperature_K=300.0), n_frames_to_keep=1)
+    write_h5md(trajectory, tmp_path / "npt.h5")
+    np.testing.assert_array_equal(read_h5md(tmp_path / "npt.h5").cells, trajectory.cells)
 
 
 def test_frames_are_mapped_and_not_read(path):
@@ -134,7 +147,7 @@ def test_foreign_and_damaged_files_are_refused(path, tmp_path):
     refused(whole[:8] + b"\xff" * 8 + whole[16:], "header .* is damaged")
     refused(whole.replace(b'"masses"', b'"massez"'), "header .* is damaged")
     refused(whole.replace(b'"fields": {', b'"fields": 7,{'), "header .* is damaged")
-    refused(whole.replace(b'_version": 1', b'_version": 2'), "version 2; .* reads up to 1")
+    refused(whole.replace(b'_version": 1', b'_version": 3'), "version 3; .* reads up to 2")
     for missing in (tmp_path / "nothing.frames", tmp_path):
         with pytest.raises(RunError, match="cannot read the trajectory"):
             read_trajectory(missing)

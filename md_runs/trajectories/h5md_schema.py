@@ -1,4 +1,4 @@
-"""Unit strings of H5MD files as factors, `nm ps-1` for one.
+"""What this program keeps in H5MD files, where and in which unit; and the units of other programs.
 
 The module "units" 1.0 of H5MD (https://nongnu.org/h5md/modules/units.html) writes a unit as factors
 with a space between them, each a symbol and perhaps an integer exponent. Energy and amount of
@@ -9,6 +9,7 @@ program's units and `u nm ps-2` is refused: convert it.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from ase import units
 
@@ -65,6 +66,46 @@ DIMENSIONS = {
     "polarizability": {"length": 3},
     "temperature": {"temperature": 1},
 }
+# In which this program writes; readers expect "Angstrom", where the module says Ang.
+OWN_UNITS = {
+    "length": "Angstrom",
+    "time": "fs",
+    "mass": "u",
+    "velocity": "Angstrom fs-1",
+    "force": "eV Angstrom-1",
+    "energy": "eV",
+    "charge": "e",
+    "dipole": "e Angstrom",
+    "polarizability": "Angstrom3",
+}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is recorded of each bead.
+
+    Attributes:
+        field: of `Trajectory`.
+        place: in the file.
+        kind: one of `DIMENSIONS`.
+        frame_shape: of one frame of one bead; -1 for the atoms.
+    """
+
+    field: str
+    place: str
+    kind: str
+    frame_shape: tuple[int, ...]
+
+
+QUANTITIES = (
+    Quantity("positions", "particles/{bead}/position", "length", (-1, 3)),
+    Quantity("velocities_angstrom_per_fs", "particles/{bead}/velocity", "velocity", (-1, 3)),
+    Quantity("forces", "particles/{bead}/force", "force", (-1, 3)),
+    Quantity("charges", "particles/{bead}/charge", "charge", (-1,)),
+    Quantity("energies", "observables/{bead}/potential_energy", "energy", ()),
+    Quantity("dipoles", "observables/{bead}/dipole", "dipole", (3,)),
+    Quantity("polarizabilities", "observables/{bead}/polarizability", "polarizability", (3, 3)),
+)
 _FACTOR = re.compile(r"(?P<symbol>[^\d\s*/^+-]+)\^?(?P<exponent>[+-]?\d+)?")
 
 

@@ -1,0 +1,161 @@
+"""Where the forces of a run come from: model files, or any calculator of ASE.
+
+    forces = ModelForces("model.safetensors")
+    forces = CalculatorForces("ase.calculators.emt:EMT")
+    atoms.calc = forces.calculator()            # classical runs, relaxation, Hessians
+    run_pimd(atoms, forces, settings, folder)   # path integrals: i-PI makes its own, by the driver
+
+Another source is another class with these two methods.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from md_runs.model_warnings import REPORT_NAME, warn_of_hard_cutoff
+from md_runs.run_folders import STRUCTURE_NAME
+from mlpotential.errors import ConfigError
+from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
+
+MODEL_NAME, MEMBER_NAME = "model.safetensors", "model_{}.safetensors"
+CALCULATOR_NAME = "calculator.json"
+
+Model = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class IpiDriver:
+    """Who answers i-PI.
+
+    Attributes:
+        pes_path: file with the driver class, loaded by i-PI.
+        parameters: what the driver class is made with.
+        files: contents to put into the run folder, by their name there.
+        identity: what must be the same for a run to be continued.
+        gives_dipole: whether its extras hold `dipole`, [3] (e bohr).
+    """
+
+    pes_path: str
+    parameters: Mapping[str, str]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    gives_dipole: bool = False
+
+
+@runtime_checkable
+class ForceProvider(Protocol):
+    """One potential, for every kind of run."""
+
+    def calculator(self) -> BaseCalculator:
+        """A new calculator of ASE."""
+
+    def ipi_driver(self, atoms: Atoms) -> IpiDriver:
+        """What i-PI is told, once it was tried on the atoms (in i-PI's frame).
+
+        Raises:
+            StructureError, ModelFileError, ConfigError: if there are no forces for the atoms.
+        """
+
+
+@dataclass(frozen=True)
+class ModelForces:
+    """Model files of this program.
+
+    Attributes:
+        model: model file, or those of a committee (a list or a pattern); a path-integral run keeps
+            copies of them.
+        execution: where and how the model is evaluated.
+    """
+
+    model: Model
+    execution: Execution = DEFAULT_EXECUTION
+
+    def calculator(self) -> BaseCalculator:
+        """A new calculator of ASE."""
+        from calculators.ase_calculator import MLPotentialCalculator
+
+        return MLPotentialCalculator(self.model, **asdict(self.execution))
+
+    def ipi_driver(self, atoms: Atoms) -> IpiDriver:
+        """The shipped driver. Warns of a hard cutoff, in the name of the caller's caller."""
+        from calculators.ipi_driver import driver_path
+        from mlpotential.inference.committee import member_files
+        from mlpotential.inference.evaluator import Evaluator
+
+        evaluator = Evaluator(self.model, atoms.numbers, atoms.pbc, **asdict(self.execution))
+        cells = atoms.cell.array[None] if atoms.pbc.any() else None
+        evaluator.evaluate(atoms.positions[None], cells)
+        warn_of_hard_cutoff(evaluator.traits, stacklevel=4)
+        execution = replace(self.execution, dtype=evaluator.dtype)
+        members = [path.read_bytes() for path in member_files(self.model)]
+        is_single = len(members) == 1
+        names = [MODEL_NAME if is_single else MEMBER_NAME.format(k) for k in range(len(members))]
+        digests = sorted(hashlib.sha256(content).hexdigest() for content in members)
+        parameters = {
+            "model": MODEL_NAME if is_single else MEMBER_NAME.format("*"),
+            "structure": STRUCTURE_NAME,
+            "report": REPORT_NAME,
+        }
+        return IpiDriver(
+            pes_path=driver_path(),
+            parameters=parameters | {name: str(v) for name, v in asdict(execution).items()},
+            files=dict(zip(names, members, strict=True)),
+            identity={"model (sha256)": ", ".join(digests), "dtype": str(execution.dtype)},
+            gives_dipole="dipole" in evaluator.properties,
+        )
+
+
+@dataclass(frozen=True)
+class CalculatorForces:
+    """Any calculator of ASE that can be imported wherever it is needed.
+
+    Attributes:
+        factory: the class or function that gives it, `module:name`.
+        arguments: of the factory, by name; what JSON can hold.
+    """
+
+    factory: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def calculator(self) -> BaseCalculator:
+        """A new calculator of ASE. Raises ConfigError if it cannot be imported."""
+        from calculators.ipi_calculator import make_calculator
+
+        return make_calculator(self.factory, self.arguments)
+
+    def ipi_driver(self, atoms: Atoms) -> IpiDriver:
+        """A driver that makes the calculator in i-PI's process."""
+        from calculators.ipi_calculator import driver_path
+
+        trial = atoms.copy()
+        trial.calc = self.calculator()
+        trial.get_forces()
+        definition = json.dumps(asdict(self), sort_keys=True)
+        return IpiDriver(
+            pes_path=driver_path(),
+            parameters={"calculator": CALCULATOR_NAME, "structure": STRUCTURE_NAME},
+            files={CALCULATOR_NAME: definition.encode()},
+            identity={"calculator": definition},
+            gives_dipole="dipole" in getattr(trial.calc, "results", {}),
+        )
+
+
+def force_provider(forces: Model | ForceProvider, execution: Execution) -> ForceProvider:
+    """Model files as a provider, any other one as it is.
+
+    Raises:
+        ConfigError: an execution that is not that of model files.
+    """
+    if not isinstance(forces, ForceProvider):
+        return ModelForces(forces, execution)
+    if execution != DEFAULT_EXECUTION:
+        raise ConfigError("execution is that of a model file: give it to the force provider")
+    return forces
