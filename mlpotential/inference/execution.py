@@ -1,9 +1,13 @@
-"""Where and how a model is evaluated, as settings that a command line can fill. Free of torch."""
+"""Where and how a model is evaluated: settings, and their options on a command line. Free of torch.
+
+Every command that evaluates a model takes them by the same names.
+"""
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Backend = Literal["auto", "native", "tabulated", "reference"]
 GuardMode = Literal["warn", "stop", "off"]
@@ -29,3 +33,28 @@ class Execution:
 
 
 DEFAULT_EXECUTION = Execution()
+
+
+def add_execution_options(parser: argparse.ArgumentParser) -> None:
+    """One option for each field of `Execution`, under its name."""
+    default = DEFAULT_EXECUTION
+    parser.add_argument("--device", default=default.device, help="auto, cpu, cuda or cuda:N (auto)")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="(that of the model)")
+    parser.add_argument(
+        "--backend",
+        choices=get_args(Backend),
+        default=default.backend,
+        help="(the fastest there is)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=default.threads,
+        help="of the native backend, best for many beads (1)",
+    )
+    parser.add_argument(
+        "--guard",
+        choices=get_args(GuardMode),
+        default=default.guard,
+        help="what to do outside the training data of the model (warn)",
+    )

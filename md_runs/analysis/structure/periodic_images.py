@@ -89,7 +89,7 @@ def neighbours_within(
 
     Returns:
         Atoms i, atoms j that an image within the radius belongs to, distances (A), all
-        [n_neighbours]; i, j and j, i both stand there.
+        [n_neighbors]; i, j and j, i both stand there.
 
     Raises:
         ConfigError: if the radius needs more than `MAX_IMAGES` copies of atoms.

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from md_runs.analysis.structure.angle_distributions import angle_distribution, dihedral_distribution
 from md_runs.analysis.structure.distances import (
     distance_distribution,
-    nearest_neighbour_distribution,
+    nearest_neighbor_distribution,
     size_distributions,
 )
 from md_runs.analysis.structure.internal_coordinates import (
@@ -103,7 +103,7 @@ def test_nearest_neighbours_and_sizes() -> None:
     assert diameter.mean.value == pytest.approx(largest_distances(frames).mean())
     assert radius.mean.value == pytest.approx(radii_of_gyration(frames, masses).mean())
     assert (diameter.n_pairs, radius.label) == (1, "radius of gyration")
-    nearest = nearest_neighbour_distribution(frames, 2)
+    nearest = nearest_neighbor_distribution(frames, 2)
     assert nearest.n_pairs == 18
     assert nearest.mean.value == pytest.approx(nearest_neighbour_distances(frames, 2).mean())
     assert nearest.label == "2 nearest neighbours"

@@ -1,0 +1,43 @@
+"""`md-runs classical`: molecular dynamics of classical nuclei."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from md_runs.classical.settings import ClassicalRun
+from md_runs.commands.options import add_settings, add_structure_and_model, check_folder, taken
+from mlpotential.command_line import Command
+
+EXAMPLES = (
+    "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt "
+    "--temperature-K 300 --n-steps 20000"
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `run` takes."""
+    add_structure_and_model(parser)
+    add_settings(parser, ClassicalRun)
+
+
+def run(structure: Path, model: Path, folder: Path, **options: Any) -> int:
+    """Runs, or continues, classical MD; options are fields of `ClassicalRun` and `Execution`."""
+    from md_runs.trajectories.structure_file import read_structure
+
+    settings = taken(options, ClassicalRun)
+    check_folder(folder, "--folder")
+    atoms = read_structure(structure)
+    from calculators import MLPotentialCalculator  # and torch
+    from md_runs.classical.run import run_classical
+
+    atoms.calc = MLPotentialCalculator(model, **options)
+    result = run_classical(atoms, settings, folder)
+    print(f"mean temperature {result.mean_temperature_K} K: {result.trajectory_file}")
+    if result.extrapolation is not None:
+        print(result.extrapolation)
+    return 0
+
+
+COMMAND = Command(add_options, run, EXAMPLES)

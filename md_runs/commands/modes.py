@@ -1,0 +1,262 @@
+"""`md-runs modes`: normal modes of a molecule, compared with others, shown, and saved."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from md_runs.commands.options import add_structure_and_model, check_file, check_folder
+from mlpotential.command_line import Command
+from mlpotential.errors import ConfigError
+from mlpotential.inference.execution import Execution
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from md_runs.analysis.vibrations.mode_comparison import ModeComparison
+    from md_runs.analysis.vibrations.normal_modes import ModeSet
+    from md_runs.molecular_modes import MolecularModes
+
+EXAMPLES = """  md-runs modes relaxed.xyz --model model.safetensors --json modes.json
+  md-runs modes relaxed.xyz --model model.safetensors --page modes.html --xyz modes
+  md-runs modes ethanol.xyz --model ethanol.safetensors --intensities intensities.json
+  md-runs modes relaxed.xyz --model mine.safetensors --compare modes.json --figure compared.png
+  md-runs modes relaxed.xyz --model model.safetensors --quasi-harmonic nvt --temperature-K 300"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `run` takes."""
+    add_structure_and_model(parser)
+    parser.add_argument("--json", type=Path, help="write wavenumbers and modes")
+    parser.add_argument(
+        "--intensities", type=Path, help="write infrared intensities (a model with dipoles)"
+    )
+    parser.add_argument(
+        "--born-charges",
+        type=Path,
+        metavar="NPY",
+        help="write Born charges, e, for md-runs ir --born-charges (a model with dipoles)",
+    )
+    parser.add_argument(
+        "--activities",
+        type=Path,
+        metavar="JSON",
+        help="write Raman activities, from --polarizability-derivatives",
+    )
+    parser.add_argument(
+        "--polarizability-derivatives",
+        type=Path,
+        metavar="NPY",
+        help="with the coordinates, of another program, [n_atoms, 3, 3, 3] (A^2)",
+    )
+    parser.add_argument("--page", type=Path, help="write a page (.html) that shows all modes move")
+    parser.add_argument(
+        "--xyz", type=Path, metavar="FOLDER", help="write each mode in motion as extended XYZ"
+    )
+    parser.add_argument(
+        "--temperature-K",
+        type=float,
+        default=298.15,
+        help="of thermochemistry, and of the run of --quasi-harmonic where it tells none (298.15)",
+    )
+    parser.add_argument(
+        "--finite-differences",
+        type=float,
+        metavar="A",
+        help="displacement for central differences of forces, to check the exact Hessian",
+    )
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument(
+        "--compare", type=Path, metavar="JSON", help="match the modes to others, of --json"
+    )
+    others.add_argument(
+        "--quasi-harmonic",
+        type=Path,
+        metavar="RUN",
+        help="match the modes to those of the fluctuations of a classical run",
+    )
+    parser.add_argument(
+        "--figure", type=Path, metavar="PNG", help="of the match: wavenumbers, Duschinsky matrix"
+    )
+
+
+def run(
+    structure: Path,
+    model: Path,
+    json: Path | None,
+    intensities: Path | None,
+    born_charges: Path | None,
+    activities: Path | None,
+    polarizability_derivatives: Path | None,
+    page: Path | None,
+    xyz: Path | None,
+    temperature_K: float,
+    finite_differences: float | None,
+    compare: Path | None,
+    quasi_harmonic: Path | None,
+    figure: Path | None,
+    **execution: Any,
+) -> int:
+    """Computes the modes in float64, unless another dtype was asked for, and writes what is named.
+
+    What is read is read first, then the model.
+    """
+    from md_runs.analysis.vibrations.mode_comparison import compare_modes
+    from md_runs.settings_checks import check_number
+    from md_runs.trajectories.structure_file import read_structure
+
+    for path in (json, intensities, born_charges, activities, page, figure):
+        check_file(path)
+    if xyz is not None:
+        check_folder(xyz, "--xyz")
+    check_number("--temperature-K", temperature_K)
+    if figure is not None and compare is None and quasi_harmonic is None:
+        raise ConfigError("--figure shows a match: add --compare or --quasi-harmonic")
+    if (activities is None) != (polarizability_derivatives is None):
+        raise ConfigError("--activities and --polarizability-derivatives go together")
+    atoms = read_structure(structure)
+    reference = _reference(compare, quasi_harmonic, atoms.positions, temperature_K)
+    execution["dtype"] = execution["dtype"] or "float64"
+    from md_runs.molecular_modes import molecular_modes
+
+    found = molecular_modes(atoms, model, Execution(**execution), finite_differences)
+    if (intensities or born_charges) and found.infrared is None:
+        asked = "--intensities" if intensities else "--born-charges"
+        raise ConfigError(f"infrared intensities need a model with dipoles: leave {asked} out")
+    _print(found, temperature_K)
+    if reference is not None:
+        comparison = compare_modes(found.modes, reference)
+        name = (compare or quasi_harmonic or Path()).name
+        print(_match_table(comparison, name, getattr(reference, "standard_errors_per_cm", None)))
+        if figure is not None:
+            from md_runs.figures.modes import matched_modes_figure
+
+            matched_modes_figure(comparison, ("model", name)).savefig(figure)
+    _write(found, json, intensities, born_charges)
+    if activities is not None and polarizability_derivatives is not None:
+        _write_activities(found, polarizability_derivatives, activities)
+    _write_motion(found, atoms.numbers, atoms.symbols.formula.format(), page, xyz)
+    return 0
+
+
+def _reference(
+    compare: Path | None,
+    quasi_harmonic: Path | None,
+    positions: np.ndarray,
+    temperature_K: float,
+) -> ModeSet | None:
+    """The modes to match, from a file or from the fluctuations of a run.
+
+    Args:
+        compare: file of `NormalModes`.
+        quasi_harmonic: a classical run.
+        positions: that frames of the run are laid on first, [n_atoms, 3] (A).
+        temperature_K: of the run, where it tells none.
+    """
+    if compare is not None:
+        from md_runs.analysis.vibrations.normal_modes import read_normal_modes
+
+        return read_normal_modes(compare)
+    if quasi_harmonic is None:
+        return None
+    import numpy as np
+
+    from md_runs.analysis.vibrations.quasi_harmonic import quasi_harmonic_modes
+    from md_runs.commands.prepared_run import open_runs
+
+    (run,) = open_runs([quasi_harmonic])
+    if run.n_beads > 1:
+        raise ConfigError(f"{quasi_harmonic} has beads: quasi-harmonic modes are of classical runs")
+    if run.is_periodic:
+        raise ConfigError(f"{quasi_harmonic} has a cell: quasi-harmonic modes are of molecules")
+    print("\n".join([*run.assumptions, *(f"ATTENTION: {text}" for text in run.warnings)]))
+    return quasi_harmonic_modes(
+        run.trajectory.positions[:][:, 0],
+        np.asarray(run.trajectory.masses, np.float64),
+        run.temperature_K or temperature_K,
+        positions,
+        run.n_blocks,
+    )
+
+
+def _print(found: MolecularModes, temperature_K: float) -> None:
+    from md_runs.analysis.vibrations.thermochemistry import ideal_gas_thermochemistry
+
+    modes = found.modes
+    print(f"{found.group}: {found.symmetries}")
+    print(modes.table(columns=found.columns))
+    print(
+        f"zero-point energy {modes.zero_point_energy:.4f} eV; longest force "
+        f"{found.max_force:.2e} eV/A (modes are those of a minimum: relax)"
+    )
+    if not modes.n_imaginary:
+        print(ideal_gas_thermochemistry(modes, found.group, found.energy, temperature_K))
+
+
+def _match_table(comparison: ModeComparison, name: str, errors: np.ndarray | None) -> str:
+    """One row for each mode of the reference."""
+    from md_runs.analysis.sampling.uncertainty import number_text
+    from md_runs.commands.analysis_report import Table
+
+    rows = tuple(
+        (
+            str(k + 1),
+            f"{reference:.2f}" if errors is None else number_text(reference, float(errors[k])),
+            str(comparison.matches[k] + 1),
+            f"{comparison.wavenumbers_per_cm[k]:.2f}",
+            f"{100 * comparison.relative_deviations[k]:.2f}",
+            f"{comparison.overlaps[k]:.3f}",
+        )
+        for k, reference in enumerate(comparison.reference_per_cm)
+    )
+    columns = ("mode", "1/cm", "is mode", "1/cm", "deviation (%)", "overlap")
+    return str(Table(f"modes of {name}, and those of the model that they are", columns, rows))
+
+
+def _write(
+    found: MolecularModes, json: Path | None, intensities: Path | None, born_charges: Path | None
+) -> None:
+    """What `md-runs vdos`, `ir` and `report` read."""
+    if json is not None:
+        found.modes.save_json(json)
+    if found.infrared is not None and found.born_charges is not None:
+        if intensities is not None:
+            found.infrared.save_json(intensities)
+        if born_charges is not None:
+            import numpy as np
+
+            with born_charges.open("wb") as file:
+                np.save(file, found.born_charges)
+
+
+def _write_activities(found: MolecularModes, derivatives: Path, activities: Path) -> None:
+    from md_runs.analysis.vibrations.mode_intensities import raman_intensities
+    from md_runs.commands.infrared_and_raman import read_numbers
+
+    shape = (len(found.modes.masses), 3, 3, 3)
+    numbers = read_numbers(derivatives, "polarizability derivatives", shape)
+    raman_intensities(found.modes, numbers).save_json(activities)
+
+
+def _write_motion(
+    found: MolecularModes,
+    atomic_numbers: np.ndarray,
+    name: str,
+    page: Path | None,
+    folder: Path | None,
+) -> None:
+    """The modes in motion, as a page and as a file of frames for each."""
+    from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
+
+    if page is not None:
+        write_mode_page(page, found.modes, atomic_numbers, name, found.columns)
+        print(f"modes in motion: {page}")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for k in range(found.modes.n_modes):
+            write_mode_xyz(folder / f"mode_{k + 1:03}.extxyz", found.modes, atomic_numbers, k)
+        print(f"modes in motion, a file each: {folder}")
+
+
+COMMAND = Command(add_options, run, EXAMPLES)
