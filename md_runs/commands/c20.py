@@ -24,11 +24,12 @@ DATA_EXAMPLES = """  mlpotential convert force_model published.safetensors --ele
 
 def add_study_options(parser: argparse.ArgumentParser) -> None:
     """What `run_study` takes."""
-    parser.add_argument("--model", type=Path, default=MODEL, help="model file (the shipped)")
-    parser.add_argument("--folder", type=Path, help="(c20_study, with --full c20_full)")
-    parser.add_argument("--length-ps", type=float, default=2.0, help="of each of the two runs (2)")
-    parser.add_argument("--beads", type=int, default=8, help="replicas of the ring polymer (8)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--model", type=Path, default=MODEL, help="model file (the shipped)")
+    add("--folder", type=Path, help="(c20_study, with --full c20_full)")
+    add("--length-ps", type=float, default=2.0, help="of each of the two runs (2)")
+    add("--beads", type=int, default=8, help="replicas of the ring polymer (8)")
+    add(
         "--bead-series",
         type=int,
         nargs="+",
@@ -36,12 +37,10 @@ def add_study_options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="further runs with these numbers of beads, for their convergence (none)",
     )
-    parser.add_argument("--temperature-K", type=float, default=300.0, help="(300)")
-    parser.add_argument("--seed", type=int, default=0, help="of velocities and thermostats (0)")
-    parser.add_argument(
-        "--full", action="store_true", help="1.25 ns, the length in the paper; needs --yes"
-    )
-    parser.add_argument("--yes", action="store_true", help="start --full after seeing its time")
+    add("--temperature-K", type=float, default=300.0, help="(300)")
+    add("--seed", type=int, default=0, help="of velocities and thermostats (0)")
+    add("--full", action="store_true", help="1.25 ns, the length in the paper; needs --yes")
+    add("--yes", action="store_true", help="start --full after seeing its time")
     add_execution_options(parser)
 
 
@@ -87,11 +86,12 @@ def run_study(
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """What `make_data` takes."""
-    parser.add_argument("--model", type=Path, required=True, help="that moves and labels the atoms")
-    parser.add_argument("--folder", type=Path, required=True, help="of sets and runs; continued")
-    parser.add_argument("--n-train", type=int, default=20_000, help="at 300, 500, 600 K (20000)")
-    parser.add_argument("--n-validation", type=int, default=4_500, help="at 500 K (4500)")
-    parser.add_argument("--n-test", type=int, default=500, help="at 500 K (500)")
+    add = parser.add_argument
+    add("--model", type=Path, required=True, help="that moves and labels the atoms")
+    add("--folder", type=Path, required=True, help="of sets and runs; continued")
+    add("--n-train", type=int, default=20_000, help="at 300, 500, 600 K (20000)")
+    add("--n-validation", type=int, default=4_500, help="at 500 K (4500)")
+    add("--n-test", type=int, default=500, help="at 500 K (500)")
 
 
 def make_data(model: Path, folder: Path, n_train: int, n_validation: int, n_test: int) -> int:

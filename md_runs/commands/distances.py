@@ -52,9 +52,10 @@ EXAMPLES = """  md-runs distances classical --bonds 0-1 0-2 --angles 1-0-2
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `run` takes."""
+    add = parser.add_argument
     add_runs(parser)
     add_blocks(parser)
-    parser.add_argument(
+    add(
         "--neighbours",
         "--neighbors",
         dest="n_neighbors",
@@ -63,11 +64,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="nearest of each atom (1)",
     )
     for name, atoms in (("bonds", "I-J"), ("angles", "I-J-K"), ("dihedrals", "I-J-K-L")):
-        parser.add_argument(
-            f"--{name}", nargs="+", default=[], metavar=atoms, help="atoms, counted from 0"
-        )
-    parser.add_argument("--bin-width", type=float, default=BIN_WIDTH, help="of distances, A (0.01)")
-    parser.add_argument(
+        add(f"--{name}", nargs="+", default=[], metavar=atoms, help="atoms, counted from 0")
+    add("--bin-width", type=float, default=BIN_WIDTH, help="of distances, A (0.01)")
+    add(
         "--tolerance",
         type=float,
         default=TOLERANCE,

@@ -18,8 +18,9 @@ EXAMPLES = """  md-runs export nvt nvt.h5
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `command` takes."""
-    parser.add_argument("run", type=Path, help="run folder (classical or pimd), .frames or .h5")
-    parser.add_argument("output", type=Path, help="file to write, .h5 (H5MD) or .extxyz")
+    add = parser.add_argument
+    add("run", type=Path, help="run folder (classical or pimd), .frames or .h5")
+    add("output", type=Path, help="file to write, .h5 (H5MD) or .extxyz")
 
 
 def command(run: Path, output: Path) -> int:

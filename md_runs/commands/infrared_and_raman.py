@@ -65,30 +65,28 @@ EXAMPLES = """  md-runs {0} nve
 
 def add_response_options(parser: argparse.ArgumentParser) -> None:
     """What both commands take."""
+    add = parser.add_argument
     add_runs(parser)
     add_spectrum_options(parser)
-    parser.add_argument(
+    add(
         "--quantum-correction",
         choices=get_args(QuantumCorrection),
         help="factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD)",
     )
-    parser.add_argument(
-        "--intensities", type=Path, help="JSON with intensities of the modes: drawn beside it"
-    )
+    add("--intensities", type=Path, help="JSON with intensities of the modes: drawn beside it")
 
 
 def add_infrared_options(parser: argparse.ArgumentParser) -> None:
     """What `md-runs ir` takes."""
+    add = parser.add_argument
     add_response_options(parser)
-    parser.add_argument(
+    add(
         "--born-charges",
         type=Path,
         help=".npy or text, [n_atoms, 3, 3] (e): flux of velocities instead of dipoles",
     )
-    parser.add_argument(
-        "--by", choices=get_args(By), help="parts to divide it into, from --born-charges"
-    )
-    parser.add_argument("--modes", type=Path, help="of md-runs modes --json, for --by mode")
+    add("--by", choices=get_args(By), help="parts to divide it into, from --born-charges")
+    add("--modes", type=Path, help="of md-runs modes --json, for --by mode")
 
 
 def run_infrared(

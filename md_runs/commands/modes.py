@@ -27,40 +27,37 @@ EXAMPLES = """  md-runs modes relaxed.xyz --model model.safetensors --json modes
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `run` takes."""
+    add = parser.add_argument
     add_structure_and_model(parser)
-    parser.add_argument("--json", type=Path, help="write wavenumbers and modes")
-    parser.add_argument(
-        "--intensities", type=Path, help="write infrared intensities (a model with dipoles)"
-    )
-    parser.add_argument(
+    add("--json", type=Path, help="write wavenumbers and modes")
+    add("--intensities", type=Path, help="write infrared intensities (a model with dipoles)")
+    add(
         "--born-charges",
         type=Path,
         metavar="NPY",
         help="write Born charges, e, for md-runs ir --born-charges (a model with dipoles)",
     )
-    parser.add_argument(
+    add(
         "--activities",
         type=Path,
         metavar="JSON",
         help="write Raman activities, from --polarizability-derivatives",
     )
-    parser.add_argument(
+    add(
         "--polarizability-derivatives",
         type=Path,
         metavar="NPY",
         help="with the coordinates, of another program, [n_atoms, 3, 3, 3] (A^2)",
     )
-    parser.add_argument("--page", type=Path, help="write a page (.html) that shows all modes move")
-    parser.add_argument(
-        "--xyz", type=Path, metavar="FOLDER", help="write each mode in motion as extended XYZ"
-    )
-    parser.add_argument(
+    add("--page", type=Path, help="write a page (.html) that shows all modes move")
+    add("--xyz", type=Path, metavar="FOLDER", help="write each mode in motion as extended XYZ")
+    add(
         "--temperature-K",
         type=float,
         default=298.15,
         help="of thermochemistry, and of the run of --quasi-harmonic where it tells none (298.15)",
     )
-    parser.add_argument(
+    add(
         "--finite-differences",
         type=float,
         metavar="A",
@@ -76,8 +73,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="match the modes to those of the fluctuations of a classical run",
     )
-    parser.add_argument(
-        "--figure", type=Path, metavar="PNG", help="of the match: wavenumbers, Duschinsky matrix"
+    add(
+        "--figure",
+        type=Path,
+        metavar="PNG",
+        help="infrared intensities, or of a match: wavenumbers and Duschinsky matrix",
     )
 
 
@@ -111,8 +111,6 @@ def run(
     if xyz is not None:
         check_folder(xyz, "--xyz")
     check_number("--temperature-K", temperature_K)
-    if figure is not None and compare is None and quasi_harmonic is None:
-        raise ConfigError("--figure shows a match: add --compare or --quasi-harmonic")
     if (activities is None) != (polarizability_derivatives is None):
         raise ConfigError("--activities and --polarizability-derivatives go together")
     atoms = read_structure(structure)
@@ -121,18 +119,20 @@ def run(
     from md_runs.molecular_modes import molecular_modes
 
     found = molecular_modes(atoms, model, Execution(**execution), finite_differences)
-    if (intensities or born_charges) and found.infrared is None:
-        asked = "--intensities" if intensities else "--born-charges"
-        raise ConfigError(f"infrared intensities need a model with dipoles: leave {asked} out")
+    asked = {"--intensities": intensities, "--born-charges": born_charges}
+    if reference is None:
+        asked["--figure"] = figure
+    if found.infrared is None and (given := [name for name, path in asked.items() if path]):
+        raise ConfigError(
+            f"infrared intensities need a model with dipoles: leave {', '.join(given)} out"
+        )
     _print(found, temperature_K)
-    if reference is not None:
-        comparison = compare_modes(found.modes, reference)
-        name = (compare or quasi_harmonic or Path()).name
+    comparison = None if reference is None else compare_modes(found.modes, reference)
+    name = (compare or quasi_harmonic or Path()).name
+    if comparison is not None:
         print(_match_table(comparison, name, getattr(reference, "standard_errors_per_cm", None)))
-        if figure is not None:
-            from md_runs.figures.modes import matched_modes_figure
-
-            matched_modes_figure(comparison, ("model", name)).savefig(figure)
+    if figure is not None:
+        _draw(found, comparison, name, figure)
     _write(found, json, intensities, born_charges)
     if activities is not None and polarizability_derivatives is not None:
         _write_activities(found, polarizability_derivatives, activities)
@@ -212,6 +212,17 @@ def _match_table(comparison: ModeComparison, name: str, errors: np.ndarray | Non
     )
     columns = ("mode", "1/cm", "is mode", "1/cm", "deviation (%)", "overlap")
     return str(Table(f"modes of {name}, and those of the model that they are", columns, rows))
+
+
+def _draw(found: MolecularModes, comparison: ModeComparison | None, name: str, path: Path) -> None:
+    """The match of two sets of modes, or infrared intensities."""
+    from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
+
+    if comparison is not None:
+        figure = matched_modes_figure(comparison, ("model", name))
+    elif found.infrared is not None:
+        figure = plot_stick_spectrum(found.infrared, found.symmetries.labels).figure
+    figure.savefig(path)
 
 
 def _write(

@@ -19,8 +19,9 @@ Settings = TypeVar("Settings")
 
 def add_structure_and_model(parser: argparse.ArgumentParser) -> None:
     """What moves, and the forces on it."""
-    parser.add_argument("structure", type=Path, help="any format ASE reads")
-    parser.add_argument(
+    add = parser.add_argument
+    add("structure", type=Path, help="any format ASE reads")
+    add(
         "--model",
         type=Path,
         required=True,
@@ -32,7 +33,8 @@ def add_structure_and_model(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
     """A run folder, and one option for each field of a dataclass of settings."""
-    parser.add_argument("--folder", type=Path, required=True, help="of the run; continued if used")
+    add = parser.add_argument
+    add("--folder", type=Path, required=True, help="of the run; continued if used")
     hints, texts = get_type_hints(settings), _attribute_texts(settings)
     for field in fields(settings):
         (kind,) = [hint for hint in _alternatives(hints[field.name]) if hint is not NoneType]
@@ -47,7 +49,7 @@ def add_settings(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
             how["action"] = argparse.BooleanOptionalAction
         else:
             how["type"] = kind
-        parser.add_argument("--" + field.name.replace("_", "-"), dest=field.name, **how)
+        add("--" + field.name.replace("_", "-"), dest=field.name, **how)
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -75,31 +77,27 @@ def taken(options: dict[str, Any], settings: type[Settings]) -> Settings:
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Options that all analyses share."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "runs",
         type=Path,
         nargs="+",
         metavar="RUN",
         help="run folder or trajectory file; several are laid over each other",
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="for all files (RUN_COMMAND beside the run)"
-    )
-    parser.add_argument("--svg", action="store_true", help="figures as SVG too")
+    add("--output", type=Path, metavar="FOLDER", help="for all files (RUN_COMMAND beside the run)")
+    add("--svg", action="store_true", help="figures as SVG too")
     add_reading(parser)
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """What the user knows better than the files: arguments of `prepared_run.open_runs`."""
-    parser.add_argument(
-        "--skip-ps", type=float, help="left out at the start (until equilibrated, as detected)"
-    )
-    parser.add_argument("--temperature-K", type=float, help="of the runs (as recorded)")
-    parser.add_argument("--frame-interval-fs", type=float, help="time between frames (as recorded)")
-    parser.add_argument(
-        "--structure", type=Path, help="elements, masses, pbc, where a file does not tell them"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--skip-ps", type=float, help="left out at the start (until equilibrated, as detected)")
+    add("--temperature-K", type=float, help="of the runs (as recorded)")
+    add("--frame-interval-fs", type=float, help="time between frames (as recorded)")
+    add("--structure", type=Path, help="elements, masses, pbc, where a file does not tell them")
+    add(
         "--extras-units",
         nargs="+",
         metavar="NAME=UNIT",
@@ -116,20 +114,13 @@ def add_blocks(parser: argparse.ArgumentParser) -> None:
 
 def add_spectrum_options(parser: argparse.ArgumentParser) -> None:
     """Of analyses of motion in time."""
-    parser.add_argument(
-        "--resolution-per-cm", type=float, help="physical resolution (10 to 30, as the run allows)"
-    )
-    parser.add_argument(
-        "--dynamics", choices=get_args(Method), help="what moved the atoms (as recorded)"
-    )
-    parser.add_argument("--friction-per-fs", type=float, help="of a Langevin thermostat")
-    parser.add_argument(
-        "--verlet-correction", action="store_true", help="take back the shift by the time step"
-    )
-    parser.add_argument(
-        "--integration-timestep-fs", type=float, help="of the integrator (as recorded)"
-    )
-    parser.add_argument("--max-per-cm", type=float, help="right end of the axis")
+    add = parser.add_argument
+    add("--resolution-per-cm", type=float, help="physical resolution (10 to 30, as the run allows)")
+    add("--dynamics", choices=get_args(Method), help="what moved the atoms (as recorded)")
+    add("--friction-per-fs", type=float, help="of a Langevin thermostat")
+    add("--verlet-correction", action="store_true", help="take back the shift by the time step")
+    add("--integration-timestep-fs", type=float, help="of the integrator (as recorded)")
+    add("--max-per-cm", type=float, help="right end of the axis")
 
 
 def check_folder(path: Path, option: str) -> None:

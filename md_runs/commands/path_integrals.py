@@ -50,18 +50,17 @@ EXAMPLES = """  md-runs path-integrals pimd
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `run` takes."""
+    add = parser.add_argument
     add_runs(parser)
     add_blocks(parser)
-    parser.add_argument(
+    add(
         "--isotope",
         nargs="+",
         default=[],
         metavar="WHO=MASS",
         help="element or number of the atom (from 0), new mass (amu)",
     )
-    parser.add_argument(
-        "--tolerance", type=float, default=TOLERANCE, help="share that beads may lack (0.01)"
-    )
+    add("--tolerance", type=float, default=TOLERANCE, help="share that beads may lack (0.01)")
 
 
 def run(isotope: Sequence[str], **options: Any) -> int:

@@ -40,19 +40,14 @@ EXAMPLES = """  md-runs rdf water.h5 --pairs O-O O-H --r-max 6
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `run` takes."""
+    add = parser.add_argument
     add_runs(parser)
     add_blocks(parser)
-    parser.add_argument(
-        "--pairs", nargs="+", metavar="A-B", help="elements, O-H for H around O (all)"
-    )
-    parser.add_argument("--r-max", type=float, help="A (half the smallest cell; a whole molecule)")
-    parser.add_argument("--bin-width", type=float, help="A (0.05 of g(r), 0.01 of h(r))")
-    parser.add_argument(
-        "--reference-volume", type=float, help="A^3, what density refers to (that of the cell)"
-    )
-    parser.add_argument(
-        "--coordination-within", type=float, help="A, count neighbours (to the first minimum)"
-    )
+    add("--pairs", nargs="+", metavar="A-B", help="elements, O-H for H around O (all)")
+    add("--r-max", type=float, help="A (half the smallest cell; a whole molecule)")
+    add("--bin-width", type=float, help="A (0.05 of g(r), 0.01 of h(r))")
+    add("--reference-volume", type=float, help="A^3, what density refers to (that of the cell)")
+    add("--coordination-within", type=float, help="A, count neighbours (to the first minimum)")
 
 
 def run(pairs: Sequence[str] | None, **options: Any) -> int:

@@ -14,11 +14,12 @@ EXAMPLES = "  md-runs relax start.xyz --model model.safetensors --output relaxed
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `run` takes."""
+    add = parser.add_argument
     add_structure_and_model(parser)
-    parser.add_argument("--output", type=Path, required=True, help="relaxed structure (ASE format)")
-    parser.add_argument("--force-tolerance", type=float, default=1e-4, help="eV/A (1e-4)")
-    parser.add_argument("--max-steps", type=int, default=2000, help="give up after (2000)")
-    parser.add_argument("--optimizer", choices=("bfgs", "fire"), default="bfgs", help="(bfgs)")
+    add("--output", type=Path, required=True, help="relaxed structure (ASE format)")
+    add("--force-tolerance", type=float, default=1e-4, help="eV/A (1e-4)")
+    add("--max-steps", type=int, default=2000, help="give up after (2000)")
+    add("--optimizer", choices=("bfgs", "fire"), default="bfgs", help="(bfgs)")
 
 
 def run(

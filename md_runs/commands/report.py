@@ -62,10 +62,11 @@ EXAMPLES = """  md-runs report nvt
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `run` takes."""
-    parser.add_argument("folder", type=Path, help="a run, or a folder with runs (a C20 study)")
-    parser.add_argument("--output", type=Path, metavar="HTML", help="(report.html in the folder)")
-    parser.add_argument("--modes", type=Path, help="normal modes (modes.json in the folder)")
-    parser.add_argument("--resolution-per-cm", type=float, help="of spectra (10 to 30)")
+    add = parser.add_argument
+    add("folder", type=Path, help="a run, or a folder with runs (a C20 study)")
+    add("--output", type=Path, metavar="HTML", help="(report.html in the folder)")
+    add("--modes", type=Path, help="normal modes (modes.json in the folder)")
+    add("--resolution-per-cm", type=float, help="of spectra (10 to 30)")
     add_reading(parser)
     add_blocks(parser)
 

@@ -50,22 +50,23 @@ EXAMPLES = """  md-runs vdos nve
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What `run` takes."""
+    add = parser.add_argument
     add_runs(parser)
     add_spectrum_options(parser)
-    parser.add_argument("--by", choices=("element", "atom", "mode"), help="parts to divide it into")
-    parser.add_argument("--modes", type=Path, help="of md-runs modes --json: drawn beside it")
-    parser.add_argument(
+    add("--by", choices=("element", "atom", "mode"), help="parts to divide it into")
+    add("--modes", type=Path, help="of md-runs modes --json: drawn beside it")
+    add(
         "--remove",
         choices=("translation-and-rotation", "translation", "nothing"),
         help="motion of the whole to take off (translation-and-rotation; translation in a cell)",
     )
-    parser.add_argument(
+    add(
         "--no-mass-weighting",
         dest="mass_weighted",
         action="store_false",
         help="the plain velocity autocorrelation function, hydrogens foremost",
     )
-    parser.add_argument(
+    add(
         "--correlation",
         action="store_true",
         help="save the velocity autocorrelation function in time, too",

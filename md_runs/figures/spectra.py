@@ -65,28 +65,15 @@ def plot_spectrum(
         max_wavenumber_per_cm: right end of the axis; None for 1800, or what the modes reach.
         sticks: the normal modes as a spectrum of the same unit, behind; None for none.
     """
-    ax = axes_or_new(ax)
     modes = [harmonic_per_cm, None if sticks is None else sticks.mode_wavenumbers_per_cm]
     right = max_wavenumber_per_cm or max([1800.0, *(1.1 * m.max() for m in modes if m is not None)])
-    shown = spectrum.wavenumbers_per_cm <= right
-    wavenumbers, intensity = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
-    if sticks is not None:
-        inside = sticks.wavenumbers_per_cm <= right
-        curve = sticks.wavenumbers_per_cm[inside], sticks.intensity[inside]
-        name = f"harmonic, width {sticks.width_per_cm:.3g} cm$^{{-1}}$"
-        ax.plot(*curve, color=MODE_COLOR, lw=1.0, label=name)
-    color = PIMD_COLOR if spectrum.quantum_correction == "Kubo" else CLASSICAL_COLOR
-    draw_band(ax, wavenumbers, intensity, spectrum.standard_error[shown], color)
-    name = f"MD, resolution {spectrum.resolution_per_cm:.3g} cm$^{{-1}}$"
-    ax.plot(wavenumbers, intensity, color=color, lw=1.2, label=name)
-    ax.axhline(0, color=INK, lw=0.6)
+    ax = plot_spectra({"MD": spectrum}, right, sticks, ax)
     if harmonic_per_cm is not None:
-        height = 0.08 * intensity.max()
+        height = 0.08 * spectrum.intensity[spectrum.wavenumbers_per_cm <= right].max()
         ends = -1.5 * height, -0.5 * height
         ax.vlines(harmonic_per_cm, *ends, color=MODE_COLOR, lw=1, label="harmonic modes")
-    label_spectrum_axes(ax, right, spectrum)
-    band_legend(ax, spectrum.standard_error)
-    return show_checks(ax, {"": spectrum})
+        band_legend(ax, spectrum.standard_error)
+    return ax
 
 
 def plot_parts(
@@ -217,6 +204,8 @@ def plot_spectra(
         ax.fill_between(*curve, color=MODE_COLOR, alpha=0.15, lw=0)
         ax.plot(*curve, color=MODE_COLOR, lw=0.8, label=name)
     colors = [color for color in series_colors(len(spectra) + 1) if color != MODE_COLOR]
+    if [spectrum.quantum_correction for spectrum in spectra.values()] == ["Kubo"]:
+        colors = [PIMD_COLOR]
     for k, ((name, spectrum), color) in enumerate(zip(spectra.items(), colors, strict=False)):
         shown = spectrum.wavenumbers_per_cm <= max_wavenumber_per_cm
         curve = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]

@@ -43,7 +43,11 @@ def test_what_is_written(water):
     np.save("alpha.npy", water_polarizability_derivatives())
     files = ["--json", "m.json", "--intensities", "i.json", "--born-charges", "z.npy"]
     raman = ["--activities", "a.json", "--polarizability-derivatives", "alpha.npy"]
-    assert main([*command, *files, *raman, "--xyz", "motion", "--page", "p.html"]) == 0
+    assert (
+        main([*command, *files, *raman, "--xyz", "motion", "--page", "p.html", "--figure", "f.png"])
+        == 0
+    )
+    assert Path("f.png").read_bytes().startswith(b"\x89PNG")
     assert np.load("z.npy")[:, 0, 0] == pytest.approx(WATER_CHARGES)
     frames = read("motion/mode_003.extxyz", index=":")
     assert frames[0].info["wavenumber_per_cm"] == pytest.approx(modes.wavenumbers_per_cm[2])
@@ -75,7 +79,6 @@ def test_fluctuations_of_a_harmonic_run_have_the_harmonic_modes(water, capsys):
     [
         (["--json", "absent/m.json"], "the folder absent of the output does not exist"),
         (["--xyz", "water.xyz"], "--xyz water.xyz is a file"),
-        (["--figure", "f.png"], "add --compare or --quasi-harmonic"),
         (["--activities", "a.json"], "go together"),
         (["--temperature-K", "-1"], "--temperature-K must be a positive number"),
         (["--compare", "absent.json"], "cannot read the modes absent.json"),
