@@ -31,11 +31,11 @@ from calculators.ipi_connection import (
     connect,
 )
 from mlpotential import __version__
+from mlpotential.command_line import add_arguments
 from mlpotential.errors import ConfigError, InputError, RunError, StructureError
 from mlpotential.inference.execution import (
     DEFAULT_EXECUTION,
     Execution,
-    add_execution_options,
 )
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only print the block for its input: <ffsocket>, or <ffdirect> without an address",
     )
-    add_execution_options(parser)
+    add_arguments(parser, Execution)
     return parser
 
 

@@ -9,11 +9,18 @@ upon it:
     md_runs.commands =
         dipoles = my_package.dipoles:COMMAND
 
-    COMMAND = Command(summary="dipoles of a run", examples="  md-runs dipoles nve",
-                      add_options=add_options, run=run)    # my_package/dipoles.py
+    def run(folder: Path, *, temperature_K: float = 300.0) -> int:    # my_package/dipoles.py
+        '''Prints dipoles.
 
-    def add_options(parser): parser.add_argument("run_folder", type=Path)
-    def run(run_folder): ...; return 0
+        Args:
+            folder: of a run.
+            temperature_K: of the run.
+        '''
+
+    COMMAND = Command.of(run, "  md-runs dipoles nve", "dipoles of a run")
+
+A function tells its own options: parameters before the star are positional, those after it options
+with the types and defaults of the signature, and help is what the docstring says of each.
 
 The module of a plug-in is imported whenever the command line is read, so it must import what is
 slow (torch, scipy, matplotlib) inside `run`. One that cannot be imported is listed with the reason
@@ -23,15 +30,19 @@ and troubles no other command.
 from __future__ import annotations
 
 import argparse
+import collections.abc
 import importlib
+import inspect
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from types import MappingProxyType, NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mlpotential.errors import InputError
 from mlpotential.interruption import RunInterrupted
@@ -57,6 +68,32 @@ class Command:
     run: Callable[..., int]
     examples: str = ""
     summary: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        run: Callable[..., int],
+        examples: str = "",
+        summary: str = "",
+        more: Sequence[Callable[..., Any]] = (),
+        aliases: Mapping[str, str] = MappingProxyType({}),
+    ) -> Command:
+        """A command whose options are the parameters of its function.
+
+        Args:
+            run: see `add_arguments`.
+            examples: as of `Command`.
+            summary: as of `Command`.
+            more: other functions or dataclasses whose parameters `run` takes as `**options`.
+            aliases: as of `add_arguments`.
+        """
+
+        def add_options(parser: argparse.ArgumentParser) -> None:
+            add_arguments(parser, run, aliases)
+            for described in more:
+                add_arguments(parser, described, aliases, only_named=True)
+
+        return cls(add_options, run, examples, summary)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -112,7 +149,73 @@ def add_commands(
             print(f"{_origin(point)} is left out: there is another command", file=sys.stderr)
             continue
         plug_in = _plug_in(point)
-        add_command(commands, point.name, plug_in.summary).load = partial(_itself, plug_in)
+        add_command(commands, point.name, plug_in.summary).load = lambda found=plug_in: found
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser,
+    described: Callable[..., Any],
+    aliases: Mapping[str, str] = MappingProxyType({}),
+    only_named: bool = False,
+) -> None:
+    """One argument for each parameter of a function, or each field of a dataclass.
+
+    Parameters that have to be named become options, `--r-max` of `r_max`; required ones have no
+    default. Their types are those of one value, `Literal`, `bool`, or a `Sequence` of values.
+
+    Args:
+        parser: of a command.
+        described: with annotations, and a Google docstring that explains each parameter.
+        aliases: second names of options, by parameter.
+        only_named: leave parameters out that need no name.
+    """
+    hints, texts = get_type_hints(described), _explanations(described)
+    for name, parameter in inspect.signature(described).parameters.items():
+        kinds = [kind for kind in _alternatives(hints.get(name)) if kind is not NoneType]
+        is_named = parameter.kind is parameter.KEYWORD_ONLY or inspect.isclass(described)
+        default, text = parameter.default, texts.get(name, "").replace("%", "%%")
+        how: dict[str, Any] = {"help": text}
+        if get_origin(kinds[0]) is collections.abc.Sequence:
+            kinds, how["nargs"] = list(get_args(kinds[0])), "+"
+        if get_origin(kinds[0]) is Literal:
+            how["choices"] = get_args(kinds[0])
+        elif kinds[0] is bool:
+            is_flag = parameter.default is False and not inspect.isclass(described)
+            how["action"] = "store_true" if is_flag else argparse.BooleanOptionalAction
+        else:
+            how["type"] = kinds[0]
+        if parameter.kind is parameter.VAR_KEYWORD or (only_named and not is_named):
+            continue
+        if not is_named:
+            parser.add_argument(name, **how)
+        elif default is parameter.empty:
+            parser.add_argument(_option(name), required=True, **how)
+        else:
+            if isinstance(default, int | float | str) and not isinstance(default, bool):
+                how["help"] = f"{text} ({str(default).replace('%', '%%')})"
+            names = [_option(name)] + ([aliases[name]] if name in aliases else [])
+            parser.add_argument(*names, dest=name, default=default, **how)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types of `int | None`; any other type by itself."""
+    return get_args(hint) if NoneType in get_args(hint) else (hint,)
+
+
+def _explanations(described: Callable[..., Any]) -> dict[str, str]:
+    """What a docstring says of each parameter or attribute."""
+    document = inspect.cleandoc(described.__doc__ or "")
+    _, _, section = document.partition("Attributes:\n" if inspect.isclass(described) else "Args:\n")
+    texts: dict[str, str] = {}
+    for entry in re.split(r"^    (?=\w)", re.split(r"\n(?=\w)", section)[0], flags=re.MULTILINE):
+        names, _, explanation = entry.partition(": ")
+        text = " ".join(explanation.replace("`", "").split()).removesuffix(".")
+        texts |= dict.fromkeys(names.split(", "), text)
+    return texts
 
 
 def exit_code(name: str, command: Callable[..., int], *arguments: Any, **options: Any) -> int:
@@ -138,10 +241,6 @@ def exit_code(name: str, command: Callable[..., int], *arguments: Any, **options
 def _imported(place: str) -> Command:
     module, _, name = place.partition(":")
     command: Command = getattr(importlib.import_module(module), name)
-    return command
-
-
-def _itself(command: Command) -> Command:
     return command
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
@@ -18,13 +19,14 @@ from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
 from md_runs.commands.options import check_folder
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
 from md_runs.settings_checks import check_number
+from mlpotential.command_line import Command
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
 Found = TypeVar("Found")
 
 # Arguments of `open_runs`, by their names on the command line.
-READING = tuple(name for name in inspect.signature(open_runs).parameters if name != "paths")
+READING = tuple(inspect.signature(open_runs).parameters)[1:]
 POSITIVE = (  # numbers that an analysis would not refuse by itself
     "temperature_K",
     "resolution_per_cm",
@@ -172,7 +174,38 @@ class ReportBuilder:
         )
 
 
-def run_analysis(
+def analysis_command(
+    name: str,
+    analyse: Callable[..., AnalysisReport],
+    examples: str,
+    aliases: Mapping[str, str] = MappingProxyType({}),
+) -> Command:
+    """A command that analyses runs: reads them, prints what is found and saves it.
+
+    Args:
+        name: of the command.
+        analyse: called with the runs that were opened; what else it takes by name are options.
+        examples: as of `Command`.
+        aliases: second names of options.
+    """
+
+    def run(
+        runs: Sequence[Path], *, output: Path | None = None, svg: bool = False, **options: Any
+    ) -> int:
+        """Analyses runs.
+
+        Args:
+            runs: run folders or trajectory files; several are laid over each other.
+            output: folder for all files (RUN_COMMAND beside the run).
+            svg: figures as SVG too.
+            options: arguments of `open_runs` and `analyse`.
+        """
+        return _run_analysis(name, analyse, runs, output, svg, **options)
+
+    return Command.of(run, examples, more=[open_runs, analyse], aliases=aliases)
+
+
+def _run_analysis(
     name: str,
     analyse: Callable[..., AnalysisReport],
     runs: Sequence[Path],
@@ -180,16 +213,7 @@ def run_analysis(
     svg: bool,
     **options: Any,
 ) -> int:
-    """The body of a command that analyses runs: reads them, prints what is found and saves it.
-
-    Args:
-        name: of the command.
-        analyse: called with the runs, and with what of the options is not for reading them.
-        runs: paths.
-        output: folder of all files; None beside the first run, named after it and the command.
-        svg: figures as SVG too.
-        options: arguments of `prepared_run.open_runs` and of `analyse`.
-    """
+    """What a command of `analysis_command` does."""
     folder = output or default_folder(runs, name)
     check_folder(folder, "--output")
     for option in POSITIVE:

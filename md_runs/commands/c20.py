@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from md_runs.c20 import MODEL
 from md_runs.c20.settings import FULL_LENGTH_PS, C20Study, recording_stride
 from mlpotential.command_line import Command
-from mlpotential.inference.execution import Execution, add_execution_options
+from mlpotential.inference.execution import Execution
 
 STUDY_EXAMPLES = """  md-runs c20
   md-runs c20 --length-ps 20 --folder long
@@ -22,41 +22,33 @@ DATA_EXAMPLES = """  mlpotential convert force_model published.safetensors --ele
   md-runs c20-data --model published.safetensors --folder small --n-train 3000 --n-validation 500"""
 
 
-def add_study_options(parser: argparse.ArgumentParser) -> None:
-    """What `run_study` takes."""
-    add = parser.add_argument
-    add("--model", type=Path, default=MODEL, help="model file (the shipped)")
-    add("--folder", type=Path, help="(c20_study, with --full c20_full)")
-    add("--length-ps", type=float, default=2.0, help="of each of the two runs (2)")
-    add("--beads", type=int, default=8, help="replicas of the ring polymer (8)")
-    add(
-        "--bead-series",
-        type=int,
-        nargs="+",
-        default=[],
-        metavar="P",
-        help="further runs with these numbers of beads, for their convergence (none)",
-    )
-    add("--temperature-K", type=float, default=300.0, help="(300)")
-    add("--seed", type=int, default=0, help="of velocities and thermostats (0)")
-    add("--full", action="store_true", help="1.25 ns, the length in the paper; needs --yes")
-    add("--yes", action="store_true", help="start --full after seeing its time")
-    add_execution_options(parser)
-
-
 def run_study(
-    model: Path,
-    folder: Path | None,
-    length_ps: float,
-    beads: int,
-    bead_series: list[int],
-    temperature_K: float,
-    seed: int,
-    full: bool,
-    yes: bool,
+    *,
+    model: Path = MODEL,
+    folder: Path | None = None,
+    length_ps: float = 2.0,
+    beads: int = 8,
+    bead_series: Sequence[int] = (),
+    temperature_K: float = 300.0,
+    seed: int = 0,
+    full: bool = False,
+    yes: bool = False,
     **execution: Any,
 ) -> int:
-    """Runs, or continues, the study, and writes its figures and tables."""
+    """Runs, or continues, the study, and writes its figures and tables.
+
+    Args:
+        model: model file (the shipped).
+        folder: of the study (c20_study, with --full c20_full).
+        length_ps: of each of the two runs, ps.
+        beads: replicas of the ring polymer.
+        bead_series: further runs with these numbers of beads, for their convergence (none).
+        temperature_K: of all runs, K.
+        seed: of velocities and thermostats.
+        full: 1.25 ns, the length in the paper; needs --yes.
+        yes: start --full after seeing its time.
+        execution: fields of `Execution`.
+    """
     length_ps = FULL_LENGTH_PS if full else length_ps
     folder = folder or Path("c20_full" if full else "c20_study")
     study = C20Study(
@@ -84,23 +76,28 @@ def run_study(
     return 0
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """What `make_data` takes."""
-    add = parser.add_argument
-    add("--model", type=Path, required=True, help="that moves and labels the atoms")
-    add("--folder", type=Path, required=True, help="of sets and runs; continued")
-    add("--n-train", type=int, default=20_000, help="at 300, 500, 600 K (20000)")
-    add("--n-validation", type=int, default=4_500, help="at 500 K (4500)")
-    add("--n-test", type=int, default=500, help="at 500 K (500)")
+def make_data(
+    *,
+    model: Path,
+    folder: Path,
+    n_train: int = 20_000,
+    n_validation: int = 4_500,
+    n_test: int = 500,
+) -> int:
+    """Makes, or continues making, the three sets.
 
-
-def make_data(model: Path, folder: Path, n_train: int, n_validation: int, n_test: int) -> int:
-    """Makes, or continues making, the three sets."""
+    Args:
+        model: that moves and labels the atoms.
+        folder: of sets and runs; continued if used.
+        n_train: frames at 300, 500, 600 K.
+        n_validation: frames at 500 K.
+        n_test: frames at 500 K.
+    """
     from md_runs.c20.training_data import make_training_data
 
     make_training_data(model, folder, n_train, n_validation, n_test)
     return 0
 
 
-STUDY = Command(add_study_options, run_study, STUDY_EXAMPLES)
-DATA = Command(add_data_options, make_data, DATA_EXAMPLES)
+STUDY = Command.of(run_study, STUDY_EXAMPLES, more=[Execution])
+DATA = Command.of(make_data, DATA_EXAMPLES)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 from md_runs.classical.settings import ClassicalRun
-from md_runs.commands.options import add_settings, add_structure_and_model, check_folder, taken
+from md_runs.commands.options import check_folder, taken
 from mlpotential.command_line import Command
+from mlpotential.inference.execution import Execution
 
 EXAMPLES = (
     "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt "
@@ -16,14 +16,16 @@ EXAMPLES = (
 )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add_structure_and_model(parser)
-    add_settings(parser, ClassicalRun)
+def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
+    """Runs, or continues, classical MD.
 
-
-def run(structure: Path, model: Path, folder: Path, **options: Any) -> int:
-    """Runs, or continues, classical MD; options are fields of `ClassicalRun` and `Execution`."""
+    Args:
+        structure: any format ASE reads.
+        model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
+            committee.
+        folder: of the run; continued if used.
+        options: fields of `ClassicalRun` and `Execution`.
+    """
     from md_runs.trajectories.structure_file import read_structure
 
     settings = taken(options, ClassicalRun)
@@ -40,4 +42,4 @@ def run(structure: Path, model: Path, folder: Path, **options: Any) -> int:
     return 0
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = Command.of(run, EXAMPLES, more=[ClassicalRun, Execution])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -27,15 +26,13 @@ from md_runs.commands.analysis_report import (
     AnalysisReport,
     ReportBuilder,
     Table,
+    analysis_command,
     file_name,
-    run_analysis,
 )
-from md_runs.commands.options import add_blocks, add_runs
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.rdf import blocks_sentence
 from md_runs.figures.distributions import overlay_figure, quantum_effect_figure
 from md_runs.figures.path_integrals import bead_convergence_figure
-from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 
 BIN_WIDTH = 0.01  # A; chosen: bonds are 0.05 A wide
@@ -48,44 +45,6 @@ Measure = tuple[str, Sequence[Atoms], Callable[..., Any]]  # kind, of which atom
 EXAMPLES = """  md-runs distances classical --bonds 0-1 0-2 --angles 1-0-2
   md-runs distances classical pimd --output quantum_effects
   md-runs distances pimd_4 pimd_8 pimd_16 --bonds 0-1 --tolerance 0.001"""
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add = parser.add_argument
-    add_runs(parser)
-    add_blocks(parser)
-    add(
-        "--neighbours",
-        "--neighbors",
-        dest="n_neighbors",
-        type=int,
-        default=1,
-        help="nearest of each atom (1)",
-    )
-    for name, atoms in (("bonds", "I-J"), ("angles", "I-J-K"), ("dihedrals", "I-J-K-L")):
-        add(f"--{name}", nargs="+", default=[], metavar=atoms, help="atoms, counted from 0")
-    add("--bin-width", type=float, default=BIN_WIDTH, help="of distances, A (0.01)")
-    add(
-        "--tolerance",
-        type=float,
-        default=TOLERANCE,
-        help="A, of the mean, for enough beads (0.001)",
-    )
-
-
-def run(
-    bonds: Sequence[str], angles: Sequence[str], dihedrals: Sequence[str], **options: Any
-) -> int:
-    """Analyses runs and saves what is found; options as of `distances_report`, `run_analysis`."""
-    return run_analysis(
-        "distances",
-        distances_report,
-        bonds=parse_atoms(bonds, 2),
-        angles=parse_atoms(angles, 3),
-        dihedrals=parse_atoms(dihedrals, 4),
-        **options,
-    )
 
 
 def parse_atoms(texts: Sequence[str], n_together: int) -> tuple[Atoms, ...]:
@@ -105,10 +64,10 @@ def parse_atoms(texts: Sequence[str], n_together: int) -> tuple[Atoms, ...]:
 def distances_report(
     runs: Sequence[PreparedRun],
     *,
-    n_neighbors: int = 1,
-    bonds: Sequence[Atoms] = (),
-    angles: Sequence[Atoms] = (),
-    dihedrals: Sequence[Atoms] = (),
+    neighbors: int = 1,
+    bonds: Sequence[str] = (),
+    angles: Sequence[str] = (),
+    dihedrals: Sequence[str] = (),
     bin_width: float = BIN_WIDTH,
     tolerance: float = TOLERANCE,
 ) -> AnalysisReport:
@@ -116,10 +75,12 @@ def distances_report(
 
     Args:
         runs: classical, or with beads.
-        n_neighbors: nearest neighbors of each atom.
-        bonds, angles, dihedrals: tuples of two, three, four atoms, counted from 0.
-        bin_width: of distances (A).
-        tolerance: of the mean distance, for the number of beads (A).
+        neighbors: how many nearest ones of each atom.
+        bonds: pairs of atoms, counted from 0, I-J.
+        angles: three atoms, I-J-K.
+        dihedrals: four atoms, I-J-K-L.
+        bin_width: of distances, A.
+        tolerance: of the mean distance, for enough beads, A.
 
     Raises:
         DataError, ConfigError: runs or options that do not fit together.
@@ -127,13 +88,13 @@ def distances_report(
     builder = ReportBuilder()
     by_quantity: dict[str, dict[str, Distribution]] = {}
     measures: tuple[Measure, ...] = (
-        ("bond", bonds, partial(distance_distribution, bin_width=bin_width)),
-        ("angle", angles, angle_distribution),
-        ("dihedral", dihedrals, dihedral_distribution),
+        ("bond", parse_atoms(bonds, 2), partial(distance_distribution, bin_width=bin_width)),
+        ("angle", parse_atoms(angles, 3), angle_distribution),
+        ("dihedral", parse_atoms(dihedrals, 4), dihedral_distribution),
     )
 
     def analyse(run: PreparedRun) -> None:
-        for distribution in _distributions(run, n_neighbors, bin_width, measures):
+        for distribution in _distributions(run, neighbors, bin_width, measures):
             by_quantity.setdefault(distribution.label, {})[run.name] = distribution
             builder.results[f"{run.name}_{distribution.label}"] = distribution
         builder.assumptions.append(
@@ -263,4 +224,6 @@ def _bead_convergence(
     )
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = analysis_command(
+    "distances", distances_report, EXAMPLES, aliases={"neighbors": "--neighbours"}
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from md_runs.reading import read_run
@@ -16,15 +15,13 @@ EXAMPLES = """  md-runs export nvt nvt.h5
   md-runs export nve/segment_0.frames segment.extxyz"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `command` takes."""
-    add = parser.add_argument
-    add("run", type=Path, help="run folder (classical or pimd), .frames or .h5")
-    add("output", type=Path, help="file to write, .h5 (H5MD) or .extxyz")
-
-
 def command(run: Path, output: Path) -> int:
-    """Writes a run and prints the names of the files."""
+    """Writes a run and prints the names of the files.
+
+    Args:
+        run: run folder (classical or pimd), .frames or .h5.
+        output: file to write, .h5 (H5MD) or .extxyz.
+    """
     for path in export_run(run, output):
         print(path)
     return 0
@@ -46,4 +43,4 @@ def export_run(run: Path, output: Path, frame_interval_fs: float | None = None) 
     return [output]
 
 
-COMMAND = Command(add_options, command, EXAMPLES)
+COMMAND = Command.of(command, EXAMPLES)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,8 +30,7 @@ from md_runs.analysis.spectra.raman import RamanSpectra, raman_spectra
 from md_runs.analysis.spectra.response_spectra import ResponseSpectrum
 from md_runs.analysis.spectra.spectrum_corrections import without_verlet_shift
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
-from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, run_analysis
-from md_runs.commands.options import add_runs, add_spectrum_options
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, analysis_command
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
     By,
@@ -51,7 +49,6 @@ from md_runs.figures.spectra import parts_figure, plot_raman
 from md_runs.figures.style import style_axes
 from md_runs.trajectories.frame_arrays import LazyFrames, centroid
 from md_runs.trajectories.trajectory import Trajectory
-from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, DataError
 
 AnyResponse = TypeVar("AnyResponse", bound=ResponseSpectrum)
@@ -61,52 +58,6 @@ BORN_CHARGES = "Born charges"
 EXAMPLES = """  md-runs {0} nve
   md-runs {0} nve --temperature-K 300 --quantum-correction harmonic
   md-runs {0} classical trpmd --intensities {1}.json --output compared"""
-
-
-def add_response_options(parser: argparse.ArgumentParser) -> None:
-    """What both commands take."""
-    add = parser.add_argument
-    add_runs(parser)
-    add_spectrum_options(parser)
-    add(
-        "--quantum-correction",
-        choices=get_args(QuantumCorrection),
-        help="factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD)",
-    )
-    add("--intensities", type=Path, help="JSON with intensities of the modes: drawn beside it")
-
-
-def add_infrared_options(parser: argparse.ArgumentParser) -> None:
-    """What `md-runs ir` takes."""
-    add = parser.add_argument
-    add_response_options(parser)
-    add(
-        "--born-charges",
-        type=Path,
-        help=".npy or text, [n_atoms, 3, 3] (e): flux of velocities instead of dipoles",
-    )
-    add("--by", choices=get_args(By), help="parts to divide it into, from --born-charges")
-    add("--modes", type=Path, help="of md-runs modes --json, for --by mode")
-
-
-def run_infrared(
-    intensities: Path | None, born_charges: Path | None, modes: Path | None, **options: Any
-) -> int:
-    """Analyses runs, saves what is found; options as of `infrared_report` and `run_analysis`."""
-    return run_analysis(
-        "ir",
-        infrared_report,
-        lines=read_lines(intensities, "intensities_km_per_mol") if intensities else None,
-        born_charges=read_numbers(born_charges, BORN_CHARGES) if born_charges else None,
-        modes=read_normal_modes(modes) if modes else None,
-        **options,
-    )
-
-
-def run_raman(intensities: Path | None, **options: Any) -> int:
-    """Analyses runs, saves what is found; options as of `raman_report` and `run_analysis`."""
-    lines = read_lines(intensities, "activities") if intensities else None
-    return run_analysis("raman", raman_report, lines=lines, **options)
 
 
 def read_lines(path: Path, field: str) -> Lines:
@@ -159,59 +110,83 @@ def shaped(numbers: np.ndarray, what: str, shape: tuple[int, ...]) -> np.ndarray
 def infrared_report(
     runs: Sequence[PreparedRun],
     *,
+    resolution_per_cm: float | None = None,
+    intensities: Path | None = None,
+    quantum_correction: QuantumCorrection | None = None,
+    born_charges: Path | None = None,
     by: By | None = None,
-    modes: NormalModes | None = None,
-    born_charges: np.ndarray | None = None,
-    lines: Lines | None = None,
-    **options: Any,
+    modes: Path | None = None,
+    verlet_correction: bool = False,
+    integration_timestep_fs: float | None = None,
+    max_per_cm: float | None = None,
 ) -> AnalysisReport:
     """Infrared absorption of all runs, with peaks and checks.
 
     Args:
         runs: with motion in time.
-        by: what to divide the absorption into.
-        modes: normal modes, for `by="mode"`.
-        born_charges: change of the dipole with the coordinates, [n_atoms, 3, 3] (e): absorption
-            from the flux of velocities instead of dipoles.
-        lines: of the normal modes, drawn beside the spectrum (km/mol).
-        options: those of `_responses`.
+        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
+        intensities: JSON with intensities of the modes: drawn beside it.
+        quantum_correction: factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD).
+        born_charges: .npy or text, [n_atoms, 3, 3] (e): flux of velocities instead of dipoles.
+        by: parts to divide it into, from --born-charges.
+        modes: of md-runs modes --json, for --by mode.
+        verlet_correction: take back the shift of lines by the time step.
+        integration_timestep_fs: of the integrator, fs (as recorded).
+        max_per_cm: right end of the axis, 1/cm (where lines end).
 
     Raises:
         DataError, ConfigError: runs without dipoles or temperature, options that do not fit.
     """
-    check_parts(by, modes, runs)
-    if by is not None and born_charges is None:
+    lines = read_lines(intensities, "intensities_km_per_mol") if intensities else None
+    reference = read_normal_modes(modes) if modes else None
+    check_parts(by, reference, runs)
+    measure: Any = partial(_infrared_of_dipoles, lines=lines)
+    if born_charges is not None:
+        charges = read_numbers(born_charges, BORN_CHARGES)
+        measure = partial(_infrared_of_flux, born_charges=charges, lines=lines)
+        if by is not None:
+            measure = partial(_parts, by=by, modes=reference, born_charges=charges)
+    elif by is not None:
         raise ConfigError(f"parts by {by} need --born-charges (md-runs modes --born-charges)")
     builder = ReportBuilder()
-    if born_charges is not None and by is not None:
-        measure: Any = partial(_parts, by=by, modes=modes, born_charges=born_charges)
-    elif born_charges is not None:
-        measure = partial(_infrared_of_flux, born_charges=born_charges, lines=lines)
-    else:
-        measure = partial(_infrared_of_dipoles, lines=lines)
-    found, right = _responses(builder, "ir", runs, measure, lines=lines, **options)
+    corrections = (quantum_correction, verlet_correction, integration_timestep_fs)
+    settings = (resolution_per_cm, *corrections, max_per_cm)
+    found, right = _responses(builder, "ir", runs, measure, lines, *settings)
     if by is not None:
         builder.figures[f"ir_by_{by}"] = parts_figure(found, right)
     return builder.report("ir", "infrared absorption, (km/mol) per 1/cm")
 
 
 def raman_report(
-    runs: Sequence[PreparedRun], *, lines: Lines | None = None, **options: Any
+    runs: Sequence[PreparedRun],
+    *,
+    resolution_per_cm: float | None = None,
+    intensities: Path | None = None,
+    quantum_correction: QuantumCorrection | None = None,
+    verlet_correction: bool = False,
+    integration_timestep_fs: float | None = None,
+    max_per_cm: float | None = None,
 ) -> AnalysisReport:
     """Raman activities of all runs, with peaks, depolarisation ratios and checks.
 
     Args:
         runs: with motion in time.
-        lines: of the normal modes, drawn beside the spectrum (A^4/amu).
-        options: those of `_responses`.
+        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
+        intensities: JSON with intensities of the modes: drawn beside it.
+        quantum_correction: factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD).
+        verlet_correction: take back the shift of lines by the time step.
+        integration_timestep_fs: of the integrator, fs (as recorded).
+        max_per_cm: right end of the axis, 1/cm (where lines end).
 
     Raises:
         DataError, ConfigError: runs without polarizabilities or temperature, options that do not
             fit.
     """
-    builder = ReportBuilder()
-    measure = partial(_raman, lines=lines)
-    found, right = _responses(builder, "raman", runs, measure, lines=lines, **options)
+    lines = read_lines(intensities, "activities") if intensities else None
+    builder, measure = ReportBuilder(), partial(_raman, lines=lines)
+    corrections = (quantum_correction, verlet_correction, integration_timestep_fs)
+    settings = (resolution_per_cm, *corrections, max_per_cm)
+    found, right = _responses(builder, "raman", runs, measure, lines, *settings)
     for name, spectra in found.items():
         builder.results |= {
             f"{name}_parallel": spectra.parallel,
@@ -231,11 +206,11 @@ def _responses(
     runs: Sequence[PreparedRun],
     measure: Callable[..., tuple[Found, str]],
     lines: Lines | None,
-    resolution_per_cm: float | None = None,
-    quantum_correction: QuantumCorrection | None = None,
-    verlet_correction: bool = False,
-    integration_timestep_fs: float | None = None,
-    max_per_cm: float | None = None,
+    resolution_per_cm: float | None,
+    quantum_correction: QuantumCorrection | None,
+    verlet_correction: bool,
+    integration_timestep_fs: float | None,
+    max_per_cm: float | None,
 ) -> tuple[dict[str, Found], float]:
     """The spectra of all runs, noted and drawn, and the right end of the axis (1/cm).
 
@@ -246,11 +221,8 @@ def _responses(
         measure: the spectrum of one run and where it comes from; takes the run and the arguments
             that all spectra share.
         lines: of the normal modes.
-        resolution_per_cm: sets the window; None to choose it.
-        quantum_correction: factor of the intensities; None for that of the dynamics.
-        verlet_correction: take the red shift of the integrator's step back.
-        integration_timestep_fs: of the integrator; None where the run tells it.
-        max_per_cm: right end of the axis; None to choose it.
+        resolution_per_cm, quantum_correction, verlet_correction, integration_timestep_fs,
+            max_per_cm: as of the reports.
     """
 
     def analyse(run: PreparedRun) -> Found:
@@ -417,10 +389,10 @@ def _depolarization_ratios(spectra: RamanSpectra, peaks: PeakTable) -> dict[str,
     return {"depolarisation ratio": texts}
 
 
-INFRARED = Command(
-    add_infrared_options,
-    run_infrared,
+INFRARED = analysis_command(
+    "ir",
+    infrared_report,
     EXAMPLES.format("ir", "infrared")
     + "\n  md-runs ir nve --born-charges born.npy --by mode --modes modes.json",
 )
-RAMAN = Command(add_response_options, run_raman, EXAMPLES.format("raman", "raman"))
+RAMAN = analysis_command("raman", raman_report, EXAMPLES.format("raman", "raman"))

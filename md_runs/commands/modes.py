@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from md_runs.commands.options import add_structure_and_model, check_file, check_folder
+from md_runs.commands.options import check_file, check_folder
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
@@ -25,87 +24,53 @@ EXAMPLES = """  md-runs modes relaxed.xyz --model model.safetensors --json modes
   md-runs modes relaxed.xyz --model model.safetensors --quasi-harmonic nvt --temperature-K 300"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add = parser.add_argument
-    add_structure_and_model(parser)
-    add("--json", type=Path, help="write wavenumbers and modes")
-    add("--intensities", type=Path, help="write infrared intensities (a model with dipoles)")
-    add(
-        "--born-charges",
-        type=Path,
-        metavar="NPY",
-        help="write Born charges, e, for md-runs ir --born-charges (a model with dipoles)",
-    )
-    add(
-        "--activities",
-        type=Path,
-        metavar="JSON",
-        help="write Raman activities, from --polarizability-derivatives",
-    )
-    add(
-        "--polarizability-derivatives",
-        type=Path,
-        metavar="NPY",
-        help="with the coordinates, of another program, [n_atoms, 3, 3, 3] (A^2)",
-    )
-    add("--page", type=Path, help="write a page (.html) that shows all modes move")
-    add("--xyz", type=Path, metavar="FOLDER", help="write each mode in motion as extended XYZ")
-    add(
-        "--temperature-K",
-        type=float,
-        default=298.15,
-        help="of thermochemistry, and of the run of --quasi-harmonic where it tells none (298.15)",
-    )
-    add(
-        "--finite-differences",
-        type=float,
-        metavar="A",
-        help="displacement for central differences of forces, to check the exact Hessian",
-    )
-    others = parser.add_mutually_exclusive_group()
-    others.add_argument(
-        "--compare", type=Path, metavar="JSON", help="match the modes to others, of --json"
-    )
-    others.add_argument(
-        "--quasi-harmonic",
-        type=Path,
-        metavar="RUN",
-        help="match the modes to those of the fluctuations of a classical run",
-    )
-    add(
-        "--figure",
-        type=Path,
-        metavar="PNG",
-        help="infrared intensities, or of a match: wavenumbers and Duschinsky matrix",
-    )
-
-
 def run(
     structure: Path,
+    *,
     model: Path,
-    json: Path | None,
-    intensities: Path | None,
-    born_charges: Path | None,
-    activities: Path | None,
-    polarizability_derivatives: Path | None,
-    page: Path | None,
-    xyz: Path | None,
-    temperature_K: float,
-    finite_differences: float | None,
-    compare: Path | None,
-    quasi_harmonic: Path | None,
-    figure: Path | None,
+    json: Path | None = None,
+    intensities: Path | None = None,
+    born_charges: Path | None = None,
+    activities: Path | None = None,
+    polarizability_derivatives: Path | None = None,
+    page: Path | None = None,
+    xyz: Path | None = None,
+    figure: Path | None = None,
+    compare: Path | None = None,
+    quasi_harmonic: Path | None = None,
+    temperature_K: float = 298.15,
+    finite_differences: float | None = None,
     **execution: Any,
 ) -> int:
     """Computes the modes in float64, unless another dtype was asked for, and writes what is named.
 
-    What is read is read first, then the model.
+    Args:
+        structure: any format ASE reads.
+        model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
+            committee.
+        json: write wavenumbers and modes.
+        intensities: write infrared intensities, JSON (a model with dipoles).
+        born_charges: write Born charges, e, for md-runs ir --born-charges, .npy (likewise).
+        activities: write Raman activities, JSON, from --polarizability-derivatives.
+        polarizability_derivatives: of another program, with the coordinates, [n_atoms, 3, 3, 3]
+            (A^2), .npy or text.
+        page: write a page (.html) that shows all modes move.
+        xyz: folder for a file of each mode in motion, extended XYZ.
+        figure: draw infrared intensities, or with --compare and --quasi-harmonic the match:
+            wavenumbers and Duschinsky matrix.
+        compare: match the modes to others, a file of --json.
+        quasi_harmonic: match the modes to those of the fluctuations of a classical run.
+        temperature_K: of thermochemistry, and of that run where it tells none, K.
+        finite_differences: displacement (A) for central differences of forces, to check the exact
+            Hessian with.
+        execution: fields of `Execution`.
     """
     from md_runs.analysis.vibrations.mode_comparison import compare_modes
     from md_runs.settings_checks import check_number
     from md_runs.trajectories.structure_file import read_structure
 
+    if compare is not None and quasi_harmonic is not None:
+        raise ConfigError("--compare and --quasi-harmonic: one match at a time")
     for path in (json, intensities, born_charges, activities, page, figure):
         check_file(path)
     if xyz is not None:
@@ -219,10 +184,12 @@ def _draw(found: MolecularModes, comparison: ModeComparison | None, name: str, p
     from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
 
     if comparison is not None:
-        figure = matched_modes_figure(comparison, ("model", name))
+        matched_modes_figure(comparison, ("model", name)).savefig(path)
     elif found.infrared is not None:
-        figure = plot_stick_spectrum(found.infrared, found.symmetries.labels).figure
-    figure.savefig(path)
+        labels = [str(label) for label in found.symmetries.labels]
+        figure = plot_stick_spectrum(found.infrared, labels).get_figure(root=True)
+        assert figure is not None
+        figure.savefig(path)
 
 
 def _write(
@@ -270,4 +237,4 @@ def _write_motion(
         print(f"modes in motion, a file each: {folder}")
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = Command.of(run, EXAMPLES, more=[Execution])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -26,9 +24,8 @@ from md_runs.analysis.path_integrals.perturbed_path_integrals import (
     perturbed_energies,
 )
 from md_runs.analysis.sampling.uncertainty import Estimate, estimate_text, number_text
-from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, run_analysis
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.distances import of_one_molecule
-from md_runs.commands.options import add_blocks, add_runs
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.rdf import blocks_sentence
 from md_runs.figures.path_integrals import (
@@ -36,7 +33,6 @@ from md_runs.figures.path_integrals import (
     plot_bead_convergence,
     plot_perturbed_distribution,
 )
-from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, DataError
 
 TOLERANCE = 0.01  # chosen: of the kinetic energy
@@ -46,27 +42,6 @@ LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
 EXAMPLES = """  md-runs path-integrals pimd
   md-runs path-integrals pimd --isotope C=13.003
   md-runs path-integrals pimd_4 pimd_8 pimd_16 --output beads"""
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add = parser.add_argument
-    add_runs(parser)
-    add_blocks(parser)
-    add(
-        "--isotope",
-        nargs="+",
-        default=[],
-        metavar="WHO=MASS",
-        help="element or number of the atom (from 0), new mass (amu)",
-    )
-    add("--tolerance", type=float, default=TOLERANCE, help="share that beads may lack (0.01)")
-
-
-def run(isotope: Sequence[str], **options: Any) -> int:
-    """Analyses runs, saves what is found; options as of `path_integral_report`, `run_analysis`."""
-    isotopes = parse_isotopes(isotope)
-    return run_analysis("path-integrals", path_integral_report, isotopes=isotopes, **options)
 
 
 def parse_isotopes(texts: Sequence[str]) -> dict[str, float]:
@@ -89,20 +64,21 @@ def parse_isotopes(texts: Sequence[str]) -> dict[str, float]:
 def path_integral_report(
     runs: Sequence[PreparedRun],
     *,
-    isotopes: Mapping[str, float] | None = None,
+    isotope: Sequence[str] = (),
     tolerance: float = TOLERANCE,
 ) -> AnalysisReport:
     """Quantum statistics of all runs.
 
     Args:
         runs: of ring polymers.
-        isotopes: new masses (amu) by element or number of the atom, `{"C": 13.003}`.
+        isotope: element or number of the atom (from 0) and new mass, amu, C=13.003.
         tolerance: share of the kinetic energy that beads may lack.
 
     Raises:
         DataError, ConfigError: a run without beads or temperature, isotopes of atoms that are not
             there.
     """
+    isotopes = parse_isotopes(isotope)
     builder = ReportBuilder()
     kinetic: dict[str, Estimate] = {}
 
@@ -325,4 +301,4 @@ def _bead_convergence(
     builder.figures["bead_convergence"] = figure
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = analysis_command("path-integrals", path_integral_report, EXAMPLES)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from md_runs.commands.options import add_settings, add_structure_and_model, check_folder, taken
+from md_runs.commands.options import check_folder, taken
 from md_runs.pimd.settings import PimdRun
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
@@ -20,20 +19,19 @@ EXAMPLES = (
 )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add_structure_and_model(parser)
-    add_settings(parser, PimdRun)
-    parser.add_argument(
-        "--from",
-        dest="source",
-        type=Path,
-        help="folder of the pimd run whose frames segments of rpmd or trpmd start from (its own)",
-    )
+def run(
+    structure: Path, *, model: Path, folder: Path, source: Path | None = None, **options: Any
+) -> int:
+    """Runs, or continues, PIMD or segments of RPMD or TRPMD.
 
-
-def run(structure: Path, model: Path, folder: Path, source: Path | None, **options: Any) -> int:
-    """Runs, or continues, PIMD or segments; options are fields of `PimdRun` and `Execution`."""
+    Args:
+        structure: any format ASE reads.
+        model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
+            committee.
+        folder: of the run; continued if used.
+        source: folder of the pimd run whose frames segments of rpmd or trpmd start from (its own).
+        options: fields of `PimdRun` and `Execution`.
+    """
     from md_runs.trajectories.structure_file import read_structure
 
     settings, execution = taken(options, PimdRun), Execution(**options)
@@ -56,4 +54,4 @@ def run(structure: Path, model: Path, folder: Path, source: Path | None, **optio
     return 0
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = Command.of(run, EXAMPLES, more=[PimdRun, Execution], aliases={"source": "--from"})

@@ -123,7 +123,7 @@ def open_runs(
     temperature_K: float | None = None,
     dynamics: Method | None = None,
     friction_per_fs: float | None = None,
-    n_blocks: int | None = None,
+    blocks: int | None = None,
     frame_interval_fs: float | None = None,
     structure: Path | None = None,
     extras_units: Sequence[str] | None = None,
@@ -132,14 +132,14 @@ def open_runs(
 
     Args:
         paths: run folders or trajectory files.
-        skip_ps: time to leave out at the start (ps).
-        temperature_K: of the runs.
-        dynamics: what moved the atoms.
-        friction_per_fs: of a Langevin thermostat.
-        n_blocks: of the error bars of distributions.
-        frame_interval_fs: time between frames.
-        structure: file with elements, masses and periodicity, where a run does not tell them.
-        extras_units: of extras in outputs of i-PI, `dipole=debye`.
+        skip_ps: left out at the start, ps (until equilibrated, as detected).
+        temperature_K: of the runs, K (as recorded).
+        dynamics: what moved the atoms (as recorded).
+        friction_per_fs: of a Langevin thermostat, 1/fs (as recorded).
+        blocks: of frames, for the error bars of distributions (10).
+        frame_interval_fs: time between frames, fs (as recorded).
+        structure: file with elements, masses, pbc, where a run does not tell them.
+        extras_units: of extras in outputs of i-PI, dipole=debye (atomic units).
 
     Raises:
         DataError, ConfigError, RunError: runs that cannot be read, or not as the options say.
@@ -153,7 +153,7 @@ def open_runs(
 
     given = None if dynamics is None else Dynamics(dynamics, friction_per_fs)
     return [
-        _prepared(path, name, read, skip_ps, temperature_K, given, friction_per_fs, n_blocks)
+        _prepared(path, name, read, skip_ps, temperature_K, given, friction_per_fs, blocks)
         for path, name in zip(paths, _names(paths), strict=True)
     ]
 

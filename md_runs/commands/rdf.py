@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,15 +14,13 @@ from md_runs.analysis.structure.rdf import (
     pair_distribution,
     radial_distributions,
 )
-from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, run_analysis
-from md_runs.commands.options import add_blocks, add_runs
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun, beads_text
 from md_runs.figures.distributions import (
     coordination_figure,
     overlay_figure,
     radial_distribution_figure,
 )
-from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, DataError
 
 MOLECULE_BIN_WIDTH = 0.01  # A; chosen: bonds are 0.05 A wide
@@ -38,24 +35,6 @@ EXAMPLES = """  md-runs rdf water.h5 --pairs O-O O-H --r-max 6
   md-runs rdf droplet --reference-volume 1000 --r-max 5"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add = parser.add_argument
-    add_runs(parser)
-    add_blocks(parser)
-    add("--pairs", nargs="+", metavar="A-B", help="elements, O-H for H around O (all)")
-    add("--r-max", type=float, help="A (half the smallest cell; a whole molecule)")
-    add("--bin-width", type=float, help="A (0.05 of g(r), 0.01 of h(r))")
-    add("--reference-volume", type=float, help="A^3, what density refers to (that of the cell)")
-    add("--coordination-within", type=float, help="A, count neighbours (to the first minimum)")
-
-
-def run(pairs: Sequence[str] | None, **options: Any) -> int:
-    """Analyses runs and saves what is found; options as of `rdf_report` and `run_analysis`."""
-    element_pairs = [parse_pair(text) for text in pairs] if pairs else None
-    return run_analysis("rdf", rdf_report, element_pairs=element_pairs, **options)
-
-
 def parse_pair(text: str) -> tuple[str, str]:
     """`O-H` as a pair. Raises ConfigError for others."""
     first, separator, second = text.partition("-")
@@ -67,7 +46,7 @@ def parse_pair(text: str) -> tuple[str, str]:
 def rdf_report(
     runs: Sequence[PreparedRun],
     *,
-    element_pairs: Sequence[tuple[str, str]] | None = None,
+    pairs: Sequence[str] | None = None,
     r_max: float | None = None,
     bin_width: float | None = None,
     reference_volume: float | None = None,
@@ -77,16 +56,17 @@ def rdf_report(
 
     Args:
         runs: with a cell, or molecules.
-        element_pairs: symbols, ("O", "H") for the hydrogens around oxygens; None for all.
-        r_max: (A); None for half the cell, or the size of the molecule.
-        bin_width: (A); None to choose it.
-        reference_volume: what density is measured against (A^3), where no cell tells it.
-        coordination_within: where neighbours are counted (A); None for the first minimum of g.
+        pairs: elements, O-H for H around O (all).
+        r_max: where g(r) ends, A (half the smallest cell; a whole molecule).
+        bin_width: of the histograms, A (0.05 of g(r), 0.01 of h(r)).
+        reference_volume: what density refers to, A^3 (that of the cell).
+        coordination_within: count neighbors within, A (to the first minimum).
 
     Raises:
         DataError, ConfigError, StructureError: runs or options that do not fit together.
     """
     builder = ReportBuilder()
+    element_pairs = [parse_pair(text) for text in pairs] if pairs else None
     is_periodic = [all(run.trajectory.pbc) and run.is_periodic for run in runs]
     if reference_volume is None and not any(is_periodic):
         if element_pairs or coordination_within:
@@ -249,4 +229,4 @@ def _draw(builder: ReportBuilder, by_run: Mapping[str, tuple[RadialDistribution,
         builder.figures["rdf"] = overlay_figure(list(by_pair.values()))
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = analysis_command("rdf", rdf_report, EXAMPLES)

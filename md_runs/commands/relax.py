@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any, Literal
 
-from md_runs.commands.options import add_structure_and_model, check_file
+from md_runs.commands.options import check_file
 from mlpotential.command_line import Command
+from mlpotential.inference.execution import Execution
 
 EXAMPLES = "  md-runs relax start.xyz --model model.safetensors --output relaxed.xyz"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add = parser.add_argument
-    add_structure_and_model(parser)
-    add("--output", type=Path, required=True, help="relaxed structure (ASE format)")
-    add("--force-tolerance", type=float, default=1e-4, help="eV/A (1e-4)")
-    add("--max-steps", type=int, default=2000, help="give up after (2000)")
-    add("--optimizer", choices=("bfgs", "fire"), default="bfgs", help="(bfgs)")
-
-
 def run(
     structure: Path,
+    *,
     model: Path,
     output: Path,
-    force_tolerance: float,
-    max_steps: int,
-    optimizer: Literal["bfgs", "fire"],
+    force_tolerance: float = 1e-4,
+    max_steps: int = 2000,
+    optimizer: Literal["bfgs", "fire"] = "bfgs",
     **execution: Any,
 ) -> int:
-    """Relaxes a structure and writes it; in float64 unless another dtype was asked for."""
+    """Relaxes a structure and writes it; in float64 unless another dtype was asked for.
+
+    Args:
+        structure: any format ASE reads.
+        model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
+            committee.
+        output: relaxed structure, any format ASE writes.
+        force_tolerance: no force is longer at the end, eV/A.
+        max_steps: give up after so many.
+        optimizer: bfgs takes the fewest steps, fire is robust far from a minimum.
+        execution: fields of `Execution`.
+    """
     from ase.io import write
 
     from md_runs.relax import check_settings, relax
@@ -72,4 +74,4 @@ def _check_output(path: Path) -> None:
     check_file(path)
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = Command.of(run, EXAMPLES, more=[Execution])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import html
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
+from md_runs.analysis.vibrations.normal_modes import read_normal_modes
 from md_runs.classical.run import TRAJECTORY_NAME
 from md_runs.commands.analysis_report import (
     AnalysisReport,
@@ -22,7 +21,6 @@ from md_runs.commands.analysis_report import (
 )
 from md_runs.commands.distances import distances_report
 from md_runs.commands.infrared_and_raman import infrared_report, raman_report
-from md_runs.commands.options import add_blocks, add_reading
 from md_runs.commands.path_integrals import path_integral_report
 from md_runs.commands.prepared_run import PreparedRun, open_runs, segment_paths
 from md_runs.commands.rdf import rdf_report
@@ -60,23 +58,27 @@ EXAMPLES = """  md-runs report nvt
   md-runs report ethanol --modes modes.json --resolution-per-cm 10"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add = parser.add_argument
-    add("folder", type=Path, help="a run, or a folder with runs (a C20 study)")
-    add("--output", type=Path, metavar="HTML", help="(report.html in the folder)")
-    add("--modes", type=Path, help="normal modes (modes.json in the folder)")
-    add("--resolution-per-cm", type=float, help="of spectra (10 to 30)")
-    add_reading(parser)
-    add_blocks(parser)
+def run(
+    folder: Path,
+    *,
+    output: Path | None = None,
+    modes: Path | None = None,
+    resolution_per_cm: float | None = None,
+    **reading: Any,
+) -> int:
+    """Writes the page and prints what must not be overlooked.
 
-
-def run(folder: Path, output: Path | None, **options: Any) -> int:
-    """Writes the page and prints what must not be overlooked."""
+    Args:
+        folder: a run, or a folder with runs (a C20 study).
+        output: the page, .html (report.html in the folder).
+        modes: normal modes (modes.json in the folder).
+        resolution_per_cm: of spectra, 1/cm (10 to 30).
+        reading: arguments of `open_runs`.
+    """
     output = output or folder / REPORT_NAME
     if output.suffix != ".html":
         raise ConfigError(f"the report is a page: --output must end in .html, not {output.name!r}")
-    sections = write_report_page(folder, output, **options)
+    sections = write_report_page(folder, output, modes, resolution_per_cm, **reading)
     warnings = [text for section in sections for text in section.warnings]
     print(f"sections: {', '.join(section.name for section in sections)}")
     for text in dict.fromkeys(warnings):
@@ -88,19 +90,13 @@ def run(folder: Path, output: Path | None, **options: Any) -> int:
 def write_report_page(
     folder: Path,
     output: Path,
-    *,
     modes: Path | None = None,
     resolution_per_cm: float | None = None,
     **reading: Any,
 ) -> list[AnalysisReport]:
     """Writes the page of a run folder, or of a folder with runs; its sections.
 
-    Args:
-        folder: a run, or a folder with runs.
-        output: of the page.
-        modes: file of normal modes; None for `modes.json` in the folder.
-        resolution_per_cm: of spectra; None to choose it.
-        reading: arguments of `open_runs`.
+    Arguments are those of `run`.
 
     Raises:
         RunError: a folder that is missing or has no run, or a page that cannot be written.
@@ -112,7 +108,9 @@ def write_report_page(
             f"ending in {', '.join(RUN_SUFFIXES)}, in it or in the folders below it"
         )
     runs = [open_runs([path], **reading)[0] for path in paths]
-    sections = _sections(runs, modes or folder / MODES_NAME, modes is not None, resolution_per_cm)
+    if modes is None and (folder / MODES_NAME).exists():
+        modes = folder / MODES_NAME
+    sections = _sections(runs, modes, resolution_per_cm)
     title = f"Runs in {folder.resolve().name}"
     lead = [
         f"{len(runs)} runs: {', '.join(run.name for run in runs)}. Numbers carry one standard "
@@ -147,13 +145,9 @@ def is_run(folder: Path) -> bool:
 
 
 def _sections(
-    runs: Sequence[PreparedRun],
-    modes_path: Path,
-    needs_modes: bool,
-    resolution_per_cm: float | None,
+    runs: Sequence[PreparedRun], modes: Path | None, resolution_per_cm: float | None
 ) -> list[AnalysisReport]:
     """Every analysis that has a run to work on; what fails says so in its place."""
-    modes = read_normal_modes(modes_path) if needs_modes or modes_path.exists() else None
     whole = [run for run in runs if len(run.segments) == 1]
     moving = [run for run in runs if not run.is_pimd_sampling and has_velocities(run)]
     # A thermostat broadens lines: segments are made for spectra where there are any.
@@ -170,7 +164,7 @@ def _sections(
         ("rdf", whole, rdf_report, {}),
         ("path-integrals", beads, path_integral_report, {}),
     ]
-    sections = [_modes_section(modes, modes_path)] if modes is not None else []
+    sections = [_modes_section(modes)] if modes is not None else []
     for name, chosen, analyse, options in plans:
         try:
             sections += [analyse(chosen, **options)] if chosen else []
@@ -184,8 +178,8 @@ def has_velocities(run: PreparedRun) -> bool:
     return run.segments[0].velocities_angstrom_per_fs is not None
 
 
-def _modes_section(modes: NormalModes, path: Path) -> AnalysisReport:
-    builder = ReportBuilder()
+def _modes_section(path: Path) -> AnalysisReport:
+    builder, modes = ReportBuilder(), read_normal_modes(path)
     groups = modes.degenerate_groups()
     rows = tuple(
         (
@@ -271,4 +265,4 @@ def _anchor(name: str) -> str:
     return html.escape(name.replace(" ", "-"))
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = Command.of(run, EXAMPLES, more=[open_runs])

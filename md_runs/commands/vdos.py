@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,8 +23,12 @@ from md_runs.analysis.spectra.spectrum_corrections import (
 )
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
-from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, run_analysis
-from md_runs.commands.options import add_runs, add_spectrum_options
+from md_runs.commands.analysis_report import (
+    AnalysisReport,
+    ReportBuilder,
+    Table,
+    analysis_command,
+)
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
     By,
@@ -41,53 +44,20 @@ from md_runs.commands.spectrum_tables import (
 from md_runs.figures.spectra import parts_figure
 from md_runs.trajectories.frame_arrays import centroid
 from md_runs.trajectories.trajectory import Trajectory, with_velocities
-from mlpotential.command_line import Command
 
 EXAMPLES = """  md-runs vdos nve
   md-runs vdos nve --by element --modes modes.json --resolution-per-cm 5
   md-runs vdos classical trpmd --output compared --verlet-correction"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes."""
-    add = parser.add_argument
-    add_runs(parser)
-    add_spectrum_options(parser)
-    add("--by", choices=("element", "atom", "mode"), help="parts to divide it into")
-    add("--modes", type=Path, help="of md-runs modes --json: drawn beside it")
-    add(
-        "--remove",
-        choices=("translation-and-rotation", "translation", "nothing"),
-        help="motion of the whole to take off (translation-and-rotation; translation in a cell)",
-    )
-    add(
-        "--no-mass-weighting",
-        dest="mass_weighted",
-        action="store_false",
-        help="the plain velocity autocorrelation function, hydrogens foremost",
-    )
-    add(
-        "--correlation",
-        action="store_true",
-        help="save the velocity autocorrelation function in time, too",
-    )
-
-
-def run(modes: Path | None, remove: str | None, **options: Any) -> int:
-    """Analyses runs and saves what is found; options as of `vdos_report` and `run_analysis`."""
-    options["modes"] = read_normal_modes(modes) if modes else None
-    options["removed"] = remove and remove.replace("-", " ")
-    return run_analysis("vdos", vdos_report, **options)
-
-
 def vdos_report(
     runs: Sequence[PreparedRun],
     *,
     by: By | None = None,
-    modes: NormalModes | None = None,
+    modes: Path | None = None,
     resolution_per_cm: float | None = None,
-    removed: Removed | None = None,
-    mass_weighted: bool = True,
+    remove: Literal["translation-and-rotation", "translation", "nothing"] | None = None,
+    mass_weighting: bool = True,
     correlation: bool = False,
     verlet_correction: bool = False,
     integration_timestep_fs: float | None = None,
@@ -97,25 +67,26 @@ def vdos_report(
 
     Args:
         runs: with motion in time.
-        by: what to divide the density of states into.
-        modes: normal modes, drawn beside it and the parts of `by="mode"`.
-        resolution_per_cm: sets the window; None to choose it.
-        removed: motions of the whole to take off; None for translation and, without a cell,
-            rotation.
-        mass_weighted: False for the plain velocity autocorrelation function.
-        correlation: keep the velocity autocorrelation function, too.
-        verlet_correction: take the red shift of the integrator's step back.
-        integration_timestep_fs: of the integrator; None where the run tells it.
-        max_per_cm: right end of the axis; None to choose it.
+        by: parts to divide it into.
+        modes: of md-runs modes --json: drawn beside it, and the parts of --by mode.
+        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
+        remove: motion of the whole to take off (translation-and-rotation; translation in a cell).
+        mass_weighting: without it the plain velocity autocorrelation function, hydrogens foremost.
+        correlation: save the velocity autocorrelation function in time, too.
+        verlet_correction: take back the shift of lines by the time step.
+        integration_timestep_fs: of the integrator, fs (as recorded).
+        max_per_cm: right end of the axis, 1/cm (where lines end).
 
     Raises:
         DataError, ConfigError: runs without motion, options that do not fit them.
     """
-    check_parts(by, modes, runs)
+    reference = read_normal_modes(modes) if modes else None
+    check_parts(by, reference, runs)
+    removed: Any = remove and remove.replace("-", " ")
     builder = ReportBuilder()
 
     def analyse(run: PreparedRun) -> DecomposedSpectrum:
-        found, how = _spectrum(run, by, modes, resolution_per_cm, removed, mass_weighted)
+        found, how = _spectrum(run, by, reference, resolution_per_cm, removed, mass_weighting)
         if verlet_correction:
             step_fs = integration_step_fs(run, integration_timestep_fs)
             found = _changed(found, lambda spectrum: without_verlet_shift(spectrum, step_fs))
@@ -126,13 +97,15 @@ def vdos_report(
                 [centroid(segment.velocities_angstrom_per_fs) for segment in _moving(run)],
                 total.timestep_fs,
                 total.n_lags,
-                weights=np.asarray(run.segments[0].masses)[:, None] if mass_weighted else None,
+                weights=np.asarray(run.segments[0].masses)[:, None] if mass_weighting else None,
             )
         return found
 
     parts = builder.for_each(runs, analyse)
     builder.tables.insert(0, _overview(parts))
-    lines = None if modes is None else Lines(modes.wavenumbers_per_cm, np.ones(len(modes.modes)))
+    lines = None
+    if reference is not None:
+        lines = Lines(reference.wavenumbers_per_cm, np.ones(reference.n_modes))
     totals = {name: found.total for name, found in parts.items()}
     right = draw_spectra(builder, "vdos", totals, lines, max_per_cm)
     if by:
@@ -236,4 +209,4 @@ def _overview(spectra: Mapping[str, DecomposedSpectrum]) -> Table:
     return Table("in all", columns, rows)
 
 
-COMMAND = Command(add_options, run, EXAMPLES)
+COMMAND = analysis_command("vdos", vdos_report, EXAMPLES)

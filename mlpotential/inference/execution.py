@@ -1,13 +1,12 @@
-"""Where and how a model is evaluated: settings, and their options on a command line. Free of torch.
-
-Every command that evaluates a model takes them by the same names.
-"""
+"""Where and how a model is evaluated: settings that command lines take by these names, see
+`command_line.add_arguments`. Free of torch."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
+
+from mlpotential.errors import ConfigError
 
 Backend = Literal["auto", "native", "tabulated", "reference"]
 GuardMode = Literal["warn", "stop", "off"]
@@ -19,10 +18,13 @@ class Execution:
 
     Attributes:
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
-        dtype: float32 or float64; None for the model's own.
+        dtype: float32 or float64; that of the model where none is given.
         backend: auto (the fastest there is), native, tabulated or reference.
-        threads: of the native backend.
-        guard: what happens outside the training data: warn (once a run), stop or off.
+        threads: of the native backend, best for many beads.
+        guard: what happens outside the training data of the model: warn (once a run), stop or off.
+
+    Raises:
+        ConfigError: for another dtype.
     """
 
     device: str = "auto"
@@ -31,30 +33,9 @@ class Execution:
     threads: int = 1
     guard: GuardMode = "warn"
 
+    def __post_init__(self) -> None:
+        if self.dtype not in (None, "float32", "float64"):
+            raise ConfigError(f"dtype must be float32 or float64, not {self.dtype!r}")
+
 
 DEFAULT_EXECUTION = Execution()
-
-
-def add_execution_options(parser: argparse.ArgumentParser) -> None:
-    """One option for each field of `Execution`, under its name."""
-    default = DEFAULT_EXECUTION
-    parser.add_argument("--device", default=default.device, help="auto, cpu, cuda or cuda:N (auto)")
-    parser.add_argument("--dtype", choices=("float32", "float64"), help="(that of the model)")
-    parser.add_argument(
-        "--backend",
-        choices=get_args(Backend),
-        default=default.backend,
-        help="(the fastest there is)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=default.threads,
-        help="of the native backend, best for many beads (1)",
-    )
-    parser.add_argument(
-        "--guard",
-        choices=get_args(GuardMode),
-        default=default.guard,
-        help="what to do outside the training data of the model (warn)",
-    )

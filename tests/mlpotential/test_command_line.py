@@ -1,11 +1,20 @@
 """Sub-commands of other packages, found through entry points, in both commands."""
 
+import argparse
+import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
 import md_runs.cli
 import mlpotential.cli
+from mlpotential.command_line import add_arguments
+
+HEAVY = {"torch", "numpy", "scipy", "ase", "matplotlib"}
 
 PLUG_IN = """
 from mlpotential.command_line import Command
@@ -76,3 +85,70 @@ def test_a_plug_in_replaces_no_command(cli, install, capsys):
     install(PLUG_IN, f"{name} = greeting_plug_in:COMMAND\n")
     assert "say 100" not in cli.build_parser().format_help()
     assert f"the plug-in '{name}' of greetings is left out" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    """A fifth of a second of processor time for both, where numpy alone takes half of that."""
+    program = (
+        "import sys, time, mlpotential.cli as a, md_runs.cli as b\n"
+        "a.build_parser().format_help(), b.build_parser().format_help()\n"
+        "print(time.process_time(), *sys.modules)"
+    )
+    text = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
+    seconds, *modules = text.stdout.split()
+    assert not HEAVY & set(modules)
+    assert float(seconds) < 1.0  # the bound of a slow machine
+
+
+def measure(
+    path: Path,
+    *,
+    length_ps: float = 2.0,
+    kind: Literal["a", "b"] | None = None,
+    atoms: Sequence[int] = (),
+    svg: bool = False,
+    name: str,
+    **others: int,
+) -> int:
+    """Measures.
+
+    Args:
+        path: of a run.
+        length_ps: of it, in 50 %
+            of all cases.
+        kind, atoms: which `ones`.
+        svg: too.
+        name: any.
+
+    Raises:
+        DataError: never.
+    """
+    return 0
+
+
+@dataclass
+class Other:
+    """Settings.
+
+    Attributes:
+        seed: of all.
+        is_fixed: or not.
+    """
+
+    seed: int = 0
+    is_fixed: bool = True
+
+
+def test_a_signature_becomes_options():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, measure, {"length_ps": "--duration"})
+    add_arguments(parser, Other)
+    words = ["run", "--name", "x", "--duration", "3", "--kind", "b", "--atoms", "1", "2", "--svg"]
+    assert vars(parser.parse_args([*words, "--no-is-fixed"])) == {
+        "path": Path("run"), "length_ps": 3.0, "kind": "b", "atoms": [1, 2], "svg": True,
+        "name": "x", "seed": 0, "is_fixed": False,
+    }  # fmt: skip
+    text = " ".join(parser.format_help().split())
+    for shown in ("of it, in 50 % of all cases (2.0)", "which ones", "of all (0)", "or not"):
+        assert shown in text
+    assert "never" not in text

@@ -13,7 +13,7 @@ from md_runs.commands.distances import (
 from md_runs.commands.prepared_run import open_runs
 from mlpotential.errors import ConfigError, DataError
 
-BOND = dict(bonds=((0, 1),), bin_width=0.02)
+BOND = dict(bonds=["0-1"], bin_width=0.02)
 
 
 def opened(*paths):
@@ -28,7 +28,7 @@ def width_along_the_bond(n_beads, u=3.0, mass=1.008):
 
 def test_water(tmp_path):
     write_water_run(tmp_path / "water.frames", n_frames=800)
-    options = dict(bonds=((0, 1), (0, 2)), angles=((1, 0, 2),))
+    options = dict(bonds=["0-1", "0-2"], angles=["1-0-2"])
     found = distances_report(opened(tmp_path / "water.frames"), **options)
     labels = [name.removeprefix("water_") for name in found.results]
     assert labels == [
@@ -64,7 +64,7 @@ def test_quantum_effects_and_their_width(tmp_path):
 
 def test_bead_convergence(tmp_path):
     paths = [write_oscillator_beads(tmp_path / f"h{p}.frames", p, 400) for p in (2, 4, 8)]
-    found = distances_report(opened(*paths), bonds=((0, 1),), tolerance=0.5)
+    found = distances_report(opened(*paths), bonds=["0-1"], tolerance=0.5)
     convergence = found.results["bead_convergence"]
     assert list(convergence.n_beads) == [2, 4, 8]
     assert convergence.n_beads_needed == 2
@@ -82,4 +82,4 @@ def test_mistakes(tmp_path):
             parse_atoms([text], 2)
     path = write_oscillator_beads(tmp_path / "h.frames", 2, 60)
     with pytest.raises(DataError, match="atoms 0 to 7"):
-        distances_report(opened(path), bonds=((0, 7),))
+        distances_report(opened(path), bonds=["0-7"])

@@ -40,8 +40,8 @@ def test_infrared_intensities_of_the_modes(run, tmp_path):
     path, modes = run
     exact = infrared_intensities(modes, BORN)
     exact.save_json(tmp_path / "infrared.json")
-    lines = read_lines(tmp_path / "infrared.json", "intensities_km_per_mol")
-    found = infrared_report(opened(path), lines=lines, resolution_per_cm=50)
+    lines = tmp_path / "infrared.json"
+    found = infrared_report(opened(path), intensities=lines, resolution_per_cm=50)
     peaks = found.results["polar_peaks"]
     assert peaks.areas == pytest.approx(exact.intensities_km_per_mol, rel=0.02)
     assert found.results["harmonic"].mode_intensities == pytest.approx(peaks.areas, rel=0.02)
@@ -52,9 +52,7 @@ def test_infrared_intensities_of_the_modes(run, tmp_path):
 def test_flux_of_born_charges_is_not_damped(run, tmp_path):
     path, modes = run
     np.save(tmp_path / "born.npy", BORN)
-    options = dict(
-        born_charges=read_numbers(tmp_path / "born.npy", "Born charges"), resolution_per_cm=50
-    )
+    options = dict(born_charges=tmp_path / "born.npy", resolution_per_cm=50)
     found = infrared_report(opened(path), **options)
     exact = infrared_intensities(modes, BORN).intensities_km_per_mol
     assert found.results["polar_peaks"].areas == pytest.approx(exact, rel=0.02)
@@ -77,8 +75,8 @@ def test_raman_activities_and_depolarisation(run, tmp_path):
     path, modes = run
     exact = raman_intensities(modes, water_polarizability_derivatives())
     (tmp_path / "all.json").write_text(json.dumps({"raman": exact.to_dict()}))
-    lines = read_lines(tmp_path / "all.json", "activities")
-    found = raman_report(opened(path), lines=lines, resolution_per_cm=50)
+    lines = tmp_path / "all.json"
+    found = raman_report(opened(path), intensities=lines, resolution_per_cm=50)
     assert found.results["polar_peaks"].areas == pytest.approx(exact.activities, rel=0.02)
     ratios = [float(row[-1].split("(")[0]) for row in found.tables[0].rows]
     assert ratios == pytest.approx(exact.depolarization_ratios, abs=0.01)
@@ -110,8 +108,11 @@ def test_temperature_is_measured_where_nobody_tells_it(run):
 
 @pytest.mark.parametrize("by", ["element", "atom", "mode"])
 def test_parts_add_up_to_the_absorption(run, by, tmp_path):
-    path, modes = run
-    options = {"born_charges": BORN, "resolution_per_cm": 50}
+    path, exact = run
+    modes, born = tmp_path / "modes.json", tmp_path / "born.txt"
+    exact.save_json(modes)
+    np.savetxt(born, BORN.reshape(3, 9))
+    options = {"born_charges": born, "resolution_per_cm": 50}
     whole = infrared_report(opened(path), **options).results["polar"]
     found = infrared_report(opened(path), by=by, modes=modes, **options)
     parts = found.results["polar"]

@@ -49,7 +49,7 @@ def test_energies_heat_capacity_and_enough_beads(beads):
 
 
 def test_isotope_effect_and_spread(beads):
-    options = dict(isotopes={"H": 1.05})
+    options = dict(isotope=["H=1.05"])
     found = path_integral_report(opened(beads[0], temperature_K=KELVIN), **options)
     effect = found.results["h4_isotopes"]
     a = 1.05 / 1.008
@@ -81,7 +81,7 @@ def test_mistakes(beads, tmp_path):
         with pytest.raises(ConfigError, match="is no isotope"):
             parse_isotopes([text])
     for who in ("C", "2"):
-        options = dict(isotopes={who: 13.003})
+        options = dict(isotope=[f"{who}=13.003"])
         with pytest.raises(ConfigError, match="has no atom"):
             path_integral_report(opened(beads[0], temperature_K=KELVIN), **options)
 

@@ -73,7 +73,7 @@ def test_correlation_longer_than_blocks_is_doubted(tmp_path):
     slow = np.sin(np.arange(2000) / 150.0)[:, None]
     positions = np.tile(ATOMS.positions, (2000, 1, 1, 1))
     path = write_frames(tmp_path / "slow.frames", ATOMS, 1.0, positions=positions, energies=slow)
-    (run,) = open_runs([path], n_blocks=100)
+    (run,) = open_runs([path], blocks=100)
     assert any("error bars of distributions may be too small" in text for text in run.warnings)
 
 

@@ -54,12 +54,12 @@ def test_molecule_has_a_pair_density_and_g_with_a_volume(tmp_path):
     assert g.coordination_number[-1] == pytest.approx(1)  # each hydrogen has its oxygen
     assert "reference volume 1000 A^3 (as given)" in str(stated)
     with pytest.raises(ConfigError, match="give --reference-volume"):
-        rdf_report(runs, element_pairs=(("O", "H"),))
+        rdf_report(runs, pairs=["O-H"])
 
 
 def test_runs_are_laid_over_each_other(tmp_path):
     paths = [write_ideal_gas(tmp_path / name / "gas.frames", n_frames=10) for name in "ab"]
-    found = rdf_report(opened(*paths), element_pairs=[("He", "Ne")], r_max=5.0)
+    found = rdf_report(opened(*paths), pairs=["He-Ne"], r_max=5.0)
     assert set(found.figures) == {"rdf_He-Ne"}
     legend = found.figures["rdf_He-Ne"].axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["a/gas", "b/gas"]

@@ -17,7 +17,9 @@ from mlpotential.errors import ConfigError, DataError
 @pytest.fixture(scope="module")
 def segments(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vdos") / "nve"
-    return folder, write_water_segments(folder, n_segments=8, n_frames=800)
+    modes = write_water_segments(folder, n_segments=8, n_frames=800)
+    modes.save_json(folder.with_name("modes.json"))
+    return folder, modes
 
 
 def opened(folder, **options):
@@ -26,7 +28,7 @@ def opened(folder, **options):
 
 def test_lines_integral_and_temperature(segments):
     folder, modes = segments
-    found = vdos_report(opened(folder, temperature_K=KELVIN), modes=modes)
+    found = vdos_report(opened(folder, temperature_K=KELVIN), modes=folder.with_name("modes.json"))
     peaks = found.results["nve_peaks"]
     total = found.results["nve"]
     assert peaks.wavenumbers_per_cm == pytest.approx(
@@ -42,7 +44,7 @@ def test_lines_integral_and_temperature(segments):
 
 def test_parts_are_saved_in_columns(segments, tmp_path):
     folder, modes = segments
-    found = vdos_report(opened(folder), by="mode", modes=modes)
+    found = vdos_report(opened(folder), by="mode", modes=folder.with_name("modes.json"))
     assert found.results["nve"].integrals.value == pytest.approx(np.ones(3), rel=0.02)
     paths = found.save(tmp_path / "out", with_svg=True)
     assert {path.suffix for path in paths} == {".json", ".csv", ".png", ".svg"}
@@ -107,8 +109,9 @@ def test_mistakes(segments, tmp_path):
     with pytest.raises(ConfigError, match="needs a window of 3336 frames"):
         vdos_report(opened(folder), resolution_per_cm=10)
     heavy = normal_modes(np.eye(9), np.array([16.0, 2.0, 2.0]), modes.positions)
+    heavy.save_json(tmp_path / "heavy.json")
     with pytest.raises(DataError, match="modes are of another molecule"):
-        vdos_report(opened(folder), modes=heavy)
+        vdos_report(opened(folder), modes=tmp_path / "heavy.json")
     beads = np.random.default_rng(0).normal(size=(50, 4, 3, 3))
     path = write_frames(tmp_path / "beads.frames", water_modes()[0], 1.0, positions=beads)
     with pytest.raises(DataError, match="samples: its time has no meaning"):
