@@ -200,33 +200,21 @@ def analysis_command(
             svg: figures as SVG too.
             options: arguments of `open_runs` and `analyse`.
         """
-        return _run_analysis(name, analyse, runs, output, svg, **options)
+        folder = output or default_folder(runs, name)
+        check_folder(folder, "--output")
+        for option in POSITIVE:
+            if options.get(option) is not None:
+                check_number(f"--{option.replace('_', '-')}", options[option])
+        reading = {option: options.pop(option) for option in READING if option in options}
+        report = analyse(open_runs(runs, **reading), **options)
+        paths = report.save(folder, svg)
+        print(report)
+        n_tables = sum(path.suffix == ".csv" for path in paths)
+        names = [path.name for path in paths if path.suffix != ".csv"]
+        print(f"\nwritten to {folder}: {', '.join(names)} and {n_tables} tables (.csv)")
+        return 0
 
     return Command.of(run, examples, more=[open_runs, analyse], aliases=aliases)
-
-
-def _run_analysis(
-    name: str,
-    analyse: Callable[..., AnalysisReport],
-    runs: Sequence[Path],
-    output: Path | None,
-    svg: bool,
-    **options: Any,
-) -> int:
-    """What a command of `analysis_command` does."""
-    folder = output or default_folder(runs, name)
-    check_folder(folder, "--output")
-    for option in POSITIVE:
-        if options.get(option) is not None:
-            check_number(f"--{option.replace('_', '-')}", options[option])
-    reading = {option: options.pop(option) for option in READING if option in options}
-    report = analyse(open_runs(runs, **reading), **options)
-    paths = report.save(folder, svg)
-    print(report)
-    n_tables = sum(path.suffix == ".csv" for path in paths)
-    names = [path.name for path in paths if path.suffix != ".csv"]
-    print(f"\nwritten to {folder}: {', '.join(names)} and {n_tables} tables (.csv)")
-    return 0
 
 
 def default_folder(runs: Sequence[Path], command: str) -> Path:

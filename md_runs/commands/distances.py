@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from md_runs.analysis.path_integrals.bead_convergence import bead_convergence
+from md_runs.analysis.path_integrals.bead_convergence import BeadConvergence, bead_convergence
 from md_runs.analysis.sampling.uncertainty import (
+    Estimate,
     difference_of_estimates,
     estimate_text,
     ratio_of_estimates,
@@ -21,7 +22,7 @@ from md_runs.analysis.structure.distances import (
     nearest_neighbor_distribution,
     size_distributions,
 )
-from md_runs.analysis.structure.distribution_difference import Distribution, distribution_difference
+from md_runs.analysis.structure.distribution_difference import distribution_difference
 from md_runs.commands.analysis_report import (
     AnalysisReport,
     ReportBuilder,
@@ -86,7 +87,7 @@ def distances_report(
         DataError, ConfigError: runs or options that do not fit together.
     """
     builder = ReportBuilder()
-    by_quantity: dict[str, dict[str, Distribution]] = {}
+    by_quantity: dict[str, dict[str, Any]] = {}
     measures: tuple[Measure, ...] = (
         ("bond", parse_atoms(bonds, 2), partial(distance_distribution, bin_width=bin_width)),
         ("angle", parse_atoms(angles, 3), angle_distribution),
@@ -112,7 +113,15 @@ def distances_report(
     elif len(classical) == 1 and len(quantum) == 1:
         _quantum_effects(builder, by_quantity, quantum[0].name, classical[0].name)
     elif len({run.n_beads for run in quantum}) > 1:
-        _bead_convergence(builder, by_quantity, runs, tolerance)
+        # of the first bond asked for, or the nearest neighbors
+        labels = [name for name in by_quantity if name.startswith("bond ")] or list(by_quantity)
+        by_run = by_quantity[labels[0]]
+        means = {name: distribution.mean for name, distribution in by_run.items()}
+        quantity = f"mean {labels[0]}"
+        found = convergence_with_beads(builder, runs, means, quantity, "A", tolerance)
+        if found is not None:
+            by_beads = {run.n_beads: by_run[run.name] for run in runs}
+            builder.figures["bead_convergence"] = bead_convergence_figure(by_beads, found)
     return builder.report("distances", "distances and angles, over frames and beads")
 
 
@@ -195,33 +204,39 @@ def _quantum_effects(
     builder.tables.append(Table(f"{quantum} against {classical}", columns, tuple(rows)))
 
 
-def _bead_convergence(
+def convergence_with_beads(
     builder: ReportBuilder,
-    by_quantity: Mapping[str, Mapping[str, Any]],
     runs: Sequence[PreparedRun],
-    tolerance: float,
-) -> None:
-    """The first bond asked for, or the nearest neighbours, against the number of beads."""
-    n_beads = [run.n_beads for run in runs]
-    if len(set(n_beads)) < len(n_beads):
+    estimates: Mapping[str, Estimate],
+    quantity: str,
+    unit: str,
+    within: float,
+) -> BeadConvergence | None:
+    """Notes how an estimate of each run depends on its beads; None where that cannot be told.
+
+    Args:
+        builder: of the report.
+        runs: of one molecule.
+        estimates: by the name of the run.
+        quantity: what they are of.
+        unit: of the estimates.
+        within: tolerance for enough beads, in this unit.
+    """
+    if len({run.n_beads for run in runs}) < len(runs) or min(run.n_blocks for run in runs) < 2:
         builder.warnings.append(
-            "several runs have the same number of beads: convergence with beads is left out"
+            "convergence with beads is left out: it takes runs with error bars, no two of them "
+            "with the same number of beads"
         )
-        return
-    if min(run.n_blocks for run in runs) < 2:
-        builder.warnings.append("convergence with beads needs error bars: run longer")
-        return
-    label = next(iter(by_quantity))
-    label = next((name for name in by_quantity if name.startswith("bond ")), label)
-    by_beads = {run.n_beads: by_quantity[label][run.name] for run in runs}
-    means = {p: distribution.mean for p, distribution in by_beads.items()}
-    convergence = bead_convergence(means, f"mean {label}", "A", tolerance)
+        return None
+    by_beads = {run.n_beads: estimates[run.name] for run in runs}
+    convergence = bead_convergence(by_beads, quantity, unit, within)
     builder.results["bead_convergence"] = convergence
-    builder.figures["bead_convergence"] = bead_convergence_figure(by_beads, convergence)
     builder.remarks.append(
-        f"{convergence.verdict}; limit of infinitely many beads {estimate_text(convergence.limit)} "
-        "A by Richardson's extrapolation of the two largest numbers"
+        f"{convergence.verdict}; limit of infinitely many beads "
+        f"{estimate_text(convergence.limit, unit)} by Richardson's extrapolation of the two "
+        "largest numbers"
     )
+    return convergence
 
 
 COMMAND = analysis_command(

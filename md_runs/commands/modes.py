@@ -5,16 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from md_runs.analysis.sampling.uncertainty import number_text
+from md_runs.analysis.vibrations.mode_comparison import ModeComparison, compare_modes
+from md_runs.analysis.vibrations.mode_intensities import raman_intensities
+from md_runs.analysis.vibrations.normal_modes import ModeSet, read_normal_modes
+from md_runs.analysis.vibrations.quasi_harmonic import quasi_harmonic_modes
+from md_runs.analysis.vibrations.thermochemistry import ideal_gas_thermochemistry
+from md_runs.commands.analysis_report import Table
+from md_runs.commands.infrared_and_raman import read_numbers
 from md_runs.commands.options import check_file, check_folder
+from md_runs.commands.prepared_run import open_runs
+from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
+from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
+from md_runs.settings_checks import check_number
+from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from md_runs.analysis.vibrations.mode_comparison import ModeComparison
-    from md_runs.analysis.vibrations.normal_modes import ModeSet
     from md_runs.molecular_modes import MolecularModes
 
 EXAMPLES = """  md-runs modes relaxed.xyz --model model.safetensors --json modes.json
@@ -65,9 +76,6 @@ def run(
             Hessian with.
         execution: fields of `Execution`.
     """
-    from md_runs.analysis.vibrations.mode_comparison import compare_modes
-    from md_runs.settings_checks import check_number
-    from md_runs.trajectories.structure_file import read_structure
 
     if compare is not None and quasi_harmonic is not None:
         raise ConfigError("--compare and --quasi-harmonic: one match at a time")
@@ -120,16 +128,9 @@ def _reference(
         temperature_K: of the run, where it tells none.
     """
     if compare is not None:
-        from md_runs.analysis.vibrations.normal_modes import read_normal_modes
-
         return read_normal_modes(compare)
     if quasi_harmonic is None:
         return None
-    import numpy as np
-
-    from md_runs.analysis.vibrations.quasi_harmonic import quasi_harmonic_modes
-    from md_runs.commands.prepared_run import open_runs
-
     (run,) = open_runs([quasi_harmonic])
     if run.n_beads > 1:
         raise ConfigError(f"{quasi_harmonic} has beads: quasi-harmonic modes are of classical runs")
@@ -146,8 +147,6 @@ def _reference(
 
 
 def _print(found: MolecularModes, temperature_K: float) -> None:
-    from md_runs.analysis.vibrations.thermochemistry import ideal_gas_thermochemistry
-
     modes = found.modes
     print(f"{found.group}: {found.symmetries}")
     print(modes.table(columns=found.columns))
@@ -161,9 +160,6 @@ def _print(found: MolecularModes, temperature_K: float) -> None:
 
 def _match_table(comparison: ModeComparison, name: str, errors: np.ndarray | None) -> str:
     """One row for each mode of the reference."""
-    from md_runs.analysis.sampling.uncertainty import number_text
-    from md_runs.commands.analysis_report import Table
-
     rows = tuple(
         (
             str(k + 1),
@@ -181,8 +177,6 @@ def _match_table(comparison: ModeComparison, name: str, errors: np.ndarray | Non
 
 def _draw(found: MolecularModes, comparison: ModeComparison | None, name: str, path: Path) -> None:
     """The match of two sets of modes, or infrared intensities."""
-    from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
-
     if comparison is not None:
         matched_modes_figure(comparison, ("model", name)).savefig(path)
     elif found.infrared is not None:
@@ -202,16 +196,11 @@ def _write(
         if intensities is not None:
             found.infrared.save_json(intensities)
         if born_charges is not None:
-            import numpy as np
-
             with born_charges.open("wb") as file:
                 np.save(file, found.born_charges)
 
 
 def _write_activities(found: MolecularModes, derivatives: Path, activities: Path) -> None:
-    from md_runs.analysis.vibrations.mode_intensities import raman_intensities
-    from md_runs.commands.infrared_and_raman import read_numbers
-
     shape = (len(found.modes.masses), 3, 3, 3)
     numbers = read_numbers(derivatives, "polarizability derivatives", shape)
     raman_intensities(found.modes, numbers).save_json(activities)
@@ -225,8 +214,6 @@ def _write_motion(
     folder: Path | None,
 ) -> None:
     """The modes in motion, as a page and as a file of frames for each."""
-    from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
-
     if page is not None:
         write_mode_page(page, found.modes, atomic_numbers, name, found.columns)
         print(f"modes in motion: {page}")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ase.data import chemical_symbols
 
-from md_runs.analysis.path_integrals.bead_convergence import bead_convergence
 from md_runs.analysis.path_integrals.energies import (
     path_integral_energies,
     primitive_kinetic_energy,
@@ -25,7 +24,7 @@ from md_runs.analysis.path_integrals.perturbed_path_integrals import (
 )
 from md_runs.analysis.sampling.uncertainty import Estimate, estimate_text, number_text
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
-from md_runs.commands.distances import of_one_molecule
+from md_runs.commands.distances import convergence_with_beads, of_one_molecule
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.rdf import blocks_sentence
 from md_runs.figures.path_integrals import (
@@ -280,25 +279,15 @@ def _bead_convergence(
     tolerance: float,
 ) -> None:
     """Kinetic energy against the number of beads, where runs differ in it."""
-    n_beads = {run.n_beads for run in runs}
-    if len(n_beads) < 2 or not of_one_molecule(runs):
+    if len({run.n_beads for run in runs}) < 2 or not of_one_molecule(runs):
         return
-    if len(n_beads) < len(runs) or min(run.n_blocks for run in runs) < 2:
-        builder.warnings.append(
-            "convergence with beads is left out: it takes one run of each number, with error bars"
-        )
-        return
-    by_beads = {run.n_beads: kinetic[run.name] for run in runs}
-    within = float(f"{tolerance * by_beads[max(by_beads)].value:.2g}")
-    convergence = bead_convergence(by_beads, "kinetic energy", "eV", within)
-    builder.results["bead_convergence"] = convergence
-    builder.remarks.append(
-        f"{convergence.verdict}, {100 * tolerance:g} %; limit of infinitely many beads "
-        f"{estimate_text(convergence.limit, 'eV')} by Richardson's extrapolation"
-    )
-    figure = plot_bead_convergence(convergence).get_figure(root=True)
-    assert figure is not None
-    builder.figures["bead_convergence"] = figure
+    of_most = kinetic[max(runs, key=lambda run: run.n_beads).name]
+    within = float(f"{tolerance * of_most.value:.2g}")
+    found = convergence_with_beads(builder, runs, kinetic, "kinetic energy", "eV", within)
+    if found is not None:
+        figure = plot_bead_convergence(found).get_figure(root=True)
+        assert figure is not None
+        builder.figures["bead_convergence"] = figure
 
 
 COMMAND = analysis_command("path-integrals", path_integral_report, EXAMPLES)

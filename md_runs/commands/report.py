@@ -225,16 +225,16 @@ def report_page(
     return html_page(title, STYLE, "\n".join([leads, navigation, *parts]))
 
 
-def _section(findings: AnalysisReport) -> str:
-    warnings = "\n".join(f'<p class="doubt">{html.escape(text)}</p>' for text in findings.warnings)
+def _section(report: AnalysisReport) -> str:
+    warnings = "\n".join(f'<p class="doubt">{html.escape(text)}</p>' for text in report.warnings)
     figures = "\n".join(
-        _figure(name, figure_bytes(figure, "png")) for name, figure in findings.figures.items()
+        _figure(name, figure_bytes(figure, "png")) for name, figure in report.figures.items()
     )
-    tables = "\n".join(_table(table) for table in findings.tables)
-    remarks = "\n".join(f'<p class="remarks">{html.escape(text)}</p>' for text in findings.remarks)
-    assumed = "\n".join(f"<li>{html.escape(text)}</li>" for text in findings.assumptions)
+    tables = "\n".join(_table(table) for table in report.tables)
+    remarks = "\n".join(f'<p class="remarks">{html.escape(text)}</p>' for text in report.remarks)
+    assumed = "\n".join(f"<li>{html.escape(text)}</li>" for text in report.assumptions)
     return (
-        f'<section id="{_anchor(findings.name)}">\n<h2>{html.escape(findings.title)}</h2>\n'
+        f'<section id="{_anchor(report.name)}">\n<h2>{html.escape(report.title)}</h2>\n'
         f"{warnings}\n{figures}\n{tables}\n{remarks}\n"
         f"<details open><summary>assumed</summary><ul>\n{assumed}\n</ul></details>\n</section>"
     )

@@ -28,7 +28,7 @@ from md_runs.analysis.structure.internal_coordinates import (
     distances,
     every_pair,
     largest_distances,
-    nearest_neighbour_distances,
+    nearest_neighbor_distances,
     radii_of_gyration,
 )
 from mlpotential.errors import ConfigError, DataError, StructureError
@@ -198,7 +198,7 @@ def nearest_neighbor_distribution(
     Arguments and errors are those of `distance_distribution`; `n_neighbors` must leave an atom.
     """
     return _distribution(
-        lambda chunk, cell: nearest_neighbour_distances(chunk, n_neighbors, cell, pbc),
+        lambda chunk, cell: nearest_neighbor_distances(chunk, n_neighbors, cell, pbc),
         positions,
         cells,
         "nearest neighbour" if n_neighbors == 1 else f"{n_neighbors} nearest neighbours",

@@ -165,7 +165,7 @@ def largest_distances(positions: np.ndarray) -> np.ndarray:
     return distances(positions, every_pair(positions.shape[2])).max(axis=-1, keepdims=True)
 
 
-def nearest_neighbour_distances(
+def nearest_neighbor_distances(
     positions: np.ndarray,
     n_neighbors: int = 1,
     cells: np.ndarray | None = None,
