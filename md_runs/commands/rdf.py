@@ -17,7 +17,6 @@ from md_runs.analysis.structure.rdf import (
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun, beads_text
 from md_runs.figures.distributions import (
-    coordination_figure,
     overlay_figure,
     radial_distribution_figure,
 )
@@ -224,7 +223,7 @@ def _draw(builder: ReportBuilder, by_run: Mapping[str, tuple[RadialDistribution,
         for label in dict.fromkeys(labels)
     }
     for label, distributions in by_pair.items():
-        builder.figures[f"rdf_{label}"] = coordination_figure(distributions)
+        builder.figures[f"rdf_{label}"] = radial_distribution_figure(distributions)
     if len(by_pair) > 1:
         builder.figures["rdf"] = overlay_figure(list(by_pair.values()))
 

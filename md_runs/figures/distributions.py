@@ -33,12 +33,14 @@ from md_runs.figures.style import (
     style_axes,
 )
 
+Radial = RadialDistribution | Sequence[RadialDistribution] | Mapping[str, RadialDistribution]
+
 PANELS_PER_ROW = 3
 PANEL_INCHES = (4.0, 3.3)
 
 
 def plot_radial_distributions(
-    distributions: RadialDistribution | Sequence[RadialDistribution],
+    distributions: Radial,
     ax: Axes | None = None,
     reference: tuple[str, np.ndarray, np.ndarray] | None = None,
     max_g: float | None = None,
@@ -46,16 +48,16 @@ def plot_radial_distributions(
     """Partial g(r) with error bands, and where the cell makes images ambiguous.
 
     Args:
-        distributions: of `radial_distributions`.
+        distributions: of `radial_distributions`; or of one pair of elements, by the run.
         ax: where to draw; None for a figure of its own.
         reference: name, distances (A) and g of another source, an experiment say, [n], [n].
         max_g: upper end of the axis, below the peaks of bonds; None for the highest peak.
     """
     ax = axes_or_new(ax)
-    shown = _sequence(distributions)
-    for one, color in zip(shown, series_colors(len(shown)), strict=True):
-        draw_band(ax, one.distances, one.g, one.standard_error, color)
-        ax.plot(one.distances, one.g, color=color, lw=1.4, label=one.label)
+    by_name = _named(distributions)
+    shown = by_name.values()
+    for (name, one), color in zip(by_name.items(), series_colors(len(shown)), strict=True):
+        draw_distribution(ax, one, name, color)
     if reference is not None:
         name, distances, g = reference
         ax.plot(distances, g, color=INK, lw=1.0, ls="--", label=name)
@@ -66,37 +68,36 @@ def plot_radial_distributions(
         ax.axvline(limit, color=INK, lw=0.8, ls=":", label="half the cell")
     ax.set_xlim(0, reach)
     ax.set_ylim(0, max_g)
-    ax.set_xlabel("distance r (Å)")
+    ax.set_xlabel(_radial_label(distributions))
     ax.set_ylabel("g(r)")
     band_legend(ax, *(one.standard_error for one in shown))
     return ax
 
 
-def plot_coordination_numbers(
-    distributions: RadialDistribution | Sequence[RadialDistribution], ax: Axes | None = None
-) -> Axes:
+def plot_coordination_numbers(distributions: Radial, ax: Axes | None = None) -> Axes:
     """Running coordination numbers with error bands.
 
     Args:
-        distributions: of `radial_distributions`.
+        distributions: of `radial_distributions`; or of one pair of elements, by the run.
         ax: where to draw; None for a figure of its own.
     """
     ax = axes_or_new(ax)
-    shown = _sequence(distributions)
-    for one, color in zip(shown, series_colors(len(shown)), strict=True):
+    by_name = _named(distributions)
+    shown = by_name.values()
+    for (name, one), color in zip(by_name.items(), series_colors(len(shown)), strict=True):
         number, error = one.coordination_number, one.coordination_error
         draw_band(ax, one.upper_edges, number, error, color)
-        ax.plot(one.upper_edges, number, color=color, lw=1.4, label=one.label)
+        ax.plot(one.upper_edges, number, color=color, lw=1.4, label=name)
     ax.set_xlim(0, max(one.upper_edges[-1] for one in shown))
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("distance r (Å)")
+    ax.set_xlabel(_radial_label(distributions))
     ax.set_ylabel("neighbours within r")
     band_legend(ax, *(one.coordination_error for one in shown))
     return ax
 
 
 def radial_distribution_figure(
-    distributions: RadialDistribution | Sequence[RadialDistribution],
+    distributions: Radial,
     reference: tuple[str, np.ndarray, np.ndarray] | None = None,
     max_g: float | None = None,
 ) -> Figure:
@@ -160,10 +161,20 @@ def draw_distribution(ax: Axes, distribution: Distribution, name: str, color: st
     ax.plot(x, y, color=color, lw=1.4, label=name)
 
 
-def _sequence(
-    distributions: RadialDistribution | Sequence[RadialDistribution],
-) -> Sequence[RadialDistribution]:
-    return (distributions,) if isinstance(distributions, RadialDistribution) else distributions
+def _named(distributions: Radial) -> Mapping[str, RadialDistribution]:
+    """By the name in the legend: of the run, or the pair of elements."""
+    if isinstance(distributions, Mapping):
+        return distributions
+    if isinstance(distributions, RadialDistribution):
+        distributions = (distributions,)
+    return {one.label: one for one in distributions}
+
+
+def _radial_label(distributions: Radial) -> str:
+    """Of the horizontal axis, with the pair of elements where the legend does not tell it."""
+    if isinstance(distributions, Mapping):
+        return x_label(next(iter(distributions.values())))
+    return "distance r (Å)"
 
 
 def _unit(result: Distribution | DistributionDifference) -> str:
@@ -261,19 +272,4 @@ def overlay_figure(panels: Sequence[Mapping[str, Distribution]]) -> Figure:
             legend.remove()
     for empty in axes[len(panels) :]:
         empty.set_axis_off()
-    return figure
-
-
-def coordination_figure(distributions: Mapping[str, RadialDistribution]) -> Figure:
-    """g(r) of one pair of elements above, coordination numbers below, runs over each other."""
-    figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
-    plot_overlay(distributions, style_axes(upper)).set_xlabel("")
-    style_axes(lower)
-    for one, color in zip(distributions.values(), series_colors(len(distributions)), strict=True):
-        draw_band(lower, one.upper_edges, one.coordination_number, one.coordination_error, color)
-        lower.plot(one.upper_edges, one.coordination_number, color=color, lw=1.4)
-    lower.set_ylim(bottom=0)
-    lower.set_xlabel(x_label(next(iter(distributions.values()))))
-    lower.set_ylabel("neighbours within r")
     return figure
