@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,13 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     """
     from md_runs.trajectories.structure_file import read_structure
 
-    settings = taken(options, ClassicalRun)
+    settings, execution = taken(options, ClassicalRun), Execution(**options)
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
     from calculators import MLPotentialCalculator  # and torch
     from md_runs.classical.run import run_classical
 
-    atoms.calc = MLPotentialCalculator(model, **options)
+    atoms.calc = MLPotentialCalculator(model, **asdict(execution))
     result = run_classical(atoms, settings, folder)
     print(f"mean temperature {result.mean_temperature_K} K: {result.trajectory_file}")
     if result.extrapolation is not None:

@@ -76,7 +76,6 @@ def run(
             Hessian with.
         execution: fields of `Execution`.
     """
-
     if compare is not None and quasi_harmonic is not None:
         raise ConfigError("--compare and --quasi-harmonic: one match at a time")
     for path in (json, intensities, born_charges, activities, page, figure):
@@ -84,14 +83,15 @@ def run(
     if xyz is not None:
         check_folder(xyz, "--xyz")
     check_number("--temperature-K", temperature_K)
+    execution["dtype"] = execution["dtype"] or "float64"
+    precise = Execution(**execution)
     if (activities is None) != (polarizability_derivatives is None):
         raise ConfigError("--activities and --polarizability-derivatives go together")
     atoms = read_structure(structure)
     reference = _reference(compare, quasi_harmonic, atoms.positions, temperature_K)
-    execution["dtype"] = execution["dtype"] or "float64"
     from md_runs.molecular_modes import molecular_modes
 
-    found = molecular_modes(atoms, model, Execution(**execution), finite_differences)
+    found = molecular_modes(atoms, model, precise, finite_differences)
     asked = {"--intensities": intensities, "--born-charges": born_charges}
     if reference is None:
         asked["--figure"] = figure

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from ase.io import write
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
 from md_runs.commands.options import check_file
+from md_runs.relax import check_settings, relax
+from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
+from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import Execution
 
 EXAMPLES = "  md-runs relax start.xyz --model model.safetensors --output relaxed.xyz"
@@ -34,19 +41,14 @@ def run(
         optimizer: bfgs takes the fewest steps, fire is robust far from a minimum.
         execution: fields of `Execution`.
     """
-    from ase.io import write
-
-    from md_runs.relax import check_settings, relax
-    from md_runs.trajectories.structure_file import read_structure
-    from mlpotential.errors import RunError
-
+    execution["dtype"] = execution["dtype"] or "float64"
+    precise = Execution(**execution)
     check_settings(force_tolerance, max_steps, optimizer)
     _check_output(output)
     atoms = read_structure(structure)
     from calculators import MLPotentialCalculator  # and torch
 
-    execution["dtype"] = execution["dtype"] or "float64"
-    atoms.calc = MLPotentialCalculator(model, **execution)
+    atoms.calc = MLPotentialCalculator(model, **asdict(precise))
     relaxed, result = relax(atoms, force_tolerance, max_steps, optimizer)
     try:
         write(output, relaxed)
@@ -61,10 +63,6 @@ def run(
 
 def _check_output(path: Path) -> None:
     """Raises ConfigError, before the work, for a structure file that could not be written after."""
-    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
-
-    from mlpotential.errors import ConfigError
-
     try:
         file_format = ioformats.get(filetype(path.name, read=False))
     except UnknownFileTypeError:

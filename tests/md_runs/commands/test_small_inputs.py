@@ -9,6 +9,13 @@ from md_runs.c20 import MODEL, STRUCTURE
 OURS = ("md_runs", "mlpotential", "calculators", "torch")
 
 
+class NoTorch:
+    """A finder of modules that stops whoever looks for torch."""
+
+    def find_spec(self, name, path=None, target=None):
+        assert name != "torch", "torch is imported"
+
+
 @pytest.fixture
 def command(monkeypatch, tmp_path):
     """`main` of a package that is imported anew, in which nobody can import torch."""
@@ -16,7 +23,7 @@ def command(monkeypatch, tmp_path):
     for name in list(sys.modules):
         if name.split(".")[0] in OURS:
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(sys, "meta_path", [NoTorch(), *sys.meta_path])
     from md_runs.cli import main
 
     yield main
@@ -43,6 +50,7 @@ def test_mistakes_are_found_without_torch(command, tmp_path, capsys):
         (("pimd", structure, *model, *run, "--n-steps", "0"), "n_steps"),
         (("pimd", structure, *model, "--folder", "file", "--n-steps", "1"), "is a file"),
         (("c20", "--beads", "0"), "n_beads"),
+        (("modes", structure, *model, "--dtype", "float23"), "dtype must be float32 or float64"),
     ):
         assert command(list(arguments)) == 2, arguments
         error = capsys.readouterr().err
