@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from calculators.ipi_connection import (
     DEFAULT_PREFIX,
@@ -31,12 +31,11 @@ from calculators.ipi_connection import (
     connect,
 )
 from mlpotential import __version__
+from mlpotential.command_line import add_arguments
 from mlpotential.errors import ConfigError, InputError, RunError, StructureError
 from mlpotential.inference.execution import (
     DEFAULT_EXECUTION,
-    Backend,
     Execution,
-    GuardMode,
 )
 
 if TYPE_CHECKING:
@@ -132,20 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only print the block for its input: <ffsocket>, or <ffdirect> without an address",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
-    parser.add_argument("--dtype", choices=("float32", "float64"), help="(that of the model)")
-    parser.add_argument(
-        "--backend", choices=get_args(Backend), default="auto", help="(the fastest there is)"
-    )
-    parser.add_argument(
-        "--threads", type=int, default=1, help="of the native backend, best for many beads (1)"
-    )
-    parser.add_argument(
-        "--guard",
-        choices=get_args(GuardMode),
-        default="warn",
-        help="what to do outside the training data of the model (warn)",
-    )
+    add_arguments(parser, Execution)
     return parser
 
 

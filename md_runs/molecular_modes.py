@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from ase import Atoms
 
+from calculators.ase_calculator import MLPotentialCalculator
 from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
 from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, infrared_intensities
 from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
 from md_runs.analysis.vibrations.point_groups import PointGroup, point_group
+from md_runs.hessian import hessian_by_finite_differences
 from mlpotential.errors import StructureError
 from mlpotential.inference.committee import Models
 from mlpotential.inference.evaluator import Evaluator
@@ -28,7 +30,9 @@ class MolecularModes:
         modes: from the exact Hessian.
         group: point group of the structure.
         symmetries: of the modes in it.
-        infrared: intensities from exact Born charges; None for a model without dipoles.
+        born_charges: change of dipole component y with coordinate x of atom i, [n_atoms, 3, 3] (e);
+            None for a model without dipoles.
+        infrared: intensities from them.
     """
 
     energy: float
@@ -36,6 +40,7 @@ class MolecularModes:
     modes: NormalModes
     group: PointGroup
     symmetries: ModeSymmetries
+    born_charges: np.ndarray | None
     infrared: InfraredIntensities | None
 
     @property
@@ -47,13 +52,17 @@ class MolecularModes:
         return columns
 
 
-def molecular_modes(atoms: Atoms, model: Models, execution: Execution) -> MolecularModes:
+def molecular_modes(
+    atoms: Atoms, model: Models, execution: Execution, displacement: float | None = None
+) -> MolecularModes:
     """Evaluates energy, forces, Hessian and, where the model has them, Born charges.
 
     Args:
         atoms: a relaxed molecule.
         model: as for `Evaluator`.
         execution: float64 is advised.
+        displacement: of central differences of forces and dipoles (A), to check the exact
+            derivatives; None for those.
 
     Raises:
         StructureError: for a periodic structure, or one that no energy can be computed for.
@@ -64,14 +73,24 @@ def molecular_modes(atoms: Atoms, model: Models, execution: Execution) -> Molecu
     evaluator = Evaluator(model, atoms.numbers, **asdict(execution))
     wanted = {"energy", "forces", "born_charges"} & evaluator.properties
     answer = evaluator.evaluate(atoms.positions[None], properties=sorted(wanted))
-    modes = normal_modes(evaluator.hessian(atoms.positions), atoms.get_masses(), atoms.positions)
+    if displacement is None:
+        hessian, born = evaluator.hessian(atoms.positions), answer.born_charges
+        born = None if born is None else born.transpose(0, 2, 1)  # was [i, y, x] of d mu_y / d x_i
+    else:
+        displaced = atoms.copy()
+        displaced.calc = MLPotentialCalculator(model, **asdict(execution))
+        found = hessian_by_finite_differences(
+            displaced, displacement, with_dipoles="dipole" in evaluator.properties
+        )
+        hessian, born = found.hessian, found.dipole_derivatives
+    modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
     group = point_group(atoms.numbers, modes.positions, modes.masses)
-    born = answer.born_charges  # [i, a, b] = d mu_a / d r_ib
     return MolecularModes(
         energy=float(answer.energy[0]),
         max_force=float(np.linalg.norm(answer.forces, axis=1).max()),
         modes=modes,
         group=group,
         symmetries=mode_symmetries(modes, group),
-        infrared=None if born is None else infrared_intensities(modes, born.transpose(0, 2, 1)),
+        born_charges=born,
+        infrared=None if born is None else infrared_intensities(modes, born),
     )

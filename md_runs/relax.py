@@ -53,13 +53,7 @@ def relax(
         ConfigError: a tolerance, number of steps or optimizer that cannot be used.
         RunError: not converged (the residual force is told), or a force that is not finite.
     """
-    check_number("force_tolerance", force_tolerance)
-    check_count("max_steps", max_steps)
-    if optimizer not in OPTIMIZERS:
-        raise ConfigError(
-            f"optimizer must be 'bfgs' or 'fire', not {optimizer!r}."
-            + nearest_name(optimizer, OPTIMIZERS)
-        )
+    check_settings(force_tolerance, max_steps, optimizer)
     relaxed = atoms.copy()
     relaxed.calc = atoms.calc
     relaxed.set_momenta(None)
@@ -79,6 +73,17 @@ def relax(
             "force_tolerance (a float32 model may not reach 1e-4 eV/A)"
         )
     return relaxed, result
+
+
+def check_settings(force_tolerance: float, max_steps: int, optimizer: str) -> None:
+    """Raises ConfigError for settings that `relax` refuses."""
+    check_number("force_tolerance", force_tolerance)
+    check_count("max_steps", max_steps)
+    if optimizer not in OPTIMIZERS:
+        raise ConfigError(
+            f"optimizer must be 'bfgs' or 'fire', not {optimizer!r}."
+            + nearest_name(optimizer, OPTIMIZERS)
+        )
 
 
 def _max_force(atoms: Atoms) -> float:

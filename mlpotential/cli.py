@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mlpotential import __version__
-from mlpotential.errors import InputError
+from mlpotential.command_line import add_command, add_commands, add_subcommands, exit_code
 from mlpotential.input_files import require_data_files, require_model_files
-from mlpotential.interruption import RunInterrupted
 
 EXAMPLES = """examples:
   mlpotential train train.yaml
@@ -20,9 +15,10 @@ EXAMPLES = """examples:
   mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
   mlpotential info model.safetensors --check
   mlpotential convert best_inference_model model.safetensors --energy-unit eV --length-unit Angstrom
+  mlpotential add-domain model.safetensors train.extxyz --energy-unit eV --length-unit Angstrom
 """
 
-USER_MISTAKE = 2
+PLUG_INS = "mlpotential.commands"  # the group of their entry points, see `command_line`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,29 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, overrides = parser.parse_known_args(arguments)
     if overrides and options.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    return exit_code(
-        f"mlpotential {options.command}", COMMANDS[options.command], options, overrides
-    )
-
-
-def exit_code(name: str, command: Callable[..., int], *arguments: Any) -> int:
-    """What a command returns; a user's mistake is told in one line on standard error.
-
-    128 + signal where a signal stopped it (its state is saved where it keeps one), 2 for a mistake.
-    """
-    try:
-        code = command(*arguments)
-        sys.stdout.flush()
-        return code
-    except InputError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 128 + error.signal_number if isinstance(error, RunInterrupted) else USER_MISTAKE
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except BrokenPipeError:  # whoever read the output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    name = f"mlpotential {options.command}"
+    if options.command in COMMANDS:
+        return exit_code(name, COMMANDS[options.command], options, overrides)
+    given = vars(options)
+    del given["command"]
+    return exit_code(name, given.pop("run_command"), **given)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mlpotential {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = add_subcommands(parser)
 
     train = add_command(
         commands,
@@ -158,24 +137,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("--mean", type=float, help="mean energy per atom (pyg state dictionary)")
     convert.add_argument("--std", type=float, help="its standard deviation (likewise)")
-    return parser
 
-
-def add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    summary: str,
-    examples: str,
-) -> argparse.ArgumentParser:
-    """A subcommand whose help shows examples."""
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    domain = add_command(
+        commands,
+        "add-domain",
+        "tell a model file what it was trained on, which its guard needs and old files lack",
+        "  mlpotential add-domain model.safetensors train.extxyz --energy-unit eV "
+        "--length-unit Angstrom",
     )
+    domain.add_argument("model", help="model file (.safetensors), replaced in one step")
+    domain.add_argument("data", help="its training data: .xyz, .extxyz (also .gz), .npz or ASE .db")
+    domain.add_argument("--energy-unit", required=True, help="e.g. eV, kcal/mol, Hartree")
+    domain.add_argument("--length-unit", required=True, help="e.g. Angstrom, Bohr")
+    domain.add_argument("--energy-key", help="name of the energy label in the file")
+    add_commands(commands, {}, PLUG_INS)
+    return parser
 
 
 def _train(options: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -277,4 +253,26 @@ def _convert(options: argparse.Namespace, overrides: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS = {"train": _train, "evaluate": _evaluate, "info": _info, "convert": _convert}
+def _add_domain(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from mlpotential.data.read import read_reference_data
+    from mlpotential.training.seen_in_training import add_training_domain
+
+    data = read_reference_data(
+        options.data,
+        energy_unit=options.energy_unit,
+        length_unit=options.length_unit,
+        energy_key=options.energy_key,
+        properties=("energy",),
+    )
+    add_training_domain(options.model, data)
+    print(f"shortest distances and feature ranges of {len(data)} structures: {options.model}")
+    return 0
+
+
+COMMANDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "info": _info,
+    "convert": _convert,
+    "add-domain": _add_domain,
+}

@@ -13,6 +13,7 @@ from md_runs.analysis.sampling.results import plain
 from md_runs.analysis.sampling.uncertainty import (
     Estimate,
     difference_of_estimates,
+    estimate_text,
     ratio_of_estimates,
 )
 from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
@@ -245,7 +246,7 @@ def table(
     for name, label in QUANTITIES.items():
         static = f"{getattr(results.static, name).value:.4f} [{labelling['static'][name]:.4f}]"
         cells = [
-            _cell(getattr(run.geometry, name), labelling[kind][name])
+            f"{getattr(run.geometry, name)} [{labelling[kind][name][0]:.4f}]"
             for kind, run in (
                 ("classical", results.classical),
                 ("path_integral", results.path_integral),
@@ -261,10 +262,8 @@ def table(
     shift, ratio = effect["mean_bond_shift"], effect["bond_width_ratio"]
     lines += [
         "",
-        f"quantum - classical mean bond: {shift.value:.5f} +- {shift.standard_error:.5f} A "
-        f"[{bonds:.4f}]",
-        f"quantum / classical bond standard deviation: {ratio.value:.3f} +- "
-        f"{ratio.standard_error:.3f} [{widths:.2f}]",
+        f"quantum - classical mean bond: {estimate_text(shift, 'A')} [{bonds:.4f}]",
+        f"quantum / classical bond standard deviation: {ratio} [{widths:.2f}]",
         f"{len(comparison.wavenumbers_per_cm)} modes, {results.modes.n_imaginary} imaginary; "
         f"deviation from the network that labelled: mean "
         f"{100 * comparison.mean_relative_deviation:.2f} %, "
@@ -284,10 +283,6 @@ def table(
     if (text := remark(study)) is not None:
         lines += ["", text]
     return "\n".join(lines)
-
-
-def _cell(estimate: Estimate, reference: list[float | None]) -> str:
-    return f"{estimate.value:.5f} +- {estimate.standard_error:.5f} [{reference[0]:.4f}]"
 
 
 def _model_errors(results: C20Results, reference: dict[str, Any]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
 
-from md_runs.analysis.path_integrals.bead_convergence import bead_convergence
+from md_runs.analysis.path_integrals.bead_convergence import BeadConvergence, bead_convergence
 from md_runs.analysis.sampling.uncertainty import (
+    Estimate,
     difference_of_estimates,
     estimate_text,
     ratio_of_estimates,
@@ -18,12 +19,18 @@ from md_runs.analysis.sampling.uncertainty import (
 from md_runs.analysis.structure.angle_distributions import angle_distribution, dihedral_distribution
 from md_runs.analysis.structure.distances import (
     distance_distribution,
-    nearest_neighbour_distribution,
+    nearest_neighbor_distribution,
     size_distributions,
 )
-from md_runs.analysis.structure.distribution_difference import Distribution, distribution_difference
-from md_runs.commands.findings import Findings, Notebook, Table, file_name
-from md_runs.commands.prepared_run import RunView
+from md_runs.analysis.structure.distribution_difference import distribution_difference
+from md_runs.commands.analysis_report import (
+    AnalysisReport,
+    ReportBuilder,
+    Table,
+    analysis_command,
+    file_name,
+)
+from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.rdf import blocks_sentence
 from md_runs.figures.distributions import overlay_figure, quantum_effect_figure
 from md_runs.figures.path_integrals import bead_convergence_figure
@@ -33,25 +40,12 @@ BIN_WIDTH = 0.01  # A; chosen: bonds are 0.05 A wide
 TOLERANCE = 0.001  # A; chosen: what the mean bond may lack of its limit
 
 Atoms = tuple[int, ...]
+Measure = tuple[str, Sequence[Atoms], Callable[..., Any]]  # kind, of which atoms, by what
 
 
-@dataclass(frozen=True)
-class DistanceOptions:
-    """What is asked for.
-
-    Attributes:
-        n_neighbours: nearest neighbours of each atom.
-        bonds, angles, dihedrals: tuples of two, three, four atoms, counted from 0.
-        bin_width: of distances (A).
-        tolerance: of the mean distance, for the number of beads (A).
-    """
-
-    n_neighbours: int = 1
-    bonds: tuple[Atoms, ...] = ()
-    angles: tuple[Atoms, ...] = ()
-    dihedrals: tuple[Atoms, ...] = ()
-    bin_width: float = BIN_WIDTH
-    tolerance: float = TOLERANCE
+EXAMPLES = """  md-runs distances classical --bonds 0-1 0-2 --angles 1-0-2
+  md-runs distances classical pimd --output quantum_effects
+  md-runs distances pimd_4 pimd_8 pimd_16 --bonds 0-1 --tolerance 0.001"""
 
 
 def parse_atoms(texts: Sequence[str], n_together: int) -> tuple[Atoms, ...]:
@@ -68,82 +62,98 @@ def parse_atoms(texts: Sequence[str], n_together: int) -> tuple[Atoms, ...]:
     return tuple(tuples)
 
 
-def distances_findings(
-    views: Sequence[RunView],
-    options: DistanceOptions = DistanceOptions(),
-) -> Findings:
+def distances_report(
+    runs: Sequence[PreparedRun],
+    *,
+    neighbors: int = 1,
+    bonds: Sequence[str] = (),
+    angles: Sequence[str] = (),
+    dihedrals: Sequence[str] = (),
+    bin_width: float = BIN_WIDTH,
+    tolerance: float = TOLERANCE,
+) -> AnalysisReport:
     """Distributions of distances and angles of all runs, over beads.
+
+    Args:
+        runs: classical, or with beads.
+        neighbors: how many nearest ones of each atom.
+        bonds: pairs of atoms, counted from 0, I-J.
+        angles: three atoms, I-J-K.
+        dihedrals: four atoms, I-J-K-L.
+        bin_width: of distances, A.
+        tolerance: of the mean distance, for enough beads, A.
 
     Raises:
         DataError, ConfigError: runs or options that do not fit together.
     """
-    notes = Notebook()
-    by_quantity: dict[str, dict[str, Distribution]] = {}
-    for view in views:
-        notes.open_run(view.assumptions, view.doubts)
-        found = _distributions(view, options)
-        for distribution in found:
-            by_quantity.setdefault(distribution.label, {})[view.name] = distribution
-            notes.results[f"{view.name}_{distribution.label}"] = distribution
-        notes.assumptions.append(
-            f"{view.name}: bins of {options.bin_width:g} A and 1 degree (dihedrals 2), "
-            f"{blocks_sentence(view.n_blocks)}"
+    builder = ReportBuilder()
+    by_quantity: dict[str, dict[str, Any]] = {}
+    measures: tuple[Measure, ...] = (
+        ("bond", parse_atoms(bonds, 2), partial(distance_distribution, bin_width=bin_width)),
+        ("angle", parse_atoms(angles, 3), angle_distribution),
+        ("dihedral", parse_atoms(dihedrals, 4), dihedral_distribution),
+    )
+
+    def analyse(run: PreparedRun) -> None:
+        for distribution in _distributions(run, neighbors, bin_width, measures):
+            by_quantity.setdefault(distribution.label, {})[run.name] = distribution
+            builder.results[f"{run.name}_{distribution.label}"] = distribution
+        builder.assumptions.append(
+            f"{run.name}: bins of {bin_width:g} A and 1 degree (dihedrals 2), "
+            f"{blocks_sentence(run.n_blocks)}"
         )
-    notes.tables.append(_table(by_quantity))
-    notes.figures["distances"] = overlay_figure(list(by_quantity.values()))
-    classical = [view for view in views if view.n_beads == 1]
-    quantum = [view for view in views if view.n_beads > 1]
-    if not of_one_molecule(views):
-        notes.assumptions.append("the runs are of different molecules: nothing is subtracted")
+
+    builder.for_each(runs, analyse)
+    builder.tables.append(_table(by_quantity))
+    builder.figures["distances"] = overlay_figure(list(by_quantity.values()))
+    classical = [run for run in runs if run.n_beads == 1]
+    quantum = [run for run in runs if run.n_beads > 1]
+    if not of_one_molecule(runs):
+        builder.assumptions.append("the runs are of different molecules: nothing is subtracted")
     elif len(classical) == 1 and len(quantum) == 1:
-        _quantum_effects(notes, by_quantity, quantum[0].name, classical[0].name)
-    elif len({view.n_beads for view in quantum}) > 1:
-        _bead_convergence(notes, by_quantity, views, options)
-    return notes.findings("distances", "distances and angles, over frames and beads")
+        _quantum_effects(builder, by_quantity, quantum[0].name, classical[0].name)
+    elif len({run.n_beads for run in quantum}) > 1:
+        # of the first bond asked for, or the nearest neighbors
+        labels = [name for name in by_quantity if name.startswith("bond ")] or list(by_quantity)
+        by_run = by_quantity[labels[0]]
+        means = {name: distribution.mean for name, distribution in by_run.items()}
+        quantity = f"mean {labels[0]}"
+        found = convergence_with_beads(builder, runs, means, quantity, "A", tolerance)
+        if found is not None:
+            by_beads = {run.n_beads: by_run[run.name] for run in runs}
+            builder.figures["bead_convergence"] = bead_convergence_figure(by_beads, found)
+    return builder.report("distances", "distances and angles, over frames and beads")
 
 
-def of_one_molecule(views: Sequence[RunView]) -> bool:
+def of_one_molecule(runs: Sequence[PreparedRun]) -> bool:
     """Whether all runs have the same atoms in the same order, and a cell or none."""
-    numbers = [np.asarray(view.trajectory.atomic_numbers) for view in views]
-    same_cells = len({view.is_periodic for view in views}) == 1
+    numbers = [np.asarray(run.trajectory.atomic_numbers) for run in runs]
+    same_cells = len({run.is_periodic for run in runs}) == 1
     return same_cells and all(np.array_equal(numbers[0], other) for other in numbers)
 
 
-def _distributions(view: RunView, options: DistanceOptions) -> list[Any]:
+def _distributions(
+    run: PreparedRun, n_neighbors: int, bin_width: float, measures: Sequence[Measure]
+) -> list[Any]:
     """All quantities of one run."""
-    trajectory = view.trajectory
-    positions, n_blocks = trajectory.positions, view.n_blocks
+    trajectory = run.trajectory
+    positions, n_blocks = trajectory.positions, run.n_blocks
     cell: dict[str, Any] = {}
-    if view.is_periodic:
+    if run.is_periodic:
         cell = {"cells": trajectory.cells, "pbc": trajectory.pbc}
     found: list[Any] = []
     if trajectory.n_atoms > 1:
         found.append(
-            nearest_neighbour_distribution(
-                positions, options.n_neighbours, options.bin_width, n_blocks, **cell
-            )
+            nearest_neighbor_distribution(positions, n_neighbors, bin_width, n_blocks, **cell)
         )
-        if not view.is_periodic:
+        if not run.is_periodic:
             masses = np.asarray(trajectory.masses, np.float64)
-            found += size_distributions(positions, masses, options.bin_width, n_blocks)
-    for kind, tuples, analyse in _measures(options):
+            found += size_distributions(positions, masses, bin_width, n_blocks)
+    for kind, tuples, measure in measures:
         for atoms in tuples:
             label = f"{kind} {_name(trajectory.atomic_numbers, atoms)}"
-            extra = {"bin_width": options.bin_width} if kind == "bond" else {}
-            found.append(
-                analyse(positions, np.array([atoms]), label, n_blocks=n_blocks, **extra, **cell)
-            )
+            found.append(measure(positions, np.array([atoms]), label, n_blocks=n_blocks, **cell))
     return found
-
-
-def _measures(
-    options: DistanceOptions,
-) -> tuple[tuple[str, tuple[Atoms, ...], Callable[..., Any]], ...]:
-    return (
-        ("bond", options.bonds, distance_distribution),
-        ("angle", options.angles, angle_distribution),
-        ("dihedral", options.dihedrals, dihedral_distribution),
-    )
 
 
 def _name(atomic_numbers: np.ndarray, atoms: Atoms) -> str:
@@ -173,48 +183,62 @@ def _table(by_quantity: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _quantum_effects(
-    notes: Notebook, by_quantity: Mapping[str, Mapping[str, Any]], quantum: str, classical: str
+    builder: ReportBuilder,
+    by_quantity: Mapping[str, Mapping[str, Any]],
+    quantum: str,
+    classical: str,
 ) -> None:
     """Path integral minus classical of every quantity."""
     rows = []
     for label, by_run in by_quantity.items():
         q, c = by_run[quantum], by_run[classical]
         difference = distribution_difference(q, c)
-        notes.results[f"difference_{label}"] = difference
-        notes.figures[file_name(f"distances_difference_{label}")] = quantum_effect_figure(
+        builder.results[f"difference_{label}"] = difference
+        builder.figures[file_name(f"distances_difference_{label}")] = quantum_effect_figure(
             q, c, difference
         )
         shift = estimate_text(difference_of_estimates(q.mean, c.mean))
         ratio = estimate_text(ratio_of_estimates(q.standard_deviation, c.standard_deviation))
         rows.append((f"{label} ({q.UNITS['mean']})", shift, ratio))
     columns = ("quantity", "shift of the mean", "ratio of the widths")
-    notes.tables.append(Table(f"{quantum} against {classical}", columns, tuple(rows)))
+    builder.tables.append(Table(f"{quantum} against {classical}", columns, tuple(rows)))
 
 
-def _bead_convergence(
-    notes: Notebook,
-    by_quantity: Mapping[str, Mapping[str, Any]],
-    views: Sequence[RunView],
-    options: DistanceOptions,
-) -> None:
-    """The first bond asked for, or the nearest neighbours, against the number of beads."""
-    n_beads = [view.n_beads for view in views]
-    if len(set(n_beads)) < len(n_beads):
-        notes.doubts.append(
-            "several runs have the same number of beads: convergence with beads is left out"
+def convergence_with_beads(
+    builder: ReportBuilder,
+    runs: Sequence[PreparedRun],
+    estimates: Mapping[str, Estimate],
+    quantity: str,
+    unit: str,
+    within: float,
+) -> BeadConvergence | None:
+    """Notes how an estimate of each run depends on its beads; None where that cannot be told.
+
+    Args:
+        builder: of the report.
+        runs: of one molecule.
+        estimates: by the name of the run.
+        quantity: what they are of.
+        unit: of the estimates.
+        within: tolerance for enough beads, in this unit.
+    """
+    if len({run.n_beads for run in runs}) < len(runs) or min(run.n_blocks for run in runs) < 2:
+        builder.warnings.append(
+            "convergence with beads is left out: it takes runs with error bars, no two of them "
+            "with the same number of beads"
         )
-        return
-    if min(view.n_blocks for view in views) < 2:
-        notes.doubts.append("convergence with beads needs error bars: run longer")
-        return
-    label = next(iter(by_quantity))
-    label = next((name for name in by_quantity if name.startswith("bond ")), label)
-    by_beads = {view.n_beads: by_quantity[label][view.name] for view in views}
-    means = {p: distribution.mean for p, distribution in by_beads.items()}
-    convergence = bead_convergence(means, f"mean {label}", "A", options.tolerance)
-    notes.results["bead_convergence"] = convergence
-    notes.figures["bead_convergence"] = bead_convergence_figure(by_beads, convergence)
-    notes.remarks.append(
-        f"{convergence.verdict}; limit of infinitely many beads {estimate_text(convergence.limit)} "
-        "A by Richardson's extrapolation of the two largest numbers"
+        return None
+    by_beads = {run.n_beads: estimates[run.name] for run in runs}
+    convergence = bead_convergence(by_beads, quantity, unit, within)
+    builder.results["bead_convergence"] = convergence
+    builder.remarks.append(
+        f"{convergence.verdict}; limit of infinitely many beads "
+        f"{estimate_text(convergence.limit, unit)} by Richardson's extrapolation of the two "
+        "largest numbers"
     )
+    return convergence
+
+
+COMMAND = analysis_command(
+    "distances", distances_report, EXAMPLES, aliases={"neighbors": "--neighbours"}
+)

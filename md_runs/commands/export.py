@@ -1,4 +1,4 @@
-"""Runs as files of other programs: H5MD, or extended XYZ (one file for each bead)."""
+"""`md-runs export`: runs as files of other programs, H5MD or extended XYZ (one for each bead)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,24 @@ from pathlib import Path
 from md_runs.reading import read_run
 from md_runs.trajectories.extxyz_writer import write_extended_xyz
 from md_runs.trajectories.h5md_writer import write_h5md
+from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
+
+EXAMPLES = """  md-runs export nvt nvt.h5
+  md-runs export pimd pimd.extxyz          (one file for each bead)
+  md-runs export nve/segment_0.frames segment.extxyz"""
+
+
+def command(run: Path, output: Path) -> int:
+    """Writes a run and prints the names of the files.
+
+    Args:
+        run: run folder (classical or pimd), .frames or .h5.
+        output: file to write, .h5 (H5MD) or .extxyz.
+    """
+    for path in export_run(run, output):
+        print(path)
+    return 0
 
 
 def export_run(run: Path, output: Path, frame_interval_fs: float | None = None) -> list[Path]:
@@ -24,3 +41,6 @@ def export_run(run: Path, output: Path, frame_interval_fs: float | None = None) 
         return write_extended_xyz(trajectory, output)
     write_h5md(trajectory, output)
     return [output]
+
+
+COMMAND = Command.of(command, EXAMPLES)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,71 +15,49 @@ from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.infrared import (
     InfraredSpectrum,
     dipole_flux,
+    dipole_flux_of_atoms,
     infrared_spectrum,
     infrared_spectrum_of_flux,
 )
-from md_runs.analysis.spectra.peaks import PeakTable, find_spectrum_peaks
+from md_runs.analysis.spectra.infrared_parts import (
+    InfraredParts,
+    dipole_flux_of_modes,
+    infrared_parts,
+)
+from md_runs.analysis.spectra.peaks import PeakTable
 from md_runs.analysis.spectra.quantum_corrections import QuantumCorrection
 from md_runs.analysis.spectra.raman import RamanSpectra, raman_spectra
 from md_runs.analysis.spectra.response_spectra import ResponseSpectrum
-from md_runs.analysis.spectra.spectrum import Spectrum
 from md_runs.analysis.spectra.spectrum_corrections import without_verlet_shift
-from md_runs.analysis.vibrations.stick_spectra import StickSpectrum, stick_spectrum
-from md_runs.commands.findings import Findings, Notebook
-from md_runs.commands.prepared_run import RunView
+from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, analysis_command
+from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
-    check_lines,
+    By,
+    Lines,
+    atom_labels,
+    check_parts,
     chosen_lags,
+    draw_spectra,
     integration_step_fs,
-    peak_table,
+    note_spectrum,
     shown_range_per_cm,
     spectrum_sentence,
     without_far_end,
 )
-from md_runs.figures.spectra import plot_raman, spectra_figure
-from md_runs.figures.style import dressed
+from md_runs.figures.spectra import parts_figure, plot_raman
+from md_runs.figures.style import style_axes
 from md_runs.trajectories.frame_arrays import LazyFrames, centroid
 from md_runs.trajectories.trajectory import Trajectory
-from mlpotential.errors import DataError
+from mlpotential.errors import ConfigError, DataError
 
 AnyResponse = TypeVar("AnyResponse", bound=ResponseSpectrum)
+Found = TypeVar("Found", InfraredSpectrum | InfraredParts, RamanSpectra)
 
-
-@dataclass(frozen=True)
-class Lines:
-    """Harmonic intensities: km/mol, or Raman activities (A^4/amu).
-
-    Attributes:
-        wavenumbers_per_cm: [n_modes].
-        intensities: [n_modes].
-    """
-
-    wavenumbers_per_cm: np.ndarray
-    intensities: np.ndarray
-
-
-@dataclass(frozen=True)
-class ResponseOptions:
-    """What is asked for; None where it is to be chosen.
-
-    Attributes:
-        resolution_per_cm: sets the window.
-        quantum_correction: factor of the intensities; None for that of the dynamics.
-        lines: of the normal modes, drawn beside the spectrum.
-        born_charges: change of the dipole with the coordinates, [n_atoms, 3, 3] (e); infrared from
-            the flux of velocities instead of dipoles.
-        verlet_correction: take the red shift of the integrator's step back.
-        integration_timestep_fs: of the integrator; None where the run tells it.
-        max_per_cm: right end of the axis.
-    """
-
-    resolution_per_cm: float | None = None
-    quantum_correction: QuantumCorrection | None = None
-    lines: Lines | None = None
-    born_charges: np.ndarray | None = None
-    verlet_correction: bool = False
-    integration_timestep_fs: float | None = None
-    max_per_cm: float | None = None
+BORN_CHARGES = "Born charges"
+EXAMPLES = """  md-runs {0} nve
+  md-runs {0} nve --temperature-K 300 --quantum-correction harmonic
+  md-runs {0} classical trpmd --intensities {1}.json --output compared"""
 
 
 def read_lines(path: Path, field: str) -> Lines:
@@ -107,205 +85,314 @@ def read_lines(path: Path, field: str) -> Lines:
     raise DataError(f"{path} holds no {field} with wavenumbers_per_cm, [n_modes] each")
 
 
-def read_born_charges(path: Path, n_atoms: int) -> np.ndarray:
-    """Numbers of a .npy or text file as [n_atoms, 3, 3] (e). Raises DataError if they are not."""
+def read_numbers(path: Path, what: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Numbers of a .npy or text file. Raises DataError if they are not, or not so many."""
     try:
         values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
     except OSError as error:
-        raise DataError(f"cannot read the Born charges {path}: {error}") from error
+        raise DataError(f"cannot read the {what} {path}: {error}") from error
     except ValueError as error:
         raise DataError(f"{path} holds no array of numbers: {error}") from error
-    if values.size != 9 * n_atoms:
+    numbers = np.asarray(values, np.float64)
+    return numbers if shape is None else shaped(numbers, what, shape)
+
+
+def shaped(numbers: np.ndarray, what: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The numbers in a shape that begins with n_atoms. Raises DataError if there are others."""
+    if numbers.size != np.prod(shape):
         raise DataError(
-            f"{path} has {values.size} numbers: Born charges of {n_atoms} atoms are {9 * n_atoms}, "
-            "[n_atoms, 3, 3]"
+            f"there are {numbers.size} numbers, but {what} of {shape[0]} atoms are "
+            f"{np.prod(shape)}, {list(shape)}"
         )
-    return np.asarray(values, np.float64).reshape(n_atoms, 3, 3)
+    return numbers.reshape(shape)
 
 
-def infrared_findings(
-    views: Sequence[RunView],
-    options: ResponseOptions = ResponseOptions(),
-) -> Findings:
+def infrared_report(
+    runs: Sequence[PreparedRun],
+    *,
+    resolution_per_cm: float | None = None,
+    intensities: Path | None = None,
+    quantum_correction: QuantumCorrection | None = None,
+    born_charges: Path | None = None,
+    by: By | None = None,
+    modes: Path | None = None,
+    verlet_correction: bool = False,
+    integration_timestep_fs: float | None = None,
+    max_per_cm: float | None = None,
+) -> AnalysisReport:
     """Infrared absorption of all runs, with peaks and checks.
+
+    Args:
+        runs: with motion in time.
+        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
+        intensities: JSON with intensities of the modes: drawn beside it.
+        quantum_correction: factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD).
+        born_charges: .npy or text, [n_atoms, 3, 3] (e): flux of velocities instead of dipoles.
+        by: parts to divide it into, from --born-charges.
+        modes: of md-runs modes --json, for --by mode.
+        verlet_correction: take back the shift of lines by the time step.
+        integration_timestep_fs: of the integrator, fs (as recorded).
+        max_per_cm: right end of the axis, 1/cm (where lines end).
 
     Raises:
         DataError, ConfigError: runs without dipoles or temperature, options that do not fit.
     """
-    notes = Notebook()
-    spectra: dict[str, InfraredSpectrum] = {}
-    for view in views:
-        notes.open_run(view.assumptions, view.doubts)
-        with notes.noted_warnings(view.name):
-            found, how = _infrared(view, options)
-        found = _finished(found, view, options)
-        spectra[view.name] = found
-        peaks = find_spectrum_peaks(found)
-        notes.results |= {view.name: found, f"{view.name}_peaks": peaks}
-        notes.tables.append(peak_table(peaks, view.name))
-        _note(notes, view, found, how)
-    _draw(notes, spectra, options, "ir")
-    return notes.findings("ir", "infrared absorption, (km/mol) per 1/cm")
+    lines = read_lines(intensities, "intensities_km_per_mol") if intensities else None
+    reference = read_normal_modes(modes) if modes else None
+    check_parts(by, reference, runs)
+    measure: Any = partial(_infrared_of_dipoles, lines=lines)
+    if born_charges is not None:
+        charges = read_numbers(born_charges, BORN_CHARGES)
+        measure = partial(_infrared_of_flux, born_charges=charges, lines=lines)
+        if by is not None:
+            measure = partial(_parts, by=by, modes=reference, born_charges=charges)
+    elif by is not None:
+        raise ConfigError(f"parts by {by} need --born-charges (md-runs modes --born-charges)")
+    builder = ReportBuilder()
+    corrections = (quantum_correction, verlet_correction, integration_timestep_fs)
+    settings = (resolution_per_cm, *corrections, max_per_cm)
+    found, right = _responses(builder, "ir", runs, measure, lines, *settings)
+    if by is not None:
+        builder.figures[f"ir_by_{by}"] = parts_figure(found, right)
+    return builder.report("ir", "infrared absorption, (km/mol) per 1/cm")
 
 
-def raman_findings(
-    views: Sequence[RunView],
-    options: ResponseOptions = ResponseOptions(),
-) -> Findings:
+def raman_report(
+    runs: Sequence[PreparedRun],
+    *,
+    resolution_per_cm: float | None = None,
+    intensities: Path | None = None,
+    quantum_correction: QuantumCorrection | None = None,
+    verlet_correction: bool = False,
+    integration_timestep_fs: float | None = None,
+    max_per_cm: float | None = None,
+) -> AnalysisReport:
     """Raman activities of all runs, with peaks, depolarisation ratios and checks.
+
+    Args:
+        runs: with motion in time.
+        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
+        intensities: JSON with intensities of the modes: drawn beside it.
+        quantum_correction: factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD).
+        verlet_correction: take back the shift of lines by the time step.
+        integration_timestep_fs: of the integrator, fs (as recorded).
+        max_per_cm: right end of the axis, 1/cm (where lines end).
 
     Raises:
         DataError, ConfigError: runs without polarizabilities or temperature, options that do not
             fit.
     """
-    notes = Notebook()
-    spectra: dict[str, ResponseSpectrum] = {}
-    for view in views:
-        notes.open_run(view.assumptions, view.doubts)
-        with notes.noted_warnings(view.name):
-            found, how = _raman(view, options)
-        spectra[view.name] = found.unpolarised
-        peaks = find_spectrum_peaks(found.unpolarised)
-        notes.results |= {
-            view.name: found.unpolarised,
-            f"{view.name}_parallel": found.parallel,
-            f"{view.name}_perpendicular": found.perpendicular,
-            f"{view.name}_peaks": peaks,
+    lines = read_lines(intensities, "activities") if intensities else None
+    builder, measure = ReportBuilder(), partial(_raman, lines=lines)
+    corrections = (quantum_correction, verlet_correction, integration_timestep_fs)
+    settings = (resolution_per_cm, *corrections, max_per_cm)
+    found, right = _responses(builder, "raman", runs, measure, lines, *settings)
+    for name, spectra in found.items():
+        builder.results |= {
+            f"{name}_parallel": spectra.parallel,
+            f"{name}_perpendicular": spectra.perpendicular,
         }
-        ratios = _depolarization_ratios(found, peaks)
-        notes.tables.append(peak_table(peaks, view.name, depolarisation_ratio=ratios))
-        _note(notes, view, found.unpolarised, how)
-    right = _draw(notes, spectra, options, "raman")
-    if len(views) == 1:
-        ax = plot_raman(found, None, right)
-        figure = dressed(ax).get_figure(root=True)
+    if len(found) == 1:
+        ax = plot_raman(next(iter(found.values())), None, right)
+        figure = style_axes(ax).get_figure(root=True)
         assert figure is not None
-        notes.figures["raman_polarised"] = figure
-    return notes.findings("raman", "Raman activity, (A^4/amu) per 1/cm")
+        builder.figures["raman_polarised"] = figure
+    return builder.report("raman", "Raman activity, (A^4/amu) per 1/cm")
 
 
-def _infrared(view: RunView, options: ResponseOptions) -> tuple[InfraredSpectrum, str]:
-    """From the flux of Born charges, from dipoles, or from charges and positions."""
-    common, how = _common(view, options)
-    intensities = None if options.lines is None else options.lines.intensities
-    first, charges = view.segments[0], options.born_charges
-    if charges is not None:
-        if first.velocities_angstrom_per_fs is None:
-            raise DataError(f"{view.path} has no velocities: Born charges give a flux with them")
-        fluxes = [_flux(centroid(s.velocities_angstrom_per_fs), charges) for s in view.segments]
-        found = infrared_spectrum_of_flux(fluxes, intensities_km_per_mol=intensities, **common)
-        return found, f"{how}; flux of Born charges and velocities"
-    if first.dipoles is not None:
-        dipoles, source = [centroid(s.dipoles) for s in view.segments], "recorded dipoles"
-    elif first.charges is not None:
-        dipoles = [centroid(_dipoles_of_charges(s)) for s in view.segments]
-        source = "dipoles of recorded charges at unwrapped positions"
-    else:
-        raise DataError(
-            f"{view.path} has no dipoles: record them, use a model with a dipole, or give "
-            "--born-charges"
-        )
-    found = infrared_spectrum(dipoles, intensities_km_per_mol=intensities, **common)
-    return found, f"{how}; {source}"
+def _responses(
+    builder: ReportBuilder,
+    name: str,
+    runs: Sequence[PreparedRun],
+    measure: Callable[..., tuple[Found, str]],
+    lines: Lines | None,
+    resolution_per_cm: float | None,
+    quantum_correction: QuantumCorrection | None,
+    verlet_correction: bool,
+    integration_timestep_fs: float | None,
+    max_per_cm: float | None,
+) -> tuple[dict[str, Found], float]:
+    """The spectra of all runs, noted and drawn, and the right end of the axis (1/cm).
+
+    Args:
+        builder: of the report.
+        name: of the figure.
+        runs: with motion in time.
+        measure: the spectrum of one run and where it comes from; takes the run and the arguments
+            that all spectra share.
+        lines: of the normal modes.
+        resolution_per_cm, quantum_correction, verlet_correction, integration_timestep_fs,
+            max_per_cm: as of the reports.
+    """
+
+    def analyse(run: PreparedRun) -> Found:
+        common, how = _common(run, resolution_per_cm)
+        found, source = measure(run, common)
+        end_per_cm = max_per_cm or shown_range_per_cm([_whole(found)], lines)
+
+        def corrected(spectrum: AnyResponse) -> AnyResponse:
+            if quantum_correction is not None:
+                # Factors that grow with the wavenumber make mountains of noise beyond the lines.
+                spectrum = without_far_end(spectrum, end_per_cm)
+                spectrum = spectrum.with_quantum_correction(quantum_correction)
+            if verlet_correction:
+                step_fs = integration_step_fs(run, integration_timestep_fs)
+                spectrum = without_verlet_shift(spectrum, step_fs)
+            return spectrum
+
+        is_spectrum = isinstance(found, InfraredSpectrum)
+        found = corrected(found) if is_spectrum else found.changed(corrected)  # type: ignore
+        whole, columns = _whole(found), None
+        if isinstance(found, RamanSpectra):
+            columns = partial(_depolarization_ratios, found)
+        sentence = f"{run.dynamics_remark}; {spectrum_sentence(whole, f'{how}{source}')}"
+        unit = whole.UNITS["integral"]
+        builder.remarks.append(f"{run.name}: integral {estimate_text(whole.integral, unit)}")
+        shown = found if isinstance(found, InfraredParts) else whole
+        note_spectrum(builder, run, shown, sentence, columns)
+        return found
+
+    found = builder.for_each(runs, analyse)
+    wholes = {name: _whole(one) for name, one in found.items()}
+    return found, draw_spectra(builder, name, wholes, lines, max_per_cm)
 
 
-def _raman(view: RunView, options: ResponseOptions) -> tuple[RamanSpectra, str]:
-    common, how = _common(view, options)
-    if view.segments[0].polarizabilities is None:
-        raise DataError(f"{view.path} has no polarizabilities: record them for a Raman spectrum")
-    found = raman_spectra(
-        [centroid(segment.polarizabilities) for segment in view.segments],
-        activities=None if options.lines is None else options.lines.intensities,
-        **common,
-    )
-    return found.changed(lambda spectrum: _finished(spectrum, view, options)), how
+def _whole(found: InfraredSpectrum | InfraredParts | RamanSpectra) -> ResponseSpectrum:
+    """What of it has peaks and checks."""
+    if isinstance(found, RamanSpectra):
+        return found.unpolarised
+    return found.total if isinstance(found, InfraredParts) else found
 
 
-def _common(view: RunView, options: ResponseOptions) -> tuple[dict[str, Any], str]:
-    """Arguments that both spectra share, and a sentence on them."""
-    view.check_is_motion()
-    timestep_fs = view.segments[0].frame_interval_fs
-    lengths = [segment.n_frames for segment in view.segments]
-    n_lags, how = chosen_lags(options.resolution_per_cm, lengths, timestep_fs)
-    temperature_K, source = view.known_temperature_K()
+def _common(run: PreparedRun, resolution_per_cm: float | None) -> tuple[dict[str, Any], str]:
+    """Arguments that all spectra share, and a sentence on them."""
+    run.check_is_motion()
+    timestep_fs = run.segments[0].frame_interval_fs
+    lengths = [segment.n_frames for segment in run.segments]
+    n_lags, how = chosen_lags(resolution_per_cm, lengths, timestep_fs)
+    temperature_K, source = run.known_temperature_K()
     how = f"{how}; temperature {temperature_K:.5g} K, {source}"
     common = {
         "timestep_fs": timestep_fs,
         "temperature_K": temperature_K,
         "n_lags": n_lags,
-        "dynamics": view.dynamics or Dynamics(),
+        "dynamics": run.dynamics or Dynamics(),
     }
     return common, how
 
 
-def _flux(velocities: Any, charges: np.ndarray) -> LazyFrames:
-    shape = (len(velocities), 3)
-    return LazyFrames(shape, lambda start, stop: dipole_flux(velocities[start:stop], charges))
+def _infrared_of_dipoles(
+    run: PreparedRun, common: dict[str, Any], lines: Lines | None
+) -> tuple[InfraredSpectrum, str]:
+    """From recorded dipoles, or from charges and positions."""
+    first = run.segments[0]
+    if first.dipoles is not None:
+        dipoles, source = [centroid(s.dipoles) for s in run.segments], "recorded dipoles"
+    elif first.charges is not None:
+        dipoles = [centroid(_dipoles_of_charges(s)) for s in run.segments]
+        source = "dipoles of recorded charges at unwrapped positions"
+    else:
+        raise DataError(
+            f"{run.path} has no dipoles: record them, use a model with a dipole, or give "
+            "--born-charges"
+        )
+    intensities = None if lines is None else lines.intensities
+    found = infrared_spectrum(dipoles, intensities_km_per_mol=intensities, **common)
+    return found, f"; {source}"
+
+
+def _infrared_of_flux(
+    run: PreparedRun, common: dict[str, Any], born_charges: np.ndarray, lines: Lines | None
+) -> tuple[InfraredSpectrum, str]:
+    """From velocities and Born charges, which nothing damps."""
+    charges = _checked(born_charges, run)
+    fluxes = [
+        _of_pieces((3,), partial(dipole_flux, born_charges=charges), _velocities(segment))
+        for segment in run.segments
+    ]
+    intensities = None if lines is None else lines.intensities
+    found = infrared_spectrum_of_flux(fluxes, intensities_km_per_mol=intensities, **common)
+    return found, "; flux of Born charges and velocities"
+
+
+def _parts(
+    run: PreparedRun,
+    common: dict[str, Any],
+    by: By,
+    modes: NormalModes | None,
+    born_charges: np.ndarray,
+) -> tuple[InfraredParts, str]:
+    """What elements, atoms or modes absorb, from velocities and Born charges."""
+    charges, first = _checked(born_charges, run), run.segments[0]
+    if by == "mode" and modes is not None:
+        labels = [f"mode {k + 1}" for k in range(len(modes.modes))]
+        flux = partial(dipole_flux_of_modes, modes=modes, born_charges=charges)
+    else:
+        labels = atom_labels(by, first.atomic_numbers)
+        flux = partial(dipole_flux_of_atoms, born_charges=charges)
+    sources = [
+        (_velocities(segment), *([centroid(segment.positions)] if by == "mode" else []))
+        for segment in run.segments
+    ]
+    fluxes = [_of_pieces((len(labels), 3), flux, *source) for source in sources]
+    return infrared_parts(fluxes, labels, **common), "; flux of Born charges and velocities"
+
+
+def _checked(born_charges: np.ndarray, run: PreparedRun) -> np.ndarray:
+    """[n_atoms, 3, 3] (e). Raises DataError for the charges of another molecule."""
+    return shaped(born_charges, BORN_CHARGES, (run.segments[0].n_atoms, 3, 3))
+
+
+def _velocities(segment: Trajectory) -> Any:
+    """Of the centroid, [n_frames, n_atoms, 3] (A/fs). Raises DataError where there are none."""
+    if segment.velocities_angstrom_per_fs is None:
+        raise DataError("the run has no velocities: Born charges give a flux with them")
+    return centroid(segment.velocities_angstrom_per_fs)
+
+
+def _of_pieces(
+    shape: tuple[int, ...], function: Callable[..., np.ndarray], *sources: Any
+) -> LazyFrames:
+    """A function of frames, evaluated where they are read, [n_frames, *shape]."""
+    return LazyFrames(
+        (len(sources[0]), *shape),
+        lambda start, stop: function(*(source[start:stop] for source in sources)),
+    )
 
 
 def _dipoles_of_charges(segment: Trajectory) -> LazyFrames:
     """sum_i q_i r_i of each bead, [n_frames, n_beads, 3] (e A)."""
 
-    def read(start: int, stop: int) -> np.ndarray:
-        charges = np.asarray(segment.charges[start:stop])  # type: ignore[index]
-        dipoles: np.ndarray = np.einsum("fba,fbax->fbx", charges, segment.positions[start:stop])
-        return dipoles
+    def dipoles(charges: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        sums: np.ndarray = np.einsum("fba,fbax->fbx", charges, positions)
+        return sums
 
-    return LazyFrames((segment.n_frames, segment.n_beads, 3), read)
-
-
-def _finished(spectrum: AnyResponse, view: RunView, options: ResponseOptions) -> AnyResponse:
-    """With the quantum correction and the integrator's step that were asked for."""
-    if options.quantum_correction is not None:
-        # Factors that grow with the wavenumber would make mountains of the noise beyond the lines.
-        spectrum = without_far_end(
-            spectrum, options.max_per_cm or _range_per_cm([spectrum], options)
-        )
-        spectrum = spectrum.with_quantum_correction(options.quantum_correction)
-    if options.verlet_correction:
-        step_fs = integration_step_fs(view, options.integration_timestep_fs)
-        spectrum = without_verlet_shift(spectrum, step_fs)
-    return spectrum
+    return _of_pieces((segment.n_beads, 3), dipoles, segment.charges, segment.positions)
 
 
-def _note(notes: Notebook, view: RunView, spectrum: Spectrum, how: str) -> None:
-    sentence = f"{view.dynamics_remark}; {spectrum_sentence(spectrum, how)}"
-    notes.assumptions.append(f"{view.name}: {sentence}")
-    passed, failed = check_lines(spectrum, view.name)
-    unit = spectrum.UNITS["integral"]
-    notes.remarks += [f"{view.name}: integral {estimate_text(spectrum.integral, unit)}", *passed]
-    notes.doubts += failed
+def _raman(
+    run: PreparedRun, common: dict[str, Any], lines: Lines | None
+) -> tuple[RamanSpectra, str]:
+    if run.segments[0].polarizabilities is None:
+        raise DataError(f"{run.path} has no polarizabilities: record them for a Raman spectrum")
+    polarizabilities = [centroid(segment.polarizabilities) for segment in run.segments]
+    activities = None if lines is None else lines.intensities
+    return raman_spectra(polarizabilities, activities=activities, **common), ""
 
 
-def _depolarization_ratios(spectra: RamanSpectra, peaks: PeakTable) -> list[str]:
+def _depolarization_ratios(spectra: RamanSpectra, peaks: PeakTable) -> dict[str, list[str]]:
     """Of each peak, over a resolution or its width to each side."""
     texts = []
     for k, width in zip(peaks.wavenumbers_per_cm, peaks.widths_per_cm, strict=True):
-        reach = np.nanmax([width, peaks.resolution_per_cm])
-        texts.append(estimate_text(spectra.depolarization_ratio(k - reach, k + reach)))
-    return texts
+        margin = np.nanmax([width, peaks.resolution_per_cm])
+        texts.append(estimate_text(spectra.depolarization_ratio(k - margin, k + margin)))
+    return {"depolarisation ratio": texts}
 
 
-def _draw(
-    notes: Notebook, spectra: Mapping[str, ResponseSpectrum], options: ResponseOptions, name: str
-) -> float:
-    """All runs in one figure, modes behind; the right end of its axis (1/cm)."""
-    sticks: StickSpectrum | None = None
-    lines = options.lines
-    if lines is not None:
-        width = max(spectrum.resolution_per_cm for spectrum in spectra.values())
-        sticks = stick_spectrum(lines.wavenumbers_per_cm, lines.intensities, width)
-        notes.results["harmonic"] = sticks
-        notes.assumptions.append(
-            f"harmonic lines: {len(lines.intensities)} modes as Lorentzians of {width:.3g} 1/cm"
-        )
-    right = options.max_per_cm or _range_per_cm(list(spectra.values()), options)
-    notes.figures[name] = spectra_figure(spectra, right, sticks)
-    return right
-
-
-def _range_per_cm(spectra: Sequence[Spectrum], options: ResponseOptions) -> float:
-    """Where lines end (1/cm)."""
-    lines = options.lines
-    top = 0.0 if lines is None else float(lines.wavenumbers_per_cm.max(initial=0.0))
-    return shown_range_per_cm(spectra, top)
+INFRARED = analysis_command(
+    "ir",
+    infrared_report,
+    EXAMPLES.format("ir", "infrared")
+    + "\n  md-runs ir nve --born-charges born.npy --by mode --modes modes.json",
+)
+RAMAN = analysis_command("raman", raman_report, EXAMPLES.format("raman", "raman"))

@@ -1,26 +1,27 @@
-"""Runs as the analysis sees them: without equilibration, with temperature and dynamics known.
+"""Runs ready for analysis: equilibration cut off, temperature and dynamics known.
 
 What was chosen for the user on the way is kept as sentences, for every output to repeat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings as python_warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from ase import Atoms
 
 from md_runs.analysis.sampling.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
 from md_runs.analysis.spectra.dynamics import SAMPLING_ONLY, Dynamics, Method
 from md_runs.analysis.spectra.vibrational_motion import is_linear
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.rigid_body import without_rotation, without_translation
-from md_runs.commands.findings import noted_warnings
 from md_runs.reading import read_run
 from md_runs.run_folders import segment_paths
+from md_runs.trajectories.structure_file import read_structure
 from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
@@ -31,33 +32,20 @@ N_BLOCKS = 10  # chosen: error bars known to a quarter
 FRAMES_PER_BLOCK = 2  # chosen: at least, for blocks that nobody asked for
 
 
-@dataclass(frozen=True)
-class ViewOptions:
-    """What the user says of all runs of a command; None where it is to be found out.
-
-    Attributes:
-        skip_ps: time to leave out at the start (ps).
-        temperature_K: of the runs.
-        dynamics: what moved the atoms.
-        friction_per_fs: of a Langevin thermostat.
-        n_blocks: of the error bars of distributions.
-        frame_interval_fs: time between frames.
-        structure: elements, masses and periodicity, where a file does not tell them.
-        extras_units: of extras in outputs of i-PI, {"dipole": "debye"}.
-    """
-
-    skip_ps: float | None = None
-    temperature_K: float | None = None
-    dynamics: Method | None = None
-    friction_per_fs: float | None = None
-    n_blocks: int | None = None
-    frame_interval_fs: float | None = None
-    structure: Atoms | None = None
-    extras_units: dict[str, str] | None = None
+@contextmanager
+def noted_warnings(noted: list[str], run: str) -> Iterator[None]:
+    """Puts warnings of the analysis into `noted`, with the name of the run, each once."""
+    with python_warnings.catch_warnings(record=True) as caught:
+        python_warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        text = f"{run}: {warning.message}"
+        if text not in noted:
+            noted.append(text)
 
 
 @dataclass(frozen=True)
-class RunView:
+class PreparedRun:
     """A run after its equilibration, or several segments of one system.
 
     Attributes:
@@ -67,10 +55,10 @@ class RunView:
         temperature_K: of the ensemble; None where nobody knows.
         dynamics: what moved the atoms; None where nobody knows, or where nothing moved in time.
         dynamics_remark: how that is known, or what is assumed.
-        samples_only: a path-integral run whose motion in time has no meaning.
+        is_pimd_sampling: a path-integral run whose motion in time has no meaning.
         n_blocks: blocks of frames for the error bars of distributions.
         assumptions: what was assumed of it.
-        doubts: what must not be overlooked.
+        warnings: what must not be overlooked.
     """
 
     name: str
@@ -79,10 +67,10 @@ class RunView:
     temperature_K: float | None
     dynamics: Dynamics | None
     dynamics_remark: str
-    samples_only: bool
+    is_pimd_sampling: bool
     n_blocks: int
     assumptions: tuple[str, ...]
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def trajectory(self) -> Trajectory:
@@ -106,7 +94,7 @@ class RunView:
 
     def check_is_motion(self) -> None:
         """Raises DataError for a run whose motion has no meaning in time."""
-        if self.samples_only:
+        if self.is_pimd_sampling:
             raise DataError(
                 f"{self.path} is path-integral MD, which samples: its time has no meaning and "
                 "gives no spectrum. Run RPMD or TRPMD, or say what it is (--dynamics RPMD, TRPMD "
@@ -126,80 +114,119 @@ class RunView:
         raise DataError(f"{self.path} does not tell its temperature: give --temperature-K")
 
 
-def open_runs(paths: Sequence[Path], options: ViewOptions) -> list[RunView]:
-    """The runs of a command, in order.
+def open_runs(
+    paths: Sequence[Path],
+    *,
+    skip_ps: float | None = None,
+    temperature_K: float | None = None,
+    dynamics: Method | None = None,
+    friction_per_fs: float | None = None,
+    blocks: int | None = None,
+    frame_interval_fs: float | None = None,
+    structure: Path | None = None,
+    extras_units: Sequence[str] | None = None,
+) -> list[PreparedRun]:
+    """The runs of a command, in order. What is None is found out.
+
+    Args:
+        paths: run folders or trajectory files.
+        skip_ps: left out at the start, ps (until equilibrated, as detected).
+        temperature_K: of the runs, K (as recorded).
+        dynamics: what moved the atoms (as recorded).
+        friction_per_fs: of a Langevin thermostat, 1/fs (as recorded).
+        blocks: of frames, for the error bars of distributions (10).
+        frame_interval_fs: time between frames, fs (as recorded).
+        structure: file with elements, masses, pbc, where a run does not tell them.
+        extras_units: of extras in outputs of i-PI, dipole=debye (atomic units).
 
     Raises:
         DataError, ConfigError, RunError: runs that cannot be read, or not as the options say.
     """
-    names = _names([Path(path) for path in paths])
-    return [_open(Path(path), name, options) for path, name in zip(paths, names, strict=True)]
+    paths = [Path(path) for path in paths]
+    atoms = read_structure(structure) if structure else None
+    units = _named_units(extras_units) if extras_units else None
+
+    def read(path: Path) -> Trajectory:
+        return read_run(path, frame_interval_fs, atoms, extras_units=units, progress=True)
+
+    given = None if dynamics is None else Dynamics(dynamics, friction_per_fs)
+    return [
+        _prepared(path, name, read, skip_ps, temperature_K, given, friction_per_fs, blocks)
+        for path, name in zip(paths, _names(paths), strict=True)
+    ]
 
 
-def _open(path: Path, name: str, options: ViewOptions) -> RunView:
-    doubts: list[str] = []
-    with noted_warnings(doubts, name):
+def _named_units(texts: Sequence[str]) -> dict[str, str]:
+    """`dipole=debye` by name. Raises ConfigError for others."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (name, _, unit) in zip(texts, pairs, strict=True):
+        if not (name and unit):
+            raise ConfigError(f"{text!r} names no unit: write it as dipole=debye")
+    return {name: unit for name, _, unit in pairs}
+
+
+def _prepared(
+    path: Path,
+    name: str,
+    read: Callable[[Path], Trajectory],
+    skip_ps: float | None,
+    temperature_K: float | None,
+    given: Dynamics | None,
+    friction_per_fs: float | None,
+    n_blocks: int | None,
+) -> PreparedRun:
+    warnings: list[str] = []
+    with noted_warnings(warnings, name):
         places = segment_paths(path)
         is_segmented = bool(places)
-        whole = [
-            read_run(
-                place,
-                options.frame_interval_fs,
-                options.structure,
-                extras_units=options.extras_units,
-                progress=True,
-            )
-            for place in places or [path]
-        ]
+        whole = [read(place) for place in places or [path]]
     for trajectory in whole:
         _check_lengths(trajectory, path)
     first = whole[0]
-    dynamics, samples_only, how = _dynamics(first, options, is_segmented)
+    dynamics, is_pimd_sampling, how = _dynamics(first, given, friction_per_fs, is_segmented)
     assumptions = [f"{name}: {_size(whole)}"]
     kept, equilibration = [], None
     for trajectory in whole:
-        if is_segmented and options.skip_ps is None:
+        if is_segmented and skip_ps is None:
             n_skipped, remark = 0, "segments begin in equilibrium: nothing left out"
         else:
-            n_skipped, remark, equilibration = equilibration_cut(trajectory, options.skip_ps)
+            n_skipped, remark, equilibration = equilibration_cut(trajectory, skip_ps)
         kept.append(with_frames(trajectory, np.arange(n_skipped, trajectory.n_frames)))
     assumptions.append(f"{name}: {remark}")
     n_frames = sum(trajectory.n_frames for trajectory in kept)
-    n_blocks = options.n_blocks
     if n_blocks is None:
         n_blocks = N_BLOCKS if n_frames >= FRAMES_PER_BLOCK * N_BLOCKS else 1
     if equilibration is not None:
         stride = stride_of_series(whole[0].n_frames)
-        doubts += _sampling_doubts(equilibration, stride, n_frames, n_blocks, name)
-    temperature = options.temperature_K
-    return RunView(
+        warnings += _sampling_warnings(equilibration, stride, n_frames, n_blocks, name)
+    return PreparedRun(
         name=name,
         path=path,
         segments=tuple(kept),
-        temperature_K=first.temperature_K if temperature is None else temperature,
+        temperature_K=first.temperature_K if temperature_K is None else temperature_K,
         dynamics=dynamics,
         dynamics_remark=how,
-        samples_only=samples_only,
+        is_pimd_sampling=is_pimd_sampling,
         n_blocks=n_blocks,
         assumptions=tuple(assumptions),
-        doubts=tuple(doubts),
+        warnings=tuple(warnings),
     )
 
 
-def _sampling_doubts(
+def _sampling_warnings(
     equilibration: Equilibration, stride: int, n_frames: int, n_blocks: int, name: str
 ) -> list[str]:
     """What a run that is too short, or too correlated for its blocks, must not be believed."""
-    doubts = []
+    warnings = []
     if not equilibration.is_trustworthy:
-        doubts.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
+        warnings.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
     correlated = equilibration.statistical_inefficiency * stride
     if n_blocks > 1 and correlated > n_frames / n_blocks:
-        doubts.append(
+        warnings.append(
             f"{name}: the energy stays correlated over {correlated:.0f} frames, longer than a "
             f"block of {n_frames // n_blocks}: error bars of distributions may be too small"
         )
-    return doubts
+    return warnings
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -241,17 +268,19 @@ def _check_lengths(trajectory: Trajectory, path: Path) -> None:
 
 
 def _dynamics(
-    trajectory: Trajectory, options: ViewOptions, is_segmented: bool
+    trajectory: Trajectory,
+    given: Dynamics | None,
+    friction_per_fs: float | None,
+    is_segmented: bool,
 ) -> tuple[Dynamics | None, bool, str]:
     """What moved the atoms, whether it only samples, and a sentence on it."""
-    if options.dynamics is not None:
-        given = Dynamics(options.dynamics, options.friction_per_fs)
+    if given is not None:
         return given, False, f"dynamics as given: {given}"
     recorded: Any = trajectory.dynamics
     if recorded == SAMPLING_ONLY or (recorded is None and trajectory.n_beads > 1):
         return None, True, "path-integral MD, which samples: its time has no meaning"
     if recorded in get_args(Method):
-        found = Dynamics(recorded, options.friction_per_fs or trajectory.friction_per_fs)
+        found = Dynamics(recorded, friction_per_fs or trajectory.friction_per_fs)
         return found, False, f"dynamics: {found}"
     if is_segmented:
         return Dynamics("NVE"), False, "dynamics: NVE"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ from md_runs.analysis.structure.rdf import (
     pair_distribution,
     radial_distributions,
 )
-from md_runs.commands.findings import Findings, Notebook, Table
-from md_runs.commands.prepared_run import RunView, beads_text
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
+from md_runs.commands.prepared_run import PreparedRun, beads_text
 from md_runs.figures.distributions import (
-    coordination_figure,
     overlay_figure,
     radial_distribution_figure,
 )
@@ -31,73 +29,94 @@ MINIMUM_DEPTH = 0.05  # chosen: of g, below 1 and above a minimum
 SIGNIFICANT = 4.0  # chosen: standard errors; one of 100 bins exceeds 3 by chance now and then
 
 
-@dataclass(frozen=True)
-class RdfOptions:
-    """What is asked for; None where it is to be chosen.
-
-    Attributes:
-        element_pairs: symbols, ("O", "H") for the hydrogens around oxygens; None for all.
-        max_distance: (A); None for half the cell, or the size of the molecule.
-        bin_width: (A).
-        reference_volume: what density is measured against (A^3), where no cell tells it.
-        coordination_distance: where neighbours are counted (A); None for the first minimum of g.
-    """
-
-    element_pairs: tuple[tuple[str, str], ...] | None = None
-    max_distance: float | None = None
-    bin_width: float | None = None
-    reference_volume: float | None = None
-    coordination_distance: float | None = None
+EXAMPLES = """  md-runs rdf water.h5 --pairs O-O O-H --r-max 6
+  md-runs rdf classical pimd --output compared
+  md-runs rdf droplet --reference-volume 1000 --r-max 5"""
 
 
-def rdf_findings(views: Sequence[RunView], options: RdfOptions = RdfOptions()) -> Findings:
+def parse_pair(text: str) -> tuple[str, str]:
+    """`O-H` as a pair. Raises ConfigError for others."""
+    first, separator, second = text.partition("-")
+    if not (separator and first.isalpha() and second.isalpha()):
+        raise ConfigError(f"{text!r} is no pair of elements: write it as O-H")
+    return first, second
+
+
+def rdf_report(
+    runs: Sequence[PreparedRun],
+    *,
+    pairs: Sequence[str] | None = None,
+    r_max: float | None = None,
+    bin_width: float | None = None,
+    reference_volume: float | None = None,
+    coordination_within: float | None = None,
+) -> AnalysisReport:
     """Distributions of interatomic distances of all runs, over beads.
+
+    Args:
+        runs: with a cell, or molecules.
+        pairs: elements, O-H for H around O (all).
+        r_max: where g(r) ends, A (half the smallest cell; a whole molecule).
+        bin_width: of the histograms, A (0.05 of g(r), 0.01 of h(r)).
+        reference_volume: what density refers to, A^3 (that of the cell).
+        coordination_within: count neighbors within, A (to the first minimum).
 
     Raises:
         DataError, ConfigError, StructureError: runs or options that do not fit together.
     """
-    notes = Notebook()
-    for view in views:
-        notes.open_run(view.assumptions, view.doubts)
-    is_periodic = [all(view.trajectory.pbc) and view.is_periodic for view in views]
-    if options.reference_volume is None and not any(is_periodic):
-        if options.element_pairs or options.coordination_distance:
+    builder = ReportBuilder()
+    element_pairs = [parse_pair(text) for text in pairs] if pairs else None
+    is_periodic = [all(run.trajectory.pbc) and run.is_periodic for run in runs]
+    if reference_volume is None and not any(is_periodic):
+        if element_pairs or coordination_within:
             raise ConfigError(
                 "partial g(r) and coordination numbers need a density: there is no cell that is "
                 "periodic in all directions, so give --reference-volume"
             )
-        _pair_densities(notes, views, options)
-        return notes.findings(
+        _pair_densities(builder, runs, bin_width or MOLECULE_BIN_WIDTH)
+        return builder.report(
             "rdf", "pair density h(r): no cell, so there is no density to refer to"
         )
-    if options.reference_volume is None and not all(is_periodic):
-        lacking = views[is_periodic.index(False)].path
+    if reference_volume is None and not all(is_periodic):
+        lacking = runs[is_periodic.index(False)].path
         raise DataError(
             f"{lacking} has no cell, others have: give --reference-volume, or leave out"
         )
-    _radial_distributions(notes, views, options)
-    return notes.findings("rdf", "radial distribution functions g(r) and coordination numbers")
+    rows: list[tuple[str, ...]] = []
+
+    def analyse(run: PreparedRun) -> tuple[RadialDistribution, ...]:
+        partials = _radial(run, element_pairs, r_max, bin_width, reference_volume)
+        _note_radial(builder, run, partials)
+        rows.extend((run.name, *_row(g, coordination_within)) for g in partials)
+        return partials
+
+    by_run = builder.for_each(runs, analyse)
+    columns = ("run", "pair", "first maximum (A)", "g", "neighbours", "within (A)")
+    builder.tables.append(Table("shells (A-B: atoms B around an atom A)", columns, tuple(rows)))
+    _draw(builder, by_run)
+    return builder.report("rdf", "radial distribution functions g(r) and coordination numbers")
 
 
-def _pair_densities(notes: Notebook, views: Sequence[RunView], options: RdfOptions) -> None:
-    width = options.bin_width or MOLECULE_BIN_WIDTH
-    found: dict[str, PairDistribution] = {}
+def _pair_densities(builder: ReportBuilder, runs: Sequence[PreparedRun], bin_width: float) -> None:
     rows = []
-    for view in views:
-        h = pair_distribution(view.trajectory.positions, width, view.n_blocks)
-        found[view.name] = h
+
+    def analyse(run: PreparedRun) -> PairDistribution:
+        h = pair_distribution(run.trajectory.positions, bin_width, run.n_blocks)
         top = int(np.argmax(h.density))
         height = number_text(float(h.density[top]), float(h.standard_error[top]))
         ends = f"{h.distances[0]:.3f} to {h.distances[-1]:.3f}"
-        rows.append((view.name, f"{h.distances[top]:.3f}", height, ends))
-        notes.assumptions.append(
-            f"{view.name}: bins of {width:g} A, {h.n_pairs} pairs, {beads_text(h.n_beads)}; "
+        rows.append((run.name, f"{h.distances[top]:.3f}", height, ends))
+        builder.assumptions.append(
+            f"{run.name}: bins of {bin_width:g} A, {h.n_pairs} pairs, {beads_text(h.n_beads)}; "
             f"{blocks_sentence(h.n_blocks)}"
         )
-    notes.results |= found
+        return h
+
+    found = builder.for_each(runs, analyse)
+    builder.results |= found
     columns = ("run", "highest at (A)", "h (1/A)", "from, to (A)")
-    notes.tables.append(Table("h(r), whose integral is 1", columns, tuple(rows)))
-    notes.figures["rdf"] = overlay_figure([found])
+    builder.tables.append(Table("h(r), whose integral is 1", columns, tuple(rows)))
+    builder.figures["rdf"] = overlay_figure([found])
 
 
 def blocks_sentence(n_blocks: int) -> str:
@@ -107,48 +126,48 @@ def blocks_sentence(n_blocks: int) -> str:
     return f"error bars by bootstrap over {n_blocks} blocks"
 
 
-def _radial_distributions(notes: Notebook, views: Sequence[RunView], options: RdfOptions) -> None:
-    by_run = {view.name: _radial(view, options) for view in views}
-    rows = []
-    for view in views:
-        partials = by_run[view.name]
-        notes.results |= {f"{view.name}_{g.label}": g for g in partials}
-        first = partials[0]
-        source = "of the cell" if first.is_volume_of_cell else "as given"
-        notes.assumptions.append(
-            f"{view.name}: bins of {first.bin_width:g} A up to {first.upper_edges[-1]:.4g} A, "
-            f"reference volume {first.reference_volume:.6g} A^3 ({source}), "
-            f"{beads_text(first.n_beads)}; {blocks_sentence(first.n_blocks)}"
-        )
-        limit = first.largest_unambiguous_distance
-        if limit < first.upper_edges[-1] * (1 - 1e-9):
-            notes.assumptions.append(
-                f"{view.name}: beyond half the cell, {limit:.4g} A, all images are counted"
-            )
-        rows += [(view.name, *_row(g, options.coordination_distance)) for g in partials]
-    columns = ("run", "pair", "first maximum (A)", "g", "neighbours", "within (A)")
-    notes.tables.append(Table("shells (A-B: atoms B around an atom A)", columns, tuple(rows)))
-    _draw(notes, by_run)
-
-
-def _radial(view: RunView, options: RdfOptions) -> tuple[RadialDistribution, ...]:
-    trajectory, reach = view.trajectory, options.max_distance
-    width = options.bin_width or LIQUID_BIN_WIDTH
-    if reach is None and not view.is_periodic:
+def _radial(
+    run: PreparedRun,
+    element_pairs: Sequence[tuple[str, str]] | None,
+    r_max: float | None,
+    bin_width: float | None,
+    reference_volume: float | None,
+) -> tuple[RadialDistribution, ...]:
+    trajectory, width = run.trajectory, bin_width or LIQUID_BIN_WIDTH
+    if r_max is None and not run.is_periodic:
         h = pair_distribution(trajectory.positions, MOLECULE_BIN_WIDTH, 1)
-        reach = width * np.ceil((h.distances[-1] + 0.5 * h.bin_width) / width)
+        r_max = width * np.ceil((h.distances[-1] + 0.5 * h.bin_width) / width)
     cells: Any = trajectory.cells
     return radial_distributions(
         trajectory.positions,
         trajectory.atomic_numbers,
         cells,
         trajectory.pbc,
-        options.element_pairs,
-        reach,
+        element_pairs,
+        r_max,
         width,
-        options.reference_volume,
-        view.n_blocks,
+        reference_volume,
+        run.n_blocks,
     )
+
+
+def _note_radial(
+    builder: ReportBuilder, run: PreparedRun, partials: Sequence[RadialDistribution]
+) -> None:
+    """What was assumed of one run."""
+    builder.results |= {f"{run.name}_{g.label}": g for g in partials}
+    first = partials[0]
+    source = "of the cell" if first.is_volume_of_cell else "as given"
+    builder.assumptions.append(
+        f"{run.name}: bins of {first.bin_width:g} A up to {first.upper_edges[-1]:.4g} A, "
+        f"reference volume {first.reference_volume:.6g} A^3 ({source}), "
+        f"{beads_text(first.n_beads)}; {blocks_sentence(first.n_blocks)}"
+    )
+    limit = first.largest_unambiguous_distance
+    if limit < first.upper_edges[-1] * (1 - 1e-9):
+        builder.assumptions.append(
+            f"{run.name}: beyond half the cell, {limit:.4g} A, all images are counted"
+        )
 
 
 def _row(g: RadialDistribution, coordination_distance: float | None) -> tuple[str, ...]:
@@ -193,10 +212,10 @@ def first_shell(g: np.ndarray, errors: np.ndarray) -> tuple[int | None, int | No
     return top, None
 
 
-def _draw(notes: Notebook, by_run: Mapping[str, tuple[RadialDistribution, ...]]) -> None:
+def _draw(builder: ReportBuilder, by_run: Mapping[str, tuple[RadialDistribution, ...]]) -> None:
     """One run: all pairs in one figure. Several: a figure for each pair, and all in panels."""
     if len(by_run) == 1:
-        notes.figures["rdf"] = radial_distribution_figure(next(iter(by_run.values())))
+        builder.figures["rdf"] = radial_distribution_figure(next(iter(by_run.values())))
         return
     labels = [g.label for partials in by_run.values() for g in partials]
     by_pair = {
@@ -204,6 +223,9 @@ def _draw(notes: Notebook, by_run: Mapping[str, tuple[RadialDistribution, ...]])
         for label in dict.fromkeys(labels)
     }
     for label, distributions in by_pair.items():
-        notes.figures[f"rdf_{label}"] = coordination_figure(distributions)
+        builder.figures[f"rdf_{label}"] = radial_distribution_figure(distributions)
     if len(by_pair) > 1:
-        notes.figures["rdf"] = overlay_figure(list(by_pair.values()))
+        builder.figures["rdf"] = overlay_figure(list(by_pair.values()))
+
+
+COMMAND = analysis_command("rdf", rdf_report, EXAMPLES)

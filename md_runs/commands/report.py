@@ -2,56 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import base64
+import html
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
-from md_runs.commands.distances import distances_findings
-from md_runs.commands.findings import Findings, Notebook, Table
-from md_runs.commands.infrared_and_raman import (
-    ResponseOptions,
-    infrared_findings,
-    raman_findings,
+from md_runs.analysis.vibrations.normal_modes import read_normal_modes
+from md_runs.commands.analysis_report import (
+    AnalysisReport,
+    ReportBuilder,
+    Table,
+    figure_bytes,
 )
-from md_runs.commands.path_integrals import path_integral_findings
-from md_runs.commands.prepared_run import RunView, ViewOptions, open_runs
-from md_runs.commands.rdf import rdf_findings
-from md_runs.commands.report_page import read_pictures, report_page
-from md_runs.commands.vdos import VdosOptions, vdos_findings
+from md_runs.commands.distances import distances_report
+from md_runs.commands.infrared_and_raman import infrared_report, raman_report
+from md_runs.commands.path_integrals import path_integral_report
+from md_runs.commands.prepared_run import PreparedRun, open_runs
+from md_runs.commands.rdf import rdf_report
+from md_runs.commands.vdos import vdos_report
+from md_runs.figures.html_page import html_page
 from md_runs.run_folders import RECORD_NAME, RUN_SUFFIXES, TRAJECTORY_NAME, run_paths
 from mlpotential import __version__
-from mlpotential.errors import InputError, RunError
+from mlpotential.command_line import Command
+from mlpotential.errors import ConfigError, InputError, RunError
 from mlpotential.run_folder import write_atomically
 
 MODES_NAME = "modes.json"
 REPORT_NAME = "report.html"
 PICTURES = "figure_*.png"  # of the C20 study
+STYLE = """
+body { margin: 0 auto; max-width: 62rem; padding: 1.5rem; color: #333;
+  font: 15px/1.5 system-ui, sans-serif; background: #fff; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem;
+  border-top: 1px solid #ddd; padding-top: 1rem; } h3 { font-size: 1rem; margin-bottom: .3rem; }
+nav a { margin-right: 1rem; } a { color: #0072b2; }
+figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #777; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin-bottom: 1rem; }
+th, td { padding: 2px 12px; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
+th { background: #f4f4f4; } th:first-child, td:first-child { text-align: left; }
+.doubt { background: #a03000; color: #fff; padding: .4rem .8rem; border-radius: 4px;
+  margin: .4rem 0; font-weight: 600; }
+.remarks, details li { font-size: .9rem; }
+"""
 
 
-@dataclass(frozen=True)
-class ReportOptions:
-    """What is asked for; None where it is to be chosen.
+EXAMPLES = """  md-runs report nvt
+  md-runs report c20_study --output c20.html
+  md-runs report ethanol --modes modes.json --resolution-per-cm 10"""
 
-    Attributes:
-        modes: file of normal modes; None for `modes.json` in the folder.
-        resolution_per_cm: of spectra.
-        view: of all runs.
+
+def run(
+    folder: Path,
+    *,
+    output: Path | None = None,
+    modes: Path | None = None,
+    resolution_per_cm: float | None = None,
+    **reading: Any,
+) -> int:
+    """Writes the page and prints what must not be overlooked.
+
+    Args:
+        folder: a run, or a folder with runs (a C20 study).
+        output: the page, .html (report.html in the folder).
+        modes: normal modes (modes.json in the folder).
+        resolution_per_cm: of spectra, 1/cm (10 to 30).
+        reading: arguments of `open_runs`.
     """
-
-    modes: Path | None = None
-    resolution_per_cm: float | None = None
-    view: ViewOptions = field(default_factory=ViewOptions)
+    output = output or folder / REPORT_NAME
+    if output.suffix != ".html":
+        raise ConfigError(f"the report is a page: --output must end in .html, not {output.name!r}")
+    sections = write_report_page(folder, output, modes, resolution_per_cm, **reading)
+    warnings = [text for section in sections for text in section.warnings]
+    print(f"sections: {', '.join(section.name for section in sections)}")
+    for text in dict.fromkeys(warnings):
+        print(f"ATTENTION: {text}")
+    print(f"report: {output}")
+    return 0
 
 
 def write_report_page(
     folder: Path,
     output: Path,
-    options: ReportOptions = ReportOptions(),
-) -> list[Findings]:
+    modes: Path | None = None,
+    resolution_per_cm: float | None = None,
+    **reading: Any,
+) -> list[AnalysisReport]:
     """Writes the page of a run folder, or of a folder with runs; its sections.
+
+    Arguments are those of `run`.
 
     Raises:
         RunError: a folder that is missing or has no run, or a page that cannot be written.
@@ -62,61 +105,57 @@ def write_report_page(
             f"{folder} holds no run: expected {TRAJECTORY_NAME}, {RECORD_NAME}, segments, or files "
             f"ending in {', '.join(RUN_SUFFIXES)}, in it or in the folders below it"
         )
-    views = [open_runs([path], options.view)[0] for path in paths]
-    sections = _sections(folder, views, options)
+    runs = [open_runs([path], **reading)[0] for path in paths]
+    if modes is None and (folder / MODES_NAME).exists():
+        modes = folder / MODES_NAME
+    sections = _sections(runs, modes, resolution_per_cm)
     title = f"Runs in {folder.resolve().name}"
     lead = [
-        f"{len(views)} runs: {', '.join(view.name for view in views)}. Numbers carry one standard "
+        f"{len(runs)} runs: {', '.join(run.name for run in runs)}. Numbers carry one standard "
         "error in units of the last digit, 1.459(6) = 1.459 ± 0.006. "
         f"Made by mlpotential {__version__}."
     ]
-    page = report_page(title, lead, sections, read_pictures(sorted(folder.glob(PICTURES))))
-    write_atomically(output, page)
+    pictures = {path.name: path.read_bytes() for path in sorted(folder.glob(PICTURES))}
+    write_atomically(output, report_page(title, lead, sections, pictures))
     return sections
 
 
-def _sections(folder: Path, views: Sequence[RunView], options: ReportOptions) -> list[Findings]:
+def _sections(
+    runs: Sequence[PreparedRun], modes: Path | None, resolution_per_cm: float | None
+) -> list[AnalysisReport]:
     """Every analysis that has a run to work on; what fails says so in its place."""
-    modes_path = options.modes or folder / MODES_NAME
-    modes = read_normal_modes(modes_path) if options.modes or modes_path.exists() else None
-    whole = [view for view in views if len(view.segments) == 1]
-    moving = [view for view in views if not view.samples_only and has_velocities(view)]
+    whole = [run for run in runs if len(run.segments) == 1]
+    moving = [run for run in runs if not run.is_pimd_sampling and has_velocities(run)]
     # A thermostat broadens lines: segments are made for spectra where there are any.
-    spectral = [view for view in moving if len(view.segments) > 1] or moving
-    beads = [view for view in whole if view.n_beads > 1 and view.samples_only]
-    vdos = VdosOptions(modes=modes, resolution_per_cm=options.resolution_per_cm)
-    response = ResponseOptions(resolution_per_cm=options.resolution_per_cm)
-    dipolar = [view for view in spectral if view.segments[0].dipoles is not None]
-    polarizable = [view for view in spectral if view.segments[0].polarizabilities is not None]
-    sections = [_modes_section(modes, modes_path)] if modes is not None else []
-    plans: list[tuple[str, list[RunView], Callable[[list[RunView]], Findings]]] = [
-        ("vdos", spectral, lambda runs: vdos_findings(runs, vdos)),
-        ("ir", dipolar, lambda runs: infrared_findings(runs, response)),
-        ("raman", polarizable, lambda runs: raman_findings(runs, response)),
-        ("distances", whole, distances_findings),
-        ("rdf", whole, rdf_findings),
-        ("path-integrals", beads, path_integral_findings),
+    spectral = [run for run in moving if len(run.segments) > 1] or moving
+    dipolar = [run for run in spectral if run.segments[0].dipoles is not None]
+    polarizable = [run for run in spectral if run.segments[0].polarizabilities is not None]
+    beads = [run for run in whole if run.n_beads > 1 and run.is_pimd_sampling]
+    resolution = {"resolution_per_cm": resolution_per_cm}
+    plans: list[tuple[str, list[PreparedRun], Callable[..., AnalysisReport], dict[str, Any]]] = [
+        ("vdos", spectral, vdos_report, {"modes": modes, **resolution}),
+        ("ir", dipolar, infrared_report, resolution),
+        ("raman", polarizable, raman_report, resolution),
+        ("distances", whole, distances_report, {}),
+        ("rdf", whole, rdf_report, {}),
+        ("path-integrals", beads, path_integral_report, {}),
     ]
-    return sections + [_tried(name, runs, analyse) for name, runs, analyse in plans if runs]
+    sections = [_modes_section(modes)] if modes is not None else []
+    for name, chosen, analyse, options in plans:
+        try:
+            sections += [analyse(chosen, **options)] if chosen else []
+        except InputError as error:
+            sections.append(AnalysisReport(name, name, (), (f"left out: {error}",)))
+    return sections
 
 
-def has_velocities(view: RunView) -> bool:
+def has_velocities(run: PreparedRun) -> bool:
     """Whether velocities were recorded."""
-    return view.segments[0].velocities_angstrom_per_fs is not None
+    return run.segments[0].velocities_angstrom_per_fs is not None
 
 
-def _tried(
-    name: str, views: list[RunView], analyse: Callable[[list[RunView]], Findings]
-) -> Findings:
-    """The findings, or a section that says why there are none."""
-    try:
-        return analyse(views)
-    except InputError as error:
-        return Findings(name, name, (), (f"left out: {error}",))
-
-
-def _modes_section(modes: NormalModes, path: Path) -> Findings:
-    notes = Notebook()
+def _modes_section(path: Path) -> AnalysisReport:
+    builder, modes = ReportBuilder(), read_normal_modes(path)
     groups = modes.degenerate_groups()
     rows = tuple(
         (
@@ -127,9 +166,79 @@ def _modes_section(modes: NormalModes, path: Path) -> Findings:
         for group in groups
     )
     columns = ("modes", "wavenumber (1/cm)", "degeneracy")
-    notes.tables.append(Table(f"{modes.n_modes} normal modes", columns, rows))
-    notes.remarks.append(f"zero-point energy {modes.zero_point_energy:.5g} eV")
-    notes.assumptions.append(f"harmonic, read from {path.name}; degenerate within 0.5 1/cm")
+    builder.tables.append(Table(f"{modes.n_modes} normal modes", columns, rows))
+    builder.remarks.append(f"zero-point energy {modes.zero_point_energy:.5g} eV")
+    builder.assumptions.append(f"harmonic, read from {path.name}; degenerate within 0.5 1/cm")
     if modes.n_imaginary:
-        notes.doubts.append(f"{modes.n_imaginary} modes are imaginary: no minimum")
-    return notes.findings("modes", "normal modes")
+        builder.warnings.append(f"{modes.n_imaginary} modes are imaginary: no minimum")
+    return builder.report("modes", "normal modes")
+
+
+def report_page(
+    title: str,
+    lead: Sequence[str],
+    sections: Sequence[AnalysisReport],
+    pictures: Mapping[str, bytes] = MappingProxyType({}),
+) -> str:
+    """The page.
+
+    Args:
+        title: of the page.
+        lead: lines below it.
+        sections: in their order.
+        pictures: PNG files by name, shown at the end.
+    """
+    links = [f'<a href="#{_anchor(s.name)}">{html.escape(s.name)}</a>' for s in sections]
+    parts = [_section(section) for section in sections]
+    if pictures:
+        links.append('<a href="#pictures">more figures</a>')
+        shown = "\n".join(_figure(name, png) for name, png in pictures.items())
+        parts.append(
+            f'<section id="pictures">\n<h2>figures found in the folder</h2>\n{shown}\n</section>'
+        )
+    leads = "\n".join(f"<p>{html.escape(line)}</p>" for line in lead)
+    navigation = f"<nav>{' '.join(links)}</nav>"
+    return html_page(title, STYLE, "\n".join([leads, navigation, *parts]))
+
+
+def _section(report: AnalysisReport) -> str:
+    warnings = "\n".join(f'<p class="doubt">{html.escape(text)}</p>' for text in report.warnings)
+    figures = "\n".join(
+        _figure(name, figure_bytes(figure, "png")) for name, figure in report.figures.items()
+    )
+    tables = "\n".join(_table(table) for table in report.tables)
+    remarks = "\n".join(f'<p class="remarks">{html.escape(text)}</p>' for text in report.remarks)
+    assumed = "\n".join(f"<li>{html.escape(text)}</li>" for text in report.assumptions)
+    return (
+        f'<section id="{_anchor(report.name)}">\n<h2>{html.escape(report.title)}</h2>\n'
+        f"{warnings}\n{figures}\n{tables}\n{remarks}\n"
+        f"<details open><summary>assumed</summary><ul>\n{assumed}\n</ul></details>\n</section>"
+    )
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in table.columns)
+    rows = "\n".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f'<h3>{html.escape(table.title)}</h3>\n<div class="scroll"><table><thead><tr>{head}</tr>'
+        f"</thead><tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def _figure(name: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode()
+    caption = html.escape(name)
+    return (
+        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _anchor(name: str) -> str:
+    return html.escape(name.replace(" ", "-"))
+
+
+COMMAND = Command.of(run, EXAMPLES, more=[open_runs])

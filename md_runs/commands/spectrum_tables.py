@@ -1,24 +1,52 @@
-"""How long the lag window of a spectrum is where nobody says: resolution against error bars."""
+"""What all spectra share: the lag window where nobody says, parts, peaks, checks, the figure.
+
+A new kind of spectrum (`vdos` and `infrared_and_raman` are two) calls, for each run,
+`chosen_lags`, its own function of `md_runs.analysis.spectra`, and `note_spectrum`; then, for all
+of them, `draw_spectra`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from md_runs.analysis.sampling.correlation_stream import BLOCK_LAGS
 from md_runs.analysis.sampling.uncertainty import number_text
-from md_runs.analysis.spectra.peaks import PeakTable
+from md_runs.analysis.spectra.density_of_states import DecomposedSpectrum
+from md_runs.analysis.spectra.peaks import PeakTable, find_spectrum_peaks
 from md_runs.analysis.spectra.spectrum import Spectrum, lags_for_resolution
 from md_runs.analysis.spectra.spectrum_corrections import AnySpectrum
-from md_runs.commands.findings import Table
-from md_runs.commands.prepared_run import RunView
+from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
+from md_runs.analysis.vibrations.normal_modes import NormalModes
+from md_runs.analysis.vibrations.stick_spectra import stick_spectrum
+from md_runs.commands.analysis_report import ReportBuilder, Table
+from md_runs.commands.prepared_run import PreparedRun
+from md_runs.figures.spectra import spectra_figure
 from mlpotential.errors import ConfigError, DataError
 
 FINEST_PER_CM = 10.0  # chosen: resolutions beyond it are asked for
 COARSEST_PER_CM = 30.0  # chosen: error bars are given up before more
 SHOWN_SHARE = 0.99  # chosen: of the integral; the rest may be noise over a long range
 BLOCKS_WANTED = 8  # chosen: error bars known to 27 %
+
+By = Literal["element", "atom", "mode"]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Harmonic lines: numbers of modes, km/mol, or Raman activities (A^4/amu).
+
+    Attributes:
+        wavenumbers_per_cm: [n_modes].
+        intensities: [n_modes].
+    """
+
+    wavenumbers_per_cm: np.ndarray
+    intensities: np.ndarray
 
 
 def chosen_lags(
@@ -54,12 +82,12 @@ def chosen_lags(
     return n_lags, "chosen (--resolution-per-cm sets it)"
 
 
-def integration_step_fs(view: RunView, given_fs: float | None) -> float:
+def integration_step_fs(run: PreparedRun, given_fs: float | None) -> float:
     """The step of the integrator (fs). Raises ConfigError where nobody tells it."""
-    step_fs = given_fs or view.segments[0].integration_timestep_fs
+    step_fs = given_fs or run.segments[0].integration_timestep_fs
     if step_fs is None:
         raise ConfigError(
-            f"{view.path} does not tell the integrator's step: give --integration-timestep-fs"
+            f"{run.path} does not tell the integrator's step: give --integration-timestep-fs"
         )
     return step_fs
 
@@ -78,7 +106,7 @@ def spectrum_sentence(spectrum: Spectrum, how: str) -> str:
     )
 
 
-def peak_table(peaks: PeakTable, name: str, **columns: Sequence[str]) -> Table:
+def peak_table(peaks: PeakTable, name: str, columns: Mapping[str, Sequence[str]]) -> Table:
     """Peaks with their errors in brackets, and more columns, [n_peaks] each."""
     pairs = zip(peaks.COLUMNS[::2], peaks.COLUMNS[1::2], strict=True)
     numbers = [(getattr(peaks, value), getattr(peaks, error)) for value, error in pairs]
@@ -94,17 +122,108 @@ def peak_table(peaks: PeakTable, name: str, **columns: Sequence[str]) -> Table:
         f"height ({peaks.height_unit})",
         "width (1/cm)",
         f"area ({peaks.area_unit})",
-        *(heading.replace("_", " ") for heading in columns),
+        *columns,
     )
     return Table(f"{name}: peaks of the {peaks.quantity}", headings, tuple(rows))
 
 
-def check_lines(spectrum: Spectrum, name: str) -> tuple[list[str], list[str]]:
-    """Checks that passed and checks that failed, with the name of the run."""
-    texts: tuple[list[str], list[str]] = ([], [])
-    for check in spectrum.checks:
-        texts[0 if check.passed else 1].append(f"{name}: {check}")
-    return texts
+def check_parts(by: By | None, modes: NormalModes | None, runs: Sequence[PreparedRun]) -> None:
+    """Raises ConfigError for parts by modes that nobody gave, DataError for those of others."""
+    if by == "mode" and modes is None:
+        raise ConfigError("parts by mode need the modes: --modes modes.json (md-runs modes --json)")
+    if modes is None:
+        return
+    for run in runs:
+        masses = run.segments[0].masses
+        if len(modes.masses) != len(masses) or not np.allclose(modes.masses, masses, rtol=1e-3):
+            raise DataError(
+                f"the modes are of another molecule than {run.path}: its atoms, their order or "
+                "their masses differ"
+            )
+
+
+def atom_labels(by: By | None, atomic_numbers: np.ndarray) -> list[str]:
+    """The part that each atom belongs to: its element, or itself where `by` is "atom"."""
+    symbols = [chemical_symbols[int(z)] for z in atomic_numbers]
+    return [f"{symbol}{k}" for k, symbol in enumerate(symbols)] if by == "atom" else symbols
+
+
+def note_spectrum(
+    builder: ReportBuilder,
+    run: PreparedRun,
+    found: Spectrum | SpectrumParts[Any],
+    sentence: str,
+    columns: Callable[[PeakTable], Mapping[str, Sequence[str]]] | None = None,
+) -> None:
+    """Adds the spectrum of one run, or its parts: how it was made, checks, peaks.
+
+    Args:
+        builder: of the report.
+        run: that it is of.
+        found: saved under the name of the run.
+        sentence: what was assumed.
+        columns: further ones of the table of peaks, [n_peaks] each.
+    """
+    whole = found.total if isinstance(found, SpectrumParts) else found
+    peaks = find_spectrum_peaks(whole)
+    builder.assumptions.append(f"{run.name}: {sentence}")
+    for check in whole.checks:
+        (builder.remarks if check.passed else builder.warnings).append(f"{run.name}: {check}")
+    builder.results |= {run.name: found, f"{run.name}_peaks": peaks}
+    builder.tables.append(peak_table(peaks, run.name, columns(peaks) if columns else {}))
+    if isinstance(found, SpectrumParts):
+        builder.tables.append(_parts_table(found, run.name))
+
+
+def _parts_table(found: SpectrumParts[Any], name: str) -> Table:
+    values, errors = found.integrals.value, found.integrals.standard_error
+    expected = found.expected_modes if isinstance(found, DecomposedSpectrum) else None
+    rows = []
+    for k, label in enumerate(found.labels):
+        peak = found.total.wavenumbers_per_cm[int(np.argmax(found.intensities[k]))]
+        integral = number_text(float(values[k]), float(errors[k]))
+        of_modes = () if expected is None else (f"{expected[k]:.4g}",)
+        rows.append((label, integral, *of_modes, f"{peak:.5g}"))
+    if expected is None:
+        columns: tuple[str, ...] = ("part", f"integral ({found.UNITS['integrals']})")
+    else:
+        columns = ("part", "integral (modes)", "expected")
+    return Table(f"{name}: parts", (*columns, "highest at (1/cm)"), tuple(rows))
+
+
+def draw_spectra(
+    builder: ReportBuilder,
+    name: str,
+    spectra: Mapping[str, Spectrum],
+    lines: Lines | None,
+    max_per_cm: float | None,
+) -> float:
+    """All runs in one figure, normal modes behind.
+
+    Args:
+        builder: of the report, with the peaks of `note_spectrum`.
+        name: of the figure.
+        spectra: by run.
+        lines: of the normal modes; None for none.
+        max_per_cm: right end of the axis; None where the lines end.
+
+    Returns:
+        The right end of the axis (1/cm).
+    """
+    sticks = None
+    if lines is not None:
+        width = max(spectrum.resolution_per_cm for spectrum in spectra.values())
+        sticks = stick_spectrum(lines.wavenumbers_per_cm, lines.intensities, width)
+        builder.results["harmonic"] = sticks
+        builder.assumptions.append(
+            f"harmonic lines: {len(sticks.mode_wavenumbers_per_cm)} modes as Lorentzians of "
+            f"{width:.3g} 1/cm"
+        )
+    right = max_per_cm or shown_range_per_cm(list(spectra.values()), lines)
+    peaks = builder.results[f"{next(iter(spectra))}_peaks"] if len(spectra) == 1 else None
+    assert peaks is None or isinstance(peaks, PeakTable)
+    builder.figures[name] = spectra_figure(spectra, right, sticks, peaks)
+    return right
 
 
 def without_far_end(spectrum: AnySpectrum, end_per_cm: float) -> AnySpectrum:
@@ -115,9 +234,9 @@ def without_far_end(spectrum: AnySpectrum, end_per_cm: float) -> AnySpectrum:
     return spectrum.changed(k, blocks, corrections=corrections)
 
 
-def shown_range_per_cm(spectra: Sequence[Spectrum], harmonic_top_per_cm: float = 0.0) -> float:
+def shown_range_per_cm(spectra: Sequence[Spectrum], lines: Lines | None = None) -> float:
     """The right end of an axis, in hundreds: beyond the modes, or 99 % of every spectrum."""
-    end = 1.2 * harmonic_top_per_cm
+    end = 0.0 if lines is None else 1.2 * float(lines.wavenumbers_per_cm.max(initial=0.0))
     if not end:
         for spectrum in spectra:
             share = abs(spectrum.intensity).cumsum()

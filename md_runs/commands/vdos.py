@@ -3,137 +3,161 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from ase.data import chemical_symbols
 
-from md_runs.analysis.sampling.uncertainty import estimate_text, number_text
+from md_runs.analysis.sampling.correlation_stream import correlation_function
+from md_runs.analysis.sampling.uncertainty import estimate_text
 from md_runs.analysis.spectra.density_of_states import (
     DecomposedSpectrum,
     VibrationalSpectrum,
     decomposed_density_of_states,
 )
 from md_runs.analysis.spectra.dynamics import Dynamics
-from md_runs.analysis.spectra.peaks import find_spectrum_peaks
 from md_runs.analysis.spectra.spectrum_corrections import (
     without_difference_damping,
     without_verlet_shift,
 )
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed
-from md_runs.analysis.vibrations.normal_modes import NormalModes
-from md_runs.analysis.vibrations.stick_spectra import stick_spectrum
-from md_runs.commands.findings import Findings, Notebook, Table
-from md_runs.commands.prepared_run import RunView
+from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
+from md_runs.commands.analysis_report import (
+    AnalysisReport,
+    ReportBuilder,
+    Table,
+    analysis_command,
+)
+from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
-    check_lines,
+    By,
+    Lines,
+    atom_labels,
+    check_parts,
     chosen_lags,
+    draw_spectra,
     integration_step_fs,
-    peak_table,
-    shown_range_per_cm,
+    note_spectrum,
     spectrum_sentence,
 )
-from md_runs.figures.spectra import parts_figure, spectra_figure
+from md_runs.figures.spectra import parts_figure
 from md_runs.trajectories.frame_arrays import centroid
-from md_runs.trajectories.trajectory import with_velocities
-from mlpotential.errors import ConfigError, DataError
+from md_runs.trajectories.trajectory import Trajectory, with_velocities
 
-Parts = Literal["element", "atom", "mode"]
-
-
-@dataclass(frozen=True)
-class VdosOptions:
-    """What is asked for; None where it is to be chosen.
-
-    Attributes:
-        by: what to divide the density of states into.
-        modes: normal modes, drawn beside it and the parts of `by="mode"`.
-        resolution_per_cm: sets the window.
-        removed: motions of the whole to take off; None for translation and, without a cell,
-            rotation.
-        mass_weighted: False for the plain velocity autocorrelation function.
-        verlet_correction: take the red shift of the integrator's step back.
-        integration_timestep_fs: of the integrator; None where the run tells it.
-        max_per_cm: right end of the axis.
-    """
-
-    by: Parts | None = None
-    modes: NormalModes | None = None
-    resolution_per_cm: float | None = None
-    removed: Removed | None = None
-    mass_weighted: bool = True
-    verlet_correction: bool = False
-    integration_timestep_fs: float | None = None
-    max_per_cm: float | None = None
+EXAMPLES = """  md-runs vdos nve
+  md-runs vdos nve --by element --modes modes.json --resolution-per-cm 5
+  md-runs vdos classical trpmd --output compared --verlet-correction"""
 
 
-def vdos_findings(views: Sequence[RunView], options: VdosOptions = VdosOptions()) -> Findings:
+def vdos_report(
+    runs: Sequence[PreparedRun],
+    *,
+    by: By | None = None,
+    modes: Path | None = None,
+    resolution_per_cm: float | None = None,
+    remove: Literal["translation-and-rotation", "translation", "nothing"] | None = None,
+    mass_weighting: bool = True,
+    correlation: bool = False,
+    verlet_correction: bool = False,
+    integration_timestep_fs: float | None = None,
+    max_per_cm: float | None = None,
+) -> AnalysisReport:
     """Densities of states of all runs, with peaks and checks; of ring polymers, of the centroid.
+
+    Args:
+        runs: with motion in time.
+        by: parts to divide it into.
+        modes: of md-runs modes --json: drawn beside it, and the parts of --by mode.
+        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
+        remove: motion of the whole to take off (translation-and-rotation; translation in a cell).
+        mass_weighting: without it the plain velocity autocorrelation function, hydrogens foremost.
+        correlation: save the velocity autocorrelation function in time, too.
+        verlet_correction: take back the shift of lines by the time step.
+        integration_timestep_fs: of the integrator, fs (as recorded).
+        max_per_cm: right end of the axis, 1/cm (where lines end).
 
     Raises:
         DataError, ConfigError: runs without motion, options that do not fit them.
     """
-    if options.by == "mode" and options.modes is None:
-        raise ConfigError("parts by mode need the modes: --modes modes.json (md-runs modes --json)")
-    notes = Notebook()
-    spectra: dict[str, DecomposedSpectrum] = {}
-    for view in views:
-        notes.open_run(view.assumptions, view.doubts)
-        with notes.noted_warnings(view.name):
-            found, how = _spectrum(view, options)
-        spectra[view.name] = found
-        notes.assumptions.append(f"{view.name}: {_sentence(view, found.total, how)}")
-        passed, failed = check_lines(found.total, view.name)
-        notes.remarks += passed
-        notes.doubts += failed
-        peaks = find_spectrum_peaks(found.total)
-        notes.results |= {
-            view.name: found if options.by else found.total,
-            f"{view.name}_peaks": peaks,
-        }
-        notes.tables.append(peak_table(peaks, view.name))
-        if options.by:
-            notes.tables.append(_parts_table(found, view.name))
-    notes.tables.insert(0, _overview(spectra))
-    _draw(notes, spectra, options)
-    return notes.findings("vdos", "vibrational density of states, its integral the number of modes")
+    reference = read_normal_modes(modes) if modes else None
+    check_parts(by, reference, runs)
+    removed: Any = remove and remove.replace("-", " ")
+    builder = ReportBuilder()
+
+    def analyse(run: PreparedRun) -> DecomposedSpectrum:
+        found, how = _spectrum(run, by, reference, resolution_per_cm, removed, mass_weighting)
+        if verlet_correction:
+            step_fs = integration_step_fs(run, integration_timestep_fs)
+            found = _changed(found, lambda spectrum: without_verlet_shift(spectrum, step_fs))
+        total = found.total
+        note_spectrum(builder, run, found if by else total, _sentence(run, total, how))
+        if correlation:
+            builder.results[f"{run.name}_correlation"] = correlation_function(
+                [centroid(segment.velocities_angstrom_per_fs) for segment in _moving(run)],
+                total.timestep_fs,
+                total.n_lags,
+                weights=np.asarray(run.segments[0].masses)[:, None] if mass_weighting else None,
+            )
+        return found
+
+    parts = builder.for_each(runs, analyse)
+    builder.tables.insert(0, _overview(parts))
+    lines = None
+    if reference is not None:
+        lines = Lines(reference.wavenumbers_per_cm, np.ones(reference.n_modes))
+    totals = {name: found.total for name, found in parts.items()}
+    right = draw_spectra(builder, "vdos", totals, lines, max_per_cm)
+    if by:
+        builder.figures[f"vdos_by_{by}"] = parts_figure(parts, right)
+    return builder.report("vdos", "vibrational density of states, its integral the number of modes")
 
 
-def _spectrum(view: RunView, options: VdosOptions) -> tuple[DecomposedSpectrum, str]:
+def _moving(run: PreparedRun) -> list[Trajectory]:
+    """Its segments with velocities; without recorded ones, differences of positions.
+
+    Raises:
+        DataError: for a run whose motion has no meaning in time.
+    """
+    run.check_is_motion()
+    return [with_velocities(segment) for segment in run.segments]
+
+
+def _spectrum(
+    run: PreparedRun,
+    by: By | None,
+    modes: NormalModes | None,
+    resolution_per_cm: float | None,
+    removed: Removed | None,
+    mass_weighted: bool,
+) -> tuple[DecomposedSpectrum, str]:
     """The density of states of one run, and how its window was chosen."""
-    first, modes, removed = view.segments[0], options.modes, options.removed
-    view.check_is_motion()
+    first, segments = run.segments[0], _moving(run)
     are_differences = first.velocities_angstrom_per_fs is None
-    segments = [with_velocities(segment) for segment in view.segments]
     timestep_fs = first.frame_interval_fs
-    lengths = [segment.n_frames for segment in segments]
-    n_lags, how = chosen_lags(options.resolution_per_cm, lengths, timestep_fs)
+    lengths = [segment.n_frames for segment in run.segments]
+    n_lags, how = chosen_lags(resolution_per_cm, lengths, timestep_fs)
     if removed is None:
-        removed = "translation" if view.is_periodic else "translation and rotation"
-    if modes is not None:
-        check_modes_belong(modes, first.masses, view)
+        removed = "translation" if run.is_periodic else "translation and rotation"
     is_checked = modes is not None and not are_differences
     needs_positions = removed == "translation and rotation"
+    parts: list[str] | ModeProjection = atom_labels(by, first.atomic_numbers)
+    if by == "mode" and modes is not None:
+        parts = ModeProjection(modes.modes, modes.positions)
     found = decomposed_density_of_states(
         [centroid(segment.velocities_angstrom_per_fs) for segment in segments],
         [centroid(segment.positions) for segment in segments] if needs_positions else None,
         np.asarray(first.masses, np.float64),
         timestep_fs,
-        _parts(options, first.atomic_numbers),
+        parts,
         n_lags,
         removed,
-        temperature_K=None if are_differences else view.temperature_K,
-        dynamics=view.dynamics or Dynamics(),
+        temperature_K=None if are_differences else run.temperature_K,
+        dynamics=run.dynamics or Dynamics(),
         harmonic_per_cm=modes.wavenumbers_per_cm if modes is not None and is_checked else None,
-        mass_weighted=options.mass_weighted,
+        mass_weighted=mass_weighted,
     )
-    if are_differences:
-        found = _changed(found, _undamped)
-    if options.verlet_correction:
-        step_fs = integration_step_fs(view, options.integration_timestep_fs)
-        found = _changed(found, lambda spectrum: without_verlet_shift(spectrum, step_fs))
-    return found, how
+    return (_changed(found, _undamped) if are_differences else found), how
 
 
 def _undamped(spectrum: VibrationalSpectrum) -> VibrationalSpectrum:
@@ -141,33 +165,14 @@ def _undamped(spectrum: VibrationalSpectrum) -> VibrationalSpectrum:
     return without_difference_damping(spectrum, 2)
 
 
-def check_modes_belong(modes: NormalModes, masses: np.ndarray, view: RunView) -> None:
-    """Raises DataError for modes of another molecule."""
-    if len(modes.masses) != len(masses) or not np.allclose(modes.masses, masses, rtol=1e-3):
-        raise DataError(
-            f"the modes are of another molecule than {view.path}: its atoms, their order or their "
-            "masses differ"
-        )
-
-
-def _parts(options: VdosOptions, atomic_numbers: np.ndarray) -> list[str] | ModeProjection:
-    """Modes, or a label of each atom."""
-    symbols = [chemical_symbols[int(z)] for z in atomic_numbers]
-    if options.by == "mode" and options.modes is not None:
-        return ModeProjection(options.modes.modes, options.modes.positions)
-    if options.by == "atom":
-        return [f"{symbol}{k}" for k, symbol in enumerate(symbols)]
-    return symbols
-
-
-def _sentence(view: RunView, total: VibrationalSpectrum, how: str) -> str:
+def _sentence(run: PreparedRun, total: VibrationalSpectrum, how: str) -> str:
     weighting = "mass-weighted" if total.mass_weighted else "NOT mass-weighted"
-    centroid = "of the centroid, " if view.n_beads > 1 else ""
+    centroid = "of the centroid, " if run.n_beads > 1 else ""
     temperature = "temperature unknown: the integral is not checked against it"
-    if view.temperature_K is not None:
-        temperature = f"temperature {view.temperature_K:g} K"
+    if run.temperature_K is not None:
+        temperature = f"temperature {run.temperature_K:g} K"
     return (
-        f"{view.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed; "
+        f"{run.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed; "
         f"{temperature}; {spectrum_sentence(total, how)}"
     )
 
@@ -176,14 +181,16 @@ def _changed(
     found: DecomposedSpectrum, change: Callable[[VibrationalSpectrum], VibrationalSpectrum]
 ) -> DecomposedSpectrum:
     """The total and all parts changed alike, and normalised to the number of modes anew."""
-    total, parts = change(found.total), [change(found.part(label)) for label in found.labels]
+    changed = found.changed(change)
+    total = changed.total
     factor = total.n_modes / total.integral.value
     return replace(
-        found,
+        changed,
         total=total.changed(total.wavenumbers_per_cm, factor * total.blocks),
-        intensities=factor * np.stack([part.intensity for part in parts]),
-        standard_errors=factor * np.stack([part.standard_error for part in parts]),
-        blocks=factor * np.stack([part.blocks for part in parts]),
+        intensities=factor * changed.intensities,
+        standard_errors=factor * changed.standard_errors,
+        integrals=found.integrals,
+        blocks=factor * changed.blocks,
     )
 
 
@@ -202,31 +209,4 @@ def _overview(spectra: Mapping[str, DecomposedSpectrum]) -> Table:
     return Table("in all", columns, rows)
 
 
-def _parts_table(found: DecomposedSpectrum, name: str) -> Table:
-    values, errors = found.integrals.value, found.integrals.standard_error
-    rows = []
-    for k, label in enumerate(found.labels):
-        peak = found.total.wavenumbers_per_cm[int(np.argmax(found.intensities[k]))]
-        integral = number_text(float(values[k]), float(errors[k]))
-        rows.append((label, integral, f"{found.expected_modes[k]:.4g}", f"{peak:.5g}"))
-    columns = ("part", "integral (modes)", "expected", "highest at (1/cm)")
-    return Table(f"{name}: parts", columns, tuple(rows))
-
-
-def _draw(notes: Notebook, spectra: Mapping[str, DecomposedSpectrum], options: VdosOptions) -> None:
-    """All runs in one figure, the parts in another."""
-    totals = {name: found.total for name, found in spectra.items()}
-    sticks, top, modes = None, 0.0, options.modes
-    if modes is not None:
-        width = max(total.resolution_per_cm for total in totals.values())
-        sticks = stick_spectrum(modes.wavenumbers_per_cm, np.ones(len(modes.modes)), width)
-        top = float(sticks.mode_wavenumbers_per_cm.max(initial=0.0))
-        notes.results["harmonic"] = sticks
-        notes.assumptions.append(
-            f"harmonic lines: {len(sticks.mode_wavenumbers_per_cm)} modes as Lorentzians of "
-            f"{sticks.width_per_cm:.3g} 1/cm"
-        )
-    right = options.max_per_cm or shown_range_per_cm(list(totals.values()), top)
-    notes.figures["vdos"] = spectra_figure(totals, right, sticks)
-    if options.by:
-        notes.figures[f"vdos_by_{options.by}"] = parts_figure(spectra, right)
+COMMAND = analysis_command("vdos", vdos_report, EXAMPLES)

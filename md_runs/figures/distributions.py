@@ -26,19 +26,21 @@ from md_runs.figures.style import (
     FAINT,
     INK,
     PIMD_COLOR,
+    axes_or_new,
     band_legend,
     draw_band,
-    dressed,
-    own_axes,
     series_colors,
+    style_axes,
 )
+
+Radial = RadialDistribution | Sequence[RadialDistribution] | Mapping[str, RadialDistribution]
 
 PANELS_PER_ROW = 3
 PANEL_INCHES = (4.0, 3.3)
 
 
 def plot_radial_distributions(
-    distributions: RadialDistribution | Sequence[RadialDistribution],
+    distributions: Radial,
     ax: Axes | None = None,
     reference: tuple[str, np.ndarray, np.ndarray] | None = None,
     max_g: float | None = None,
@@ -46,16 +48,16 @@ def plot_radial_distributions(
     """Partial g(r) with error bands, and where the cell makes images ambiguous.
 
     Args:
-        distributions: of `radial_distributions`.
+        distributions: of `radial_distributions`; or of one pair of elements, by the run.
         ax: where to draw; None for a figure of its own.
         reference: name, distances (A) and g of another source, an experiment say, [n], [n].
         max_g: upper end of the axis, below the peaks of bonds; None for the highest peak.
     """
-    ax = own_axes(ax)
-    shown = _sequence(distributions)
-    for one, color in zip(shown, series_colors(len(shown)), strict=True):
-        draw_band(ax, one.distances, one.g, one.standard_error, color)
-        ax.plot(one.distances, one.g, color=color, lw=1.4, label=one.label)
+    ax = axes_or_new(ax)
+    by_name = _named(distributions)
+    shown = by_name.values()
+    for (name, one), color in zip(by_name.items(), series_colors(len(shown)), strict=True):
+        draw_distribution(ax, one, name, color)
     if reference is not None:
         name, distances, g = reference
         ax.plot(distances, g, color=INK, lw=1.0, ls="--", label=name)
@@ -66,45 +68,44 @@ def plot_radial_distributions(
         ax.axvline(limit, color=INK, lw=0.8, ls=":", label="half the cell")
     ax.set_xlim(0, reach)
     ax.set_ylim(0, max_g)
-    ax.set_xlabel("distance r (Å)")
+    ax.set_xlabel(_radial_label(distributions))
     ax.set_ylabel("g(r)")
     band_legend(ax, *(one.standard_error for one in shown))
     return ax
 
 
-def plot_coordination_numbers(
-    distributions: RadialDistribution | Sequence[RadialDistribution], ax: Axes | None = None
-) -> Axes:
+def plot_coordination_numbers(distributions: Radial, ax: Axes | None = None) -> Axes:
     """Running coordination numbers with error bands.
 
     Args:
-        distributions: of `radial_distributions`.
+        distributions: of `radial_distributions`; or of one pair of elements, by the run.
         ax: where to draw; None for a figure of its own.
     """
-    ax = own_axes(ax)
-    shown = _sequence(distributions)
-    for one, color in zip(shown, series_colors(len(shown)), strict=True):
+    ax = axes_or_new(ax)
+    by_name = _named(distributions)
+    shown = by_name.values()
+    for (name, one), color in zip(by_name.items(), series_colors(len(shown)), strict=True):
         number, error = one.coordination_number, one.coordination_error
         draw_band(ax, one.upper_edges, number, error, color)
-        ax.plot(one.upper_edges, number, color=color, lw=1.4, label=one.label)
+        ax.plot(one.upper_edges, number, color=color, lw=1.4, label=name)
     ax.set_xlim(0, max(one.upper_edges[-1] for one in shown))
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("distance r (Å)")
+    ax.set_xlabel(_radial_label(distributions))
     ax.set_ylabel("neighbours within r")
     band_legend(ax, *(one.coordination_error for one in shown))
     return ax
 
 
 def radial_distribution_figure(
-    distributions: RadialDistribution | Sequence[RadialDistribution],
+    distributions: Radial,
     reference: tuple[str, np.ndarray, np.ndarray] | None = None,
     max_g: float | None = None,
 ) -> Figure:
     """g(r) above, coordination numbers below; arguments as `plot_radial_distributions`."""
     figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
-    plot_radial_distributions(distributions, dressed(upper), reference, max_g).set_xlabel("")
-    legend = plot_coordination_numbers(distributions, dressed(lower)).get_legend()
+    plot_radial_distributions(distributions, style_axes(upper), reference, max_g).set_xlabel("")
+    legend = plot_coordination_numbers(distributions, style_axes(lower)).get_legend()
     assert legend is not None
     legend.remove()  # that above says the same
     return figure
@@ -117,7 +118,7 @@ def plot_difference(difference: DistributionDifference, ax: Axes | None = None) 
         difference: of `distribution_difference`.
         ax: where to draw; None for a figure of its own.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     x, y = difference.places, difference.difference
     draw_band(ax, x, y, difference.standard_error, PIMD_COLOR)
     ax.plot(x, y, color=PIMD_COLOR, lw=1.2, label="quantum - classical")
@@ -140,16 +141,16 @@ def quantum_effect_figure(
     """
     figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
-    dressed(upper)
+    style_axes(upper)
     for one, name, color in (
         (classical, "classical", CLASSICAL_COLOR),
         (quantum, f"PIMD, {quantum.n_beads} beads", PIMD_COLOR),
     ):
         draw_distribution(upper, one, name, color)
     upper.set_ylim(bottom=0)
-    upper.set_ylabel(height_label(quantum))
+    upper.set_ylabel(y_label(quantum))
     band_legend(upper, quantum.standard_error, classical.standard_error)
-    plot_difference(difference, dressed(lower))
+    plot_difference(difference, style_axes(lower))
     return figure
 
 
@@ -160,10 +161,20 @@ def draw_distribution(ax: Axes, distribution: Distribution, name: str, color: st
     ax.plot(x, y, color=color, lw=1.4, label=name)
 
 
-def _sequence(
-    distributions: RadialDistribution | Sequence[RadialDistribution],
-) -> Sequence[RadialDistribution]:
-    return (distributions,) if isinstance(distributions, RadialDistribution) else distributions
+def _named(distributions: Radial) -> Mapping[str, RadialDistribution]:
+    """By the name in the legend: of the run, or the pair of elements."""
+    if isinstance(distributions, Mapping):
+        return distributions
+    if isinstance(distributions, RadialDistribution):
+        distributions = (distributions,)
+    return {one.label: one for one in distributions}
+
+
+def _radial_label(distributions: Radial) -> str:
+    """Of the horizontal axis, with the pair of elements where the legend does not tell it."""
+    if isinstance(distributions, Mapping):
+        return x_label(next(iter(distributions.values())))
+    return "distance r (Å)"
 
 
 def _unit(result: Distribution | DistributionDifference) -> str:
@@ -176,12 +187,12 @@ def _per_unit(result: Distribution | DistributionDifference) -> str:
     return " per degree" if _unit(result) == "°" else r" (Å$^{-1}$)"
 
 
-def place_label(distribution: Distribution) -> str:
+def x_label(distribution: Distribution) -> str:
     """What the horizontal axis of a distribution is, with its unit."""
     return f"{axis_label(distribution)} ({_unit(distribution)})"
 
 
-def height_label(distribution: Distribution) -> str:
+def y_label(distribution: Distribution) -> str:
     """What the vertical axis of a distribution is, with its unit."""
     if isinstance(distribution, RadialDistribution):
         return "g(r)"
@@ -203,11 +214,11 @@ def plot_distributions(
         ax: where to draw; None for a figure of its own.
         label: name of the axis; None for the label of the distribution.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     draw_distribution(ax, classical, "classical", CLASSICAL_COLOR)
     draw_distribution(ax, path_integral, f"PIMD, {path_integral.n_beads} beads", PIMD_COLOR)
-    ax.set_xlabel(place_label(classical) if label is None else f"{label} (Å)")
-    ax.set_ylabel(height_label(classical))
+    ax.set_xlabel(x_label(classical) if label is None else f"{label} (Å)")
+    ax.set_ylabel(y_label(classical))
     ax.set_ylim(bottom=0)
     band_legend(ax, classical.standard_error, path_integral.standard_error)
     return ax
@@ -218,7 +229,7 @@ def distribution_figure(pairs: Sequence[tuple[Distribution, Distribution]]) -> F
     figure = Figure(figsize=(4.0 * len(pairs), 3.4), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     for panel, (classical, path_integral) in zip(panels, pairs, strict=True):
-        plot_distributions(classical, path_integral, dressed(panel))
+        plot_distributions(classical, path_integral, style_axes(panel))
     for panel in panels[1:]:
         panel.get_legend().remove()
     return figure
@@ -231,7 +242,7 @@ def plot_overlay(distributions: Mapping[str, Distribution], ax: Axes | None = No
         distributions: of one kind, by the name of the run.
         ax: where to draw; None for a figure of its own.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     colors = series_colors(len(distributions))
     for (name, distribution), color in zip(distributions.items(), colors, strict=True):
         draw_distribution(ax, distribution, name, color)
@@ -239,8 +250,8 @@ def plot_overlay(distributions: Mapping[str, Distribution], ax: Axes | None = No
     if isinstance(first, RadialDistribution):
         ax.axhline(1, color=FAINT, lw=0.8, zorder=0)
         ax.set_xlim(left=0)
-    ax.set_xlabel(place_label(first))
-    ax.set_ylabel(height_label(first))
+    ax.set_xlabel(x_label(first))
+    ax.set_ylabel(y_label(first))
     ax.set_ylim(bottom=0)
     band_legend(ax, *(one.standard_error for one in distributions.values()))
     return ax
@@ -255,25 +266,10 @@ def overlay_figure(panels: Sequence[Mapping[str, Distribution]]) -> Figure:
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for k, distributions in enumerate(panels):
-        ax = plot_overlay(distributions, dressed(axes[k]))
+        ax = plot_overlay(distributions, style_axes(axes[k]))
         legend = ax.get_legend()
         if k and legend is not None:
             legend.remove()
     for empty in axes[len(panels) :]:
         empty.set_axis_off()
-    return figure
-
-
-def coordination_figure(distributions: Mapping[str, RadialDistribution]) -> Figure:
-    """g(r) of one pair of elements above, coordination numbers below, runs over each other."""
-    figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
-    plot_overlay(distributions, dressed(upper)).set_xlabel("")
-    dressed(lower)
-    for one, color in zip(distributions.values(), series_colors(len(distributions)), strict=True):
-        draw_band(lower, one.upper_edges, one.coordination_number, one.coordination_error, color)
-        lower.plot(one.upper_edges, one.coordination_number, color=color, lw=1.4)
-    lower.set_ylim(bottom=0)
-    lower.set_xlabel(place_label(next(iter(distributions.values()))))
-    lower.set_ylabel("neighbours within r")
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,8 @@ from matplotlib.colors import to_hex
 
 from md_runs.analysis.vibrations.normal_modes import ModeSet, cartesian_displacements
 from md_runs.analysis.vibrations.rigid_body import centred
-from md_runs.figures.mode_page import PAGE, PROGRAM, STYLE
+from md_runs.figures.html_page import html_page
+from md_runs.figures.mode_page import BODY, HEADER, PROGRAM, STYLE
 from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.run_folder import write_atomically
@@ -121,10 +121,8 @@ def write_mode_page(
             for k, w in enumerate(modes.wavenumbers_per_cm)
         ],
     }
-    page = PAGE.format(
-        title=html.escape(title), style=STYLE, molecule=_inside_a_script(molecule), program=PROGRAM
-    )
-    write_atomically(path, page)
+    body = BODY.format(molecule=_inside_a_script(molecule), program=PROGRAM)
+    write_atomically(path, html_page(title, STYLE, body, HEADER))
 
 
 def _largest_is_one(modes: ModeSet) -> np.ndarray:

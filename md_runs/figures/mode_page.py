@@ -157,32 +157,19 @@ turn(0.5, 0.3);
 requestAnimationFrame(animate);
 """
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
+HEADER = """<header>
 <h1>{title}</h1>
 <button id="play" type="button">Pause</button>
 <label>amplitude (Å) <input id="amplitude" type="range" min="0" max="1" step="0.01" value="0.3">
 </label>
 <small>drag to turn, wheel to zoom, arrow keys to change the mode</small>
-</header>
-<main>
+</header>"""
+
+BODY = """<main>
 <nav id="list" tabindex="0" aria-label="modes">
 <table><thead><tr id="headings"></tr></thead><tbody id="rows"></tbody></table>
 </nav>
 <canvas id="view" aria-label="moving molecule"></canvas>
 </main>
 <script type="application/json" id="molecule">{molecule}</script>
-<script>{program}</script>
-</body>
-</html>
-"""
+<script>{program}</script>"""

@@ -17,7 +17,7 @@ from matplotlib.ticker import PercentFormatter
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison
 from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, RamanIntensities
 from md_runs.analysis.vibrations.normal_modes import FrequencyComparison, degenerate_groups
-from md_runs.figures.style import CLASSICAL_COLOR, FAINT, INK, MODE_COLOR, dressed, own_axes
+from md_runs.figures.style import CLASSICAL_COLOR, FAINT, INK, MODE_COLOR, axes_or_new, style_axes
 
 LABELLED_SHARE = 0.03  # chosen: of the strongest line; weaker ones bear no label
 OVERLAP_COLORS = LinearSegmentedColormap.from_list("overlap", ["#FFFFFF", FAINT, MODE_COLOR])
@@ -37,7 +37,7 @@ def plot_stick_spectrum(
         ax: where to draw; None for a figure of its own.
         tolerance_per_cm: how far degenerate modes may lie apart.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     if isinstance(lines, InfraredIntensities):
         heights, name = lines.intensities_km_per_mol, "intensity (km/mol)"
     else:
@@ -103,7 +103,7 @@ def plot_duschinsky(
         ax: where to draw; None for a figure of its own.
         labels: names of the modes and of their reference.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     n_modes = len(comparison.duschinsky)
     image = ax.imshow(
         comparison.duschinsky**2,
@@ -130,8 +130,8 @@ def matched_modes_figure(
         width_ratios=[1.3, 1],
         height_ratios=[1.7, 1],
     )
-    plot_wavenumbers(comparison, dressed(panels["wavenumbers"]), labels).set_xlabel("")
-    plot_matched_deviations(comparison, dressed(panels["deviations"]))
+    plot_wavenumbers(comparison, style_axes(panels["wavenumbers"]), labels).set_xlabel("")
+    plot_matched_deviations(comparison, style_axes(panels["deviations"]))
     plot_duschinsky(comparison, panels["overlaps"], labels)
     return figure
 
@@ -148,7 +148,7 @@ def plot_wavenumbers(
         ax: where to draw; None for a figure of its own.
         labels: names of the wavenumbers and of their reference.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     numbers = np.arange(1, len(comparison.reference_per_cm) + 1)
     ax.vlines(numbers, 0, comparison.reference_per_cm, color=FAINT, lw=2.5, label=labels[1])
     ax.plot(numbers, comparison.wavenumbers_per_cm, "o", ms=4, color=MODE_COLOR, label=labels[0])
@@ -162,7 +162,7 @@ def plot_wavenumbers(
 
 def plot_relative_deviations(comparison: FrequencyComparison, ax: Axes | None = None) -> Axes:
     """Relative deviation of each wavenumber from its reference (Fig. 7, lower panel)."""
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     deviations = comparison.relative_deviations
     numbers = np.arange(1, len(deviations) + 1)
     ax.vlines(numbers, 0, deviations, color=MODE_COLOR, lw=1.2)
@@ -189,6 +189,6 @@ def mode_comparison_figure(
     """Fig. 7: wavenumbers above, their relative deviations below."""
     figure = Figure(figsize=(6.4, 5.2), dpi=150, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
-    plot_wavenumbers(comparison, dressed(upper), labels).set_xlabel("")
-    plot_relative_deviations(comparison, dressed(lower))
+    plot_wavenumbers(comparison, style_axes(upper), labels).set_xlabel("")
+    plot_relative_deviations(comparison, style_axes(lower))
     return figure

@@ -23,18 +23,18 @@ from md_runs.analysis.path_integrals.perturbed_path_integrals import PerturbedDi
 from md_runs.analysis.structure.distances import DistanceDistribution
 from md_runs.analysis.structure.distribution_difference import Distribution
 from md_runs.analysis.structure.rdf import PairDistribution
-from md_runs.figures.distributions import draw_distribution, height_label, place_label
+from md_runs.figures.distributions import draw_distribution, x_label, y_label
 from md_runs.figures.style import (
     CLASSICAL_COLOR,
     FAINT,
     INK,
     PIMD_COLOR,
     SERIES_COLORS,
+    axes_or_new,
     band_legend,
     draw_band,
-    dressed,
-    own_axes,
     series_colors,
+    style_axes,
 )
 
 VERDICT_CHARACTERS = 60  # of one line above a panel
@@ -52,13 +52,13 @@ def plot_distributions_by_beads(
         distributions: by number of beads.
         ax: where to draw; None for a figure of its own.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     for n_beads, color in zip(sorted(distributions), _bead_colors(len(distributions)), strict=True):
         name = "1 bead" if n_beads == 1 else f"{n_beads} beads"
         draw_distribution(ax, distributions[n_beads], name, color)
     first = next(iter(distributions.values()))
-    ax.set_xlabel(place_label(first))
-    ax.set_ylabel(height_label(first))
+    ax.set_xlabel(x_label(first))
+    ax.set_ylabel(y_label(first))
     ax.set_ylim(bottom=0)
     band_legend(ax, *(one.standard_error for one in distributions.values()))
     return ax
@@ -71,7 +71,7 @@ def plot_bead_convergence(convergence: BeadConvergence, ax: Axes | None = None) 
         convergence: of `bead_convergence`.
         ax: where to draw; None for a figure of its own.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     n_beads, limit, tolerance = convergence.n_beads, convergence.limit, convergence.tolerance
     ax.axhspan(
         limit.value - tolerance, limit.value + tolerance, color=FAINT, alpha=0.4, lw=0,
@@ -100,8 +100,8 @@ def bead_convergence_figure(
     """Fig. 11: distributions at the left, a mean and its verdict at the right."""
     figure = Figure(figsize=(9.6, 3.8), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
-    plot_distributions_by_beads(distributions, dressed(left))
-    plot_bead_convergence(convergence, dressed(right))
+    plot_distributions_by_beads(distributions, style_axes(left))
+    plot_bead_convergence(convergence, style_axes(right))
     return figure
 
 
@@ -117,7 +117,7 @@ def plot_perturbed_distribution(
         classical: of a classical run; None to leave it out.
         ax: where to draw; None for a figure of its own.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     if classical is not None:
         draw_distribution(ax, classical, "classical", CLASSICAL_COLOR)
     x, n_beads = distribution.distances, distribution.n_beads
@@ -141,7 +141,7 @@ def plot_imaginary_time(spread: ImaginaryTimeSpread, ax: Axes | None = None) -> 
         spread: of `imaginary_time_spread`.
         ax: where to draw; None for a figure of its own.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     times = spread.imaginary_times_fs
     squares, errors = (
         spread.mean_square_displacement.value,
@@ -173,7 +173,7 @@ def imaginary_time_figure(spreads: Mapping[str, ImaginaryTimeSpread]) -> Figure:
     figure = Figure(figsize=(max(6.4, 4.0 * n_runs), 3.8), dpi=150, layout="constrained")
     panels = figure.subplots(1, n_runs, sharey=True, squeeze=False)[0]
     for panel, (name, spread) in zip(panels, spreads.items(), strict=True):
-        plot_imaginary_time(spread, dressed(panel))
+        plot_imaginary_time(spread, style_axes(panel))
         panel.set_title(f"{name}, {spread.n_beads} beads", fontsize="small", loc="left", color=INK)
     for panel in panels[1:]:
         panel.set_ylabel("")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -17,10 +18,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 
-from md_runs.analysis.spectra.density_of_states import DecomposedSpectrum
 from md_runs.analysis.spectra.peaks import PeakTable
 from md_runs.analysis.spectra.raman import RamanSpectra
 from md_runs.analysis.spectra.spectrum import Spectrum
+from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
 from md_runs.analysis.vibrations.stick_spectra import StickSpectrum
 from md_runs.figures.style import (
     BANNER_COLOR,
@@ -29,15 +30,16 @@ from md_runs.figures.style import (
     MODE_COLOR,
     PIMD_COLOR,
     SERIES_COLORS,
+    axes_or_new,
     band_legend,
     draw_band,
-    dressed,
-    own_axes,
     series_colors,
+    style_axes,
 )
 
 CHECK_CHARACTERS = 105  # of one line of failed checks above a panel
 MOST_NAMED_PARTS = 12  # chosen: more have no room in a legend
+MOST_MARKED_PEAKS = 15  # chosen: more wavenumbers above a spectrum of usual width overlap
 PART_COLORS = colormaps["viridis"]
 UNIT_LABELS = {
     "cm": r"modes per cm$^{-1}$",
@@ -63,41 +65,28 @@ def plot_spectrum(
         max_wavenumber_per_cm: right end of the axis; None for 1800, or what the modes reach.
         sticks: the normal modes as a spectrum of the same unit, behind; None for none.
     """
-    ax = own_axes(ax)
     modes = [harmonic_per_cm, None if sticks is None else sticks.mode_wavenumbers_per_cm]
     right = max_wavenumber_per_cm or max([1800.0, *(1.1 * m.max() for m in modes if m is not None)])
-    shown = spectrum.wavenumbers_per_cm <= right
-    wavenumbers, intensity = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
-    if sticks is not None:
-        inside = sticks.wavenumbers_per_cm <= right
-        curve = sticks.wavenumbers_per_cm[inside], sticks.intensity[inside]
-        name = f"harmonic, width {sticks.width_per_cm:.3g} cm$^{{-1}}$"
-        ax.plot(*curve, color=MODE_COLOR, lw=1.0, label=name)
-    color = PIMD_COLOR if spectrum.quantum_correction == "Kubo" else CLASSICAL_COLOR
-    draw_band(ax, wavenumbers, intensity, spectrum.standard_error[shown], color)
-    name = f"MD, resolution {spectrum.resolution_per_cm:.3g} cm$^{{-1}}$"
-    ax.plot(wavenumbers, intensity, color=color, lw=1.2, label=name)
-    ax.axhline(0, color=INK, lw=0.6)
+    ax = plot_spectra({"MD": spectrum}, right, sticks, ax)
     if harmonic_per_cm is not None:
-        height = 0.08 * intensity.max()
+        height = 0.08 * spectrum.intensity[spectrum.wavenumbers_per_cm <= right].max()
         ends = -1.5 * height, -0.5 * height
         ax.vlines(harmonic_per_cm, *ends, color=MODE_COLOR, lw=1, label="harmonic modes")
-    label_spectrum_axes(ax, right, spectrum)
-    band_legend(ax, spectrum.standard_error)
-    return show_checks(ax, {"": spectrum})
+        band_legend(ax, spectrum.standard_error)
+    return ax
 
 
 def plot_parts(
-    spectrum: DecomposedSpectrum, ax: Axes | None = None, max_wavenumber_per_cm: float = 1800.0
+    spectrum: SpectrumParts[Any], ax: Axes | None = None, max_wavenumber_per_cm: float = 1800.0
 ) -> Axes:
-    """A density of states in all, and what elements, atoms or modes add to it.
+    """A spectrum in all, and what elements, atoms or modes add to it.
 
     Args:
-        spectrum: of `decomposed_density_of_states`.
+        spectrum: of `decomposed_density_of_states` or `infrared_parts`.
         ax: where to draw; None for a figure of its own.
         max_wavenumber_per_cm: right end of the axis.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     wavenumbers = spectrum.total.wavenumbers_per_cm
     shown = wavenumbers <= max_wavenumber_per_cm
     ax.plot(wavenumbers[shown], spectrum.total.intensity[shown], color=INK, lw=1.0, label="all")
@@ -137,7 +126,7 @@ def plot_raman(
         ax: where to draw; None for a figure of its own.
         max_wavenumber_per_cm: right end of the axis.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     for spectrum, color in ((raman.parallel, CLASSICAL_COLOR), (raman.perpendicular, PIMD_COLOR)):
         shown = spectrum.wavenumbers_per_cm <= max_wavenumber_per_cm
         curve = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
@@ -207,7 +196,7 @@ def plot_spectra(
         sticks: the normal modes as a spectrum of the same unit; None for none.
         ax: where to draw; None for a figure of its own.
     """
-    ax = own_axes(ax)
+    ax = axes_or_new(ax)
     if sticks is not None:
         inside = sticks.wavenumbers_per_cm <= max_wavenumber_per_cm
         curve = sticks.wavenumbers_per_cm[inside], sticks.intensity[inside]
@@ -215,6 +204,8 @@ def plot_spectra(
         ax.fill_between(*curve, color=MODE_COLOR, alpha=0.15, lw=0)
         ax.plot(*curve, color=MODE_COLOR, lw=0.8, label=name)
     colors = [color for color in series_colors(len(spectra) + 1) if color != MODE_COLOR]
+    if [spectrum.quantum_correction for spectrum in spectra.values()] == ["Kubo"]:
+        colors = [PIMD_COLOR]
     for k, ((name, spectrum), color) in enumerate(zip(spectra.items(), colors, strict=False)):
         shown = spectrum.wavenumbers_per_cm <= max_wavenumber_per_cm
         curve = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
@@ -233,20 +224,23 @@ def spectra_figure(
     spectra: Mapping[str, Spectrum],
     max_wavenumber_per_cm: float,
     sticks: StickSpectrum | None = None,
+    peaks: PeakTable | None = None,
 ) -> Figure:
-    """A figure of its own of `plot_spectra`."""
+    """A figure of its own of `plot_spectra`, peaks marked where they are few."""
     figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
-    plot_spectra(spectra, max_wavenumber_per_cm, sticks, dressed(figure.subplots()))
+    ax = plot_spectra(spectra, max_wavenumber_per_cm, sticks, style_axes(figure.subplots()))
+    if peaks is not None and len(peaks) <= MOST_MARKED_PEAKS:
+        mark_peaks(ax, peaks)
     return figure
 
 
-def parts_figure(spectra: Mapping[str, DecomposedSpectrum], max_wavenumber_per_cm: float) -> Figure:
-    """Densities of states and their parts, one panel for each run."""
+def parts_figure(spectra: Mapping[str, SpectrumParts[Any]], max_wavenumber_per_cm: float) -> Figure:
+    """Spectra and their parts, one panel for each run."""
     n_runs = len(spectra)
     figure = Figure(figsize=(7.2, 0.6 + 3.4 * n_runs), dpi=150, layout="constrained")
     panels = figure.subplots(n_runs, 1, sharex=True, squeeze=False)[:, 0]
     for panel, (name, spectrum) in zip(panels, spectra.items(), strict=True):
-        plot_parts(spectrum, dressed(panel), max_wavenumber_per_cm)
+        plot_parts(spectrum, style_axes(panel), max_wavenumber_per_cm)
         panel.set_title(name, loc="right", fontsize="small", color=INK)
     for panel in panels[:-1]:
         panel.set_xlabel("")

@@ -22,14 +22,14 @@ INK = "#333333"
 FAINT = "#B8B8B8"
 
 
-def own_axes(ax: Axes | None) -> Axes:
+def axes_or_new(ax: Axes | None) -> Axes:
     """The given Axes, or those of a new figure."""
     if ax is not None:
         return ax
-    return dressed(Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained").subplots())
+    return style_axes(Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained").subplots())
 
 
-def dressed(ax: Axes) -> Axes:
+def style_axes(ax: Axes) -> Axes:
     """Thin axes at the left and below only."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set(linewidth=0.6, color=INK)

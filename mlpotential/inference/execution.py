@@ -1,9 +1,12 @@
-"""Where and how a model is evaluated, as settings that a command line can fill. Free of torch."""
+"""Where and how a model is evaluated: settings that command lines take by these names, see
+`command_line.add_arguments`. Free of torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+from mlpotential.errors import ConfigError
 
 # Names of `prepared_model.BACKENDS`, the fastest first; `auto` takes the first that can.
 Backend = Literal["auto", "native", "tabulated", "reference"]
@@ -16,10 +19,13 @@ class Execution:
 
     Attributes:
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
-        dtype: float32 or float64; None for the model's own.
+        dtype: float32 or float64; that of the model where none is given.
         backend: auto (the fastest there is), native, tabulated or reference.
-        threads: of the native backend.
-        guard: what happens outside the training data: warn (once a run), stop or off.
+        threads: of the native backend, best for many beads.
+        guard: what happens outside the training data of the model: warn (once a run), stop or off.
+
+    Raises:
+        ConfigError: for another dtype.
     """
 
     device: str = "auto"
@@ -27,6 +33,10 @@ class Execution:
     backend: Backend = "auto"
     threads: int = 1
     guard: GuardMode = "warn"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (None, "float32", "float64"):
+            raise ConfigError(f"dtype must be float32 or float64, not {self.dtype!r}")
 
 
 DEFAULT_EXECUTION = Execution()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from mlpotential.cli import COMMANDS, main
@@ -75,6 +76,19 @@ def test_info_on_the_backends(model_path, capsys):
     assert {backend for backend, _ in errors} >= {"reference", "tabulated"}
     for (_, dtype), error in errors.items():
         assert 0.0 < error < (2e-5 if dtype == "float32" else 1e-7)
+
+
+def test_add_domain(model_path, ethanol, tmp_path, capsys):
+    """An old model gets the distances of the structures that it was trained on."""
+    from mlpotential.models.model_file import load_model
+
+    ethanol.calc = SinglePointCalculator(ethanol, energy=-1.0)
+    write(tmp_path / "trained_on.extxyz", ethanol)
+    units = ("--energy-unit", "eV", "--length-unit", "Angstrom")
+    arguments = (model_path, tmp_path / "trained_on.extxyz", *units)
+    assert "of 1 structures" in call_here(capsys, "add-domain", *arguments)
+    shortest = load_model(model_path).record.shortest_distances
+    assert shortest["C-O"] == pytest.approx(ethanol.get_distance(1, 2), rel=1e-5)
 
 
 def test_evaluate(model_path, ethanol, tmp_path, capsys):

@@ -26,7 +26,7 @@ that no spring would allow are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -111,16 +111,37 @@ def path_integral_energies(
         DataError: wrong shapes, frames that are not finite, fewer frames than blocks.
         ConfigError: if the temperature is not positive.
     """
+    sources = (positions, forces, potentials)
+    return PathIntegralEnergies(
+        **estimates_of_energies(EnergySums.energies, *sources, masses, temperature_K, n_blocks)
+    )
+
+
+def estimates_of_energies(
+    statistic: Callable[[EnergySums, Sums], dict[str, Any]],
+    positions: Frames,
+    forces: Frames,
+    potentials: Frames,
+    masses: np.ndarray,
+    temperature_K: float,
+    n_blocks: int,
+) -> dict[str, Any]:
+    """Fields of a result: what follows from sums over frames, and what they are of.
+
+    Args:
+        statistic: named estimates from `EnergySums` and its sums.
+        positions, forces, potentials, masses, temperature_K, n_blocks: as of
+            `path_integral_energies`, and so are the errors.
+    """
     sources = {"positions": positions, "forces": forces, "potentials": potentials}
     measure = EnergySums(np.asarray(masses, np.float64), thermal_energy(temperature_K))
     blocks = sum_blocks(measure, sources, n_blocks, lambda shape: 6 * shape[0] * shape[1])
-    found = blocks.estimates(measure.energies)
-    return PathIntegralEnergies(
-        **found,
-        temperature_K=temperature_K,
-        n_beads=blocks.frame_shape[0],
-        n_frames=blocks.n_frames,
-    )
+    return {
+        **blocks.estimates(lambda sums: statistic(measure, sums)),
+        "temperature_K": temperature_K,
+        "n_beads": blocks.frame_shape[0],
+        "n_frames": blocks.n_frames,
+    }
 
 
 def primitive_kinetic_energy(

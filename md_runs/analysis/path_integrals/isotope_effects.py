@@ -28,7 +28,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from md_runs.analysis.path_integrals.energies import spring_energies, thermal_energy
-from md_runs.analysis.sampling.block_sums import BlockSums, Frames, Sums, sum_blocks
+from md_runs.analysis.sampling.block_sums import Frames, Sums, sum_blocks
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
@@ -100,10 +100,7 @@ def isotope_effect_from_springs(
         prefactor = 1.5 * (chunk.shape[1] - 1) * np.log(ratios).sum()
         return prefactor - springs @ (ratios - 1) / kT  # (1)
 
-    measure = _WeightSums(exponents)
-    sources = {"positions": positions}
-    blocks = sum_blocks(measure, sources, n_blocks, lambda shape: 3 * shape[0] * shape[1])
-    return _effect(blocks, measure, ratios, temperature_K)
+    return _effect(exponents, {"positions": positions}, ratios, temperature_K, n_blocks)
 
 
 def scaled_positions(
@@ -143,14 +140,8 @@ def isotope_effect_from_potentials(
         positions: for their shape, [n_frames, n_beads, n_atoms, 3] (A), or an iterable of chunks.
         potentials: of every bead, [n_frames, n_beads] (eV).
         scaled_potentials: at `scaled_positions`, [n_frames, n_beads] (eV).
-        masses: of the run, [n_atoms] (amu).
-        new_masses: of the isotopes asked for, [n_atoms] (amu).
-        temperature_K: of the ensemble.
-        n_blocks: blocks of frames for the error bars; 1 goes without.
-
-    Raises:
-        DataError: wrong shapes, frames that are not finite, fewer frames than blocks.
-        ConfigError: if the temperature is not positive.
+        masses, new_masses, temperature_K, n_blocks: as of `isotope_effect_from_springs`, and so are
+            the errors.
     """
     kT, ratios = thermal_energy(temperature_K), _mass_ratios(masses, new_masses)
 
@@ -164,14 +155,12 @@ def isotope_effect_from_potentials(
                 )
         return (before - after).mean(axis=1) / kT  # (2)
 
-    measure = _WeightSums(exponents)
     sources = {
         "positions": positions,
         "potentials": potentials,
         "scaled_potentials": scaled_potentials,
     }
-    blocks = sum_blocks(measure, sources, n_blocks, lambda shape: shape[0])
-    return _effect(blocks, measure, ratios, temperature_K)
+    return _effect(exponents, sources, ratios, temperature_K, n_blocks)
 
 
 @dataclass
@@ -196,9 +185,15 @@ class _WeightSums:
 
 
 def _effect(
-    blocks: BlockSums, measure: _WeightSums, ratios: np.ndarray, temperature_K: float
+    exponents: Callable[..., np.ndarray],
+    sources: dict[str, Frames],
+    ratios: np.ndarray,
+    temperature_K: float,
+    n_blocks: int,
 ) -> IsotopeEffect:
     kT, classical = thermal_energy(temperature_K), 1.5 * np.log(ratios).sum()
+    measure = _WeightSums(exponents)
+    blocks = sum_blocks(measure, sources, n_blocks, lambda shape: 3 * shape[0] * shape[1])
 
     def statistic(sums: Sums) -> dict[str, Any]:
         quantum = measure.origin + np.log(sums["weights"] / sums["frames"])

@@ -45,6 +45,7 @@ from md_runs.analysis.path_integrals.energies import (
     EnergySums,
     check_beads,
     covariance,
+    estimates_of_energies,
     means,
     perturbations,
     thermal_energy,
@@ -190,26 +191,11 @@ def perturbed_energies(
 ) -> PerturbedEnergies:
     """Energies and heat capacity corrected by (2) to (5), with error bars.
 
-    Args:
-        positions: not wrapped, [n_frames, n_beads, n_atoms, 3] (A), or an iterable of chunks.
-        forces: of the physical potential on every bead, of the same shape (eV/A).
-        potentials: of every bead, [n_frames, n_beads] (eV).
-        masses: [n_atoms] (amu).
-        temperature_K: of the ensemble.
-        n_blocks: blocks of frames for the error bars; 1 goes without.
-
-    Raises:
-        DataError: wrong shapes, frames that are not finite, fewer frames than blocks.
-        ConfigError: if the temperature is not positive.
+    Arguments and errors are those of `energies.path_integral_energies`.
     """
-    sources = {"positions": positions, "forces": forces, "potentials": potentials}
-    measure = EnergySums(np.asarray(masses, np.float64), thermal_energy(temperature_K))
-    blocks = sum_blocks(measure, sources, n_blocks, lambda shape: 6 * shape[0] * shape[1])
+    sources = (positions, forces, potentials)
     return PerturbedEnergies(
-        **blocks.estimates(lambda sums: _corrected(measure, sums)),
-        temperature_K=temperature_K,
-        n_beads=blocks.frame_shape[0],
-        n_frames=blocks.n_frames,
+        **estimates_of_energies(_corrected, *sources, masses, temperature_K, n_blocks)
     )
 
 

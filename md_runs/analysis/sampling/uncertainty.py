@@ -15,19 +15,10 @@ doi:10.1021/ct0502864, eqs. (20)-(22): of n frames only n / g are independent, w
 
 summed up to the first lag at which C is no longer positive, where noise begins.
 
-How long blocks must be shows where (1) no longer grows with their length. Of lengths doubled again
-and again, the first with
-
-    length^3 > 2 n_frames (error(length) / error(1))^4   (3)
-
-balances what shorter blocks miss against the noise of fewer blocks (U. Wolff, Comput. Phys. Commun.
-156, 143 (2004), doi:10.1016/S0010-4655(03)00467-3; R. M. Lee et al., Phys. Rev. E 83, 066706
-(2011), doi:10.1103/PhysRevE.83.066706).
-
 Bootstrap, for error bars of what is no mean: blocks that do not overlap are drawn with replacement,
 as many as there are (H. R. Kuensch, Ann. Statist. 17, 1217 (1989), doi:10.1214/aos/1176347265), and
 
-    standard error = sqrt(n / (n - 1)) sd(estimate over draws),   n = n_blocks.   (4)
+    standard error = sqrt(n / (n - 1)) sd(estimate over draws),   n = n_blocks.   (3)
 
 The root makes the error of a plain mean unbiased.
 """
@@ -37,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +37,6 @@ from md_runs.analysis.sampling.frames import block_slices, check_finite_frames
 from md_runs.analysis.sampling.results import AnalysisResult
 from mlpotential.errors import ConfigError, DataError
 
-FEWEST_BLOCKS = 4  # chosen: fewer do not tell an error bar
 N_RESAMPLES = 400  # chosen: error bars reproducible within 4 %
 
 
@@ -65,7 +55,7 @@ class Estimate(AnalysisResult):
     n_blocks: int
 
     def __str__(self) -> str:
-        return f"{self.value:.5g} +- {self.standard_error:.2g}"
+        return estimate_text(self)
 
 
 def block_average(samples: np.ndarray, n_blocks: int = 10) -> Estimate:
@@ -137,81 +127,13 @@ def statistical_inefficiency(series: np.ndarray) -> float:
     return max(1.0, float(g))
 
 
-@dataclass(frozen=True)
-class BlockingAnalysis(AnalysisResult):
-    """How the standard error of a mean grows with the length of blocks, and where it stops.
-
-    Attributes:
-        estimate: mean and standard error, at the plateau; without one, the largest error found,
-            which is too small.
-        has_plateau: whether blocks long enough were found.
-        block_lengths: 1, 2, 4, ... frames, [n_levels].
-        standard_errors: [n_levels].
-        errors_of_errors: [n_levels].
-        plateau_level: index of the length that was chosen; None without a plateau.
-    """
-
-    estimate: Estimate
-    has_plateau: bool
-    block_lengths: np.ndarray
-    standard_errors: np.ndarray
-    errors_of_errors: np.ndarray
-    plateau_level: int | None
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "estimate": "unit of the series",
-        "block_lengths": "frames",
-        "standard_errors": "unit of the series",
-        "errors_of_errors": "unit of the series",
-    }
-    COLUMNS: ClassVar[tuple[str, ...]] = ("block_lengths", "standard_errors", "errors_of_errors")
-
-    def __str__(self) -> str:
-        return str(self.estimate) + ("" if self.has_plateau else " (no plateau: error too small)")
-
-
-def blocking_analysis(series: np.ndarray) -> BlockingAnalysis:
-    """The mean of a correlated series, its error from blocks of the length (3).
-
-    Args:
-        series: equilibrated, see `equilibration.detect_equilibration`, [n_frames].
-
-    Raises:
-        DataError: fewer than 2 * FEWEST_BLOCKS frames, more than one axis, a frame that is not
-            finite, or a constant series.
-    """
-    series = np.asarray(series, np.float64)
-    _check_series(series, 2 * FEWEST_BLOCKS)
-    lengths, errors, counts = [], [], []
-    blocks, length = series, 1
-    while len(blocks) >= FEWEST_BLOCKS:
-        lengths.append(length)
-        errors.append(float(standard_error_of_blocks(blocks)))
-        counts.append(len(blocks))
-        even = len(blocks) // 2 * 2
-        blocks, length = 0.5 * (blocks[0:even:2] + blocks[1:even:2]), 2 * length
-    block_lengths, standard_errors = np.array(lengths), np.array(errors)
-    growth = (standard_errors / standard_errors[0]) ** 4
-    reached = np.flatnonzero(block_lengths**3 > 2 * len(series) * growth)  # (3)
-    level = int(reached[0]) if len(reached) else None
-    chosen = int(np.argmax(standard_errors)) if level is None else level
-    return BlockingAnalysis(
-        estimate=Estimate(float(series.mean()), errors[chosen], counts[chosen]),
-        has_plateau=level is not None,
-        block_lengths=block_lengths,
-        standard_errors=standard_errors,
-        errors_of_errors=standard_errors / np.sqrt(2.0 * (np.array(counts) - 1)),
-        plateau_level=level,
-    )
-
-
 def block_bootstrap(
     blocks: Mapping[str, np.ndarray],
     statistic: Callable[[dict[str, np.ndarray]], Mapping[str, Any]],
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """What follows from sums over frames, with error bars by equation (4).
+    """What follows from sums over frames, with error bars by equation (3).
 
     Args:
         blocks: sums over the frames of each block, by name, each [n_blocks, ...]; blocks must be
@@ -246,7 +168,7 @@ def block_bootstrap(
     drawn = statistic({name: np.tensordot(draws, sums, axes=1) for name, sums in blocks.items()})
     inflation = np.sqrt(n_blocks / (n_blocks - 1))
     return {
-        name: Estimate(value, inflation * np.std(drawn[name], axis=0, ddof=1), n_blocks)  # (4)
+        name: Estimate(value, inflation * np.std(drawn[name], axis=0, ddof=1), n_blocks)  # (3)
         for name, value in values.items()
     }
 
@@ -263,8 +185,6 @@ def _check_series(series: np.ndarray, n_least: int) -> None:
 
 
 DIGITS_WITHOUT_ERROR = 5
-
-
 ROUNDING = 1e-12  # of the number; smaller errors are those of arithmetic
 
 

@@ -77,20 +77,8 @@ def infrared_spectrum(
     Warns:
         UserWarning: if the dipole jumps, as it does in periodic systems.
     """
-    found = response(
-        dipoles,
-        "dipoles",
-        _vectors,
-        np.zeros(3, int),
-        timestep_fs,
-        temperature_K,
-        n_lags,
-        contiguous,
-    )
-    spectrum = spectrum_of_response(found, timestep_fs, temperature_K, dynamics)
-    return _checked(
-        without_difference_damping(spectrum, 1), found, dynamics, intensities_km_per_mol
-    )
+    settings = (timestep_fs, temperature_K, n_lags)
+    return _absorption(dipoles, False, *settings, dynamics, intensities_km_per_mol, contiguous)
 
 
 def infrared_spectrum_of_flux(
@@ -110,19 +98,8 @@ def infrared_spectrum_of_flux(
         timestep_fs, temperature_K, n_lags, dynamics, intensities_km_per_mol, contiguous: as of
             `infrared_spectrum`, and so are the errors.
     """
-    found = response(
-        fluxes,
-        "fluxes",
-        _vectors,
-        np.zeros(3, int),
-        timestep_fs,
-        temperature_K,
-        n_lags,
-        contiguous,
-        are_rates=True,
-    )
-    spectrum = spectrum_of_response(found, timestep_fs, temperature_K, dynamics)
-    return _checked(spectrum, found, dynamics, intensities_km_per_mol)
+    settings = (timestep_fs, temperature_K, n_lags)
+    return _absorption(fluxes, True, *settings, dynamics, intensities_km_per_mol, contiguous)
 
 
 def dipole_flux(velocities: np.ndarray, born_charges: np.ndarray) -> np.ndarray:
@@ -180,12 +157,31 @@ def spectrum_of_response(
     )
 
 
-def _checked(
-    spectrum: InfraredSpectrum,
-    found: Response,
+def _absorption(
+    vectors: Segments,
+    are_fluxes: bool,
+    timestep_fs: float,
+    temperature_K: float,
+    n_lags: int | None,
     dynamics: Dynamics,
     intensities_km_per_mol: np.ndarray | None,
+    contiguous: bool,
 ) -> InfraredSpectrum:
+    """The absorption (1) with its checks; arguments as of `infrared_spectrum`."""
+    found = response(
+        vectors,
+        "fluxes" if are_fluxes else "dipoles",
+        _vectors,
+        np.zeros(3, int),
+        timestep_fs,
+        temperature_K,
+        n_lags,
+        contiguous,
+        are_rates=are_fluxes,
+    )
+    spectrum = spectrum_of_response(found, timestep_fs, temperature_K, dynamics)
+    if not are_fluxes:
+        spectrum = without_difference_damping(spectrum, 1)
     checks = [thermostat_check(dynamics, spectrum.resolution_per_cm)]
     if found.continuity is not None:
         checks.append(found.continuity)

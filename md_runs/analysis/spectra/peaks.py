@@ -22,7 +22,6 @@ import numpy as np
 from scipy.signal import find_peaks
 
 from md_runs.analysis.sampling.results import AnalysisResult
-from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.spectra.spectrum import Spectrum
 from mlpotential.errors import ConfigError
 
@@ -90,20 +89,6 @@ class PeakTable(AnalysisResult):
 
     def __len__(self) -> int:
         return len(self.wavenumbers_per_cm)
-
-    def table(self) -> str:
-        """One line for each peak, every number with its standard error."""
-        lines = [
-            f"{self.quantity}, resolution {self.resolution_per_cm:.3g} 1/cm",
-            f"{'wavenumber (1/cm)':>22}{'height (' + self.height_unit + ')':>26}"
-            f"{'width (1/cm)':>22}{'area (' + self.area_unit + ')':>26}",
-        ]
-        columns = [getattr(self, name) for name in self.COLUMNS]
-        for peak in zip(*columns, strict=True):
-            pairs = zip(peak[::2], peak[1::2], strict=True)
-            k, height, width, area = (str(Estimate(*pair, n_blocks=0)) for pair in pairs)
-            lines.append(f"{k:>22}{height:>26}{width:>22}{area:>26}")
-        return "\n".join(lines)
 
 
 def find_spectrum_peaks(

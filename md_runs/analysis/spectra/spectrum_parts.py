@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -47,6 +48,23 @@ class SpectrumParts(AnalysisResult, Generic[Whole]):
         blocks = self.blocks[self.labels.index(label)]
         return self.total.changed(
             self.total.wavenumbers_per_cm, blocks, quantity=f"{self.total.quantity} of {label}"
+        )
+
+    def changed(self, change: Callable[[Whole], Whole]) -> Self:
+        """The whole and all parts changed alike."""
+        parts = [change(self.part(label)) for label in self.labels]
+        integrals = [part.integral for part in parts]
+        return replace(
+            self,
+            total=change(self.total),
+            intensities=np.stack([part.intensity for part in parts]),
+            standard_errors=np.stack([part.standard_error for part in parts]),
+            integrals=Estimate(
+                np.array([integral.value for integral in integrals]),
+                np.array([integral.standard_error for integral in integrals]),
+                self.integrals.n_blocks,
+            ),
+            blocks=np.stack([part.blocks for part in parts]),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The figures of K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779,
 Fig. 8: nearest neighbours (the bonds) and diameter (distances of antipodal atoms) of C20. Pairs are
-chosen once, on a reference structure, and kept; `nearest_neighbour_distribution` and
+chosen once, on a reference structure, and kept; `nearest_neighbor_distribution` and
 `size_distributions` ask each frame anew.
 
 Positions are read slice by slice: a NumPy array, a memory map, an HDF5 data set, or an iterable of
@@ -28,7 +28,7 @@ from md_runs.analysis.structure.internal_coordinates import (
     distances,
     every_pair,
     largest_distances,
-    nearest_neighbour_distances,
+    nearest_neighbor_distances,
     radii_of_gyration,
 )
 from mlpotential.errors import ConfigError, DataError, StructureError
@@ -185,9 +185,9 @@ def distance_distribution(
     )
 
 
-def nearest_neighbour_distribution(
+def nearest_neighbor_distribution(
     positions: Frames,
-    n_neighbours: int = 1,
+    n_neighbors: int = 1,
     bin_width: float = 0.01,
     n_blocks: int = 10,
     cells: Frames | None = None,
@@ -195,13 +195,13 @@ def nearest_neighbour_distribution(
 ) -> DistanceDistribution:
     """The distribution of the distances of atoms to their n nearest, chosen anew in each frame.
 
-    Arguments and errors are those of `distance_distribution`; `n_neighbours` must leave an atom.
+    Arguments and errors are those of `distance_distribution`; `n_neighbors` must leave an atom.
     """
     return _distribution(
-        lambda chunk, cell: nearest_neighbour_distances(chunk, n_neighbours, cell, pbc),
+        lambda chunk, cell: nearest_neighbor_distances(chunk, n_neighbors, cell, pbc),
         positions,
         cells,
-        "nearest neighbour" if n_neighbours == 1 else f"{n_neighbours} nearest neighbours",
+        "nearest neighbour" if n_neighbors == 1 else f"{n_neighbors} nearest neighbours",
         (bin_width, n_blocks),
         lambda shape: shape[0] * shape[1] ** 2,
     )

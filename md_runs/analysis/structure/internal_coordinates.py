@@ -165,9 +165,9 @@ def largest_distances(positions: np.ndarray) -> np.ndarray:
     return distances(positions, every_pair(positions.shape[2])).max(axis=-1, keepdims=True)
 
 
-def nearest_neighbour_distances(
+def nearest_neighbor_distances(
     positions: np.ndarray,
-    n_neighbours: int = 1,
+    n_neighbors: int = 1,
     cells: np.ndarray | None = None,
     pbc: tuple[bool, bool, bool] = NOT_PERIODIC,
 ) -> np.ndarray:
@@ -175,12 +175,12 @@ def nearest_neighbour_distances(
 
     Args:
         positions: [n_frames, n_beads, n_atoms, 3] (A).
-        n_neighbours: how many of each atom.
+        n_neighbors: how many of each atom.
         cells: [3, 3] or [n_frames, 3, 3] (A); None for a molecule.
         pbc: periodic directions.
 
     Returns:
-        [n_frames, n_beads, n_atoms, n_neighbours] (A).
+        [n_frames, n_beads, n_atoms, n_neighbors] (A).
 
     Raises:
         ConfigError: if there are not so many other atoms.
@@ -188,8 +188,8 @@ def nearest_neighbour_distances(
         StructureError: a cell that is flat or thin.
     """
     n_atoms = positions.shape[2]
-    if not 1 <= n_neighbours < n_atoms:
-        raise ConfigError(f"{n_atoms} atoms cannot have {n_neighbours} nearest neighbours each")
+    if not 1 <= n_neighbors < n_atoms:
+        raise ConfigError(f"{n_atoms} atoms cannot have {n_neighbors} nearest neighbours each")
     vectors = positions[:, :, None] - positions[:, :, :, None]
     limit: np.ndarray | float = np.inf
     if cells is not None and any(pbc):
@@ -200,7 +200,7 @@ def nearest_neighbour_distances(
         limit = 0.5 * np.min(plane_spacings(cells, pbc))
     matrix = np.linalg.norm(vectors, axis=-1)
     matrix[..., np.arange(n_atoms), np.arange(n_atoms)] = np.inf
-    nearest = np.sort(np.partition(matrix, n_neighbours - 1)[..., :n_neighbours])
+    nearest = np.sort(np.partition(matrix, n_neighbors - 1)[..., :n_neighbors])
     if nearest.max() > limit:
         raise DataError(
             f"a nearest neighbour at {nearest.max():.4g} A is beyond half the cell, {limit:.4g} A: "

@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 from md_runs.analysis.structure.periodic_images import (
     checked_cells,
     nearest_images,
-    neighbours_within,
+    neighbors_within,
     plane_spacings,
 )
 from mlpotential.errors import DataError
@@ -46,7 +46,7 @@ def chosen_pairs(
 
 
 @dataclass
-class NeighbourCounts:
+class NeighborCounts:
     """A measure for `sum_blocks`: neighbours in bins, summed over frames, mean over beads.
 
     Attributes:
@@ -93,7 +93,7 @@ class NeighbourCounts:
         limit, frame_cells, volumes = self._cells_and_volumes(cells, len(positions))
         self.smallest_limit = min(self.smallest_limit, limit)
         pairwise = self.reach <= limit and len(self._atoms) <= MOST_ATOMS_PAIRWISE
-        add = self._add_pairs if pairwise else self._add_neighbours
+        add = self._add_pairs if pairwise else self._add_neighbors
         n_cells, step = len(self.pairs) * self.n_bins, self._frames_at_once(positions.shape[1])
         counts, counts_times_volume = np.zeros((2, n_cells))
         for start in range(0, len(positions), step):
@@ -147,7 +147,7 @@ class NeighbourCounts:
             weights = np.broadcast_to(volumes[:, None, None], bins.shape)[kept]
             yield (place * self.n_bins + bins)[kept], weights
 
-    def _add_neighbours(
+    def _add_neighbors(
         self, positions: np.ndarray, cells: np.ndarray | None, volumes: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Bins and volumes of all neighbours, images among them, of one bead after another."""
@@ -155,7 +155,7 @@ class NeighbourCounts:
         for k, frame in enumerate(positions):
             for bead in frame:
                 cell = None if cells is None else cells[k]
-                i, j, r = neighbours_within(bead, self.reach, cell, self.pbc)
+                i, j, r = neighbors_within(bead, self.reach, cell, self.pbc)
                 place, bins = self._place[numbers[i], numbers[j]], (r / self.bin_width).astype(int)
                 kept = (place >= 0) & (bins < self.n_bins)
                 places = place[kept] * self.n_bins + bins[kept]

@@ -76,7 +76,7 @@ def nearest_images(
     return displacements - np.where(pbc, np.rint(fractional), 0.0) @ cells
 
 
-def neighbours_within(
+def neighbors_within(
     positions: np.ndarray, radius: float, cell: np.ndarray | None, pbc: tuple[bool, bool, bool]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All neighbours of each atom, its own images among them.
@@ -89,7 +89,7 @@ def neighbours_within(
 
     Returns:
         Atoms i, atoms j that an image within the radius belongs to, distances (A), all
-        [n_neighbours]; i, j and j, i both stand there.
+        [n_neighbors]; i, j and j, i both stand there.
 
     Raises:
         ConfigError: if the radius needs more than `MAX_IMAGES` copies of atoms.

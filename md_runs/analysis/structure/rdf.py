@@ -34,7 +34,7 @@ from md_runs.analysis.sampling.histograms import check_bin_width, histogram
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.structure.internal_coordinates import distances, every_pair
-from md_runs.analysis.structure.neighbor_counts import NeighbourCounts, chosen_pairs
+from md_runs.analysis.structure.neighbor_counts import NeighborCounts, chosen_pairs
 from md_runs.analysis.structure.periodic_images import checked_cells, plane_spacings
 from mlpotential.errors import ConfigError, DataError
 
@@ -234,7 +234,7 @@ def radial_distributions(
         raise ConfigError(f"reference_volume must be positive (A^3), not {reference_volume}")
     n_bins = _number_of_bins(max_distance, bin_width, cells, pbc)
     pairs = chosen_pairs(atomic_numbers, element_pairs)
-    count = NeighbourCounts(
+    count = NeighborCounts(
         np.asarray(atomic_numbers), pairs, n_bins, bin_width, pbc, reference_volume
     )
     sources, constant = with_cells(positions, cells)
@@ -271,7 +271,7 @@ def _number_of_bins(
 
 
 def _normalised(
-    blocks: BlockSums, count: NeighbourCounts, place: int, has_images: bool
+    blocks: BlockSums, count: NeighborCounts, place: int, has_images: bool
 ) -> RadialDistribution:
     """Equation (2) and the running coordination number of one pair of elements."""
     pair = count.pairs[place]

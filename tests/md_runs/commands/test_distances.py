@@ -7,18 +7,17 @@ from harmonic_ring_polymer import KELVIN, mode_curvatures
 from recorded_runs import write_oscillator_beads, write_water_run
 
 from md_runs.commands.distances import (
-    DistanceOptions,
-    distances_findings,
+    distances_report,
     parse_atoms,
 )
-from md_runs.commands.prepared_run import ViewOptions, open_runs
+from md_runs.commands.prepared_run import open_runs
 from mlpotential.errors import ConfigError, DataError
 
-BOND = DistanceOptions(bonds=((0, 1),), bin_width=0.02)
+BOND = dict(bonds=["0-1"], bin_width=0.02)
 
 
 def opened(*paths):
-    return open_runs(paths, ViewOptions(skip_ps=0.0, temperature_K=KELVIN))
+    return open_runs(paths, skip_ps=0.0, temperature_K=KELVIN)
 
 
 def width_along_the_bond(n_beads, u=3.0, mass=1.008):
@@ -29,8 +28,8 @@ def width_along_the_bond(n_beads, u=3.0, mass=1.008):
 
 def test_water(tmp_path):
     write_water_run(tmp_path / "water.frames", n_frames=800)
-    options = DistanceOptions(bonds=((0, 1), (0, 2)), angles=((1, 0, 2),))
-    found = distances_findings(opened(tmp_path / "water.frames"), options)
+    options = dict(bonds=["0-1", "0-2"], angles=["1-0-2"])
+    found = distances_report(opened(tmp_path / "water.frames"), **options)
     labels = [name.removeprefix("water_") for name in found.results]
     assert labels == [
         "nearest neighbour",
@@ -49,7 +48,7 @@ def test_quantum_effects_and_their_width(tmp_path):
     paths = [
         write_oscillator_beads(tmp_path / f"h{p}.frames", p, n) for p, n in ((1, 1500), (8, 600))
     ]
-    found = distances_findings(opened(*paths), BOND)
+    found = distances_report(opened(*paths), **BOND)
     for n_beads in (1, 8):
         spread = found.results[f"h{n_beads}_bond H0-H1"].standard_deviation
         exact = width_along_the_bond(n_beads)
@@ -65,15 +64,15 @@ def test_quantum_effects_and_their_width(tmp_path):
 
 def test_bead_convergence(tmp_path):
     paths = [write_oscillator_beads(tmp_path / f"h{p}.frames", p, 400) for p in (2, 4, 8)]
-    found = distances_findings(opened(*paths), DistanceOptions(bonds=((0, 1),), tolerance=0.5))
+    found = distances_report(opened(*paths), bonds=["0-1"], tolerance=0.5)
     convergence = found.results["bead_convergence"]
     assert list(convergence.n_beads) == [2, 4, 8]
     assert convergence.n_beads_needed == 2
     assert "2 beads are enough for mean bond H0-H1 within 0.5 A" in str(found)
-    twice = distances_findings(
+    twice = distances_report(
         opened(*paths, write_oscillator_beads(tmp_path / "again.frames", 8, 60))
     )
-    assert any("same number of beads" in doubt for doubt in twice.doubts)
+    assert any("same number of beads" in text for text in twice.warnings)
 
 
 def test_mistakes(tmp_path):
@@ -83,4 +82,4 @@ def test_mistakes(tmp_path):
             parse_atoms([text], 2)
     path = write_oscillator_beads(tmp_path / "h.frames", 2, 60)
     with pytest.raises(DataError, match="atoms 0 to 7"):
-        distances_findings(opened(path), DistanceOptions(bonds=((0, 7),)))
+        distances_report(opened(path), bonds=["0-7"])

@@ -15,14 +15,13 @@ from recorded_runs import (
 from md_runs.analysis.spectra.quantum_corrections import response_factor
 from md_runs.analysis.vibrations.mode_intensities import infrared_intensities, raman_intensities
 from md_runs.commands.infrared_and_raman import (
-    ResponseOptions,
-    infrared_findings,
-    raman_findings,
-    read_born_charges,
+    infrared_report,
+    raman_report,
     read_lines,
+    read_numbers,
 )
-from md_runs.commands.prepared_run import ViewOptions, open_runs
-from mlpotential.errors import DataError
+from md_runs.commands.prepared_run import open_runs
+from mlpotential.errors import ConfigError, DataError
 
 BORN = np.einsum("i,xy->ixy", WATER_CHARGES, np.eye(3))
 
@@ -34,29 +33,27 @@ def run(tmp_path_factory):
 
 
 def opened(path):
-    return open_runs([path], ViewOptions(skip_ps=0.0, temperature_K=KELVIN))
+    return open_runs([path], skip_ps=0.0, temperature_K=KELVIN)
 
 
 def test_infrared_intensities_of_the_modes(run, tmp_path):
     path, modes = run
     exact = infrared_intensities(modes, BORN)
     exact.save_json(tmp_path / "infrared.json")
-    lines = read_lines(tmp_path / "infrared.json", "intensities_km_per_mol")
-    found = infrared_findings(opened(path), ResponseOptions(lines=lines, resolution_per_cm=50))
+    lines = tmp_path / "infrared.json"
+    found = infrared_report(opened(path), intensities=lines, resolution_per_cm=50)
     peaks = found.results["polar_peaks"]
     assert peaks.areas == pytest.approx(exact.intensities_km_per_mol, rel=0.02)
     assert found.results["harmonic"].mode_intensities == pytest.approx(peaks.areas, rel=0.02)
-    assert not found.doubts
+    assert not found.warnings
     assert "sinc^2" in str(found)
 
 
 def test_flux_of_born_charges_is_not_damped(run, tmp_path):
     path, modes = run
     np.save(tmp_path / "born.npy", BORN)
-    options = ResponseOptions(
-        born_charges=read_born_charges(tmp_path / "born.npy", 3), resolution_per_cm=50
-    )
-    found = infrared_findings(opened(path), options)
+    options = dict(born_charges=tmp_path / "born.npy", resolution_per_cm=50)
+    found = infrared_report(opened(path), **options)
     exact = infrared_intensities(modes, BORN).intensities_km_per_mol
     assert found.results["polar_peaks"].areas == pytest.approx(exact, rel=0.02)
     assert "sinc^2" not in str(found)
@@ -64,9 +61,9 @@ def test_flux_of_born_charges_is_not_damped(run, tmp_path):
 
 def test_quantum_correction_is_named_and_applied(run):
     path, modes = run
-    plain = infrared_findings(opened(path), ResponseOptions(resolution_per_cm=50))
-    options = ResponseOptions(resolution_per_cm=50, quantum_correction="standard")
-    found = infrared_findings(opened(path), options)
+    plain = infrared_report(opened(path), resolution_per_cm=50)
+    options = dict(resolution_per_cm=50, quantum_correction="standard")
+    found = infrared_report(opened(path), **options)
     ratio = found.results["polar_peaks"].areas[0] / plain.results["polar_peaks"].areas[0]
     exact = response_factor("standard", modes.wavenumbers_per_cm[:1], KELVIN)[0]
     assert ratio == pytest.approx(exact, rel=0.02)
@@ -78,8 +75,8 @@ def test_raman_activities_and_depolarisation(run, tmp_path):
     path, modes = run
     exact = raman_intensities(modes, water_polarizability_derivatives())
     (tmp_path / "all.json").write_text(json.dumps({"raman": exact.to_dict()}))
-    lines = read_lines(tmp_path / "all.json", "activities")
-    found = raman_findings(opened(path), ResponseOptions(lines=lines, resolution_per_cm=50))
+    lines = tmp_path / "all.json"
+    found = raman_report(opened(path), intensities=lines, resolution_per_cm=50)
     assert found.results["polar_peaks"].areas == pytest.approx(exact.activities, rel=0.02)
     ratios = [float(row[-1].split("(")[0]) for row in found.tables[0].rows]
     assert ratios == pytest.approx(exact.depolarization_ratios, abs=0.01)
@@ -88,22 +85,46 @@ def test_raman_activities_and_depolarisation(run, tmp_path):
 
 def test_mistakes(run, tmp_path):
     write_water_segments(tmp_path / "nve", n_segments=1, n_frames=20)
-    views = opened(tmp_path / "nve")
+    runs = opened(tmp_path / "nve")
     with pytest.raises(DataError, match="has no dipoles"):
-        infrared_findings(views)
+        infrared_report(runs)
     with pytest.raises(DataError, match="has no polarizabilities"):
-        raman_findings(views)
+        raman_report(runs)
     (tmp_path / "other.json").write_text("[1, 2]")
     with pytest.raises(DataError, match="holds no activities"):
         read_lines(tmp_path / "other.json", "activities")
     with pytest.raises(DataError, match="No such file"):
         read_lines(tmp_path / "absent.json", "activities")
     np.save(tmp_path / "few.npy", np.ones(9))
-    with pytest.raises(DataError, match="are 27"):
-        read_born_charges(tmp_path / "few.npy", 3)
+    with pytest.raises(DataError, match="of 3 atoms are 27"):
+        read_numbers(tmp_path / "few.npy", "Born charges", (3, 3, 3))
 
 
 def test_temperature_is_measured_where_nobody_tells_it(run):
-    found = infrared_findings(open_runs([run[0]], ViewOptions(skip_ps=0.0)))
+    found = infrared_report(open_runs([run[0]], skip_ps=0.0))
     assert "measured from the velocities" in str(found)
     assert found.results["polar"].temperature_K == pytest.approx(KELVIN, rel=5e-3)
+
+
+@pytest.mark.parametrize("by", ["element", "atom", "mode"])
+def test_parts_add_up_to_the_absorption(run, by, tmp_path):
+    path, exact = run
+    modes, born = tmp_path / "modes.json", tmp_path / "born.txt"
+    exact.save_json(modes)
+    np.savetxt(born, BORN.reshape(3, 9))
+    options = {"born_charges": born, "resolution_per_cm": 50}
+    whole = infrared_report(opened(path), **options).results["polar"]
+    found = infrared_report(opened(path), by=by, modes=modes, **options)
+    parts = found.results["polar"]
+    assert len(parts.labels) == {"element": 2, "atom": 3, "mode": 3}[by]
+    assert parts.intensities.sum(axis=0) == pytest.approx(
+        whole.intensity, abs=1e-2 * whole.intensity.max()
+    )
+    corrected = infrared_report(
+        opened(path), by=by, modes=modes, quantum_correction="harmonic", **options
+    ).results["polar"]
+    assert corrected.integrals.value == pytest.approx(parts.integrals.value, rel=0.02, abs=0.1)
+    names = {file.name for file in found.save(tmp_path)}
+    assert {"ir_polar.csv", f"ir_by_{by}.png"} <= names
+    with pytest.raises(ConfigError, match="need --born-charges"):
+        infrared_report(opened(path), by=by, modes=modes)

@@ -6,18 +6,17 @@ from harmonic_ring_polymer import KELVIN, KT, energy, heat_capacity
 from recorded_runs import write_frames, write_oscillator_beads, write_water_run
 
 from md_runs.commands.path_integrals import (
-    PathIntegralOptions,
     parse_isotopes,
-    path_integral_findings,
+    path_integral_report,
 )
-from md_runs.commands.prepared_run import ViewOptions, open_runs
+from md_runs.commands.prepared_run import open_runs
 from mlpotential.errors import ConfigError, DataError
 
 U, DEGREES = 3.0, 6
 
 
 def opened(*paths, **options):
-    return open_runs(paths, ViewOptions(skip_ps=0.0, **options))
+    return open_runs(paths, skip_ps=0.0, **options)
 
 
 def agrees(estimate, exact, sigmas=4):
@@ -31,7 +30,7 @@ def beads(tmp_path_factory):
 
 
 def test_energies_heat_capacity_and_enough_beads(beads):
-    found = path_integral_findings(opened(*beads, temperature_K=KELVIN))
+    found = path_integral_report(opened(*beads, temperature_K=KELVIN))
     for n_beads in (4, 8):
         plain = found.results[f"h{n_beads}_energies"]
         agrees(plain.kinetic_energy, 0.5 * DEGREES * KT * energy(U, n_beads))
@@ -50,8 +49,8 @@ def test_energies_heat_capacity_and_enough_beads(beads):
 
 
 def test_isotope_effect_and_spread(beads):
-    options = PathIntegralOptions(isotopes={"H": 1.05})
-    found = path_integral_findings(opened(beads[0], temperature_K=KELVIN), options)
+    options = dict(isotope=["H=1.05"])
+    found = path_integral_report(opened(beads[0], temperature_K=KELVIN), **options)
     effect = found.results["h4_isotopes"]
     a = 1.05 / 1.008
 
@@ -65,7 +64,7 @@ def test_isotope_effect_and_spread(beads):
 
 def test_positions_alone_give_the_primitive_energy(tmp_path):
     path = write_oscillator_beads(tmp_path / "h.frames", 4, 800, U, with_forces=False)
-    found = path_integral_findings(opened(path, temperature_K=KELVIN))
+    found = path_integral_report(opened(path, temperature_K=KELVIN))
     text = found.tables[1].rows[0][1]
     assert float(text.split("(")[0]) == pytest.approx(0.5 * DEGREES * KT * energy(U, 4), rel=0.1)
     assert "forces and energies of the beads were not recorded" in str(found)
@@ -73,18 +72,18 @@ def test_positions_alone_give_the_primitive_energy(tmp_path):
 
 def test_mistakes(beads, tmp_path):
     with pytest.raises(DataError, match="give --temperature-K"):
-        path_integral_findings(opened(beads[0]))
+        path_integral_report(opened(beads[0]))
     write_water_run(tmp_path / "classical.frames", n_frames=60)
     with pytest.raises(DataError, match="has one bead"):
-        path_integral_findings(opened(tmp_path / "classical.frames", temperature_K=KELVIN))
+        path_integral_report(opened(tmp_path / "classical.frames", temperature_K=KELVIN))
     assert parse_isotopes(["C=13.003", "4=2.014"]) == {"C": 13.003, "4": 2.014}
     for text in ("C", "C=", "C=-1", "=3"):
         with pytest.raises(ConfigError, match="is no isotope"):
             parse_isotopes([text])
     for who in ("C", "2"):
-        options = PathIntegralOptions(isotopes={who: 13.003})
+        options = dict(isotope=[f"{who}=13.003"])
         with pytest.raises(ConfigError, match="has no atom"):
-            path_integral_findings(opened(beads[0], temperature_K=KELVIN), options)
+            path_integral_report(opened(beads[0], temperature_K=KELVIN), **options)
 
 
 def test_wrapped_beads_are_refused(tmp_path):
@@ -94,4 +93,4 @@ def test_wrapped_beads_are_refused(tmp_path):
     positions[:, 1] = 10.0
     path = write_frames(tmp_path / "wrapped.frames", Atoms("H"), 1.0, positions=positions)
     with pytest.raises(DataError, match="wrapped into a cell"):
-        path_integral_findings(opened(path, temperature_K=KELVIN))
+        path_integral_report(opened(path, temperature_K=KELVIN))

@@ -6,7 +6,7 @@ from ase import Atoms
 from harmonic_ring_polymer import KELVIN
 from recorded_runs import write_frames, write_water_segments
 
-from md_runs.commands.prepared_run import ViewOptions, open_runs
+from md_runs.commands.prepared_run import open_runs
 from md_runs.run_folders import segment_paths
 from mlpotential.errors import ConfigError, RunError
 
@@ -24,48 +24,48 @@ def settling_run(path, n_frames=1000, n_settling=200, n_beads=1):
 
 def test_equilibration_is_detected_or_as_asked(tmp_path):
     path = settling_run(tmp_path / "run.frames")
-    (view,) = open_runs([path], ViewOptions())
-    assert view.trajectory.n_frames == pytest.approx(800, abs=20)
-    assert "detected from the potential energy (--skip-ps sets it)" in view.assumptions[1]
-    (view,) = open_runs([path], ViewOptions(skip_ps=1.0))
-    assert view.trajectory.n_frames == 500
-    assert view.trajectory.times_fs[0] == 1000.0
-    assert not view.doubts
+    (run,) = open_runs([path])
+    assert run.trajectory.n_frames == pytest.approx(800, abs=20)
+    assert "detected from the potential energy (--skip-ps sets it)" in run.assumptions[1]
+    (run,) = open_runs([path], skip_ps=1.0)
+    assert run.trajectory.n_frames == 500
+    assert run.trajectory.times_fs[0] == 1000.0
+    assert not run.warnings
     for skip_ps in (-1.0, 2.0, float("nan")):
         with pytest.raises(ConfigError, match="--skip-ps must leave some of the 1.998 ps"):
-            open_runs([path], ViewOptions(skip_ps=skip_ps))
+            open_runs([path], skip_ps=skip_ps)
 
 
 def test_a_run_that_never_settles_is_doubted(tmp_path):
-    (view,) = open_runs([settling_run(tmp_path / "run.frames", 300, 290)], ViewOptions())
-    assert "too short to tell when it has equilibrated" in view.doubts[0]
+    (run,) = open_runs([settling_run(tmp_path / "run.frames", 300, 290)])
+    assert "too short to tell when it has equilibrated" in run.warnings[0]
 
 
 def test_names_are_unique(tmp_path):
     paths = [settling_run(tmp_path / name / "run.frames", 70, 2) for name in ("a", "b.c")]
-    assert [view.name for view in open_runs(paths, ViewOptions())] == ["a/run", "b.c/run"]
+    assert [run.name for run in open_runs(paths)] == ["a/run", "b.c/run"]
     with pytest.raises(ConfigError, match="given twice"):
-        open_runs([paths[0], paths[0]], ViewOptions())
+        open_runs([paths[0], paths[0]])
     with pytest.raises(RunError, match="(?i)no such file"):
-        open_runs([tmp_path / "absent"], ViewOptions())
+        open_runs([tmp_path / "absent"])
 
 
 def test_beads_sample_unless_the_user_says_otherwise(tmp_path):
     path = settling_run(tmp_path / "beads.frames", n_beads=4)
-    assert open_runs([path], ViewOptions())[0].samples_only
-    (view,) = open_runs([path], ViewOptions(dynamics="RPMD"))
-    assert not view.samples_only
-    assert str(view.dynamics) == "RPMD"
+    assert open_runs([path])[0].is_pimd_sampling
+    (run,) = open_runs([path], dynamics="RPMD")
+    assert not run.is_pimd_sampling
+    assert str(run.dynamics) == "RPMD"
 
 
 def test_segments_in_order_and_their_temperature(tmp_path):
     write_water_segments(tmp_path / "nve", n_segments=11, n_frames=60)
     names = [path.name for path in segment_paths(tmp_path / "nve")]
     assert names == [f"segment_{k}.frames" for k in range(11)]
-    (view,) = open_runs([tmp_path / "nve"], ViewOptions())
-    assert len(view.segments) == 11
-    assert str(view.dynamics) == "NVE"
-    temperature_K, source = view.known_temperature_K()
+    (run,) = open_runs([tmp_path / "nve"])
+    assert len(run.segments) == 11
+    assert str(run.dynamics) == "NVE"
+    temperature_K, source = run.known_temperature_K()
     assert temperature_K == pytest.approx(KELVIN, rel=0.03)
     assert "measured" in source
 
@@ -74,11 +74,11 @@ def test_correlation_longer_than_blocks_is_doubted(tmp_path):
     slow = np.sin(np.arange(2000) / 150.0)[:, None]
     positions = np.tile(ATOMS.positions, (2000, 1, 1, 1))
     path = write_frames(tmp_path / "slow.frames", ATOMS, 1.0, positions=positions, energies=slow)
-    (view,) = open_runs([path], ViewOptions(n_blocks=100))
-    assert any("error bars of distributions may be too small" in doubt for doubt in view.doubts)
+    (run,) = open_runs([path], blocks=100)
+    assert any("error bars of distributions may be too small" in text for text in run.warnings)
 
 
 def test_few_frames_go_without_error_bars(tmp_path):
-    (view,) = open_runs([settling_run(tmp_path / "few.frames", 12, 2)], ViewOptions())
-    assert view.n_blocks == 1
-    assert "too few to detect equilibration" in view.assumptions[1]
+    (run,) = open_runs([settling_run(tmp_path / "few.frames", 12, 2)])
+    assert run.n_blocks == 1
+    assert "too few to detect equilibration" in run.assumptions[1]

@@ -5,18 +5,18 @@ import pytest
 from ase.build import bulk
 from recorded_runs import write_frames, write_ideal_gas, write_water_run
 
-from md_runs.commands.prepared_run import ViewOptions, open_runs
-from md_runs.commands.rdf import RdfOptions, first_shell, rdf_findings
+from md_runs.commands.prepared_run import open_runs
+from md_runs.commands.rdf import first_shell, rdf_report
 from mlpotential.errors import ConfigError, DataError
 
 
 def opened(*paths, **options):
-    return open_runs(paths, ViewOptions(**options))
+    return open_runs(paths, **options)
 
 
 def test_ideal_gas_has_no_shells(tmp_path):
     path = write_ideal_gas(tmp_path / "gas.frames")
-    found = rdf_findings(opened(path), RdfOptions(max_distance=5.9))
+    found = rdf_report(opened(path), r_max=5.9)
     assert list(found.results) == ["gas_He-He", "gas_He-Ne", "gas_Ne-Ne"]
     g = found.results["gas_He-Ne"]
     far = g.distances > 2
@@ -32,40 +32,40 @@ def test_fcc_has_twelve_neighbours(tmp_path):
     path = write_frames(
         tmp_path / "fcc.frames", crystal, 1.0, crystal.cell, positions=crystal.positions + shake
     )
-    found = rdf_findings(opened(path), RdfOptions(max_distance=6.0))
+    found = rdf_report(opened(path), r_max=6.0)
     _, pair, place, _, neighbours, within = found.tables[0].rows[0]
     assert pair == "Ar-Ar"
     assert float(place) == pytest.approx(5.3 / np.sqrt(2), abs=0.05)
     assert neighbours.startswith("12")
     assert 4.0 < float(within) < 5.3
-    asked = rdf_findings(opened(path), RdfOptions(max_distance=6.0, coordination_distance=5.8))
+    asked = rdf_report(opened(path), r_max=6.0, coordination_within=5.8)
     assert asked.tables[0].rows[0][4].startswith("18")
 
 
 def test_molecule_has_a_pair_density_and_g_with_a_volume(tmp_path):
     write_water_run(tmp_path / "water.frames", n_frames=500)
-    views = opened(tmp_path / "water.frames")
-    found = rdf_findings(views)
+    runs = opened(tmp_path / "water.frames")
+    found = rdf_report(runs)
     h = found.results["water"]
     assert h.density.sum() * h.bin_width == pytest.approx(1)
     assert "h(r)" in found.title
-    stated = rdf_findings(views, RdfOptions(reference_volume=1000.0))
+    stated = rdf_report(runs, reference_volume=1000.0)
     g = stated.results["water_H-O"]
     assert g.coordination_number[-1] == pytest.approx(1)  # each hydrogen has its oxygen
     assert "reference volume 1000 A^3 (as given)" in str(stated)
     with pytest.raises(ConfigError, match="give --reference-volume"):
-        rdf_findings(views, RdfOptions(element_pairs=(("O", "H"),)))
+        rdf_report(runs, pairs=["O-H"])
 
 
 def test_runs_are_laid_over_each_other(tmp_path):
     paths = [write_ideal_gas(tmp_path / name / "gas.frames", n_frames=10) for name in "ab"]
-    found = rdf_findings(opened(*paths), RdfOptions((("He", "Ne"),), 5.0))
+    found = rdf_report(opened(*paths), pairs=["He-Ne"], r_max=5.0)
     assert set(found.figures) == {"rdf_He-Ne"}
     legend = found.figures["rdf_He-Ne"].axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["a/gas", "b/gas"]
     write_water_run(tmp_path / "water.frames", n_frames=100)
     with pytest.raises(DataError, match="has no cell"):
-        rdf_findings(opened(paths[0], tmp_path / "water.frames"))
+        rdf_report(opened(paths[0], tmp_path / "water.frames"))
 
 
 def test_first_shell():

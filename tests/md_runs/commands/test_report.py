@@ -14,11 +14,9 @@ from recorded_runs import (
     write_water_segments,
 )
 
-from md_runs.commands import report_page as report_page_module
-from md_runs.commands.findings import Findings, Table
-from md_runs.commands.prepared_run import ViewOptions
-from md_runs.commands.report import ReportOptions, write_report_page
-from md_runs.commands.report_page import report_page
+from md_runs.commands import report as report_module
+from md_runs.commands.analysis_report import AnalysisReport, Table
+from md_runs.commands.report import report_page, write_report_page
 from md_runs.run_folders import run_paths
 from mlpotential.errors import RunError
 
@@ -38,8 +36,7 @@ def study(tmp_path_factory):
 
 
 def test_page_holds_everything(study, tmp_path):
-    options = ReportOptions(view=ViewOptions(temperature_K=300.0))
-    sections = write_report_page(study, tmp_path / "page.html", options)
+    sections = write_report_page(study, tmp_path / "page.html", temperature_K=300.0)
     names = [section.name for section in sections]
     assert names == ["modes", "vdos", "distances", "rdf", "path-integrals"]
     page = (tmp_path / "page.html").read_text()
@@ -53,21 +50,21 @@ def test_page_holds_everything(study, tmp_path):
 
 
 def test_spectra_of_a_single_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(report_page_module, "figure_bytes", lambda figure, kind: b"")
+    monkeypatch.setattr(report_module, "figure_bytes", lambda figure, kind: b"")
     write_polar_water(tmp_path / "polar.h5", n_frames=600)
     sections = write_report_page(tmp_path, tmp_path / "page.html")
     assert [section.name for section in sections] == ["vdos", "ir", "raman", "distances", "rdf"]
 
 
 def test_what_cannot_be_done_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(report_page_module, "figure_bytes", lambda figure, kind: b"")
+    monkeypatch.setattr(report_module, "figure_bytes", lambda figure, kind: b"")
     write_oscillator_beads(tmp_path / "beads.frames", 4, 100)
     write_ideal_gas(tmp_path / "gas.frames", n_frames=5, n_atoms=20)
     sections = write_report_page(tmp_path, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "left out: " in page
     assert "give --temperature-K" in page
-    failed = [s.name for s in sections if any("left out" in doubt for doubt in s.doubts)]
+    failed = [s.name for s in sections if any("left out" in text for text in s.warnings)]
     assert failed == ["rdf", "path-integrals"]
 
 
@@ -84,7 +81,8 @@ def test_folders_without_runs(tmp_path):
 
 def test_texts_are_never_markup():
     table = Table("<b>", ("<i>",), (("<u>",),))
-    page = report_page("<h1>", ["<p>"], [Findings("a b", "<t>", ("<x>",), ("<y>",), (table,))])
+    section = AnalysisReport("a b", "<t>", ("<x>",), ("<y>",), (table,))
+    page = report_page("<h1>", ["<p>"], [section])
     for tag in ("<b>", "<i>", "<u>", "<t>", "<x>", "<y>"):
         assert tag not in page
     assert 'id="a-b"' in page

@@ -11,7 +11,7 @@ import pytest
 from md_runs.analysis.sampling.correlation_stream import CorrelationFunction
 from md_runs.analysis.sampling.equilibration import Equilibration
 from md_runs.analysis.sampling.results import AnalysisResult, plain
-from md_runs.analysis.sampling.uncertainty import BlockingAnalysis, Estimate
+from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.spectra.density_of_states import DecomposedSpectrum, VibrationalSpectrum
 from md_runs.analysis.spectra.infrared import InfraredSpectrum
 from md_runs.analysis.spectra.peaks import PeakTable
@@ -28,7 +28,6 @@ from md_runs.analysis.vibrations.stick_spectra import StickSpectrum
 from md_runs.analysis.vibrations.thermochemistry import Thermochemistry
 
 RESULTS = [
-    BlockingAnalysis,
     CageGeometry,
     CorrelationFunction,
     DecomposedSpectrum,

@@ -12,7 +12,6 @@ from md_runs.analysis.spectra.density_of_states import (
 )
 from md_runs.analysis.spectra.infrared import infrared_spectrum_of_flux
 from md_runs.analysis.spectra.peaks import find_spectrum_peaks
-from mlpotential.errors import ConfigError
 
 LINES = np.array([400.0, 1000.0, 1700.0])
 WIDTHS = np.array([30.0, 40.0, 25.0])
@@ -95,13 +94,3 @@ def test_noise_has_no_peaks() -> None:
     v = np.random.default_rng(1).normal(size=(30, 300, 4, 3))
     spectrum = vibrational_density_of_states(v, None, np.ones(4), 1.0, 100, "nothing")
     assert len(find_spectrum_peaks(spectrum)) <= 1  # of 60 maxima
-
-
-def test_the_table_has_every_number_with_its_error() -> None:
-    table = find_spectrum_peaks(noisy_lines(1, 12)[0], 200, 2000, smallest_share=0.3)
-    text = table.table().splitlines()
-    assert len(text) == 2 + len(table)
-    assert all(line.count("+-") == 4 for line in text[2:])
-    assert "wavenumber (1/cm)" in text[1]
-    with pytest.raises(ConfigError, match="smallest_share"):
-        find_spectrum_peaks(noisy_lines(1, 2)[0], smallest_share=0.0)

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from md_runs.analysis.structure.angle_distributions import angle_distribution, dihedral_distribution
 from md_runs.analysis.structure.distances import (
     distance_distribution,
-    nearest_neighbour_distribution,
+    nearest_neighbor_distribution,
     size_distributions,
 )
 from md_runs.analysis.structure.internal_coordinates import (
@@ -18,7 +18,7 @@ from md_runs.analysis.structure.internal_coordinates import (
     dihedrals,
     distances,
     largest_distances,
-    nearest_neighbour_distances,
+    nearest_neighbor_distances,
     radii_of_gyration,
 )
 from mlpotential.errors import ConfigError, DataError, StructureError
@@ -69,8 +69,8 @@ def test_a_wrapped_molecule_is_the_whole_one() -> None:
         expected = measure(frames, indices)
         assert_allclose(measure(wrapped, indices, cells, PERIODIC), expected, atol=1e-7)
         assert_allclose(measure(frames, indices, cells, (False,) * 3), expected)
-    nearest = nearest_neighbour_distances(wrapped, 1, cells, PERIODIC)
-    assert_allclose(nearest, nearest_neighbour_distances(frames), atol=1e-9)
+    nearest = nearest_neighbor_distances(wrapped, 1, cells, PERIODIC)
+    assert_allclose(nearest, nearest_neighbor_distances(frames), atol=1e-9)
     along_x = (True, False, False)  # the other vectors play no role, not even where they vanish
     shifted = frames.copy()
     shifted[:, :, 3] += 9.0 * np.arange(5)[:, None, None] * [1.0, 0, 0]
@@ -84,7 +84,7 @@ def test_ambiguous_images_are_refused() -> None:
     with pytest.raises(DataError, match=r"2\.3 A is beyond half the cell, 2\.25 A"):
         distances(frames, np.array([[0, 1]]), np.diag([9.0, 4.5, 4.5]), PERIODIC)
     with pytest.raises(DataError, match="beyond half the cell"):
-        nearest_neighbour_distances(frames, 1, np.diag([9.0, 4.5, 4.5]), PERIODIC)
+        nearest_neighbor_distances(frames, 1, np.diag([9.0, 4.5, 4.5]), PERIODIC)
     with pytest.raises(StructureError, match="flat"):
         distances(frames, np.array([[0, 1]]), np.zeros((3, 3)), PERIODIC)
 
@@ -92,7 +92,7 @@ def test_ambiguous_images_are_refused() -> None:
 def test_nearest_neighbours_and_sizes() -> None:
     square = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])[None, None]
     root = np.sqrt(2)
-    assert_allclose(nearest_neighbour_distances(square, 3)[0, 0], [[1, 1, root]] * 4)
+    assert_allclose(nearest_neighbor_distances(square, 3)[0, 0], [[1, 1, root]] * 4)
     assert_allclose(largest_distances(square), [[[root]]])
     assert_allclose(radii_of_gyration(square, np.ones(4)), [[[root / 2]]])
     heavy = radii_of_gyration(square + 100.0, np.array([1e9, 1, 1, 1]))
@@ -103,9 +103,9 @@ def test_nearest_neighbours_and_sizes() -> None:
     assert diameter.mean.value == pytest.approx(largest_distances(frames).mean())
     assert radius.mean.value == pytest.approx(radii_of_gyration(frames, masses).mean())
     assert (diameter.n_pairs, radius.label) == (1, "radius of gyration")
-    nearest = nearest_neighbour_distribution(frames, 2)
+    nearest = nearest_neighbor_distribution(frames, 2)
     assert nearest.n_pairs == 18
-    assert nearest.mean.value == pytest.approx(nearest_neighbour_distances(frames, 2).mean())
+    assert nearest.mean.value == pytest.approx(nearest_neighbor_distances(frames, 2).mean())
     assert nearest.label == "2 nearest neighbours"
 
 
@@ -205,7 +205,7 @@ def test_what_is_no_coordinate_is_refused() -> None:
     with pytest.raises(DataError, match="no angle"):
         dihedrals(np.arange(12.0).reshape(1, 1, 4, 3), np.array([[0, 1, 2, 3]]))
     with pytest.raises(ConfigError, match="9 atoms cannot have 9 nearest neighbours"):
-        nearest_neighbour_distances(frames, 9)
+        nearest_neighbor_distances(frames, 9)
     with pytest.raises(DataError, match="at least 2 atoms"):
         largest_distances(frames[:, :, :1])
     with pytest.raises(DataError, match="9 atoms need masses"):

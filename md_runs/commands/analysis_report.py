@@ -1,23 +1,41 @@
-"""What an analysis found: numbers and tables to print, data to save, figures, doubts."""
+"""What an analysis found: numbers and tables to print, data to save, figures, warnings."""
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
 from md_runs.analysis.sampling.results import AnalysisResult, plain
-from md_runs.analysis.spectra.density_of_states import DecomposedSpectrum
+from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
+from md_runs.commands.options import check_folder
+from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
+from md_runs.settings_checks import check_number
+from mlpotential.command_line import Command
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
+
+Found = TypeVar("Found")
+
+# Arguments of `open_runs`, by their names on the command line.
+READING = tuple(inspect.signature(open_runs).parameters)[1:]
+POSITIVE = (  # numbers that an analysis would not refuse by itself
+    "temperature_K",
+    "resolution_per_cm",
+    "max_per_cm",
+    "integration_timestep_fs",
+    "tolerance",
+    "r_max",
+    "coordination_within",
+)
 
 
 @dataclass(frozen=True)
@@ -48,14 +66,14 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Findings:
+class AnalysisReport:
     """The outcome of one command, to be printed, saved or put on a page.
 
     Attributes:
         name: of the command; files are named after it.
         title: one line.
         assumptions: what was assumed, chosen or left out, one sentence each.
-        doubts: failed checks and warnings: what must not be overlooked.
+        warnings: failed checks and warnings: what must not be overlooked.
         tables: numbers with their standard errors.
         results: by a name that files can have; a tabular one is saved as CSV, all as JSON.
         figures: by name, likewise.
@@ -65,7 +83,7 @@ class Findings:
     name: str
     title: str
     assumptions: tuple[str, ...]
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     results: Mapping[str, AnalysisResult] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
@@ -76,8 +94,8 @@ class Findings:
         parts += [str(table) for table in self.tables]
         parts += ["\n".join(self.remarks)] if self.remarks else []
         parts.append("\n".join(["assumed:", *(f"  {text}" for text in self.assumptions)]))
-        if self.doubts:
-            parts.append("\n".join(f"ATTENTION: {text}" for text in self.doubts))
+        if self.warnings:
+            parts.append("\n".join(f"ATTENTION: {text}" for text in self.warnings))
         return "\n\n".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +105,7 @@ class Findings:
                 "command": self.name,
                 "title": self.title,
                 "assumptions": self.assumptions,
-                "doubts": self.doubts,
+                "doubts": self.warnings,  # the name in files since 0.1.0
                 "remarks": self.remarks,
                 "results": dict(self.results),
             }
@@ -108,7 +126,7 @@ class Findings:
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         write_atomically(paths[0], text + "\n")
         for name, result in self.results.items():
-            if result.COLUMNS or isinstance(result, DecomposedSpectrum):
+            if result.COLUMNS or isinstance(result, SpectrumParts):
                 paths.append(folder / file_name(f"{self.name}_{name}.csv"))
                 result.save_csv(paths[-1])
         kinds = ("png", "svg") if with_svg else ("png",)
@@ -120,39 +138,90 @@ class Findings:
 
 
 @dataclass
-class Notebook:
-    """Findings while they are collected, run by run; attributes as of `Findings`."""
+class ReportBuilder:
+    """A report while it is collected, run by run; attributes as of `AnalysisReport`."""
 
     assumptions: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     results: dict[str, AnalysisResult] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
-    def open_run(self, assumptions: Sequence[str], doubts: Sequence[str]) -> None:
-        """Takes over what was assumed of a run."""
-        self.assumptions += assumptions
-        self.doubts += doubts
+    def for_each(
+        self, runs: Sequence[PreparedRun], analyse: Callable[[PreparedRun], Found]
+    ) -> dict[str, Found]:
+        """What `analyse` finds in every run, by its name; its warnings are kept with the run's."""
+        found = {}
+        for run in runs:
+            self.assumptions += run.assumptions
+            self.warnings += run.warnings
+            with noted_warnings(self.warnings, run.name):
+                found[run.name] = analyse(run)
+        return found
 
-    @contextmanager
-    def noted_warnings(self, run: str) -> Iterator[None]:
-        """Warnings of the analysis become doubts."""
-        with noted_warnings(self.doubts, run):
-            yield
-
-    def findings(self, name: str, title: str) -> Findings:
+    def report(self, name: str, title: str) -> AnalysisReport:
         """All that was collected."""
-        return Findings(
+        return AnalysisReport(
             name,
             title,
             tuple(dict.fromkeys(self.assumptions)),
-            tuple(dict.fromkeys(self.doubts)),
+            tuple(dict.fromkeys(self.warnings)),
             tuple(self.tables),
             self.results,
             self.figures,
             tuple(self.remarks),
         )
+
+
+def analysis_command(
+    name: str,
+    analyse: Callable[..., AnalysisReport],
+    examples: str,
+    aliases: Mapping[str, str] = MappingProxyType({}),
+) -> Command:
+    """A command that analyses runs: reads them, prints what is found and saves it.
+
+    Args:
+        name: of the command.
+        analyse: called with the runs that were opened; what else it takes by name are options.
+        examples: as of `Command`.
+        aliases: second names of options.
+    """
+
+    def run(
+        runs: Sequence[Path], *, output: Path | None = None, svg: bool = False, **options: Any
+    ) -> int:
+        """Analyses runs.
+
+        Args:
+            runs: run folders or trajectory files; several are laid over each other.
+            output: folder for all files (RUN_COMMAND beside the run).
+            svg: figures as SVG too.
+            options: arguments of `open_runs` and `analyse`.
+        """
+        folder = output or default_folder(runs, name)
+        check_folder(folder, "--output")
+        for option in POSITIVE:
+            if options.get(option) is not None:
+                check_number(f"--{option.replace('_', '-')}", options[option])
+        reading = {option: options.pop(option) for option in READING if option in options}
+        report = analyse(open_runs(runs, **reading), **options)
+        paths = report.save(folder, svg)
+        print(report)
+        n_tables = sum(path.suffix == ".csv" for path in paths)
+        names = [path.name for path in paths if path.suffix != ".csv"]
+        print(f"\nwritten to {folder}: {', '.join(names)} and {n_tables} tables (.csv)")
+        return 0
+
+    return Command.of(run, examples, more=[open_runs, analyse], aliases=aliases)
+
+
+def default_folder(runs: Sequence[Path], command: str) -> Path:
+    """Beside the first run, named after it and the command."""
+    first = runs[0].resolve()
+    name = first.name if first.is_dir() else first.name.removesuffix("".join(first.suffixes[-1:]))
+    return runs[0].parent / f"{name}_{command}"
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
@@ -165,15 +234,3 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
 def file_name(name: str) -> str:
     """A name without what shells and file systems dislike."""
     return re.sub(r"[^\w.+-]+", "_", name)
-
-
-@contextmanager
-def noted_warnings(doubts: list[str], run: str) -> Iterator[None]:
-    """Puts warnings of the analysis into `doubts`, with the name of the run, each once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        text = f"{run}: {warning.message}"
-        if text not in doubts:
-            doubts.append(text)

@@ -57,7 +57,8 @@ ANALYSES = [
     (["raman", "polar.h5", "--output", "out"], "depolarisation ratio"),
     (["rdf", "gas.frames", "--pairs", "He-Ne", "--r-max", "5", "--svg", "--output", "out"],
      "reference volume 1728 A^3 (of the cell)"),
-    (["distances", "water.frames", "--bonds", "0-1", "--angles", "1-0-2", "--output", "out"],
+    (["distances", "water.frames", "--bonds", "0-1", "--angles", "1-0-2", "--output", "out",
+      "--neighbors", "1"],
      "angle H1-O0-H2 (degree)"),
 ]  # fmt: skip
 

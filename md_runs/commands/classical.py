@@ -1,0 +1,46 @@
+"""`md-runs classical`: molecular dynamics of classical nuclei."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from md_runs.classical.settings import ClassicalRun
+from md_runs.commands.options import check_folder, taken
+from mlpotential.command_line import Command
+from mlpotential.inference.execution import Execution
+
+EXAMPLES = (
+    "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt "
+    "--temperature-K 300 --n-steps 20000"
+)
+
+
+def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
+    """Runs, or continues, classical MD.
+
+    Args:
+        structure: any format ASE reads.
+        model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
+            committee.
+        folder: of the run; continued if used.
+        options: fields of `ClassicalRun` and `Execution`.
+    """
+    from md_runs.trajectories.structure_file import read_structure
+
+    settings, execution = taken(options, ClassicalRun), Execution(**options)
+    check_folder(folder, "--folder")
+    atoms = read_structure(structure)
+    from calculators import MLPotentialCalculator  # and torch
+    from md_runs.classical.run import run_classical
+
+    atoms.calc = MLPotentialCalculator(model, **asdict(execution))
+    result = run_classical(atoms, settings, folder)
+    print(f"mean temperature {result.mean_temperature_K} K: {result.trajectory_file}")
+    if result.extrapolation is not None:
+        print(result.extrapolation)
+    return 0
+
+
+COMMAND = Command.of(run, EXAMPLES, more=[ClassicalRun, Execution])

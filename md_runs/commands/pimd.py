@@ -1,0 +1,57 @@
+"""`md-runs pimd`: path-integral molecular dynamics, and segments of RPMD or TRPMD."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from md_runs.commands.options import check_folder, taken
+from md_runs.pimd.settings import PimdRun
+from mlpotential.command_line import Command
+from mlpotential.errors import ConfigError
+from mlpotential.inference.execution import Execution
+
+EXAMPLES = (
+    "  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd "
+    "--n-beads 8 --n-steps 10000\n"
+    "  md-runs pimd relaxed.xyz --model model.safetensors --folder trpmd --from pimd "
+    "--dynamics trpmd --n-beads 8 --n-steps 40000 --stride 4"
+)
+
+
+def run(
+    structure: Path, *, model: Path, folder: Path, source: Path | None = None, **options: Any
+) -> int:
+    """Runs, or continues, PIMD or segments of RPMD or TRPMD.
+
+    Args:
+        structure: any format ASE reads.
+        model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
+            committee.
+        folder: of the run; continued if used.
+        source: folder of the pimd run whose frames segments of rpmd or trpmd start from (its own).
+        options: fields of `PimdRun` and `Execution`.
+    """
+    from md_runs.trajectories.structure_file import read_structure
+
+    settings, execution = taken(options, PimdRun), Execution(**options)
+    if settings.dynamics == "pimd" and source is not None:
+        raise ConfigError("--from is for segments: add --dynamics rpmd or trpmd")
+    check_folder(folder, "--folder")
+    atoms = read_structure(structure)
+    from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
+
+    result: PimdResult | SegmentsResult
+    if settings.dynamics == "pimd":
+        result = run_pimd(atoms, model, settings, folder, execution=execution)
+    else:
+        result = run_ring_polymer_segments(
+            atoms, model, settings, folder, source, execution=execution
+        )
+    print(f"{result}: {folder}")
+    if result.extrapolation is not None:
+        print(result.extrapolation)
+    return 0
+
+
+COMMAND = Command.of(run, EXAMPLES, more=[PimdRun, Execution], aliases={"source": "--from"})

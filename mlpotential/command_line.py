@@ -1,0 +1,262 @@
+"""What the commands `mlpotential` and `md-runs` are made of: sub-commands, plug-ins, exit codes.
+
+A sub-command is a `Command`: its options, examples, and a function that takes the options as
+keyword arguments and returns an exit code. Any installed package adds its own by an entry point in
+the group `mlpotential.commands` or `md_runs.commands`, so that nothing here imports what is built
+upon it:
+
+    [options.entry_points]            # setup.cfg of the other package
+    md_runs.commands =
+        dipoles = my_package.dipoles:COMMAND
+
+    def run(folder: Path, *, temperature_K: float = 300.0) -> int:    # my_package/dipoles.py
+        '''Prints dipoles.
+
+        Args:
+            folder: of a run.
+            temperature_K: of the run.
+        '''
+
+    COMMAND = Command.of(run, "  md-runs dipoles nve", "dipoles of a run")
+
+A function tells its own options: parameters before the star are positional, those after it options
+with the types and defaults of the signature, and help is what the docstring says of each.
+
+The module of a plug-in is imported whenever the command line is read, so it must import what is
+slow (torch, scipy, matplotlib) inside `run`. One that cannot be imported is listed with the reason
+and troubles no other command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections.abc
+import importlib
+import inspect
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType, NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from mlpotential.errors import InputError
+from mlpotential.interruption import RunInterrupted
+
+Subcommands = argparse._SubParsersAction  # of CommandParser; argparse has no public name for it
+
+USER_MISTAKE = 2
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command.
+
+    Attributes:
+        add_options: adds its options to the parser that it is given.
+        run: does the work, called with the options by their names; its result is the exit code.
+        examples: shown below its help, two blanks before each line.
+        summary: one line; of a plug-in. Those of the program itself stand in its own table, so that
+            they are listed without importing anything.
+    """
+
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[..., int]
+    examples: str = ""
+    summary: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        run: Callable[..., int],
+        examples: str = "",
+        summary: str = "",
+        more: Sequence[Callable[..., Any]] = (),
+        aliases: Mapping[str, str] = MappingProxyType({}),
+    ) -> Command:
+        """A command whose options are the parameters of its function.
+
+        Args:
+            run: see `add_arguments`.
+            examples: as of `Command`.
+            summary: as of `Command`.
+            more: other functions or dataclasses whose parameters `run` takes as `**options`.
+            aliases: as of `add_arguments`.
+        """
+
+        def add_options(parser: argparse.ArgumentParser) -> None:
+            add_arguments(parser, run, aliases)
+            for described in more:
+                add_arguments(parser, described, aliases, only_named=True)
+
+        return cls(add_options, run, examples, summary)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a sub-command, which looks up its `Command` when it is used, not before."""
+
+    load: Callable[[], Command] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of every parser."""
+        if self.load is not None:
+            command, self.load = self.load(), None
+            self.epilog = f"examples:\n{command.examples}" if command.examples else None
+            command.add_options(self)
+            self.set_defaults(run_command=command.run)
+        return super().parse_known_args(args, namespace)
+
+
+def add_subcommands(parser: argparse.ArgumentParser) -> Subcommands[CommandParser]:
+    """The place for sub-commands of a parser; the name of the chosen one becomes `command`."""
+    return parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
+
+
+def add_command(
+    commands: Subcommands[CommandParser], name: str, summary: str, examples: str = ""
+) -> CommandParser:
+    """A sub-command whose help shows examples."""
+    return commands.add_parser(
+        name,
+        help=summary.replace("%", "%%"),
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_commands(
+    commands: Subcommands[CommandParser], table: dict[str, tuple[str, str]], group: str
+) -> None:
+    """The sub-commands of a program and those of its plug-ins.
+
+    Args:
+        commands: of `add_subcommands`.
+        table: by name, where its `Command` is, as `package.module:NAME`, and its summary.
+        group: of entry points.
+    """
+    for name, (place, summary) in table.items():
+        add_command(commands, name, summary).load = partial(_imported, place)
+    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        if point.name in commands.choices:
+            print(f"{_origin(point)} is left out: there is another command", file=sys.stderr)
+            continue
+        plug_in = _plug_in(point)
+        add_command(commands, point.name, plug_in.summary).load = lambda found=plug_in: found
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser,
+    described: Callable[..., Any],
+    aliases: Mapping[str, str] = MappingProxyType({}),
+    only_named: bool = False,
+) -> None:
+    """One argument for each parameter of a function, or each field of a dataclass.
+
+    Parameters that have to be named become options, `--r-max` of `r_max`; required ones have no
+    default. Their types are those of one value, `Literal`, `bool`, or a `Sequence` of values.
+
+    Args:
+        parser: of a command.
+        described: with annotations, and a Google docstring that explains each parameter.
+        aliases: second names of options, by parameter.
+        only_named: leave parameters out that need no name.
+    """
+    hints, texts = get_type_hints(described), _explanations(described)
+    for name, parameter in inspect.signature(described).parameters.items():
+        kinds = [kind for kind in _alternatives(hints.get(name)) if kind is not NoneType]
+        is_named = parameter.kind is parameter.KEYWORD_ONLY or inspect.isclass(described)
+        default, text = parameter.default, texts.get(name, "").replace("%", "%%")
+        how: dict[str, Any] = {"help": text}
+        if get_origin(kinds[0]) is collections.abc.Sequence:
+            kinds, how["nargs"] = list(get_args(kinds[0])), "+"
+        if get_origin(kinds[0]) is Literal:
+            how["choices"] = get_args(kinds[0])
+        elif kinds[0] is bool:
+            is_flag = parameter.default is False and not inspect.isclass(described)
+            how["action"] = "store_true" if is_flag else argparse.BooleanOptionalAction
+        else:
+            how["type"] = kinds[0]
+        if parameter.kind is parameter.VAR_KEYWORD or (only_named and not is_named):
+            continue
+        if not is_named:
+            parser.add_argument(name, **how)
+        elif default is parameter.empty:
+            parser.add_argument(_option(name), required=True, **how)
+        else:
+            if isinstance(default, int | float | str) and not isinstance(default, bool):
+                how["help"] = f"{text} ({str(default).replace('%', '%%')})"
+            names = [_option(name)] + ([aliases[name]] if name in aliases else [])
+            parser.add_argument(*names, dest=name, default=default, **how)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types of `int | None`; any other type by itself."""
+    return get_args(hint) if NoneType in get_args(hint) else (hint,)
+
+
+def _explanations(described: Callable[..., Any]) -> dict[str, str]:
+    """What a docstring says of each parameter or attribute."""
+    document = inspect.cleandoc(described.__doc__ or "")
+    _, _, section = document.partition("Attributes:\n" if inspect.isclass(described) else "Args:\n")
+    texts: dict[str, str] = {}
+    for entry in re.split(r"^    (?=\w)", re.split(r"\n(?=\w)", section)[0], flags=re.MULTILINE):
+        names, _, explanation = entry.partition(": ")
+        text = " ".join(explanation.replace("`", "").split()).removesuffix(".")
+        texts |= dict.fromkeys(names.split(", "), text)
+    return texts
+
+
+def exit_code(name: str, command: Callable[..., int], *arguments: Any, **options: Any) -> int:
+    """What a command returns; a user's mistake is told in one line on standard error.
+
+    128 + signal where a signal stopped it (its state is saved where it keeps one), 2 for a mistake.
+    """
+    try:
+        code = command(*arguments, **options)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 128 + error.signal_number if isinstance(error, RunInterrupted) else USER_MISTAKE
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # whoever read the output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _imported(place: str) -> Command:
+    module, _, name = place.partition(":")
+    command: Command = getattr(importlib.import_module(module), name)
+    return command
+
+
+def _plug_in(point: EntryPoint) -> Command:
+    """The command of a plug-in, or one that says why there is none."""
+    try:
+        command = point.load()
+        if isinstance(command, Command):
+            return command
+        reason = f"{point.value} is no mlpotential.command_line.Command"
+    except Exception as error:  # the module of a stranger raises whatever it likes
+        reason = f"{type(error).__name__}: {error}"
+    reason = " ".join(f"{_origin(point)} cannot be loaded ({reason})".split())
+    return Command(lambda parser: parser.error(reason), lambda: USER_MISTAKE, summary=reason)
+
+
+def _origin(point: EntryPoint) -> str:
+    package = "an unknown package" if point.dist is None else point.dist.name
+    return f"the plug-in {point.name!r} of {package}"

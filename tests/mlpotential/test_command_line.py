@@ -1,0 +1,154 @@
+"""Sub-commands of other packages, found through entry points, in both commands."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+import md_runs.cli
+import mlpotential.cli
+from mlpotential.command_line import add_arguments
+
+HEAVY = {"torch", "numpy", "scipy", "ase", "matplotlib"}
+
+PLUG_IN = """
+from mlpotential.command_line import Command
+
+def add_options(parser):
+    parser.add_argument("--times", type=int, default=1)
+
+def run(times):
+    print("hello " * times)
+    return 0
+
+COMMAND = Command(add_options, run, "  greet --times 2", "say 100 % hello")
+"""
+CLIS = pytest.mark.parametrize("cli", [mlpotential.cli, md_runs.cli])
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Makes an installed package of a module and its entry points."""
+
+    def make(module, points):
+        (tmp_path / "greeting_plug_in.py").write_text(module)
+        folder = tmp_path / "greetings-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: greetings\nVersion: 1.0\n")
+        groups = (mlpotential.cli.PLUG_INS, md_runs.cli.PLUG_INS)
+        text = "\n".join([f"[{group}]\n{points}" for group in groups])
+        (folder / "entry_points.txt").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "greeting_plug_in", raising=False)
+
+    yield make
+    sys.modules.pop("greeting_plug_in", None)
+
+
+@CLIS
+def test_a_plug_in_is_listed_and_runs(cli, install, capsys):
+    install(PLUG_IN, "greet = greeting_plug_in:COMMAND\n")
+    assert "say 100 % hello" in " ".join(cli.build_parser().format_help().split())
+    assert cli.main(["greet", "--times", "2"]) == 0
+    assert capsys.readouterr().out == "hello hello \n"
+    with pytest.raises(SystemExit):
+        cli.main(["greet", "--help"])
+    assert "examples:\n  greet --times 2" in capsys.readouterr().out
+
+
+@CLIS
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [("import absent_package", "ModuleNotFoundError"), ("COMMAND = 3", "is no mlpotential")],
+)
+def test_a_broken_plug_in_troubles_nobody_else(cli, module, reason, install, capsys):
+    install(module, "broken = greeting_plug_in:COMMAND\n")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["broken"])
+    assert end.value.code == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the plug-in 'broken' of greetings cannot be loaded" in error
+    assert reason in error
+    own = ["info", "absent"] if cli is mlpotential.cli else ["export", "absent", "run.h5"]
+    assert cli.main(own) == 2
+    assert "No such file" in capsys.readouterr().err
+
+
+@CLIS
+def test_a_plug_in_replaces_no_command(cli, install, capsys):
+    name = "info" if cli is mlpotential.cli else "vdos"
+    install(PLUG_IN, f"{name} = greeting_plug_in:COMMAND\n")
+    assert "say 100" not in cli.build_parser().format_help()
+    assert f"the plug-in '{name}' of greetings is left out" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    """A fifth of a second of processor time for both, where numpy alone takes half of that."""
+    program = (
+        "import sys, time, mlpotential.cli as a, md_runs.cli as b\n"
+        "a.build_parser().format_help(), b.build_parser().format_help()\n"
+        "print(time.process_time(), *sys.modules)"
+    )
+    text = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
+    seconds, *modules = text.stdout.split()
+    assert not HEAVY & set(modules)
+    assert float(seconds) < 1.0  # the bound of a slow machine
+
+
+def measure(
+    path: Path,
+    *,
+    length_ps: float = 2.0,
+    kind: Literal["a", "b"] | None = None,
+    atoms: Sequence[int] = (),
+    svg: bool = False,
+    name: str,
+    **others: int,
+) -> int:
+    """Measures.
+
+    Args:
+        path: of a run.
+        length_ps: of it, in 50 %
+            of all cases.
+        kind, atoms: which `ones`.
+        svg: too.
+        name: any.
+
+    Raises:
+        DataError: never.
+    """
+    return 0
+
+
+@dataclass
+class Other:
+    """Settings.
+
+    Attributes:
+        seed: of all.
+        is_fixed: or not.
+    """
+
+    seed: int = 0
+    is_fixed: bool = True
+
+
+def test_a_signature_becomes_options():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, measure, {"length_ps": "--duration"})
+    add_arguments(parser, Other)
+    words = ["run", "--name", "x", "--duration", "3", "--kind", "b", "--atoms", "1", "2", "--svg"]
+    assert vars(parser.parse_args([*words, "--no-is-fixed"])) == {
+        "path": Path("run"), "length_ps": 3.0, "kind": "b", "atoms": [1, 2], "svg": True,
+        "name": "x", "seed": 0, "is_fixed": False,
+    }  # fmt: skip
+    text = " ".join(parser.format_help().split())
+    for shown in ("of it, in 50 % of all cases (2.0)", "which ones", "of all (0)", "or not"):
+        assert shown in text
+    assert "never" not in text
