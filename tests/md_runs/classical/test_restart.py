@@ -58,7 +58,10 @@ def whole(tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize(("ensemble", "n_kills"), [("langevin", 2), ("bussi", 1)])
+@pytest.mark.parametrize(
+    ("ensemble", "n_kills"),
+    [("langevin", 1), pytest.param("bussi", 2, marks=pytest.mark.slow)],
+)
 def test_kill_9_at_random_moments_changes_no_bit(ensemble, n_kills, whole, tmp_path):
     settings = replace(SETTINGS, ensemble=ensemble)
     expected = whole(settings)
@@ -79,7 +82,9 @@ def test_kill_9_at_random_moments_changes_no_bit(ensemble, n_kills, whole, tmp_p
     assert uninterrupted(folder, settings) == expected
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_the_state_and_the_same_command_continues(signal_number, whole, tmp_path):
     settings = replace(SETTINGS, checkpoint_stride=100_000)
     expected = whole(settings)

@@ -129,6 +129,7 @@ def test_a_large_offset_of_the_energy_changes_nothing_else() -> None:
     )
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_truth() -> None:
     """68 % bands of 200 runs of 400 frames: energies and the heat capacity of 4 beads."""
     masses = np.ones(1)

@@ -28,7 +28,9 @@ def autoregressive(coefficient: float) -> np.ndarray:
     return lfilter([1.0], [1.0, -coefficient], noise, axis=0)
 
 
-@pytest.mark.parametrize("coefficient", [0.0, 0.9, 0.99])
+@pytest.mark.parametrize(
+    "coefficient", [0.9, *(pytest.param(c, marks=pytest.mark.slow) for c in (0.0, 0.99))]
+)
 def test_block_errors_are_the_true_errors(coefficient: float) -> None:
     true_error = np.sqrt((1 + coefficient) / (1 - coefficient) / N_FRAMES)
     estimate = block_average(autoregressive(coefficient), n_blocks=20)
@@ -42,7 +44,9 @@ def test_block_errors_are_the_true_errors(coefficient: float) -> None:
     assert 0.60 < within < 0.76  # Student: 0.67
 
 
-@pytest.mark.parametrize("coefficient", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize(
+    "coefficient", [0.9, *(pytest.param(c, marks=pytest.mark.slow) for c in (0.0, 0.5, 0.99))]
+)
 def test_statistical_inefficiency_is_the_true_one(coefficient: float) -> None:
     expected = (1 + coefficient) / (1 - coefficient)
     series = autoregressive(coefficient)
@@ -59,7 +63,9 @@ def test_an_alternating_series_is_no_better_than_independent() -> None:
     assert statistical_inefficiency(np.tile([1.0, -1.0], 50)) == 1.0
 
 
-@pytest.mark.parametrize("coefficient", [0.0, 0.9, 0.98])
+@pytest.mark.parametrize(
+    "coefficient", [0.9, *(pytest.param(c, marks=pytest.mark.slow) for c in (0.0, 0.98))]
+)
 def test_the_plateau_of_blocks_gives_honest_errors(coefficient: float) -> None:
     """200 repeats: the error band of 68 % covers the true mean in 60-76 % of them."""
     series = autoregressive(coefficient)
@@ -117,6 +123,7 @@ def test_bootstrap_of_a_mean_is_its_standard_error_and_of_a_ratio_that_of_propag
     assert again[0] == again[1] != block_bootstrap({"x": blocks}, statistic, seed=2)["ratio"]
 
 
+@pytest.mark.slow
 def test_bootstrap_over_blocks_is_honest() -> None:
     """200 repeats of a correlated series: the standard deviation is within its error of 68 %."""
     series = autoregressive(0.9)[: 20 * 500].reshape(20, 500, N_SERIES)

@@ -42,6 +42,7 @@ def test_window_for_a_resolution() -> None:
         lags_for_resolution(0.0, 0.5)
 
 
+@pytest.mark.slow
 def test_error_bars_of_a_gaussian_spectrum_are_honest() -> None:
     """200 repeats of a Gaussian process with a Gaussian band at 1000 1/cm, as channels.
 
