@@ -39,7 +39,23 @@ print(write_report(study, run_study(study, print)))
 
 
 @pytest.fixture(scope="module")
-def finished_study(tmp_path_factory):
+def one_hessian():
+    """The Hessian of the one minimum of these studies is computed once."""
+    compute, known = Evaluator.hessian, {}
+
+    def hessian(self, positions):
+        key = positions.tobytes()
+        if key not in known:
+            known[key] = compute(self, positions)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Evaluator, "hessian", hessian)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished_study(tmp_path_factory, one_hessian):
     """A study stopped where its path-integral run begins, then started again."""
     folder = tmp_path_factory.mktemp("c20") / "study"
     study = C20Study(folder=folder, **SHORT)
