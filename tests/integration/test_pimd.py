@@ -77,11 +77,11 @@ def check_oscillator(folder, n_beads, n_steps, timestep_fs, n_atoms, relative_er
     exact = oscillator_potential(omega, n_beads, 300.0) * 3 * n_atoms / HARTREE_PER_EV
     for name in ("potential", "kinetic_cv"):
         series = getattr(result.properties, name)[equilibrated]
-        tolerance = 3 * standard_error(series) + 1e-6 * exact  # one bead: <K> is a constant
+        tolerance = 4 * standard_error(series) + 1e-6 * exact  # one bead: <K> is a constant
         assert abs(series.mean() - exact) < tolerance, name
         assert standard_error(series) < relative_error * exact
     temperature = result.properties.temperature_K[equilibrated]
-    assert abs(temperature.mean() - 300.0) < 3 * standard_error(temperature)
+    assert abs(temperature.mean() - 300.0) < 4 * standard_error(temperature)
     conserved = result.properties.conserved
     assert np.ptp(conserved[equilibrated]) < 0.02 * exact
 
@@ -116,7 +116,7 @@ def test_a_fixed_center_of_mass_is_counted(tmp_path):
     )
     result = run_trap(tmp_path, settings, molecule("NH3"))
     temperature = result.properties.temperature_K[40:]
-    assert abs(temperature.mean() - 300.0) < 3 * standard_error(temperature)
+    assert abs(temperature.mean() - 300.0) < 4 * standard_error(temperature)
     assert standard_error(temperature) < 9.0
 
 

@@ -100,16 +100,18 @@ def test_drawn_velocities_have_the_temperature_in_the_right_directions():
     scaled = np.array(kinetic) / (0.5 * kB * 300.0)  # a chi-square of n_dof degrees of freedom
     assert abs(scaled.mean() - n_dof) < 4.0 * math.sqrt(2 * n_dof / 1000)
     assert scaled.var() == pytest.approx(2 * n_dof, rel=4.0 * math.sqrt((2 + 12 / n_dof) / 1000))
-    assert np.abs(atoms.get_angular_momentum()).max() < 1e-12
+    turning = np.cross(atoms.positions, atoms.get_momenta())
+    assert np.abs(turning.sum(axis=0)).max() < 1e-12 * np.abs(turning).max()
 
 
 def test_a_translation_and_a_rotation_leave_nothing():
     atoms = spring_cluster(6)
     masses = atoms.get_masses()[:, None]
     rigid = masses * (np.cross([0.3, -0.2, 0.1], atoms.positions) + np.array([1.0, 2.0, 3.0]))
-    assert np.abs(without_rigid_motion(atoms, rigid, rotates=False)).max() < 1e-12
+    rounding = 1e-13 * np.abs(rigid).max()
+    assert np.abs(without_rigid_motion(atoms, rigid, rotates=False)).max() < rounding
     left = without_rigid_motion(atoms, rigid, rotates=True)
-    assert np.abs(left.sum(axis=0)).max() < 1e-12
+    assert np.abs(left.sum(axis=0)).max() < rounding
     assert np.abs(left).max() > 1.0
 
 
@@ -181,7 +183,7 @@ def test_the_dipole_is_recorded_where_it_comes_with_the_forces(tmp_path):
     polar = read_trajectory(tmp_path / "polar" / "trajectory.frames")
     assert separate.dipoles is None
     expected = np.einsum("i,fbix->fbx", atoms.numbers, polar.positions)
-    np.testing.assert_allclose(polar.dipoles, expected, rtol=1e-14)
+    np.testing.assert_allclose(polar.dipoles, expected, rtol=0, atol=1e-13 * expected.max())
     np.testing.assert_array_equal(polar.positions, separate.positions)
 
 
@@ -193,7 +195,7 @@ def test_velocities_of_the_structure_are_used(tmp_path):
     first = read_trajectory(result.trajectory_file).velocities_angstrom_per_fs
     assert first is not None
     expected = momenta / atoms.get_masses()[:, None] * ASE_TIME_PER_FS
-    np.testing.assert_allclose(first[0, 0], expected, atol=1e-14)
+    np.testing.assert_allclose(first[0, 0], expected, rtol=0, atol=1e-12 * expected.max())
 
 
 @pytest.mark.parametrize(
