@@ -61,6 +61,7 @@ def check_relax_modes_classical(call, folder, structure, model):
     assert "mean temperature" in call("classical", "relaxed.xyz", *model, *RUN, *options)
 
 
+@pytest.mark.filterwarnings("ignore::mlpotential.errors.ExtrapolationWarning")
 def test_relax_modes_classical(call, tmp_path):
     """One structure through these commands."""
     check_relax_modes_classical(call, tmp_path, ethanol.STRUCTURE, ethanol.MODEL)

@@ -18,6 +18,7 @@ def test_all_are_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(LEFT_BEHIND)
 
 
+@pytest.mark.filterwarnings("ignore::mlpotential.errors.ExtrapolationWarning")  # 0.001 A, at times
 @pytest.mark.parametrize(
     "name",
     [

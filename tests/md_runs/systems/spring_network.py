@@ -40,7 +40,7 @@ class SpringNetwork(Calculator):
 
 
 class UnhurriedSprings(SpringNetwork):
-    """Half a millisecond a step leaves time, also on a busy machine, to kill a run in its middle."""
+    """Half a millisecond a step leaves time to kill a run before its end."""
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
