@@ -28,7 +28,13 @@ from mlpotential.models.model_file import check_golden, load_model
 # Which rare frames lie outside the training data by a hair differs from one processor to another.
 pytestmark = pytest.mark.filterwarnings("ignore::mlpotential.errors.ExtrapolationWarning")
 
-SHORT = {"classical_ps": 0.4, "path_integral_ps": 0.2, "n_beads": 4, "segment_ps": 0.1}
+SHORT = {
+    "classical_ps": 0.4,
+    "path_integral_ps": 0.1,
+    "n_beads": 4,
+    "stride": 5,
+    "segment_ps": 0.1,
+}
 WITH_SERIES = SHORT | {"bead_series": (2,)}
 PROGRAM = """
 import sys
@@ -110,7 +116,7 @@ def test_figures_and_summary(finished_study):
     assert "too short for conclusions" in text
     np.testing.assert_allclose(summary["minimum"]["bonds_A"][0], 1.411, atol=0.01)
     frames = read_trajectory(folder / "classical/trajectory.frames")
-    assert frames.n_frames == 81
+    assert frames.n_frames == 161
     assert (folder / "modes.csv").read_text().count("\n") == 55
 
 

@@ -25,7 +25,7 @@ from mlpotential.run_folder import write_atomically
 
 PROGRAM = Path(spring_network.__file__)
 SETTINGS = ClassicalRun(
-    ensemble="langevin", n_steps=2000, stride=3, checkpoint_stride=70, timestep_fs=0.5, seed=9
+    ensemble="langevin", n_steps=1000, stride=3, checkpoint_stride=70, timestep_fs=0.5, seed=9
 )
 
 
@@ -95,7 +95,7 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(signal_number, 
     assert process.communicate()[1] == ""
     assert process.returncode == 128 + signal_number
     saved = ClassicalState.read(folder / CHECKPOINT_NAME)
-    assert 600 < saved.step < 2000
+    assert 300 < saved.step < 1000
     assert saved.n_frames == read_trajectory(folder / TRAJECTORY_NAME).n_frames
     assert uninterrupted(folder, settings) == expected
 
