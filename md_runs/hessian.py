@@ -9,8 +9,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 
-from md_runs.settings_checks import check_number
 from mlpotential.errors import ConfigError, StructureError
+from mlpotential.settings_checks import check_number
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from md_runs.run_folders import (
     TRAJECTORY_NAME,
     is_single_run,
 )
-from md_runs.settings_checks import check_number
 from md_runs.trajectories.ase_reader import read_ase_output
 from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md
@@ -41,6 +40,7 @@ from md_runs.trajectories.trajectory import (
 )
 from md_runs.trajectories.unit_checks import warn_of_wrong_units
 from mlpotential.errors import RunError
+from mlpotential.settings_checks import check_number
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 

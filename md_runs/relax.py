@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 from ase.optimize import BFGS, FIRE
 
-from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, RunError, nearest_name
+from mlpotential.settings_checks import check_count, check_number
 
 OPTIMIZERS = {"bfgs": BFGS, "fire": FIRE}
 

@@ -34,7 +34,6 @@ LAYERS = {
     "mlpotential.testing": 6,
     "mlpotential.cli": 7,
     "calculators": 8,
-    "md_runs.settings_checks": 8,
     "md_runs.analysis": 9,
     "md_runs.trajectories": 10,
     "md_runs.figures": 10,

@@ -40,7 +40,7 @@ CONTENTS = {
         "antipodal_pairs",
         "bonded_pairs",
         "distance_distribution",
-        "nearest_neighbour_distribution",
+        "nearest_neighbor_distribution",
         "size_distributions",
     ),
     "structure.angle_distributions": ("angle_distribution", "dihedral_distribution"),

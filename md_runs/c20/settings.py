@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from md_runs.c20 import MODEL
-from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
+from mlpotential.settings_checks import check_count, check_number
 
 HERE = Path(__file__).parent
 REFERENCE = HERE / "reference.json"

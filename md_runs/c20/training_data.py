@@ -22,10 +22,10 @@ from calculators.ase_calculator import MLPotentialCalculator
 from md_runs.c20 import STRUCTURE
 from md_runs.classical.run import run_classical
 from md_runs.classical.settings import ClassicalRun
-from md_runs.settings_checks import check_count
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.run_folder import lock_folder
+from mlpotential.settings_checks import check_count
 
 TIMESTEP_FS = 1.0  # as in the paper
 STRIDE = 20  # steps between frames; chosen: the softest vibration takes 300 fs

@@ -22,7 +22,6 @@ from md_runs.classical.steps import (
 )
 from md_runs.model_warnings import warn_of_hard_cutoff
 from md_runs.run_folders import FRAMES_SUFFIX, SEGMENT_NAME
-from md_runs.settings_checks import check_count, check_number
 from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
 from md_runs.trajectories.frames_file import (
     FrameHeader,
@@ -34,6 +33,7 @@ from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError, StructureError
 from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from mlpotential.run_folder import lock_folder
+from mlpotential.settings_checks import check_count, check_number
 from mlpotential.units import ASE_TIME_PER_FS
 
 START_TOLERANCE = 1e-9  # A; frames of a resumed run are those of the first one to the last bits

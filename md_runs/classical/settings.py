@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING, Ensemble
-from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, nearest_name
+from mlpotential.settings_checks import check_count, check_number
 
 ENSEMBLES = get_args(Ensemble)
 

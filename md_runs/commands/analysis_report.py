@@ -18,10 +18,10 @@ from md_runs.analysis.sampling.results import AnalysisResult, plain
 from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
 from md_runs.commands.options import check_folder
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
-from md_runs.settings_checks import check_number
 from mlpotential.command_line import Command
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
+from mlpotential.settings_checks import check_number
 
 Found = TypeVar("Found")
 

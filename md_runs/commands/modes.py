@@ -19,11 +19,11 @@ from md_runs.commands.options import check_file, check_folder
 from md_runs.commands.prepared_run import open_runs
 from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
 from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
-from md_runs.settings_checks import check_number
 from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
+from mlpotential.settings_checks import check_number
 
 if TYPE_CHECKING:
     from md_runs.molecular_modes import MolecularModes

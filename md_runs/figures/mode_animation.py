@@ -18,9 +18,9 @@ from md_runs.analysis.vibrations.normal_modes import ModeSet, cartesian_displace
 from md_runs.analysis.vibrations.rigid_body import centred
 from md_runs.figures.html_page import html_page
 from md_runs.figures.mode_page import BODY, HEADER, PROGRAM, STYLE
-from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.run_folder import write_atomically
+from mlpotential.settings_checks import check_count, check_number
 
 BOND_LENGTH = 1.2  # chosen: of the sum of the covalent radii; longer is no bond
 ATOM_SIZE = 0.45  # chosen: of the covalent radius, so that bonds show

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from md_runs.analysis.spectra.dynamics import RingPolymerDynamics
-from md_runs.settings_checks import check_count, check_number
 from mlpotential.errors import ConfigError, nearest_name
+from mlpotential.settings_checks import check_count, check_number
 
 DYNAMICS = get_args(RingPolymerDynamics)
 

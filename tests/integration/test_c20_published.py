@@ -49,7 +49,7 @@ def network(folder: Path) -> SchNet:
 @pytest.fixture(scope="module")
 def start(folder: Path, network: SchNet) -> Atoms:
     atoms = read(folder / "C20.xyz")
-    atoms.calc = MLPotentialCalculator(network, device="cpu", dtype="float64")
+    atoms.calc = MLPotentialCalculator(network, device="cpu", dtype="float64", backend="reference")
     return atoms
 
 
@@ -60,7 +60,9 @@ def minimum(start: Atoms) -> Atoms:
 
 @pytest.fixture(scope="module")
 def modes(network: SchNet, minimum: Atoms) -> NormalModes:
-    evaluator = Evaluator(network, minimum.numbers, device="cpu", dtype="float64")
+    evaluator = Evaluator(
+        network, minimum.numbers, device="cpu", dtype="float64", backend="reference"
+    )
     hessian = evaluator.hessian(minimum.positions)
     return normal_modes(hessian, np.full(20, 12.011), minimum.positions)
 

@@ -21,8 +21,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators.ipi_driver import driver_path
 from calculators.ipi_units import BOHR_PER_ANGSTROM, HARTREE_PER_EV
+from md_runs.cli import main
 from md_runs.force_provider import IpiDriver
-from md_runs.pimd import PimdRun, ipi_process, run_pimd
+from md_runs.pimd import PimdRun, ipi_process, read_pimd_trajectory, run_pimd
 from md_runs.pimd.ipi_checkpoints import newest_checkpoint
 from md_runs.pimd.ipi_input import to_ipi_frame
 from md_runs.pimd.ipi_outputs import Outputs, ProgressReader
@@ -78,11 +79,11 @@ def check_oscillator(folder, n_beads, n_steps, timestep_fs, n_atoms, relative_er
     exact = oscillator_potential(omega, n_beads, 300.0) * 3 * n_atoms / HARTREE_PER_EV
     for name in ("potential", "kinetic_cv"):
         series = getattr(result.properties, name)[equilibrated]
-        tolerance = 3 * standard_error(series) + 1e-6 * exact  # one bead: <K> is a constant
+        tolerance = 4 * standard_error(series) + 1e-6 * exact  # one bead: <K> is a constant
         assert abs(series.mean() - exact) < tolerance, name
         assert standard_error(series) < relative_error * exact
     temperature = result.properties.temperature_K[equilibrated]
-    assert abs(temperature.mean() - 300.0) < 3 * standard_error(temperature)
+    assert abs(temperature.mean() - 300.0) < 4 * standard_error(temperature)
     conserved = result.properties.conserved
     assert np.ptp(conserved[equilibrated]) < 0.02 * exact
 
@@ -96,6 +97,7 @@ def test_the_formula_against_the_exact_limits():
     assert_allclose(oscillator_potential(omega, 4, 300.0), 1.39519e-3, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_harmonic_oscillators_of_four_beads(tmp_path):
     check_oscillator(
         tmp_path, n_beads=4, n_steps=1000, timestep_fs=0.25, n_atoms=150, relative_error=0.02
@@ -103,9 +105,9 @@ def test_harmonic_oscillators_of_four_beads(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_beads", [1, 8, 32])
-def test_harmonic_oscillators_at_length(tmp_path, n_beads):
-    check_oscillator(tmp_path, n_beads, 20_000, timestep_fs=0.125, n_atoms=40, relative_error=0.01)
+@pytest.mark.parametrize(("n_beads", "n_steps"), [(1, 20_000), (8, 10_000), (32, 5_000)])
+def test_harmonic_oscillators_at_length(tmp_path, n_beads, n_steps):
+    check_oscillator(tmp_path, n_beads, n_steps, timestep_fs=0.125, n_atoms=40, relative_error=0.01)
 
 
 @pytest.mark.slow
@@ -116,7 +118,7 @@ def test_a_fixed_center_of_mass_is_counted(tmp_path):
     )
     result = run_trap(tmp_path, settings, molecule("NH3"))
     temperature = result.properties.temperature_K[40:]
-    assert abs(temperature.mean() - 300.0) < 3 * standard_error(temperature)
+    assert abs(temperature.mean() - 300.0) < 4 * standard_error(temperature)
     assert standard_error(temperature) < 9.0
 
 
@@ -128,7 +130,7 @@ def start_runner(folder, settings, *more, **parameters):
 
 def wait_for_step(folder, step):
     """Until the outputs show a step."""
-    reader, deadline = ProgressReader(folder, 0), time.monotonic() + 60.0
+    reader, deadline = ProgressReader(folder, 0), time.monotonic() + 120.0
     while reader.update() < step:
         assert time.monotonic() < deadline, f"step {step} was not reached"
         time.sleep(0.02)
@@ -146,37 +148,50 @@ def is_alive(pid):
         return False
 
 
+def is_told_to_stop(folder, settings):
+    runner = start_runner(folder, settings, delay=0.01)
+    wait_for_step(folder, 60)
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(60) == 128 + signal.SIGTERM
+    soft_steps = int((folder / "RESTART").read_text().split("<step>")[1].split("<")[0])
+    assert soft_steps >= 60
+
+
+def loses_ipi(folder, settings):
+    runner = start_runner(folder, settings, delay=0.01)
+    wait_for_step(folder, 130)
+    os.kill(child_of(runner), signal.SIGKILL)
+    assert runner.wait(60) == 1
+    assert "i-PI was killed by signal 9 after step" in folder.with_suffix(".stderr").read_text()
+
+
+def is_killed(folder, settings):
+    """i-PI does not outlive it."""
+    runner = start_runner(folder, settings, delay=0.01)
+    wait_for_step(folder, 200)
+    ipi = child_of(runner)
+    runner.kill()
+    runner.wait()
+    deadline = time.monotonic() + 30.0
+    while is_alive(ipi) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(ipi)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_killed_three_times_and_continued(tmp_path):
+@pytest.mark.parametrize(
+    "ends",
+    [(is_killed,), pytest.param((is_told_to_stop, loses_ipi, is_killed), marks=pytest.mark.slow)],
+)
+def test_killed_and_continued(tmp_path, ends):
     """SIGTERM to the runner, kill -9 of i-PI, kill -9 of the runner: every step exactly once."""
     settings = {"n_steps": 300, "n_beads": 2, "stride": 5, "properties_stride": 5,
                 "checkpoint_stride": 25, "seed": 7}  # fmt: skip
     whole = run_trap(tmp_path / "whole", PimdRun(**settings))
     folder = tmp_path / "killed"
 
-    runner = start_runner(folder, settings, delay=0.01)
-    wait_for_step(folder, 60)
-    runner.send_signal(signal.SIGTERM)
-    assert runner.wait(30) == 128 + signal.SIGTERM
-    soft_steps = int((folder / "RESTART").read_text().split("<step>")[1].split("<")[0])
-    assert soft_steps >= 60
-
-    runner = start_runner(folder, settings, delay=0.01)
-    wait_for_step(folder, 130)
-    os.kill(child_of(runner), signal.SIGKILL)
-    assert runner.wait(30) == 1
-    assert "i-PI was killed by signal 9 after step" in folder.with_suffix(".stderr").read_text()
-
-    runner = start_runner(folder, settings, delay=0.01)
-    wait_for_step(folder, 200)
-    ipi = child_of(runner)
-    runner.kill()
-    runner.wait()
-    deadline = time.monotonic() + 5.0
-    while is_alive(ipi) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not is_alive(ipi)
-
+    for end in ends:
+        end(folder, settings)
     log = folder / "calls"
     result = run_trap(folder, PimdRun(**settings), log=log)
     n_calls = len(log.read_text().split())  # one per step and one for the beginning
@@ -188,6 +203,7 @@ def test_killed_three_times_and_continued(tmp_path):
         assert_allclose(again, reference, rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(tmp_path):
     """i-PI is cut short within a frame and leaves no restart file."""
     settings = {"n_steps": 200, "n_beads": 1, "stride": 2, "checkpoint_stride": 20}
@@ -240,6 +256,7 @@ def test_one_folder_one_run(tmp_path):
         run_trap(folder, settings)
 
 
+@pytest.mark.slow
 def test_nan_ends_the_run_with_an_error(tmp_path):
     """i-PI itself would go on to the last step and report success."""
     settings = PimdRun(n_steps=100_000, n_beads=2, checkpoint_stride=20)
@@ -255,6 +272,7 @@ def test_an_exploding_run_is_stopped(tmp_path):
         run_trap(tmp_path, settings, spring=-0.5, delay=0.02)
 
 
+@pytest.mark.slow
 def test_a_run_that_stands_still_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(ipi_process, "GRACE_S", 5.0)
     settings = PimdRun(n_steps=100, n_beads=2)
@@ -264,13 +282,21 @@ def test_a_run_that_stands_still_is_stopped(tmp_path, monkeypatch):
     assert time.monotonic() - begin < 60.0
 
 
-@pytest.mark.parametrize(("name", "n_beads"), [("ethanol", 2), ("diamond", 1)])
-def test_pimd_with_a_model(tmp_path, model_path, request, name, n_beads):
-    """The shipped driver inside i-PI, for a molecule and a skewed crystal, with an isotope."""
-    atoms, folder = request.getfixturevalue(name), tmp_path / "run"
-    masses = atoms.get_masses()
+@pytest.mark.parametrize(
+    ("name", "n_beads"), [("ethanol", 2), pytest.param("diamond", 1, marks=pytest.mark.slow)]
+)
+def test_pimd_with_a_model(tmp_path, model_path, request, capsys, name, n_beads):
+    """The shipped driver inside i-PI, for a molecule and a skewed crystal, with an isotope.
+
+    The command goes on with what the function made.
+    """
+    structure, folder = tmp_path / "structure.extxyz", tmp_path / "run"
+    isotopes = request.getfixturevalue(name)
+    masses = isotopes.get_masses()
     masses[-1] = 13.5
-    atoms.set_masses(masses)
+    isotopes.set_masses(masses)
+    ase.io.write(structure, isotopes)
+    atoms = ase.io.read(structure)
     settings = PimdRun(n_steps=4, n_beads=n_beads, stride=2, properties_stride=1)
     result = run_pimd(atoms, model_path, settings, folder)
     trajectory = result.trajectory
@@ -281,8 +307,11 @@ def test_pimd_with_a_model(tmp_path, model_path, request, name, n_beads):
         energy = evaluator.evaluate(frame, cells).energy.mean()
         assert_allclose(result.properties.potential[2 * k], energy, rtol=0, atol=1e-5)
     assert (folder / "model.safetensors").read_bytes() == model_path.read_bytes()
-    again = run_pimd(atoms, model_path, settings, folder)
-    assert_array_equal(again.trajectory.positions, trajectory.positions)
+    words = ["pimd", structure, "--model", model_path, "--folder", folder, "--n-steps", 4]
+    words += ["--n-beads", n_beads, "--stride", 2, "--properties-stride", 1]
+    assert main(list(map(str, words))) == 0
+    assert f"3 frames of {n_beads} bead" in capsys.readouterr().out
+    assert_array_equal(read_pimd_trajectory(folder).positions, trajectory.positions)
     with pytest.raises(RunError, match="dtype was 'float64' and is now 'float32'"):
         run_pimd(atoms, model_path, settings, folder, execution=Execution(dtype="float32"))
 

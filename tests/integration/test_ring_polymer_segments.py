@@ -77,7 +77,7 @@ def finished(tmp_path_factory):
     return folder, run(folder, carbons(4), SETTINGS)
 
 
-@pytest.mark.parametrize("dynamics", ["rpmd", "trpmd"])
+@pytest.mark.parametrize("dynamics", ["rpmd", pytest.param("trpmd", marks=pytest.mark.slow)])
 def test_motion_of_ring_polymers(tmp_path, finished, dynamics):
     atoms, (folder, result) = carbons(4), finished
     if dynamics == "trpmd":
@@ -103,6 +103,7 @@ def test_motion_of_ring_polymers(tmp_path, finished, dynamics):
     assert result.energy_spread < 1e-3
 
 
+@pytest.mark.slow
 def test_segments_are_killed_continued_and_extended(tmp_path, finished):
     """A killed i-PI leaves records after its last checkpoint, the last of them cut."""
     atoms, folder, log = carbons(4), tmp_path / "run", tmp_path / "calls"
@@ -164,7 +165,7 @@ def test_spectrum_and_temperature_of_centroids(tmp_path, dynamics):
     print(result)
     temperature = result.centroid_temperature_K
     assert temperature.standard_error < 25.0
-    assert abs(temperature.value - 300.0) < 3.0 * temperature.standard_error
+    assert abs(temperature.value - 300.0) < 4.0 * temperature.standard_error
     spectrum = vibrational_density_of_states(
         [np.asarray(t.velocities_angstrom_per_fs).mean(axis=1) for t in result.trajectories],
         None, atoms.get_masses(), 2.0, removed="nothing",

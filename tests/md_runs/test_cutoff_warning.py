@@ -65,6 +65,7 @@ def test_the_calculator_tells_the_traits_of_its_model(tmp_path, hard_potential, 
         run_classical(ethanol, ClassicalRun(n_steps=1, temperature_K=1.0), tmp_path)
 
 
+@pytest.mark.slow
 def test_path_integral_run_warns_once(tmp_path, hard_potential, ethanol):
     model = tmp_path / "hard.safetensors"
     save_model(model, hard_potential, AtomGraph.from_atoms(ethanol), ModelRecord(title="hard"))

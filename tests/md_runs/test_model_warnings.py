@@ -103,6 +103,7 @@ def test_other_calculators_are_not_watched(tmp_path):
     assert not (tmp_path / "run" / REPORT_NAME).exists()
 
 
+@pytest.mark.slow
 def test_path_integrals_of_a_committee(model_of, potential, ethanol, tmp_path):
     """Each bead counts; the folder keeps the members."""
     other = copy.deepcopy(potential)

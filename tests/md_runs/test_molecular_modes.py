@@ -35,12 +35,12 @@ def test_ethanol():
     )
 
 
-def test_a_model_without_dipoles(capsys, tmp_path):
-    found = molecular_modes(read(STRUCTURE), MODEL, PRECISE)
+def test_a_model_without_dipoles(model_path, capsys, tmp_path):
+    found = molecular_modes(read(ETHANOL), model_path, PRECISE)
     assert found.infrared is None
     assert list(found.columns) == ["symmetry"]
     path = tmp_path / "intensities.json"
-    command = ["modes", STRUCTURE, "--model", MODEL, "--intensities", path]
+    command = ["modes", ETHANOL, "--model", model_path, "--intensities", path]
     assert main([str(word) for word in command]) == 2
     assert "need a model with dipoles" in capsys.readouterr().err
     assert not path.exists()

@@ -66,7 +66,7 @@ def test_ase_formats_agree_with_ase(name, tmp_path):
         ("charges", "charges"),
     ):
         expected = np.stack([np.asarray(result[key]) for result in results])
-        np.testing.assert_allclose(getattr(trajectory, field)[:, 0], expected, rtol=1e-15)
+        np.testing.assert_allclose(getattr(trajectory, field)[:, 0], expected, rtol=1e-14)
     if name != "run.json":
         polarizabilities = np.stack([atoms.info["polarizability"] for atoms in frames])
         np.testing.assert_allclose(trajectory.polarizabilities[:, 0], polarizabilities)

@@ -1,4 +1,7 @@
-"""The C20 study on the shipped model, short: all stages, killed and continued."""
+"""The C20 study on the shipped model, short: all stages, stopped and continued.
+
+One study serves all tests of this file, which one worker runs.
+"""
 
 import json
 import signal
@@ -6,28 +9,33 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from md_runs.c20 import MODEL
+from md_runs.c20 import study as study_module
 from md_runs.c20.report import write_report
 from md_runs.c20.settings import C20Study, recording_stride
 from md_runs.c20.study import estimated_hours, n_equilibration_frames, run_study
+from md_runs.cli import main
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.schnet.kernel import available_instruction_sets
 from mlpotential.models.model_file import check_golden, load_model
 
+# Which rare frames lie outside the training data by a hair differs from one processor to another.
+pytestmark = pytest.mark.filterwarnings("ignore::mlpotential.errors.ExtrapolationWarning")
+
 SHORT = {
     "classical_ps": 0.4,
-    "path_integral_ps": 0.2,
+    "path_integral_ps": 0.1,
     "n_beads": 4,
-    "bead_series": (2,),
-    "segment_ps": 0.2,
+    "stride": 5,
+    "segment_ps": 0.1,
 }
+WITH_SERIES = SHORT | {"bead_series": (2,)}
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -40,10 +48,45 @@ print(write_report(study, run_study(study, print)))
 
 
 @pytest.fixture(scope="module")
-def killed_study(tmp_path_factory):
-    """A study killed with -9 in its path-integral run, then started again."""
+def one_hessian():
+    """The Hessian of the one minimum of these studies is computed once."""
+    compute, known = Evaluator.hessian, {}
+
+    def hessian(self, positions):
+        key = positions.tobytes()
+        if key not in known:
+            known[key] = compute(self, positions)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Evaluator, "hessian", hessian)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished_study(tmp_path_factory, one_hessian):
+    """A study stopped where its path-integral run begins, then started again."""
     folder = tmp_path_factory.mktemp("c20") / "study"
-    command = [sys.executable, "-P", "-u", "-c", PROGRAM.format(settings=SHORT), folder]
+    study = C20Study(folder=folder, **SHORT)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_module, "run_pimd", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study, lambda line: None, progress=False)
+    classical = (folder / "classical/trajectory.frames").read_bytes()
+    results = run_study(study, lambda line: None, progress=False)
+    assert (folder / "classical/trajectory.frames").read_bytes() == classical
+    return folder, write_report(study, results)
+
+
+@pytest.mark.slow
+def test_killed_and_started_again(tmp_path):
+    """With -9, in the first path-integral run of two."""
+    folder = tmp_path / "study"
+    command = [sys.executable, "-P", "-u", "-c", PROGRAM.format(settings=WITH_SERIES), folder]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while not (folder / "pimd/simulation.out").exists():
             assert process.poll() is None, "the study ended before its path-integral run"
@@ -55,47 +98,48 @@ def killed_study(tmp_path_factory):
     second = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert second.returncode == 0, second.stderr
     assert (folder / "classical/trajectory.frames").read_bytes() == classical
-    return folder, second.stdout
+    assert (folder / "figure_11_beads.png").read_bytes().startswith(b"\x89PNG")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert list(summary["bead_series"]) == ["2", "4"]
+    assert summary["bead_convergence"]["mean_bond"]["verdict"] in second.stdout
 
 
-def test_figures_and_summary(killed_study):
-    folder, text = killed_study
-    figures = ("figure_7_modes", "figure_8_distributions", "figure_11_beads", "vdos")
+def test_figures_and_summary(finished_study):
+    folder, text = finished_study
+    figures = ("figure_7_modes", "figure_8_distributions", "vdos")
     for name in (f"{figure}.png" for figure in figures):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     summary = json.loads((folder / "summary.json").read_text())
     assert len(summary["modes"]["wavenumbers_per_cm"]) == 54
     assert summary["modes"]["n_imaginary"] == 0
-    assert list(summary["bead_series"]) == ["2", "4"]
-    assert summary["bead_convergence"]["mean_bond"]["verdict"] in text
     assert "too short for conclusions" in summary["remark"]
     assert "too short for conclusions" in text
     np.testing.assert_allclose(summary["minimum"]["bonds_A"][0], 1.411, atol=0.01)
     frames = read_trajectory(folder / "classical/trajectory.frames")
-    assert frames.n_frames == 81
+    assert frames.n_frames == 161
     assert (folder / "modes.csv").read_text().count("\n") == 55
 
 
-def test_the_fast_path_agrees_with_the_reference(killed_study):
+def test_the_fast_path_agrees_with_the_reference(finished_study):
     """The study ran on the fastest backend; its frames have the forces of the model itself."""
-    frames = read_trajectory(killed_study[0] / "classical/trajectory.frames")
-    numbers = frames.atomic_numbers
+    frames = read_trajectory(finished_study[0] / "classical/trajectory.frames")
+    numbers, positions = frames.atomic_numbers, frames.positions[::10, 0]
     reference = Evaluator(MODEL, numbers, dtype="float64", backend="reference")
-    exact = reference.evaluate(frames.positions[:, 0]).forces
+    exact = reference.evaluate(positions).forces
     fast = Evaluator(MODEL, numbers, **asdict(C20Study().execution))
     assert fast.backend == ("native" if available_instruction_sets() else "tabulated")
-    forces = fast.evaluate(frames.positions[:, 0]).forces
+    forces = fast.evaluate(positions).forces
     assert abs(forces - exact).max() < 2e-5 * abs(exact).max()
 
 
-def test_same_folder_other_study_is_refused(killed_study):
-    folder, _ = killed_study
+def test_same_folder_other_study_is_refused(finished_study):
+    folder, _ = finished_study
     with pytest.raises(RunError, match="n_beads was 4 and is now 8"):
         run_study(C20Study(folder=folder, **SHORT | {"n_beads": 8}), progress=False)
 
 
-def test_finished_study_is_only_analysed_again(killed_study):
-    folder, _ = killed_study
+def test_finished_study_is_only_analysed_again(finished_study):
+    folder, _ = finished_study
     study = C20Study(folder=folder, **SHORT)
     before = json.loads((folder / "summary.json").read_text())
     write_report(study, run_study(study, lambda line: None, progress=False))
@@ -159,10 +203,9 @@ def test_estimate_counts_both_runs():
     assert estimated_hours(longer) > 10 * estimated_hours(short) > 0.0
 
 
-def test_full_needs_yes(tmp_path):
-    command = [Path(sys.executable).with_name("md-runs"), "c20", "--full", "--folder", "x"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
-    assert result.returncode == 1
-    assert "1.25 ns" in result.stdout
-    assert "--yes" in result.stdout
+def test_full_needs_yes(tmp_path, capsys):
+    assert main(["c20", "--full", "--folder", str(tmp_path / "x")]) == 1
+    text = capsys.readouterr().out
+    assert "1.25 ns" in text
+    assert "--yes" in text
     assert not (tmp_path / "x").exists()

@@ -26,7 +26,7 @@ from mlpotential.run_folder import write_atomically
 
 PROGRAM = Path(spring_network.__file__)
 SETTINGS = ClassicalRun(
-    ensemble="langevin", n_steps=2000, stride=3, checkpoint_stride=70, timestep_fs=0.5, seed=9
+    ensemble="langevin", n_steps=1000, stride=3, checkpoint_stride=70, timestep_fs=0.5, seed=9
 )
 
 
@@ -59,7 +59,10 @@ def whole(tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize(("ensemble", "n_kills"), [("langevin", 2), ("bussi", 1)])
+@pytest.mark.parametrize(
+    ("ensemble", "n_kills"),
+    [("langevin", 1), pytest.param("bussi", 2, marks=pytest.mark.slow)],
+)
 def test_kill_9_at_random_moments_changes_no_bit(ensemble, n_kills, whole, tmp_path):
     settings = replace(SETTINGS, ensemble=ensemble)
     expected = whole(settings)
@@ -80,7 +83,9 @@ def test_kill_9_at_random_moments_changes_no_bit(ensemble, n_kills, whole, tmp_p
     assert uninterrupted(folder, settings) == expected
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_the_state_and_the_same_command_continues(signal_number, whole, tmp_path):
     settings = replace(SETTINGS, checkpoint_stride=100_000)
     expected = whole(settings)
@@ -91,7 +96,7 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(signal_number, 
     assert process.communicate()[1] == ""
     assert process.returncode == 128 + signal_number
     saved = ClassicalState.read(folder / CHECKPOINT_NAME)
-    assert 600 < saved.step < 2000
+    assert 300 < saved.step < 1000
     assert saved.n_frames == read_trajectory(folder / TRAJECTORY_NAME).n_frames
     assert uninterrupted(folder, settings) == expected
 

@@ -28,7 +28,22 @@ NVE = ClassicalRun(ensemble="nve", temperature_K=300.0, timestep_fs=0.5, n_steps
 
 
 @pytest.mark.parametrize(("ensemble", "n_dof"), [("langevin", 57), ("bussi", 54)])
-def test_mean_temperature_of_20_atoms(ensemble, n_dof, tmp_path):
+def test_thermostats_leave_rigid_motion_at_rest(ensemble, n_dof, tmp_path):
+    atoms = spring_cluster(20)
+    settings = ClassicalRun(ensemble=ensemble, n_steps=50, stride=5, friction_per_fs=0.02, seed=4)
+    result = run_classical(atoms, settings, tmp_path)
+    assert result.n_degrees_of_freedom == n_dof
+    velocities = np.asarray(read_trajectory(result.trajectory_file).velocities_angstrom_per_fs)
+    momenta = result.atoms.get_masses()[:, None] * velocities[:, 0]
+    assert np.abs(momenta.sum(axis=1)).max() < 1e-12 * np.abs(momenta).max()
+    if ensemble == "bussi":
+        turning = np.cross(result.atoms.positions, result.atoms.get_momenta())
+        assert np.abs(turning.sum(axis=0)).max() < 1e-9 * np.abs(turning).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ensemble", ["langevin", "bussi"])
+def test_mean_temperature_of_20_atoms(ensemble, tmp_path):
     warm_up = ClassicalRun(
         ensemble=ensemble,
         temperature_K=300.0,
@@ -43,14 +58,8 @@ def test_mean_temperature_of_20_atoms(ensemble, n_dof, tmp_path):
     longer = replace(warm_up, n_steps=9000, seed=4)
     result = run_classical(warm.atoms, longer, tmp_path / "production")
     mean = result.mean_temperature_K
-    assert result.n_degrees_of_freedom == n_dof
-    assert mean.standard_error < 300.0 * 3 / 57 / 3  # three missing degrees of freedom would show
-    assert abs(mean.value - 300.0) < 3.0 * mean.standard_error
-    velocities = np.asarray(read_trajectory(result.trajectory_file).velocities_angstrom_per_fs)
-    momentum = np.einsum("i,fix->fx", result.atoms.get_masses(), velocities[:, 0])
-    assert np.abs(momentum).max() < 1e-12
-    if ensemble == "bussi":
-        assert np.abs(result.atoms.get_angular_momentum()).max() < 1e-9
+    assert mean.standard_error < 300.0 * 3 / 57 / 4  # three missing degrees of freedom would show
+    assert abs(mean.value - 300.0) < 4.0 * mean.standard_error
 
 
 def test_periodic_atoms_keep_three_more_degrees_of_freedom(tmp_path):
@@ -84,23 +93,25 @@ def test_degrees_of_freedom(positions, pbc, thermal, still):
 def test_drawn_velocities_have_the_temperature_in_the_right_directions():
     atoms, generator = spring_cluster(6), np.random.default_rng(0)
     kinetic = []
-    for _ in range(4000):
+    for _ in range(1000):
         atoms.set_momenta(maxwell_boltzmann(atoms, 300.0, rotates=False, generator=generator))
         kinetic.append(atoms.get_kinetic_energy())
     n_dof = n_degrees_of_freedom(atoms, rotates=False)
     scaled = np.array(kinetic) / (0.5 * kB * 300.0)  # a chi-square of n_dof degrees of freedom
-    assert abs(scaled.mean() - n_dof) < 3.0 * math.sqrt(2 * n_dof / 4000)
-    assert scaled.var() == pytest.approx(2 * n_dof, rel=0.1)
-    assert np.abs(atoms.get_angular_momentum()).max() < 1e-12
+    assert abs(scaled.mean() - n_dof) < 4.0 * math.sqrt(2 * n_dof / 1000)
+    assert scaled.var() == pytest.approx(2 * n_dof, rel=4.0 * math.sqrt((2 + 12 / n_dof) / 1000))
+    turning = np.cross(atoms.positions, atoms.get_momenta())
+    assert np.abs(turning.sum(axis=0)).max() < 1e-12 * np.abs(turning).max()
 
 
 def test_a_translation_and_a_rotation_leave_nothing():
     atoms = spring_cluster(6)
     masses = atoms.get_masses()[:, None]
     rigid = masses * (np.cross([0.3, -0.2, 0.1], atoms.positions) + np.array([1.0, 2.0, 3.0]))
-    assert np.abs(without_rigid_motion(atoms, rigid, rotates=False)).max() < 1e-12
+    rounding = 1e-13 * np.abs(rigid).max()
+    assert np.abs(without_rigid_motion(atoms, rigid, rotates=False)).max() < rounding
     left = without_rigid_motion(atoms, rigid, rotates=True)
-    assert np.abs(left.sum(axis=0)).max() < 1e-12
+    assert np.abs(left.sum(axis=0)).max() < rounding
     assert np.abs(left).max() > 1.0
 
 
@@ -172,7 +183,7 @@ def test_the_dipole_is_recorded_where_it_comes_with_the_forces(tmp_path):
     polar = read_trajectory(tmp_path / "polar" / "trajectory.frames")
     assert separate.dipoles is None
     expected = np.einsum("i,fbix->fbx", atoms.numbers, polar.positions)
-    np.testing.assert_allclose(polar.dipoles, expected, rtol=1e-14)
+    np.testing.assert_allclose(polar.dipoles, expected, rtol=0, atol=1e-13 * expected.max())
     np.testing.assert_array_equal(polar.positions, separate.positions)
 
 
@@ -184,7 +195,7 @@ def test_velocities_of_the_structure_are_used(tmp_path):
     first = read_trajectory(result.trajectory_file).velocities_angstrom_per_fs
     assert first is not None
     expected = momenta / atoms.get_masses()[:, None] * ASE_TIME_PER_FS
-    np.testing.assert_allclose(first[0, 0], expected, atol=1e-14)
+    np.testing.assert_allclose(first[0, 0], expected, rtol=0, atol=1e-12 * expected.max())
 
 
 @pytest.mark.parametrize(

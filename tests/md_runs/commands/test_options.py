@@ -43,6 +43,7 @@ def call(*arguments, cwd, code=0):
     return result.stdout if code == 0 else result.stderr
 
 
+@pytest.mark.slow
 def test_vdos(runs):
     text = call("vdos", "nve", "--modes", "modes.json", "--temperature-K", 300, cwd=runs)
     assert "5 checks" not in text
@@ -80,6 +81,7 @@ def test_analyses_by_the_installed_command(arguments, expected, runs):
     assert expected in call(*arguments, cwd=runs)
 
 
+@pytest.mark.slow
 def test_path_integrals_and_report(runs):
     text = call("path-integrals", "beads.frames", "--temperature-K", 300, cwd=runs)
     assert "4 beads lack" in text

@@ -1,7 +1,5 @@
 """Figures: what they show, that they are drawn without any global state, and that they save."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -159,10 +157,3 @@ def test_drawing_into_given_axes_makes_no_figure(
     assert spectra.plot_spectrum(spectrum, ax=ax) is ax
     assert modes.plot_wavenumbers(comparison, ax) is ax
     assert modes.plot_relative_deviations(comparison, ax) is ax
-
-
-def test_plots_do_without_pyplot() -> None:
-    modules = "md_runs.figures.spectra, md_runs.figures.path_integrals"
-    program = f"import sys, {modules}; print('matplotlib.pyplot' in sys.modules)"
-    result = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
-    assert result.stdout.strip() == "False", result.stderr

@@ -399,8 +399,3 @@ def test_the_program_of_ipi_is_found_without_a_path(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert shutil.which("i-pi") is None
     assert ipi_process.ipi_program().name == "i-pi"
-
-
-def test_settings_do_not_import_torch():
-    code = "import md_runs.pimd.run, sys; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-P", "-c", code], check=True)

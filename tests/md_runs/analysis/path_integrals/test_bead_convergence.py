@@ -111,6 +111,7 @@ def test_a_difference_is_that_of_the_densities() -> None:
     assert_allclose(nothing.standard_error, np.sqrt(2) * quantum.standard_error)
 
 
+@pytest.mark.slow
 def test_the_band_of_a_difference_covers_zero_of_equal_runs() -> None:
     pairs = np.array([[0, 1]])
     rng, covered = np.random.default_rng(3), []

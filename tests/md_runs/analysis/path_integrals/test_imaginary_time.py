@@ -62,6 +62,7 @@ def test_displacements_are_those_between_beads() -> None:
         assert found.mean_square_displacement.value[0, k] == pytest.approx(direct, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_truth() -> None:
     """68 % bands of 200 runs of 60 frames: radii of gyration of 4 beads."""
     masses = np.ones(4)

@@ -80,6 +80,7 @@ def test_a_light_isotope_and_the_slope_with_mass() -> None:
     assert abs(lighter.value - exact_log_ratio(4.0, 0.5, 4)) < 4 * lighter.standard_error
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_truth() -> None:
     """68 % bands of 200 runs of 400 frames, both estimators."""
     masses, new_masses = np.ones(1), np.array([1.5])

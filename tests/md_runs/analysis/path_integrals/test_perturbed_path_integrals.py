@@ -263,6 +263,7 @@ def test_the_verdict_on_the_number_of_beads(n_beads: int, n_frames: int, verdict
     assert found.are_beads_enough(tolerance=margin) == "undecided"
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_truth() -> None:
     """68 % bands of 200 runs of 1000 frames with 2 beads."""
     masses = np.ones(1)
@@ -286,6 +287,7 @@ def test_error_bars_cover_the_truth() -> None:
     assert ((share > 0.60) & (share < 0.76)).all(), share
 
 
+@pytest.mark.slow
 def test_error_bars_of_distributions_cover_the_truth() -> None:
     """68 % bands of 200 runs of 200 frames with 2 beads; the truth is that of all of them."""
     positions, forces, masses = bonds(2, 200 * 200)

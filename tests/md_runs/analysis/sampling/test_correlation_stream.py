@@ -68,6 +68,7 @@ def test_segments_are_blocks_where_there_are_few() -> None:
     assert correlate([(True, part) for part in x], 50).n_blocks == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_frames", [4000, 8000])
 def test_error_bars_of_an_ornstein_uhlenbeck_process_are_honest(n_frames: int) -> None:
     """200 repeats as channels; the error band of 68 % covers the truth as often, within 60-76 %."""

@@ -15,13 +15,20 @@ def decaying(start: float, decay_frames: float, n_frames: int, seed: int) -> np.
     return 5.0 + stationary + start * np.exp(-np.arange(n_frames) / decay_frames)
 
 
-def test_the_start_is_left_out_and_the_mean_is_right() -> None:
-    """In 400 repeats the truth lies within one standard error as often as it should, 60-76 %."""
-    found = [detect_equilibration(decaying(10.0, 150.0, 4000, seed), 30) for seed in range(400)]
+@pytest.mark.parametrize("n_repeats", [20, pytest.param(400, marks=pytest.mark.slow)])
+def test_the_start_is_left_out(n_repeats: int) -> None:
+    starts = (decaying(10.0, 150.0, 4000, seed) for seed in range(n_repeats))
+    found = [detect_equilibration(start, 30) for start in starts]
     lengths = np.array([f.n_equilibration for f in found])
     assert np.all(lengths > 150)
     assert np.mean(lengths < 2000) > 0.9
     assert np.all([f.is_trustworthy for f in found if f.n_equilibration < 2000])
+
+
+@pytest.mark.slow
+def test_the_mean_is_right() -> None:
+    """In 400 repeats the truth lies within one standard error as often as it should, 60-76 %."""
+    found = [detect_equilibration(decaying(10.0, 150.0, 4000, seed), 30) for seed in range(400)]
     deviations = np.array([(f.mean.value - 5.0) / f.mean.standard_error for f in found])
     assert 0.60 < np.mean(np.abs(deviations) < 1) < 0.76
     inefficiencies = [f.statistical_inefficiency for f in found]

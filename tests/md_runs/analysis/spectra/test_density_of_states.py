@@ -182,6 +182,7 @@ def test_each_mode_counts_once_at_the_temperature_of_the_run() -> None:
         assert area(spectrum, wavenumber - 200, wavenumber + 200) == pytest.approx(1.0, abs=0.15)
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_truth() -> None:
     """200 runs of three atoms that move along one line each: 68 % bands of the density, of the
     share of each atom and of the temperature, all normalised by the energy found."""

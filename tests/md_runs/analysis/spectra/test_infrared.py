@@ -109,6 +109,7 @@ def test_a_canonical_run_does_so_within_its_error(
     assert [check.name for check in wrong.failed_checks] == ["harmonic limit"]
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_truth() -> None:
     """200 runs of three Gaussian processes with known lines: 68 % bands of intensity and areas."""
     lines, widths, dt, n_lags = np.array([500.0, 1500.0, 3000.0]), np.full(3, 300.0), 1.0, 100

@@ -28,6 +28,7 @@ def noisy_lines(n_repeats: int, n_segments: int, n_frames: int = 1500) -> list[V
     ]
 
 
+@pytest.mark.slow
 def test_lines_are_found_with_honest_errors() -> None:
     """200 repeats: every number lies within one standard error as often as it should, 60-76 %.
 

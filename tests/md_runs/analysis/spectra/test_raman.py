@@ -103,6 +103,7 @@ def test_path_integrals_and_quantum_corrections_are_named(
     }
 
 
+@pytest.mark.slow
 def test_ratios_have_honest_error_bars() -> None:
     """68 % bands of 200 runs hold the truth in 60-76 %."""
     rng, covered = np.random.default_rng(3), []

@@ -95,6 +95,7 @@ def test_mean_and_spread_are_those_of_all_distances_pooled() -> None:
     assert found.density[0] == found.density[-1] == 0.0
 
 
+@pytest.mark.slow
 def test_error_bars_are_the_scatter_of_repeated_runs() -> None:
     """200 runs of a dimer whose bond has mean 1.5 A and a normal spread of 0.05 A: the scatter is
     what the error bars say, and bands of 68 % cover the truth in 60-76 % of the runs."""

@@ -161,6 +161,7 @@ def test_dihedrals_go_around() -> None:
     assert_allclose(stream.density, found.density, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_error_bars_of_dihedrals_cover_the_truth() -> None:
     """68 % bands of 200 runs about 180 degrees: circular mean and spread, and the density."""
     rng, covered = np.random.default_rng(3), []

@@ -228,6 +228,7 @@ def test_beads_are_averaged_and_streams_are_arrays() -> None:
         radial_distributions(iter([positions]), numbers, iter([cells]))
 
 
+@pytest.mark.slow
 def test_error_bands_cover_the_truth() -> None:
     """200 gases of independent frames: 68 % bands cover g = 1 and the mean number of neighbours."""
     n_runs, n_frames, length = 200, 20, 6.0

@@ -45,6 +45,7 @@ def analysed(modes: NormalModes, frames: np.ndarray, n_blocks: int = 10) -> Quas
     return quasi_harmonic_modes(frames, modes.masses, TEMPERATURE_K, modes.positions, n_blocks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("build", "n_frames"), [(water, 240), (carbon_dioxide, 240)])
 def test_error_bars_are_honest(build, n_frames: int) -> None:
     """Of 68 % bands, 60 to 76 % hold the true wavenumber over 200 runs, degenerate pair or not."""
