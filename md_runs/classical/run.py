@@ -3,8 +3,10 @@
 Degrees of freedom. A thermostat must count what it heats. Langevin friction and noise act on every
 atom, and ASE's `FixCom` holds the centre of mass: 3N - 3 (its `fixcm=True` does not sample the
 canonical distribution). Bussi rescales all momenta by one factor, so the momentum and, for a
-molecule, the angular momentum stay zero if they begin at zero: 3N - 6. ASE counts 3N there, which
-would heat 20 atoms to 111 % of the temperature; the count is set after construction.
+molecule, the angular momentum stay zero if they begin at zero: 3N - 6, linear 3N - 5 (see
+`analysis.vibrations.degrees_of_freedom`). ASE counts 3N there, which would heat 20 atoms to 111 %
+of the temperature; the count is set after construction. Where atoms are fixed (`FixAtoms`) the
+others have no centre of mass to hold.
 
     Langevin: E. Vanden-Eijnden and G. Ciccotti, Chem. Phys. Lett. 429, 310 (2006),
               doi:10.1016/j.cplett.2006.07.086
@@ -43,9 +45,11 @@ from md_runs.classical.steps import (
 from md_runs.model_warnings import RunGuard, warn_of_hard_cutoff
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (
+    LINEAR_KEY,
     hottest_K,
     maxwell_boltzmann,
     n_degrees_of_freedom,
+    thermal_motion,
     without_rigid_motion,
 )
 from md_runs.trajectories.frames_file import FrameRecorder, read_records
@@ -68,7 +72,8 @@ class ClassicalResult:
     Attributes:
         trajectory_file: for `recorder.read_trajectory`.
         atoms: the last structure with its momenta and the calculator: `run_classical` in another
-            folder goes on with these velocities.
+            folder goes on with these velocities. Its `info["linear_molecule"]` tells whether the
+            run counted a molecule as linear, which its last, bent frame could not.
         n_degrees_of_freedom: those the temperature counts.
         mean_temperature_K: over all frames, with its block-averaged standard error.
         extrapolation: how much of the run was outside the training data of the model; what a
@@ -95,10 +100,12 @@ def run_classical(
         progress: a progress bar, if the output is a terminal.
 
     Raises:
-        StructureError: constraints, masses or velocities that dynamics cannot use.
-        RunError: the folder is in use or holds another run, the calculator is another one, the disk
-            is full, or the dynamics exploded or, with guard `stop`, left the training data; the
-            frames and the checkpoint before it are kept.
+        StructureError: constraints (but fixed atoms), masses or velocities that dynamics cannot
+            use.
+        RunError: the folder is in use or holds another run, the calculator is another one, the run
+            was begun with another count of its degrees of freedom, the disk is full, or the
+            dynamics exploded or, with guard `stop`, left the training data; the frames and the
+            checkpoint before it are kept.
         RunInterrupted: after SIGTERM or SIGINT; the state is saved.
 
     Warns:
@@ -118,7 +125,7 @@ def run_classical(
 
 def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> ClassicalState:
     """The state in the folder, checked; or step 0, written there before anything else."""
-    identity = settings_of(settings)
+    identity, n_dof = settings_of(settings), n_degrees_of_freedom(atoms, settings.rotates)
     start = structure_of(atoms) | {"velocities": atoms.get_velocities()}
     checkpoint = folder / CHECKPOINT_NAME
     if checkpoint.exists():
@@ -129,6 +136,7 @@ def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> Classi
                 f"{folder} already holds {state.step} steps, more than n_steps = "
                 f"{settings.n_steps}: n_steps can only be raised"
             )
+        _check_same_count(folder, state, n_dof)
         return state
     if (folder / TRAJECTORY_NAME).exists():
         raise RunError(f"{folder} holds a trajectory without its checkpoint: choose another folder")
@@ -146,9 +154,30 @@ def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> Classi
         generator=dict(generator.bit_generator.state),
         settings=identity,
         start=start,
+        n_degrees_of_freedom=n_dof,
     )
     state.write(checkpoint)
     return state
+
+
+def _check_same_count(folder: Path, state: ClassicalState, n_dof: int) -> None:
+    """Raises RunError for a run whose start and thermostat had other degrees of freedom.
+
+    Files of version 1 do not tell: they counted 3N - 6 for linear molecules of three or more atoms.
+    """
+    n_atoms = len(state.positions)
+    counted = state.n_degrees_of_freedom
+    if counted is None:
+        turns = state.settings["ensemble"] != "langevin" and not np.any(
+            state.start["periodic directions"]
+        )
+        counted = 3 * n_atoms - 3 - (min(3, 2 * (n_atoms - 1)) if turns else 0)
+    if counted != n_dof:
+        raise RunError(
+            f"the run in {folder} was begun with {counted} degrees of freedom, and {n_dof} are "
+            "right: an older version took one of the bends out of a linear molecule. Start again "
+            "in another folder"
+        )
 
 
 class _Simulation:
@@ -247,7 +276,8 @@ def _integrator(
     if settings.ensemble == "nve":
         return VelocityVerlet(atoms, timestep)
     if settings.ensemble == "langevin":
-        atoms.set_constraint(FixCom())
+        if not atoms.constraints:  # fixed atoms hold the others
+            atoms.set_constraint(FixCom())
         return Langevin(
             atoms,
             timestep,
@@ -287,9 +317,12 @@ def _result(
     extrapolation: GuardReport | None,
 ) -> ClassicalResult:
     temperatures = read_records(folder / TRAJECTORY_NAME)["temperature_K"]
+    last = moving_copy(atoms, state.positions, state.momenta)
+    if not atoms.pbc.any():
+        last.info[LINEAR_KEY] = thermal_motion(atoms, rotates=False).is_linear
     return ClassicalResult(
         trajectory_file=folder / TRAJECTORY_NAME,
-        atoms=moving_copy(atoms, state.positions, state.momenta),
+        atoms=last,
         n_degrees_of_freedom=n_degrees_of_freedom(atoms, settings.rotates),
         mean_temperature_K=block_average(temperatures, min(N_BLOCKS, len(temperatures))),
         extrapolation=extrapolation,

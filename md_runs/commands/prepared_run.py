@@ -16,9 +16,8 @@ from ase import Atoms
 
 from md_runs.analysis.sampling.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
 from md_runs.analysis.spectra.dynamics import Dynamics, Method
-from md_runs.analysis.spectra.vibrational_motion import is_linear
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
-from md_runs.analysis.vibrations.rigid_body import without_rotation, without_translation
+from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.commands.findings import noted_warnings
 from md_runs.reading import read_run
 from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
@@ -340,10 +339,10 @@ def _pieces(frames: Any) -> Iterator[np.ndarray]:
 
 def measured_temperature_K(segments: Sequence[Trajectory]) -> float:
     """Of the vibrations of a classical run, without rigid motion (a crystal: translation)."""
-    masses = np.asarray(segments[0].masses, np.float64)
-    is_molecule = not any(segments[0].pbc)
-    linear = is_molecule and is_linear(np.asarray(segments[0].positions[:1])[:, 0], masses)
-    n_rigid = 3 + (2 if linear else 3) * is_molecule
+    first, masses = segments[0], np.asarray(segments[0].masses, np.float64)
+    freedom = degrees_of_freedom(
+        np.asarray(first.positions[:PIECE_FRAMES])[:, 0], masses, fixed=first.fixed, pbc=first.pbc
+    )
     twice_kinetic, n_frames = 0.0, 0
     for segment in segments:
         assert segment.velocities_angstrom_per_fs is not None
@@ -351,11 +350,10 @@ def measured_temperature_K(segments: Sequence[Trajectory]) -> float:
             _pieces(segment.velocities_angstrom_per_fs), _pieces(segment.positions), strict=True
         )
         for all_velocities, positions in pieces:
-            v = without_translation(all_velocities[:, 0], masses)
-            v = without_rotation(v, positions[:, 0], masses, linear) if is_molecule else v
+            v = freedom.without_rigid_motion(all_velocities[:, 0], positions[:, 0])
             twice_kinetic += float(np.einsum("a,fax,fax->", masses, v, v))
             n_frames += len(v)
-    n_free = n_frames * (3 * len(masses) - n_rigid)
+    n_free = n_frames * freedom.n_thermal
     if n_free <= 0:
         raise DataError("an atom without vibrations does not tell the temperature: give it")
     return twice_kinetic / (ASE_TIME_PER_FS**2 * n_free * EV_PER_KELVIN)

@@ -127,6 +127,7 @@ def _spectrum(view: RunView, options: VdosOptions) -> tuple[DecomposedSpectrum, 
         dynamics=view.dynamics or Dynamics(),
         harmonic_per_cm=modes.wavenumbers_per_cm if modes is not None and is_checked else None,
         mass_weighted=options.mass_weighted,
+        fixed=first.fixed,
     )
     if are_differences:
         found = _changed(found, _undamped)
@@ -163,12 +164,14 @@ def _parts(options: VdosOptions, atomic_numbers: np.ndarray) -> list[str] | Mode
 def _sentence(view: RunView, total: VibrationalSpectrum, how: str) -> str:
     weighting = "mass-weighted" if total.mass_weighted else "NOT mass-weighted"
     centroid = "of the centroid, " if view.n_beads > 1 else ""
+    fixed = view.segments[0].fixed
+    left_out = "" if fixed is None else f", {int(fixed.sum())} fixed atoms left out"
     temperature = "temperature unknown: the integral is not checked against it"
     if view.temperature_K is not None:
         temperature = f"temperature {view.temperature_K:g} K"
     return (
-        f"{view.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed; "
-        f"{temperature}; {spectrum_sentence(total, how)}"
+        f"{view.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed"
+        f"{left_out}; {temperature}; {spectrum_sentence(total, how)}"
     )
 
 

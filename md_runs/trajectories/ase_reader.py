@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.io import iread, write
 from ase.io.trajectory import Trajectory as AseTrajectory
 from tqdm import tqdm
 
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frame_cache import Batch, spooled, warn_of_missing
+from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
 from md_runs.trajectories.trajectory import Trajectory
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
 from mlpotential.errors import RunError
@@ -93,12 +95,20 @@ def read_ase_output(
         recorded["velocities_angstrom_per_fs"] = changed_frames(
             momenta, lambda frames: frames * factors, momenta.shape[1:]
         )
+    fixed = fixed_atoms(first)
+    if names := other_constraints(first):
+        warnings.warn(
+            f"constraints of {path} are not counted ({names}): numbers of modes and temperatures "
+            "are those of atoms that move freely",
+            stacklevel=3,
+        )
     return Trajectory(
         atomic_numbers=first.get_atomic_numbers(),
         masses=masses,
         times_fs=np.array(times),
         cells=cells if pbc.any() else None,
         pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
+        fixed=fixed if fixed.any() else None,
         **recorded,
     )
 
@@ -166,6 +176,8 @@ def _frame_of(trajectory: Trajectory, frame: int, bead_index: int) -> Atoms:
     )
     if velocities is not None:
         atoms.set_velocities(velocities[frame, bead_index] / ASE_TIME_PER_FS)
+    if trajectory.fixed is not None:
+        atoms.set_constraint(FixAtoms(mask=trajectory.fixed))
     results = {}
     if trajectory.energies is not None:
         results["energy"] = float(trajectory.energies[frame, bead_index])

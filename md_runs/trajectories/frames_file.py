@@ -25,7 +25,7 @@ from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
 MAGIC = b"MDFRAMES"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # since fixed atoms are in the header; without them files are of version 1
 ALIGNMENT = 64  # bytes
 LONGEST_HEADER = (
     1 << 28
@@ -46,6 +46,7 @@ class FrameHeader:
         timestep_fs: integration step.
         stride: steps between frames; frame k is step k * stride.
         fields: name and shape of each recorded float64 quantity, in the order of the record.
+        fixed: atoms that never move, in ascending order.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -55,6 +56,7 @@ class FrameHeader:
     timestep_fs: float
     stride: int
     fields: Mapping[str, Shape]
+    fixed: tuple[int, ...] = ()
 
     @property
     def record_type(self) -> np.dtype:
@@ -63,7 +65,10 @@ class FrameHeader:
 
     def to_bytes(self) -> bytes:
         """Magic, length and padded JSON."""
-        content = {"format_version": FORMAT_VERSION, **vars(self), "fields": dict(self.fields)}
+        version = FORMAT_VERSION if self.fixed else 1
+        content = {"format_version": version, **vars(self), "fields": dict(self.fields)}
+        if not self.fixed:
+            del content["fixed"]
         text = json.dumps(content).encode()
         length = -(-(len(text) + 16) // ALIGNMENT) * ALIGNMENT - 16
         return MAGIC + length.to_bytes(8, "little") + text.ljust(length)
@@ -80,6 +85,7 @@ class FrameHeader:
             timestep_fs=float(content["timestep_fs"]),
             stride=int(content["stride"]),
             fields={name: tuple(map(int, shape)) for name, shape in content["fields"].items()},
+            fixed=tuple(int(i) for i in content.get("fixed", ())),
         )
 
 
@@ -226,6 +232,7 @@ def read_trajectory(
     cells = None
     if header.cell is not None:
         cells = np.broadcast_to(np.array(header.cell), (len(chosen), 3, 3))
+    fixed = np.isin(np.arange(len(header.masses)), header.fixed)
     return Trajectory(
         atomic_numbers=np.array(header.atomic_numbers),
         masses=np.array(header.masses),
@@ -234,6 +241,7 @@ def read_trajectory(
         positions=chosen["positions"],
         cells=cells,
         pbc=header.pbc,
+        fixed=fixed if fixed.any() else None,
         **recorded,
     )
 

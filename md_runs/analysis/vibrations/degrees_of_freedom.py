@@ -91,11 +91,12 @@ class DegreesOfFreedom:
         Returns:
             Translations, then rotations, [n_rigid, n_atoms, 3].
         """
-        moments, axes = self._rotations(positions)
         root_mass = np.sqrt(self.masses)[:, None]
-        shifts = np.eye(3)[: self.n_translations, None, :] * root_mass / np.sqrt(self.masses.sum())
-        turns = np.cross(axes[:, None, :], self._from_centre(positions)) * root_mass
-        return np.concatenate([shifts, turns / np.sqrt(moments)[:, None, None]])
+        axes, r = self._rotations(positions)[1], self._from_centre(positions)
+        shifts = np.eye(3)[: self.n_translations, None, :]
+        turns = np.where(self.fixed[:, None], 0.0, np.cross(axes[:, None, :], r))
+        vectors = root_mass * np.concatenate([np.tile(shifts, (1, len(r), 1)), turns])
+        return vectors / np.linalg.norm(vectors, axis=(1, 2), keepdims=True)
 
     def without_translation(self, velocities: np.ndarray) -> np.ndarray:
         """Velocities without that of the centre of mass, if it is free; none of fixed atoms.

@@ -134,7 +134,7 @@ def test_foreign_and_damaged_files_are_refused(path, tmp_path):
     refused(whole[:8] + b"\xff" * 8 + whole[16:], "header .* is damaged")
     refused(whole.replace(b'"masses"', b'"massez"'), "header .* is damaged")
     refused(whole.replace(b'"fields": {', b'"fields": 7,{'), "header .* is damaged")
-    refused(whole.replace(b'_version": 1', b'_version": 2'), "version 2; .* reads up to 1")
+    refused(whole.replace(b'_version": 1', b'_version": 3'), "version 3; .* reads up to 2")
     for missing in (tmp_path / "nothing.frames", tmp_path):
         with pytest.raises(RunError, match="cannot read the trajectory"):
             read_trajectory(missing)
