@@ -65,7 +65,7 @@ def without_rigid_motion(atoms: Atoms, momenta: np.ndarray, rotates: bool) -> np
     """
     motion = thermal_motion(atoms, rotates)
     root_mass = np.sqrt(motion.masses)[:, None]
-    rows = motion.rigid_vectors(atoms.positions).reshape(motion.n_rigid, -1)
+    rows = motion.rigid_vectors(atoms.positions).reshape(motion.n_rigid, momenta.size)
     weighted = np.where(motion.fixed[:, None], 0.0, momenta / root_mass).ravel()
     weighted = weighted - rows.T @ (rows @ weighted)
     return weighted.reshape(-1, 3) * root_mass
