@@ -19,9 +19,9 @@ with N atoms free to move there are
     f = 3 N - n_rigid,   n_rigid = n_translations + n_rotations,                            (2)
 
 n_rotations being the number of independent w in (1), and one less in a linear molecule: of 3 N - 5
-vibrations none is lost. This is exact: at any positions the momenta that have P = 0 and, of L, only
-a component along one direction fill a linear space of f dimensions. Newton's equations, and scaling
-all momenta by one factor, leave that space to itself, so that its mean kinetic energy is f kT / 2.
+vibrations none is lost. At any positions the momenta without rigid motion fill a linear space of f
+dimensions, where their mean kinetic energy at equilibrium is f kT / 2. Of a linear molecule they
+have an L along its axis, which Newton's equations keep as long as the axis stays where it is.
 """
 
 from __future__ import annotations
