@@ -14,7 +14,12 @@ from typing import Any, get_args
 import numpy as np
 from ase import Atoms
 
-from md_runs.analysis.sampling.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
+from md_runs.analysis.sampling.equilibration import (
+    LEAST_KEPT,
+    Equilibration,
+    EquilibrationRule,
+    detect_equilibration,
+)
 from md_runs.analysis.spectra.dynamics import Dynamics, Method
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
@@ -158,11 +163,12 @@ def _open(path: Path, name: str, options: ViewOptions) -> RunView:
     dynamics, samples_only, how = _dynamics(first, options, is_segmented)
     assumptions = [f"{name}: {_size(whole)}"]
     kept, equilibration = [], None
+    rule = EquilibrationRule.recorded(path if path.is_dir() else path.parent)
     for trajectory in whole:
         if is_segmented and options.skip_ps is None:
             n_skipped, remark = 0, "segments begin in equilibrium: nothing left out"
         else:
-            n_skipped, remark, equilibration = equilibration_cut(trajectory, options.skip_ps)
+            n_skipped, remark, equilibration = equilibration_cut(trajectory, options.skip_ps, rule)
         kept.append(with_frames(trajectory, np.arange(n_skipped, trajectory.n_frames)))
     assumptions.append(f"{name}: {remark}")
     n_frames = sum(trajectory.n_frames for trajectory in kept)
@@ -268,14 +274,16 @@ def _dynamics(
 
 
 def equilibration_cut(
-    trajectory: Trajectory, skip_ps: float | None
+    trajectory: Trajectory, skip_ps: float | None, rule: EquilibrationRule | None = None
 ) -> tuple[int, str, Equilibration | None]:
     """How many frames to leave out at the start, a sentence on it, and how it was detected.
 
     Args:
         trajectory: the whole run.
-        skip_ps: as asked for; None to detect it from the potential energy, the kinetic energy, or
-            the radius of gyration, whichever is there first, and from the spread of beads.
+        skip_ps: as asked for; None to follow the rule or, without one, to detect it from the
+            potential energy, the kinetic energy, or the radius of gyration, whichever is there
+            first, and from the spread of beads.
+        rule: recorded with the run by the study that it belongs to.
 
     Raises:
         ConfigError: a time that is negative or leaves no frame.
@@ -290,6 +298,11 @@ def equilibration_cut(
                 f"{skip_ps}"
             )
         return n_skipped, f"the first {skip_ps:g} ps left out as asked ({n_skipped} frames)", None
+    if rule is not None:
+        n_skipped = rule.n_frames(times_ps * 1000)
+        text = f"the first {times_ps[n_skipped] - times_ps[0]:.4g} ps left out, {n_skipped} of "
+        text += f"{n_frames} frames: {rule}, as recorded with the run (--skip-ps sets it)"
+        return n_skipped, text, None
     stride = stride_of_series(n_frames)
     if n_frames < 3 / LEAST_KEPT:
         return 0, f"{n_frames} frames are too few to detect equilibration: nothing left out", None
