@@ -65,11 +65,18 @@ def molecular_modes(
             derivatives; None for those.
 
     Raises:
-        StructureError: for a periodic structure, or one that no energy can be computed for.
+        StructureError: for a periodic structure, one with constraints, or one that no energy can
+            be computed for.
         InputError: as `Evaluator`.
     """
     if atoms.pbc.any():
         raise StructureError("normal modes are of isolated molecules: set pbc=False")
+    if atoms.constraints:
+        names = ", ".join(type(constraint).__name__ for constraint in atoms.constraints)
+        raise StructureError(
+            f"normal modes are of molecules that move freely, but there are constraints ({names}): "
+            "remove them (atoms.set_constraint()) for the modes of all atoms"
+        )
     evaluator = Evaluator(model, atoms.numbers, **asdict(execution))
     wanted = {"energy", "forces", "born_charges"} & evaluator.properties
     answer = evaluator.evaluate(atoms.positions[None], properties=sorted(wanted))

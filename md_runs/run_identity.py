@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.analysis.sampling.results import plain
+from md_runs.trajectories.structure_file import fixed_atoms
 from mlpotential.errors import RunError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def structure_of(atoms: Atoms) -> dict[str, np.ndarray]:
         "periodic directions": atoms.get_pbc(),
         "cell vectors": np.array(atoms.cell),
         "positions": atoms.get_positions(),
+        "fixed atoms": fixed_atoms(atoms),
     }
 
 

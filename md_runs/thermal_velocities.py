@@ -1,8 +1,9 @@
-"""How many velocity components are thermal, and velocities drawn in exactly those.
+"""Velocities drawn in exactly those directions that are thermal, and the temperature they make.
 
-What a thermostat conserves it cannot heat: the motion of the centre of mass always, and the
-rotation of a molecule unless friction and noise act on each atom. Such motions are taken out of the
-velocities and out of the number of degrees of freedom. Nothing periodic rotates as a whole.
+What a thermostat conserves it cannot heat: the motion of the centre of mass, and the rotation of a
+molecule unless friction and noise act on each atom. Such motions are taken out of the velocities
+and out of the number of degrees of freedom, by the rule of `analysis.vibrations.degrees_of_freedom`
+that the analysis counts with, too. Atoms held by `ase.constraints.FixAtoms` have no velocity.
 """
 
 from __future__ import annotations
@@ -11,23 +12,39 @@ import numpy as np
 from ase import Atoms
 from ase.units import kB
 
-from md_runs.analysis.vibrations.rigid_body import rigid_vectors
+from md_runs.analysis.vibrations.degrees_of_freedom import DegreesOfFreedom, degrees_of_freedom
+from md_runs.trajectories.structure_file import fixed_atoms
 
 HOTTEST_K = 20_000.0  # chosen: no molecule survives it
 HOTTEST_RATIO = 30.0  # chosen: one degree of freedom exceeds it once in 2e7 frames
 EXPLOSION_ADVICE = "Lower the time step, or relax the structure; the frames before are kept"
-AXIS_TOLERANCE = 1e-8  # relative moment of inertia; below it a molecule is linear
+LINEAR_KEY = "linear_molecule"  # in `atoms.info`: linear, though bent now by its motion
+
+
+def thermal_motion(atoms: Atoms, rotates: bool) -> DegreesOfFreedom:
+    """What moves in a run that begins with this structure.
+
+    Args:
+        atoms: whether the molecule is linear tells `info["linear_molecule"]`, as a run leaves
+            it with its last structure; else the positions do.
+        rotates: whether the rotation of a molecule is thermal, too.
+    """
+    return degrees_of_freedom(
+        atoms.positions,
+        atoms.get_masses(),
+        "translation" if rotates else "translation and rotation",
+        fixed=fixed_atoms(atoms),
+        pbc=atoms.pbc,
+        linear=atoms.info.get(LINEAR_KEY),
+    )
 
 
 def n_degrees_of_freedom(atoms: Atoms, rotates: bool) -> int:
-    """3N - 3, and for a molecule that does not rotate 3N - 6 (two atoms: 3N - 5).
+    """Of N atoms free to move 3N - 3; 3N - 6 (linear 3N - 5) for a molecule that does not rotate.
 
-    A linear molecule of three or more atoms bends as it moves, so that all three components of its
-    angular momentum stay zero: 3N - 6 as well.
+    With fixed atoms, which take part in no motion of the whole, more of the 3N are left.
     """
-    n_atoms = len(atoms)
-    n_rotations = 0 if rotates or atoms.pbc.any() else min(3, 2 * (n_atoms - 1))
-    return 3 * n_atoms - 3 - n_rotations
+    return thermal_motion(atoms, rotates).n_thermal
 
 
 def kinetic_temperature_K(kinetic_energy: float, n_degrees_of_freedom: int) -> float:
@@ -46,14 +63,12 @@ def without_rigid_motion(atoms: Atoms, momenta: np.ndarray, rotates: bool) -> np
     The orthogonal projection in mass-weighted coordinates: Maxwell-Boltzmann momenta stay
     Maxwell-Boltzmann in the directions that are left. [n_atoms, 3] -> [n_atoms, 3].
     """
-    masses = atoms.get_masses()
-    motions = rigid_vectors(atoms.positions, masses, AXIS_TOLERANCE)
-    if rotates or atoms.pbc.any():
-        motions = motions[:3]  # the translations come first
-    rows = motions.reshape(len(motions), -1)
-    weighted = (momenta / np.sqrt(masses)[:, None]).ravel()
+    motion = thermal_motion(atoms, rotates)
+    root_mass = np.sqrt(motion.masses)[:, None]
+    rows = motion.rigid_vectors(atoms.positions).reshape(motion.n_rigid, momenta.size)
+    weighted = np.where(motion.fixed[:, None], 0.0, momenta / root_mass).ravel()
     weighted = weighted - rows.T @ (rows @ weighted)
-    return weighted.reshape(-1, 3) * np.sqrt(masses)[:, None]
+    return weighted.reshape(-1, 3) * root_mass
 
 
 def maxwell_boltzmann(

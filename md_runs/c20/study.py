@@ -6,6 +6,9 @@
     classical, path integral -> nearest neighbours, diameter, h(r) (Fig. 8)
     path integral with other numbers of beads -> bead convergence (Fig. 11)
 
+What is left out at the start of a run is fixed beforehand, `EQUILIBRATION`, and recorded in the
+folder of the run, so that `md-runs report` and the other commands leave out the same.
+
 K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779, Sec. IV C. Each
 stage keeps its files in the study's folder and continues from them, so the study can be killed
 and started again at any moment.
@@ -24,6 +27,7 @@ from ase import Atoms
 from ase.io import read, write
 
 from calculators.ase_calculator import MLPotentialCalculator
+from md_runs.analysis.sampling.equilibration import RULE_NAME, EquilibrationRule
 from md_runs.analysis.sampling.frames import uniform_timestep_fs
 from md_runs.analysis.sampling.results import plain
 from md_runs.analysis.spectra.density_of_states import (
@@ -55,8 +59,10 @@ from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.run_folder import lock_folder, write_atomically
 
-EQUILIBRATION_SHARE = 0.25  # of a run, chosen; at most
-LONGEST_EQUILIBRATION_PS = 1.0  # chosen: ten friction times of the thermostats
+EQUILIBRATION = EquilibrationRule(
+    share=0.25,  # chosen
+    longest_ps=1.0,  # chosen: ten friction times of the thermostats
+)
 MOST_SEGMENTS = 10
 SEGMENT_STRIDE = 4  # steps; 2 fs resolve 8,000 1/cm, far above any mode of C20
 RELAXED_FORCE = 1e-4  # eV/A
@@ -235,6 +241,7 @@ def _run_classical(
         seed=study.seed,
         checkpoint_stride=1000,
     )
+    _record_equilibration(folder)
     return run_classical(relaxed, settings, folder, progress)
 
 
@@ -250,7 +257,14 @@ def _run_pimd(
         properties_stride=study.stride,
         seed=study.seed,
     )
+    _record_equilibration(folder)
     return run_pimd(relaxed, study.model, settings, folder, progress, study.execution)
+
+
+def _record_equilibration(folder: Path) -> None:
+    """For whoever analyses the run that this folder is made for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    EQUILIBRATION.save_json(folder / RULE_NAME)
 
 
 def _spectrum(
@@ -278,13 +292,6 @@ def _velocities(trajectory: Trajectory) -> np.ndarray:
     return trajectory.velocities_angstrom_per_fs
 
 
-def n_equilibration_frames(times_fs: np.ndarray) -> int:
-    """Frames at the start of a run that the analysis leaves out."""
-    span_fs = float(times_fs[-1] - times_fs[0])
-    left_out_fs = min(EQUILIBRATION_SHARE * span_fs, 1000.0 * LONGEST_EQUILIBRATION_PS)
-    return int(np.searchsorted(times_fs, times_fs[0] + left_out_fs))
-
-
 def _sampling(
     trajectory: Trajectory, bonds: np.ndarray, antipodes: np.ndarray, temperatures_K: np.ndarray
 ) -> Sampling:
@@ -295,7 +302,7 @@ def _sampling(
         bonds, antipodes: pairs of atoms, [30, 2] and [10, 2].
         temperatures_K: recorded with the frames, [n_frames].
     """
-    first = n_equilibration_frames(trajectory.times_fs)
+    first = EQUILIBRATION.n_frames(trajectory.times_fs)
     positions = trajectory.positions[first:]
     return Sampling(
         geometry=cage_geometry(positions, bonds, antipodes),

@@ -18,7 +18,7 @@ import numpy as np
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # since fixed atoms and the count of degrees of freedom are in it
 DIGEST_SIZE = 32  # bytes of SHA-256
 
 
@@ -36,6 +36,8 @@ class ClassicalState:
         generator: state of the random number generator.
         settings: those of the run, by name, without n_steps.
         start: the structure and velocities the run began with, by name.
+        n_degrees_of_freedom: those that the thermostat and the temperature count; None in files of
+            version 1.
     """
 
     step: int
@@ -47,12 +49,20 @@ class ClassicalState:
     generator: dict[str, Any]
     settings: dict[str, Any]
     start: dict[str, np.ndarray]
+    n_degrees_of_freedom: int | None
 
     def write(self, path: Path) -> None:
         """Replaces the file in one step. Raises RunError if the disk is full; the old one stays."""
         numbers = {
             name: getattr(self, name)
-            for name in ("step", "n_frames", "energy", "transferred_energy", "generator")
+            for name in (
+                "step",
+                "n_frames",
+                "energy",
+                "transferred_energy",
+                "generator",
+                "n_degrees_of_freedom",
+            )
         }
         text = json.dumps(
             {"format_version": FORMAT_VERSION, "settings": self.settings, "numbers": numbers}
@@ -90,10 +100,13 @@ class ClassicalState:
                 f"{path} has format version {content['format_version']}; this program reads up to "
                 f"{FORMAT_VERSION}: install a newer one"
             )
+        positions, momenta = arrays.pop("positions"), arrays.pop("momenta")
+        start = {name.removeprefix("start_"): array for name, array in arrays.items()}
+        start.setdefault("fixed atoms", np.zeros(len(positions), bool))  # version 1 knew none
         return cls(
-            positions=arrays.pop("positions"),
-            momenta=arrays.pop("momenta"),
+            positions=positions,
+            momenta=momenta,
             settings=content["settings"],
-            start={name.removeprefix("start_"): array for name, array in arrays.items()},
-            **content["numbers"],
+            start=start,
+            **{"n_degrees_of_freedom": None, **content["numbers"]},
         )

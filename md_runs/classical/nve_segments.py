@@ -22,7 +22,12 @@ from md_runs.classical.steps import (
 )
 from md_runs.model_warnings import warn_of_hard_cutoff
 from md_runs.run_folders import FRAMES_SUFFIX, SEGMENT_NAME
-from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
+from md_runs.thermal_velocities import (
+    LINEAR_KEY,
+    n_degrees_of_freedom,
+    thermal_motion,
+    without_rigid_motion,
+)
 from md_runs.trajectories.frames_file import (
     FrameHeader,
     FrameRecorder,
@@ -51,7 +56,8 @@ def run_nve_segments(
     """One NVE trajectory from each start frame; finished segments in the folder are kept.
 
     Args:
-        atoms: elements, masses, cell and calculator; its positions do not matter.
+        atoms: elements, masses, cell, fixed atoms and calculator; of its positions (a relaxed
+            structure, or that of the run the frames are of) only whether it is linear matters.
         start_frames: positions [n_atoms, 3] (A) and velocities [n_atoms, 3] (A/fs) of each segment.
             The motion of the centre of mass and, for a molecule, its rotation are taken out.
         segment_steps: steps of each segment, a multiple of `stride`.
@@ -106,6 +112,7 @@ def _start(atoms: Atoms, positions: np.ndarray, velocities: np.ndarray) -> Atoms
         )
     momenta = atoms.get_masses()[:, None] * velocities / ASE_TIME_PER_FS
     start = moving_copy(atoms, np.array(positions, np.float64), momenta)
+    start.info[LINEAR_KEY] = thermal_motion(atoms, rotates=False).is_linear
     check_dynamic(start, rotates=False)
     start.set_momenta(without_rigid_motion(start, momenta, rotates=False))
     return start
@@ -123,7 +130,7 @@ def _run_segment(
     n_dof = n_degrees_of_freedom(start, rotates=False)
     partial = path.with_suffix(".partial")
     integrator = VelocityVerlet(start, header.timestep_fs * ASE_TIME_PER_FS)
-    forces = start.get_forces()
+    forces = start.get_forces(apply_constraint=False)
     with FrameRecorder(partial, header) as recorder:
         record_frame(recorder, start, forces, n_dof, 0)
         for step in range(1, n_steps + 1):

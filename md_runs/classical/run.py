@@ -3,8 +3,15 @@
 Degrees of freedom. A thermostat must count what it heats. Langevin friction and noise act on every
 atom, and ASE's `FixCom` holds the centre of mass: 3N - 3 (its `fixcm=True` does not sample the
 canonical distribution). Bussi rescales all momenta by one factor, so the momentum and, for a
-molecule, the angular momentum stay zero if they begin at zero: 3N - 6. ASE counts 3N there, which
-would heat 20 atoms to 111 % of the temperature; the count is set after construction.
+molecule, the angular momentum stay zero if they begin at zero: 3N - 6, linear 3N - 5 (see
+`analysis.vibrations.degrees_of_freedom`). ASE counts 3N there, which would heat 20 atoms to 111 %
+of the temperature; the count is set after construction. Where atoms are fixed (`FixAtoms`) the
+others have no centre of mass to hold.
+
+A linear molecule keeps the angular momentum about its axis, that of its bends. In a straight
+structure it is zero and would stay so: one of two bends frozen, the others too hot, until rescaling
+has blown up whatever rotation rounding left. So a Bussi run of it begins a little bent, and its end
+over end rotation is taken out after every step.
 
     Langevin: E. Vanden-Eijnden and G. Ciccotti, Chem. Phys. Lett. 429, 310 (2006),
               doi:10.1016/j.cplett.2006.07.086
@@ -44,9 +51,11 @@ from md_runs.model_warnings import RunGuard, warn_of_hard_cutoff
 from md_runs.run_folders import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (
+    LINEAR_KEY,
     hottest_K,
     maxwell_boltzmann,
     n_degrees_of_freedom,
+    thermal_motion,
     without_rigid_motion,
 )
 from md_runs.trajectories.frames_file import FrameRecorder, read_records
@@ -57,6 +66,7 @@ from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS
 
 ENERGY_TOLERANCE = 1e-4  # eV per atom; chosen: above float32 noise, below any other model's energy
+BENT_START = 0.03  # A, chosen: a half of what bends of CO2 displace its atoms by at 300 K
 AT_REST = 1e-10  # amu A / ASE time; chosen: rounding left by taking out the rigid motion
 N_BLOCKS = 10
 
@@ -68,7 +78,8 @@ class ClassicalResult:
     Attributes:
         trajectory_file: for `recorder.read_trajectory`.
         atoms: the last structure with its momenta and the calculator: `run_classical` in another
-            folder goes on with these velocities.
+            folder goes on with these velocities. Its `info["linear_molecule"]` tells whether the
+            run counted a molecule as linear, which its last, bent frame could not.
         n_degrees_of_freedom: those the temperature counts.
         mean_temperature_K: over all frames, with its block-averaged standard error.
         extrapolation: how much of the run was outside the training data of the model; what a
@@ -95,10 +106,12 @@ def run_classical(
         progress: a progress bar, if the output is a terminal.
 
     Raises:
-        StructureError: constraints, masses or velocities that dynamics cannot use.
-        RunError: the folder is in use or holds another run, the calculator is another one, the disk
-            is full, or the dynamics exploded or, with guard `stop`, left the training data; the
-            frames and the checkpoint before it are kept.
+        StructureError: constraints (but fixed atoms), masses or velocities that dynamics cannot
+            use.
+        RunError: the folder is in use or holds another run, the calculator is another one, the run
+            was begun with another count of its degrees of freedom, the disk is full, or the
+            dynamics exploded or, with guard `stop`, left the training data; the frames and the
+            checkpoint before it are kept.
         RunInterrupted: after SIGTERM or SIGINT; the state is saved.
 
     Warns:
@@ -118,7 +131,7 @@ def run_classical(
 
 def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> ClassicalState:
     """The state in the folder, checked; or step 0, written there before anything else."""
-    identity = settings_of(settings)
+    identity, n_dof = settings_of(settings), n_degrees_of_freedom(atoms, settings.rotates)
     start = structure_of(atoms) | {"velocities": atoms.get_velocities()}
     checkpoint = folder / CHECKPOINT_NAME
     if checkpoint.exists():
@@ -129,26 +142,61 @@ def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> Classi
                 f"{folder} already holds {state.step} steps, more than n_steps = "
                 f"{settings.n_steps}: n_steps can only be raised"
             )
+        _check_same_count(folder, state, n_dof)
         return state
     if (folder / TRAJECTORY_NAME).exists():
         raise RunError(f"{folder} holds a trajectory without its checkpoint: choose another folder")
     generator = np.random.default_rng(settings.seed)
-    momenta = without_rigid_motion(atoms, atoms.get_momenta(), settings.rotates)
+    begin = moving_copy(atoms, atoms.get_positions(), atoms.get_momenta())
+    momenta = without_rigid_motion(begin, begin.get_momenta(), settings.rotates)
     if np.abs(momenta).max() < AT_REST:
-        momenta = maxwell_boltzmann(atoms, settings.temperature_K, settings.rotates, generator)
+        if settings.ensemble == "bussi" and thermal_motion(atoms, rotates=False).is_linear:
+            _bend(begin, generator)
+        momenta = maxwell_boltzmann(begin, settings.temperature_K, settings.rotates, generator)
     state = ClassicalState(
         step=0,
         n_frames=0,
-        positions=atoms.get_positions(),
+        positions=begin.get_positions(),
         momenta=momenta,
-        energy=float(atoms.get_potential_energy()),
+        energy=float(begin.get_potential_energy()),
         transferred_energy=0.0,
         generator=dict(generator.bit_generator.state),
         settings=identity,
         start=start,
+        n_degrees_of_freedom=n_dof,
     )
     state.write(checkpoint)
     return state
+
+
+def _bend(atoms: Atoms, generator: np.random.Generator) -> None:
+    """Moves the atoms of a linear molecule off their line, by `BENT_START` each, at random."""
+    atoms.info[LINEAR_KEY] = True
+    masses = atoms.get_masses()[:, None]
+    shifts = BENT_START * generator.standard_normal((len(atoms), 3))
+    axis = np.linalg.svd(atoms.positions - atoms.positions.mean(axis=0))[2][0]
+    across = masses * (shifts - np.outer(shifts @ axis, axis))
+    atoms.positions += without_rigid_motion(atoms, across, rotates=False) / masses
+
+
+def _check_same_count(folder: Path, state: ClassicalState, n_dof: int) -> None:
+    """Raises RunError for a run whose start and thermostat had other degrees of freedom.
+
+    Files of version 1 do not tell: they counted 3N - 6 for linear molecules of three or more atoms.
+    """
+    n_atoms = len(state.positions)
+    counted = state.n_degrees_of_freedom
+    if counted is None:
+        turns = state.settings["ensemble"] != "langevin" and not np.any(
+            state.start["periodic directions"]
+        )
+        counted = 3 * n_atoms - 3 - (min(3, 2 * (n_atoms - 1)) if turns else 0)
+    if counted != n_dof:
+        raise RunError(
+            f"the run in {folder} was begun with {counted} degrees of freedom, and {n_dof} are "
+            "right: an older version took one of the bends out of a linear molecule. Start again "
+            "in another folder"
+        )
 
 
 class _Simulation:
@@ -166,6 +214,8 @@ class _Simulation:
         self.step = state.step
         self.atoms = moving_copy(atoms, state.positions, state.momenta)
         self.n_dof = n_degrees_of_freedom(atoms, settings.rotates)
+        if not atoms.pbc.any():
+            self.atoms.info[LINEAR_KEY] = thermal_motion(atoms, rotates=False).is_linear
         _check_same_calculator(self.atoms, state)
         self.generator = np.random.default_rng()
         self.generator.bit_generator.state = state.generator
@@ -240,6 +290,16 @@ class _Simulation:
         return state
 
 
+class _BussiOfLinear(Bussi):
+    """Without the end over end rotation of a linear molecule."""
+
+    def step(self, forces: np.ndarray | None = None) -> np.ndarray:
+        forces = super().step(forces)
+        atoms = self.atoms
+        atoms.set_momenta(without_rigid_motion(atoms, atoms.get_momenta(), rotates=False))
+        return forces
+
+
 def _integrator(
     atoms: Atoms, settings: ClassicalRun, generator: np.random.Generator, n_dof: int
 ) -> VelocityVerlet | Langevin:
@@ -248,7 +308,8 @@ def _integrator(
     if settings.ensemble == "nve":
         return VelocityVerlet(atoms, timestep)
     if settings.ensemble == "langevin":
-        atoms.set_constraint(FixCom())
+        if not atoms.constraints:  # fixed atoms hold the others
+            atoms.set_constraint(FixCom())
         return Langevin(
             atoms,
             timestep,
@@ -257,7 +318,7 @@ def _integrator(
             fixcm=False,
             rng=generator,
         )
-    bussi = Bussi(
+    bussi = (_BussiOfLinear if atoms.info.get(LINEAR_KEY) else Bussi)(
         atoms,
         timestep,
         temperature_K=settings.temperature_K,
@@ -288,9 +349,12 @@ def _result(
     extrapolation: GuardReport | None,
 ) -> ClassicalResult:
     temperatures = read_records(folder / TRAJECTORY_NAME)["temperature_K"]
+    last = moving_copy(atoms, state.positions, state.momenta)
+    if not atoms.pbc.any():
+        last.info[LINEAR_KEY] = thermal_motion(atoms, rotates=False).is_linear
     return ClassicalResult(
         trajectory_file=folder / TRAJECTORY_NAME,
-        atoms=moving_copy(atoms, state.positions, state.momenta),
+        atoms=last,
         n_degrees_of_freedom=n_degrees_of_freedom(atoms, settings.rotates),
         mean_temperature_K=block_average(temperatures, min(N_BLOCKS, len(temperatures))),
         extrapolation=extrapolation,

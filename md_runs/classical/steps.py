@@ -18,6 +18,7 @@ from md_runs.thermal_velocities import (
     n_degrees_of_freedom,
 )
 from md_runs.trajectories.frames_file import FrameHeader, FrameRecorder
+from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
 from mlpotential.units import ASE_TIME_PER_FS
 
@@ -29,9 +30,11 @@ def check_dynamic(atoms: Atoms, rotates: bool) -> None:
     """Raises StructureError for atoms that cannot move as Newton's equation says."""
     if atoms.calc is None:
         raise StructureError("the structure has no calculator: set atoms.calc")
-    if atoms.constraints:
-        names = ", ".join(type(constraint).__name__ for constraint in atoms.constraints)
-        raise StructureError(f"dynamics with constraints ({names}) is not supported: remove them")
+    if names := other_constraints(atoms):
+        raise StructureError(
+            f"dynamics with constraints ({names}) is not supported: remove them, or fix whole "
+            "atoms (FixAtoms)"
+        )
     masses = atoms.get_masses()
     if not np.all(np.isfinite(masses) & (masses > 0.0)):
         atom = int(np.argmin(np.isfinite(masses) & (masses > 0.0)))
@@ -41,7 +44,10 @@ def check_dynamic(atoms: Atoms, rotates: bool) -> None:
             atom = int(np.argmin(np.isfinite(array).all(axis=1)))
             raise StructureError(f"the {name} of atom {atom} is not finite: {array[atom].tolist()}")
     if n_degrees_of_freedom(atoms, rotates) < 1:
-        raise StructureError("one atom has no inner motion: dynamics needs at least two")
+        raise StructureError(
+            "nothing can move but the whole structure: dynamics needs at least two atoms, or one "
+            "beside fixed ones"
+        )
 
 
 def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
@@ -63,6 +69,7 @@ def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
         timestep_fs=float(timestep_fs),
         stride=int(stride),
         fields=fields | ({"dipoles": (1, 3)} if _forces_come_with_dipole(atoms) else {}),
+        fixed=tuple(int(i) for i in np.flatnonzero(fixed_atoms(atoms))),
     )
 
 

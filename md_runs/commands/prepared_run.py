@@ -14,11 +14,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-from md_runs.analysis.sampling.equilibration import LEAST_KEPT, Equilibration, detect_equilibration
+from md_runs.analysis.sampling.equilibration import (
+    LEAST_KEPT,
+    Equilibration,
+    EquilibrationRule,
+    detect_equilibration,
+)
 from md_runs.analysis.spectra.dynamics import SAMPLING_ONLY, Dynamics, Method
-from md_runs.analysis.spectra.vibrational_motion import is_linear
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
-from md_runs.analysis.vibrations.rigid_body import without_rotation, without_translation
+from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.reading import read_run
 from md_runs.run_folders import segment_paths
 from md_runs.trajectories.structure_file import read_structure
@@ -186,11 +190,12 @@ def _prepared(
     dynamics, is_pimd_sampling, how = _dynamics(first, given, friction_per_fs, is_segmented)
     assumptions = [f"{name}: {_size(whole)}"]
     kept, equilibration = [], None
+    rule = EquilibrationRule.recorded(path if path.is_dir() else path.parent)
     for trajectory in whole:
         if is_segmented and skip_ps is None:
             n_skipped, remark = 0, "segments begin in equilibrium: nothing left out"
         else:
-            n_skipped, remark, equilibration = equilibration_cut(trajectory, skip_ps)
+            n_skipped, remark, equilibration = equilibration_cut(trajectory, skip_ps, rule)
         kept.append(with_frames(trajectory, np.arange(n_skipped, trajectory.n_frames)))
     assumptions.append(f"{name}: {remark}")
     n_frames = sum(trajectory.n_frames for trajectory in kept)
@@ -288,14 +293,16 @@ def _dynamics(
 
 
 def equilibration_cut(
-    trajectory: Trajectory, skip_ps: float | None
+    trajectory: Trajectory, skip_ps: float | None, rule: EquilibrationRule | None = None
 ) -> tuple[int, str, Equilibration | None]:
     """How many frames to leave out at the start, a sentence on it, and how it was detected.
 
     Args:
         trajectory: the whole run.
-        skip_ps: as asked for; None to detect it from the potential energy, the kinetic energy, or
-            the radius of gyration, whichever is there first, and from the spread of beads.
+        skip_ps: as asked for; None to follow the rule or, without one, to detect it from the
+            potential energy, the kinetic energy, or the radius of gyration, whichever is there
+            first, and from the spread of beads.
+        rule: recorded with the run by the study that it belongs to.
 
     Raises:
         ConfigError: a time that is negative or leaves no frame.
@@ -310,6 +317,11 @@ def equilibration_cut(
                 f"{skip_ps}"
             )
         return n_skipped, f"the first {skip_ps:g} ps left out as asked ({n_skipped} frames)", None
+    if rule is not None:
+        n_skipped = rule.n_frames(times_ps * 1000)
+        text = f"the first {times_ps[n_skipped] - times_ps[0]:.4g} ps left out, {n_skipped} of "
+        text += f"{n_frames} frames: {rule}, as recorded with the run (--skip-ps sets it)"
+        return n_skipped, text, None
     stride = stride_of_series(n_frames)
     if n_frames < 3 / LEAST_KEPT:
         return 0, f"{n_frames} frames are too few to detect equilibration: nothing left out", None
@@ -359,10 +371,10 @@ def _pieces(frames: Any) -> Iterator[np.ndarray]:
 
 def measured_temperature_K(segments: Sequence[Trajectory]) -> float:
     """Of the vibrations of a classical run, without rigid motion (a crystal: translation)."""
-    masses = np.asarray(segments[0].masses, np.float64)
-    is_molecule = not any(segments[0].pbc)
-    linear = is_molecule and is_linear(np.asarray(segments[0].positions[:1])[:, 0], masses)
-    n_rigid = 3 + (2 if linear else 3) * is_molecule
+    first, masses = segments[0], np.asarray(segments[0].masses, np.float64)
+    freedom = degrees_of_freedom(
+        np.asarray(first.positions[:PIECE_FRAMES])[:, 0], masses, fixed=first.fixed, pbc=first.pbc
+    )
     twice_kinetic, n_frames = 0.0, 0
     for segment in segments:
         assert segment.velocities_angstrom_per_fs is not None
@@ -370,11 +382,10 @@ def measured_temperature_K(segments: Sequence[Trajectory]) -> float:
             _pieces(segment.velocities_angstrom_per_fs), _pieces(segment.positions), strict=True
         )
         for all_velocities, positions in pieces:
-            v = without_translation(all_velocities[:, 0], masses)
-            v = without_rotation(v, positions[:, 0], masses, linear) if is_molecule else v
+            v = freedom.without_rigid_motion(all_velocities[:, 0], positions[:, 0])
             twice_kinetic += float(np.einsum("a,fax,fax->", masses, v, v))
             n_frames += len(v)
-    n_free = n_frames * (3 * len(masses) - n_rigid)
+    n_free = n_frames * freedom.n_thermal
     if n_free <= 0:
         raise DataError("an atom without vibrations does not tell the temperature: give it")
     return twice_kinetic / (ASE_TIME_PER_FS**2 * n_free * EV_PER_KELVIN)

@@ -156,6 +156,7 @@ def _spectrum(
         dynamics=run.dynamics or Dynamics(),
         harmonic_per_cm=modes.wavenumbers_per_cm if modes is not None and is_checked else None,
         mass_weighted=mass_weighted,
+        fixed=first.fixed,
     )
     return (_changed(found, _undamped) if are_differences else found), how
 
@@ -168,12 +169,14 @@ def _undamped(spectrum: VibrationalSpectrum) -> VibrationalSpectrum:
 def _sentence(run: PreparedRun, total: VibrationalSpectrum, how: str) -> str:
     weighting = "mass-weighted" if total.mass_weighted else "NOT mass-weighted"
     centroid = "of the centroid, " if run.n_beads > 1 else ""
+    fixed = run.segments[0].fixed
+    left_out = "" if fixed is None else f", {int(fixed.sum())} fixed atoms left out"
     temperature = "temperature unknown: the integral is not checked against it"
     if run.temperature_K is not None:
         temperature = f"temperature {run.temperature_K:g} K"
     return (
-        f"{run.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed; "
-        f"{temperature}; {spectrum_sentence(total, how)}"
+        f"{run.dynamics_remark}; velocities {centroid}{weighting}, {total.removed} removed"
+        f"{left_out}; {temperature}; {spectrum_sentence(total, how)}"
     )
 
 

@@ -87,8 +87,9 @@ def to_ipi_frame(atoms: Atoms) -> Atoms:
     """
     if atoms.constraints:
         raise StructureError(
-            "the structure has constraints, which a path-integral run does not keep: "
-            "remove them (atoms.set_constraint())"
+            "the structure has constraints, which a path-integral run does not keep (kinetic "
+            "energies of ring polymers are those of all atoms): remove them "
+            "(atoms.set_constraint()), or run classical MD, which keeps fixed atoms"
         )
     bare = Atoms(atoms.numbers, positions=atoms.positions, masses=atoms.get_masses())
     if not atoms.pbc.any():

@@ -32,7 +32,7 @@ from md_runs.pimd.record import DIPOLE_RECORDED, read_record
 from md_runs.pimd.settings import PimdRun
 from md_runs.run_folders import RECORD_NAME, SEGMENT_NAME, SOURCE_NAME
 from md_runs.run_identity import differences, structure_of
-from md_runs.thermal_velocities import n_degrees_of_freedom, without_rigid_motion
+from md_runs.thermal_velocities import LINEAR_KEY, thermal_motion, without_rigid_motion
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.guard import GuardReport
@@ -98,20 +98,28 @@ def run_segments_with_driver(
             thermal = _thermal_settings(settings, n_segments)
             run_with_driver(atoms, driver, thermal, source, progress, stall_limit_s)
         frames = _start_frames(source, atoms, driver, settings, n_segments)
+        begun = read_record(source)[0]  # not bent by its motion, as its frames are
         results = []
         for k, positions in enumerate(frames):
             segment = replace(
                 settings, n_steps=settings.segment_steps, seed=_segment_seed(settings.seed, k)
             )
             digest = hashlib.sha256(np.round(positions, SAME_START).tobytes()).hexdigest()
-            own = replace(driver, identity={**driver.identity, "start (sha256)": digest})
-            start = RingPolymer(positions, thermal_bead_velocities(atoms, positions, segment))
+            identity = {**driver.identity, "start (sha256)": digest, **_linear_identity(begun)}
+            own = replace(driver, identity=identity)
+            start = RingPolymer(positions, thermal_bead_velocities(begun, positions, segment))
             title = f"{settings.dynamics.upper()}, segment {k + 1} of {n_segments}"
             place = folder / SEGMENT_NAME.format(k)
             results.append(
                 run_with_driver(atoms, own, segment, place, progress, stall_limit_s, start, title)
             )
-    return _result(atoms, settings, results)
+    return _result(begun, settings, results)
+
+
+def _linear_identity(atoms: Atoms) -> dict[str, str]:
+    """What tells segments of a linear molecule from those of versions that counted 3N - 6 there."""
+    is_linear = thermal_motion(atoms, rotates=False).is_linear
+    return {"degrees of freedom": "3N - 5"} if is_linear and len(atoms) > 2 else {}
 
 
 def _thermal_settings(settings: PimdRun, n_segments: int) -> PimdRun:
@@ -173,10 +181,11 @@ def _check_source(source: Path, atoms: Atoms, driver: IpiDriver, settings: PimdR
 def thermal_bead_velocities(atoms: Atoms, positions: np.ndarray, settings: PimdRun) -> np.ndarray:
     """Velocities at n_beads times the temperature of the settings, by their seed.
 
-    With a fixed center of mass the ring polymer neither drifts nor, unless periodic, turns.
+    With a fixed center of mass the ring polymer neither drifts nor, unless periodic, turns; about
+    the axis of a linear molecule it does, for that is the motion of its bends.
 
     Args:
-        atoms: elements, masses and cell.
+        atoms: elements, masses, cell, and positions that tell whether the molecule is linear.
         positions: of the beads, [n_beads, n_atoms, 3] (A).
         settings: of the segment.
 
@@ -190,6 +199,7 @@ def thermal_bead_velocities(atoms: Atoms, positions: np.ndarray, settings: PimdR
         masses=np.tile(atoms.get_masses(), n_beads),
         cell=atoms.cell,
         pbc=atoms.pbc,
+        info={LINEAR_KEY: thermal_motion(atoms, rotates=False).is_linear},
     )
     masses = beads.get_masses()[:, None]
     normal = np.random.default_rng(settings.seed).standard_normal((len(beads), 3))
@@ -202,7 +212,7 @@ def thermal_bead_velocities(atoms: Atoms, positions: np.ndarray, settings: PimdR
 def _result(atoms: Atoms, settings: PimdRun, results: Sequence[PimdResult]) -> SegmentsResult:
     n_dof = 3 * len(atoms)
     if settings.fix_center_of_mass:
-        n_dof = n_degrees_of_freedom(atoms, rotates=False)
+        n_dof = thermal_motion(atoms, rotates=False).n_thermal
     temperatures_K = []
     for result in results:
         velocities = result.trajectory.velocities_angstrom_per_fs

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from md_runs.trajectories.extxyz_writer import RESULTS, TIME_KEY
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frame_cache import Batch, FrameCache, warn_of_missing
+from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
 from md_runs.trajectories.trajectory import Trajectory
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
 from mlpotential.data.extended_xyz import DEFAULT_COLUMNS, column_layout
@@ -90,12 +91,20 @@ def read_ase_output(
         recorded["velocities_angstrom_per_fs"] = changed_frames(
             momenta, lambda frames: frames * factors, momenta.shape[1:]
         )
+    fixed = fixed_atoms(first)
+    if names := other_constraints(first):
+        warnings.warn(
+            f"constraints of {path} are not counted ({names}): numbers of modes and temperatures "
+            "are those of atoms that move freely",
+            stacklevel=3,
+        )
     return Trajectory(
         atomic_numbers=first.get_atomic_numbers(),
         masses=masses,
         times_fs=np.array(times),
         cells=cells if pbc.any() else None,
         pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
+        fixed=fixed if fixed.any() else None,
         **recorded,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.io import write
 
 from md_runs.trajectories.trajectory import Trajectory
@@ -62,6 +63,8 @@ def _frame_of(trajectory: Trajectory, frame: int, bead_index: int) -> Atoms:
     )
     if velocities is not None:
         atoms.set_velocities(velocities[frame, bead_index] / ASE_TIME_PER_FS)
+    if trajectory.fixed is not None:
+        atoms.set_constraint(FixAtoms(mask=trajectory.fixed))
     fields = {key: getattr(trajectory, field) for key, field in RESULTS.items()}
     results = {
         key: values[frame, bead_index] for key, values in fields.items() if values is not None

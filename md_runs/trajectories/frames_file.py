@@ -25,7 +25,8 @@ from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
 MAGIC = b"MDFRAMES"
-FORMAT_VERSION = 2  # since every frame may have a cell; without them files are of version 1
+# Since every frame may have a cell and atoms may be fixed; without these files are of version 1.
+FORMAT_VERSION = 2
 ALIGNMENT = 64  # bytes
 LONGEST_HEADER = (
     1 << 28
@@ -51,6 +52,7 @@ class FrameHeader:
             "cells", [3, 3], every frame has a cell of its own, and `cell` is None.
         dynamics, temperature_K, friction_per_fs: as of `Trajectory`; None where they do not apply,
             or in a file of 0.1, which does not tell them.
+        fixed: atoms that never move, in ascending order.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -63,6 +65,7 @@ class FrameHeader:
     dynamics: str | None = None
     temperature_K: float | None = None
     friction_per_fs: float | None = None
+    fixed: tuple[int, ...] = ()
 
     @property
     def record_type(self) -> np.dtype:
@@ -71,10 +74,10 @@ class FrameHeader:
 
     def to_bytes(self) -> bytes:
         """Magic, length and padded JSON."""
-        version = FORMAT_VERSION if "cells" in self.fields else 1
+        version = FORMAT_VERSION if "cells" in self.fields or self.fixed else 1
         content = {"format_version": version, **vars(self), "fields": dict(self.fields)}
-        for name in RUN_SETTINGS:
-            if content[name] is None:
+        for name in (*RUN_SETTINGS, "fixed"):
+            if content[name] in (None, ()):
                 del content[name]
         text = json.dumps(content).encode()
         length = -(-(len(text) + 16) // ALIGNMENT) * ALIGNMENT - 16
@@ -93,6 +96,7 @@ class FrameHeader:
             stride=int(content["stride"]),
             fields={name: tuple(map(int, shape)) for name, shape in content["fields"].items()},
             **{name: content.get(name) for name in RUN_SETTINGS},
+            fixed=tuple(int(i) for i in content.get("fixed", ())),
         )
 
     def differences(self, found: FrameHeader) -> list[str]:
@@ -232,6 +236,7 @@ def read_trajectory(path: Path) -> Trajectory:
     }
     if header.cell is not None:
         recorded["cells"] = np.broadcast_to(np.array(header.cell), (len(records), 3, 3))
+    fixed = np.isin(np.arange(len(header.masses)), header.fixed)
     return Trajectory(
         atomic_numbers=np.array(header.atomic_numbers),
         masses=np.array(header.masses),
@@ -241,6 +246,7 @@ def read_trajectory(path: Path) -> Trajectory:
         dynamics=header.dynamics,
         temperature_K=header.temperature_K,
         friction_per_fs=header.friction_per_fs,
+        fixed=fixed if fixed.any() else None,
         **recorded,
     )
 

@@ -19,6 +19,7 @@ of `h5md_schema`.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import h5py
@@ -48,7 +49,16 @@ def write_h5md(trajectory: Trajectory, path: Path) -> None:
 
     Raises:
         RunError: if the file cannot be written; an old one stays.
+
+    Warns:
+        UserWarning: fixed atoms, which H5MD cannot tell from others.
     """
+    if trajectory.fixed is not None:
+        warnings.warn(
+            f"H5MD does not tell that {int(trajectory.fixed.sum())} atoms are fixed: {path.name} "
+            "is analysed as if all could move; export to .extxyz keeps them",
+            stacklevel=2,
+        )
     partial = path.with_name(path.name + ".partial")
     try:
         _check_space(trajectory, partial)

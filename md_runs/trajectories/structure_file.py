@@ -1,10 +1,12 @@
-"""One structure from any file that ASE reads."""
+"""One structure from any file that ASE reads, and which of its atoms are fixed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
+from ase.constraints import FixAtoms
 from ase.io import read
 
 from mlpotential.errors import StructureError
@@ -22,3 +24,18 @@ def read_structure(path: Path) -> Atoms:
     assert isinstance(atoms, Atoms)
     atoms.calc = None
     return atoms
+
+
+def fixed_atoms(atoms: Atoms) -> np.ndarray:
+    """Which atoms `ase.constraints.FixAtoms` holds where they are, [n_atoms] of bool."""
+    fixed = np.zeros(len(atoms), bool)
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms):
+            fixed[constraint.index] = True
+    return fixed
+
+
+def other_constraints(atoms: Atoms) -> str:
+    """Names of all constraints but `FixAtoms`; empty without any."""
+    names = (type(c).__name__ for c in atoms.constraints if not isinstance(c, FixAtoms))
+    return ", ".join(dict.fromkeys(names))

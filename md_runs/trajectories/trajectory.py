@@ -38,6 +38,7 @@ class Trajectory:
             SAMPLING_ONLY; None where it is not known.
         friction_per_fs: of a Langevin thermostat, where it is known.
         integration_timestep_fs: step of the integrator, where it is known.
+        fixed: which atoms were held where they are, [n_atoms] of bool; None where all could move.
     """
 
     atomic_numbers: np.ndarray
@@ -56,6 +57,7 @@ class Trajectory:
     dynamics: str | None = None
     friction_per_fs: float | None = None
     integration_timestep_fs: float | None = None
+    fixed: np.ndarray | None = None
 
     @property
     def n_frames(self) -> int:

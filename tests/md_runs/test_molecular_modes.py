@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase.constraints import FixAtoms
 from ase.io import read
 
 from calculators import MLPotentialCalculator
@@ -46,8 +47,12 @@ def test_a_model_without_dipoles(model_path, capsys, tmp_path):
     assert not path.exists()
 
 
-def test_crystals_are_refused():
+def test_crystals_and_constraints_are_refused():
     atoms = read(STRUCTURE)
+    atoms.set_constraint(FixAtoms(range(18)))
+    with pytest.raises(StructureError, match=r"constraints \(FixAtoms\): remove them"):
+        molecular_modes(atoms, MODEL, PRECISE)
+    atoms.set_constraint()
     atoms.cell, atoms.pbc = np.eye(3) * 20.0, True
     with pytest.raises(StructureError, match="isolated molecules"):
         molecular_modes(atoms, MODEL, PRECISE)

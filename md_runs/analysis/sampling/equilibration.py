@@ -1,4 +1,8 @@
-"""Where a run has forgotten its start.
+"""Where a run has forgotten its start: detected, or by a rule that was fixed before the run.
+
+A study that states how much it leaves out keeps to that whatever its runs look like. It records the
+rule in the folder of each run, and every analysis of the run follows it; runs without a rule are
+left to detection.
 
 Of a series of n frames, those from t on are worth N(t) = (n - t) / g(t) independent ones, g being
 their statistical inefficiency. Leaving out too little lets the drift of the start inflate g, too
@@ -8,7 +12,9 @@ much wastes frames: the t of the largest N is best (J. D. Chodera, J. Chem. Theo
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -18,9 +24,49 @@ from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate, statistical_inefficiency
 from mlpotential.errors import ConfigError, DataError
 
+RULE_NAME = "equilibration.json"
 N_ORIGINS = 100  # chosen: resolves the end of equilibration to a percent of the run
 LEAST_KEPT = 0.05  # chosen: of the frames; fewer cannot tell their correlation time
 TRUSTED_SAMPLES = 20.0  # chosen: independent samples below which a run says little of itself
+
+
+@dataclass(frozen=True)
+class EquilibrationRule(AnalysisResult):
+    """What the analysis of a run leaves out at its start, fixed beforehand.
+
+    Attributes:
+        share: of the length of the run; at most
+        longest_ps: so much (ps).
+    """
+
+    share: float
+    longest_ps: float
+
+    UNITS: ClassVar[dict[str, str]] = {"share": "1", "longest_ps": "ps"}
+
+    def __str__(self) -> str:
+        return f"{self.share:g} of the run, at most {self.longest_ps:g} ps"
+
+    def n_frames(self, times_fs: np.ndarray) -> int:
+        """Frames to leave out of a run with frames at these times, [n_frames] (fs)."""
+        span_fs = float(times_fs[-1] - times_fs[0])
+        left_out_fs = min(self.share * span_fs, 1000.0 * self.longest_ps)
+        return int(np.searchsorted(times_fs, times_fs[0] + left_out_fs))
+
+    @classmethod
+    def recorded(cls, folder: Path) -> EquilibrationRule | None:
+        """The rule in the folder of a run; None without one. Raises DataError if it is damaged."""
+        path = folder / RULE_NAME
+        if not path.exists():
+            return None
+        try:
+            content = json.loads(path.read_text())
+            rule = cls(float(content["share"]), float(content["longest_ps"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} holds no rule of equilibration: {error!r}") from error
+        if not (0 <= rule.share < 1 and rule.longest_ps >= 0):
+            raise DataError(f"{path} must leave out less than the whole run, not {rule}")
+        return rule
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class VibrationalSpectrum(Spectrum):
     """A vibrational density of states, in modes per 1/cm.
 
     Attributes:
-        n_modes: number of vibrations, 3N less what was removed.
+        n_modes: number of vibrations, 3N of the N atoms that move less what was removed.
         removed: motions of the molecule as a whole that were taken off the velocities.
         mass_weighted: False for the plain velocity autocorrelation function.
         kinetic_temperature_K: of the vibrations, by equipartition; NaN without mass weighting.
@@ -136,6 +136,7 @@ def decomposed_density_of_states(
     harmonic_per_cm: np.ndarray | None = None,
     mass_weighted: bool = True,
     contiguous: bool = False,
+    fixed: np.ndarray | None = None,
 ) -> DecomposedSpectrum:
     """The vibrational density of states (2) and what each part adds to it.
 
@@ -154,6 +155,7 @@ def decomposed_density_of_states(
         harmonic_per_cm: wavenumbers of the normal modes, to check the harmonic limit.
         mass_weighted: False for the plain velocity autocorrelation function, hydrogens foremost.
         contiguous: the items are pieces of one trajectory, in order, not segments of their own.
+        fixed: atoms that do not move and have no vibrations, [n_atoms] of bool; None for none.
 
     Raises:
         DataError: segments that do not belong together, a frame that is not finite, positions that
@@ -164,7 +166,7 @@ def decomposed_density_of_states(
     check_timestep(timestep_fs)
     check_temperature(temperature_K)
     check_masses(masses, len(np.ravel(masses)))
-    motion = VibrationalMotion(masses, parts, removed, mass_weighted)
+    motion = VibrationalMotion(masses, parts, removed, mass_weighted, fixed)
     n_lags = window_lags(n_lags, velocities, contiguous)
     correlation = _correlate(velocities, positions, motion, n_lags, contiguous)
     expected = motion.expected_modes()
@@ -229,8 +231,10 @@ def _correlate(
     if not moves:
         raise DataError("no atom moves: all velocities are zero")
     if motion.n_modes <= 0:
+        n_free = int(np.sum(~motion.fixed))
         raise DataError(
-            f"{len(motion.masses)} atom has no vibrations once {motion.removed} are removed"
+            f"{n_free} atom{'' if n_free == 1 else 's'} that can move: no vibrations are left "
+            f"once {motion.removed} are removed"
         )
     return correlation
 

@@ -5,35 +5,35 @@ or, with the modes e_k of a reference structure, in the Eckart frame of the refe
 
     dq_k/dt = sum_i sqrt(m_i) e_ki . R v_i.   (1)
 
-Of the 3 n_g degrees of freedom of a group g of atoms, the vibrations hold
+Of the 3 n_g degrees of freedom of a group g of atoms, those that are free to move, the vibrations
+hold
 
     n_g' = 3 n_g - sum_u sum_(i in g) |u_i|^2,   (2)
 
-u being the orthonormal mass-weighted rigid motions that are taken off.
+u being the orthonormal mass-weighted rigid motions that are taken off, see `degrees_of_freedom`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
-from md_runs.analysis.vibrations.rigid_body import (
-    eckart_rotations,
-    inertia_tensors,
-    rigid_vectors,
-    without_rotation,
-    without_translation,
+from md_runs.analysis.vibrations.degrees_of_freedom import (
+    LINEAR_AT_REST_DEGREES,
+    Conserved,
+    DegreesOfFreedom,
+    degrees_of_freedom,
+    is_linear,
 )
+from md_runs.analysis.vibrations.rigid_body import eckart_rotations
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import WAVENUMBER_PER_INVERSE_FS
 
-Removed = Literal["translation and rotation", "translation", "nothing"]
+Removed = Conserved
 
-LINEAR_TOLERANCE = 5e-3  # chosen: smallest to largest moment of inertia, mean over frames: CO2 at
-# 300 K reaches 7e-4 by bending, HNCO, a bent molecule as slender as they come, 1e-2
 ORTHONORMAL_TOLERANCE = 1e-6  # chosen: modes read from a text file keep six digits
 JUMP_ANGSTROM = 1.0  # chosen: atoms move by 0.1 A between frames, cells are longer than 2 A
 
@@ -76,10 +76,12 @@ class VibrationalMotion:
         parts: a label of each atom, [n_atoms], or modes.
         removed: motions of the molecule as a whole to take off.
         mass_weighted: whether velocities are multiplied by sqrt(m).
+        fixed: atoms that do not move and are not counted, [n_atoms] of bool; None for none.
 
     Raises:
         ConfigError: unknown motions to remove, modes without mass weighting.
-        DataError: as many labels as atoms are needed, or modes of another structure.
+        DataError: as many labels as atoms are needed, modes of another structure, or modes to be
+            followed while atoms are fixed in a molecule that turns.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class VibrationalMotion:
         parts: Sequence[str] | ModeProjection,
         removed: Removed,
         mass_weighted: bool = True,
+        fixed: np.ndarray | None = None,
     ) -> None:
         if removed not in get_args(Removed):
             raise ConfigError(f"removed must be one of {get_args(Removed)}, not {removed!r}")
@@ -95,16 +98,21 @@ class VibrationalMotion:
         self.removed = removed
         self.mass_weighted = mass_weighted
         self.projection = parts if isinstance(parts, ModeProjection) else None
-        self.is_linear = False
         self._rotational_energy = 0.0  # amu A^2/fs^2, summed over frames
         self._n_frames = 0
         self._first_positions: np.ndarray | None = None
         n_atoms = len(self.masses)
+        self.fixed = np.zeros(n_atoms, bool) if fixed is None else np.asarray(fixed, bool)
         if isinstance(parts, ModeProjection):
             if not mass_weighted:
                 raise ConfigError("modes are mass-weighted: leave mass_weighted on")
             if len(parts.reference) != n_atoms:
                 raise DataError(f"the modes have {len(parts.reference)} atoms, not {n_atoms}")
+            if self.fixed.any() and removed == "translation and rotation":
+                raise DataError(
+                    "modes are followed in the frame of the whole molecule, but some of its atoms "
+                    "are fixed: divide by element or atom, or remove 'translation' only"
+                )
             self.labels = tuple(f"mode {k + 1}" for k in range(len(parts.modes)))
             self.channels = np.arange(len(parts.modes))
         else:
@@ -113,6 +121,7 @@ class VibrationalMotion:
             self.labels = tuple(dict.fromkeys(parts))
             self._groups = np.array([self.labels.index(label) for label in parts])
             self.channels = np.repeat(self._groups, 3)
+        self.freedom = self._freedom(np.zeros((n_atoms, 3)))  # the first frames tell of rotations
 
     @property
     def needs_positions(self) -> bool:
@@ -122,27 +131,28 @@ class VibrationalMotion:
     @property
     def n_modes(self) -> int:
         """Number of vibrations in all columns."""
+        return self.freedom.n_thermal if self.projection is None else len(self.projection.modes)
+
+    def _freedom(self, positions: np.ndarray) -> DegreesOfFreedom:
+        """What is left to vibrate; modes tell by their own structure whether it is linear."""
+        linear = None
         if self.projection is not None:
-            return len(self.projection.modes)
-        if self.removed == "nothing":
-            return 3 * len(self.masses)
-        if self.removed == "translation" or len(self.masses) == 1:
-            return 3 * len(self.masses) - 3
-        return 3 * len(self.masses) - (5 if self.is_linear else 6)
+            linear = is_linear(self.projection.reference, LINEAR_AT_REST_DEGREES)
+        return degrees_of_freedom(
+            positions, self.masses, self.removed, fixed=self.fixed, linear=linear
+        )
 
     def columns(self, velocities: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
         """One piece, [n, n_atoms, 3] (A/fs) and (A), as [n, n_columns] (sqrt(amu) A/fs)."""
         if self._n_frames == 0 and positions is not None:
             self._first_positions = positions[0]
-            self.is_linear = is_linear(positions, self.masses)
+            self.freedom = self._freedom(positions)
         self._n_frames += len(velocities)
-        if self.removed != "nothing":
-            velocities = without_translation(velocities, self.masses)
+        turning = velocities = self.freedom.without_translation(velocities)
         if self.removed == "translation and rotation":
             assert positions is not None
             check_unwrapped(positions)
-            turning = velocities
-            velocities = without_rotation(turning, positions, self.masses, self.is_linear)
+            velocities = self.freedom.without_rigid_motion(turning, positions)
             self._rotational_energy += 0.5 * float(
                 np.einsum("i,fix,fix->", self.masses, turning - velocities, turning)
             )
@@ -150,10 +160,10 @@ class VibrationalMotion:
         weighted = velocities * weights[:, None]
         if self.projection is None:
             return weighted.reshape(len(weighted), -1)
-        if self.removed == "translation and rotation":
+        if self.freedom.n_rotations:
             assert positions is not None
             turns = eckart_rotations(
-                positions, self.projection.reference, self.masses, self.is_linear
+                positions, self.projection.reference, self.masses, self.freedom.is_linear
             )
             weighted = np.einsum("fxy,fiy->fix", turns, weighted)
         flat_modes = self.projection.modes.reshape(len(self.projection.modes), -1)
@@ -163,14 +173,11 @@ class VibrationalMotion:
         """How many vibrations each part holds (2), in the first frame, [n_parts]."""
         if self.projection is not None:
             return np.ones(len(self.labels))
-        n_free = 3.0 * np.bincount(self._groups)
-        if self.removed == "nothing":
-            return n_free
-        if self._first_positions is None:
-            rigid = np.sqrt(self.masses / self.masses.sum())[None, :, None] * np.eye(3)[:, None]
-        else:
-            rigid = rigid_vectors(self._first_positions, self.masses, LINEAR_TOLERANCE)
-            rigid = rigid[:3] if self.removed == "translation" else rigid
+        n_free = 3.0 * np.bincount(self._groups, weights=~self.fixed)
+        positions = self._first_positions
+        rigid = self.freedom.rigid_vectors(
+            np.zeros((len(self.masses), 3)) if positions is None else positions
+        )
         shares = np.einsum("uix,uix->i", rigid, rigid)
         return n_free - np.bincount(self._groups, weights=shares)  # (2)
 
@@ -179,21 +186,12 @@ class VibrationalMotion:
 
         W is the turning about the axis of least inertia that would hold the energy found.
         """
-        if self.removed != "translation and rotation" or self.projection is not None:
+        if self.freedom.n_rotations == 0 or self.projection is not None:
             return None
         assert self._first_positions is not None
-        moments = np.linalg.eigvalsh(inertia_tensors(self._first_positions, self.masses))
-        turning = moments[moments > LINEAR_TOLERANCE * moments[-1]]
-        if len(turning) == 0:
-            return None
+        turning = self.freedom.moments(self._first_positions)
         mean_energy = max(self._rotational_energy, 0.0) / self._n_frames  # 0 up to rounding
         return float(np.sqrt(2 * mean_energy / turning[0]) / np.pi * WAVENUMBER_PER_INVERSE_FS)
-
-
-def is_linear(positions: np.ndarray, masses: np.ndarray) -> bool:
-    """Whether the molecule stays near a line, [n_frames, n_atoms, 3]."""
-    moments = np.linalg.eigvalsh(inertia_tensors(positions, masses))
-    return bool(moments[:, 0].mean() <= LINEAR_TOLERANCE * moments[:, 2].mean())
 
 
 def check_unwrapped(positions: np.ndarray) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.vibrations.character_tables import Irrep, irreps
+from md_runs.analysis.vibrations.degrees_of_freedom import n_vibrations
 from md_runs.analysis.vibrations.normal_modes import ModeSet, degenerate_groups
 from md_runs.analysis.vibrations.point_groups import PointGroup
 from mlpotential.errors import DataError
@@ -156,8 +157,7 @@ def _check_same_structure(modes: ModeSet, group: PointGroup) -> None:
             f"the operations of {group.schoenflies} miss atoms of the modes' structure by "
             f"{deviation:.3g} A: find the group for modes.positions and modes.masses"
         )
-    n_rigid = 3 * n_atoms - len(modes.wavenumbers_per_cm)
-    if group.is_linear != (n_rigid == 5) and n_atoms > 1:
+    if len(modes.wavenumbers_per_cm) != n_vibrations(n_atoms, group.is_linear):
         raise DataError(
             f"the molecule is {'' if group.is_linear else 'not '}linear within the tolerance of "
             f"its point group ({group.tolerance:g} A), but has {len(modes.wavenumbers_per_cm)} "

@@ -21,14 +21,14 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import pdist
 
+from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.normal_modes import (
-    LINEAR_TOLERANCE,
     FrequencyComparison,
     ModeSet,
     compare_paired_frequencies,
     degenerate_groups,
 )
-from md_runs.analysis.vibrations.rigid_body import centred, eckart_rotations, rotation_axes
+from md_runs.analysis.vibrations.rigid_body import centred, eckart_rotations
 from mlpotential.errors import DataError
 
 TIE_BREAK = 1e-6  # chosen: among degenerate modes the plain squared overlap decides
@@ -114,7 +114,7 @@ def _superposition(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.n
             "is linear and the other bent"
         )
     r, r0 = centred(modes.positions, masses), centred(reference.positions, masses)
-    is_linear = len(rotation_axes(r0, masses, LINEAR_TOLERANCE)) == 2
+    is_linear = degrees_of_freedom_at_rest(r0, masses).is_linear
     rotation = eckart_rotations(r[None], r0, masses, is_linear)[0]
     difference = r @ rotation.T - r0
     atom = int(np.argmax(np.linalg.norm(difference, axis=1)))

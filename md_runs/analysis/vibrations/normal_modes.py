@@ -22,14 +22,13 @@ import numpy as np
 
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
-from md_runs.analysis.vibrations.rigid_body import rigid_vectors
+from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from mlpotential.errors import DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_WAVENUMBER, WAVENUMBER_PER_INVERSE_FS
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
 
-LINEAR_TOLERANCE = 1e-6  # chosen: smallest to largest moment of inertia; CO2 bent by 0.03 degrees
 ASYMMETRY_TOLERANCE = 1e-2  # chosen: of the largest element; finite differences stay below 1e-3
 
 
@@ -85,7 +84,7 @@ class NormalModes(AnalysisResult):
 
     @property
     def n_modes(self) -> int:
-        """3N - 6, or 3N - 5 if the molecule is linear."""
+        """3N - 6, or 3N - 5 if the molecule is linear, see `degrees_of_freedom`."""
         return len(self.wavenumbers_per_cm)
 
     @property
@@ -182,7 +181,8 @@ def normal_modes(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray)
     n_atoms = len(masses)
     root_mass = np.repeat(np.sqrt(masses), 3)
     mass_weighted = 0.5 * (hessian + hessian.T) / np.outer(root_mass, root_mass)
-    rigid = rigid_vectors(positions, masses, LINEAR_TOLERANCE).reshape(-1, 3 * n_atoms)
+    free = degrees_of_freedom_at_rest(positions, masses)
+    rigid = free.rigid_vectors(positions).reshape(-1, 3 * n_atoms)
     basis = np.linalg.svd(rigid)[2][len(rigid) :].T
     curvatures, coefficients = np.linalg.eigh(basis.T @ mass_weighted @ basis)  # (1)
     return NormalModes(

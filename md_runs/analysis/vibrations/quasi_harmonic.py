@@ -31,8 +31,9 @@ from scipy.optimize import linear_sum_assignment
 from md_runs.analysis.sampling.frames import block_slices, check_finite_frames, check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import standard_error_of_blocks
-from md_runs.analysis.vibrations.normal_modes import LINEAR_TOLERANCE, wavenumbers_of_curvatures
-from md_runs.analysis.vibrations.rigid_body import centred, eckart_rotations, rigid_vectors
+from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
+from md_runs.analysis.vibrations.normal_modes import wavenumbers_of_curvatures
+from md_runs.analysis.vibrations.rigid_body import centred, eckart_rotations
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import EV_PER_KELVIN
 
@@ -105,11 +106,11 @@ def quasi_harmonic_modes(
     positions, masses = np.asarray(positions, np.float64), np.array(masses, np.float64)
     reference = np.asarray(reference, np.float64)
     _check(positions, masses, temperature_K, reference)
-    rigid = rigid_vectors(reference, masses, LINEAR_TOLERANCE)
+    free = degrees_of_freedom_at_rest(reference, masses)
     blocks = block_slices(len(positions), n_blocks)
-    _check_number(len(positions), reference.size - len(rigid), blocks)
-    frames, mean = _eckart_frames(positions, masses, reference, is_linear=len(rigid) == 5)
-    rigid = rigid_vectors(mean, masses, LINEAR_TOLERANCE).reshape(len(rigid), -1)
+    _check_number(len(positions), free.n_thermal, blocks)
+    frames, mean = _eckart_frames(positions, masses, reference, free.is_linear)
+    rigid = free.rigid_vectors(mean).reshape(free.n_rigid, -1)
     basis = np.linalg.svd(rigid)[2][len(rigid) :].T
     q = ((frames - mean) * np.sqrt(masses)[:, None]).reshape(len(frames), -1) @ basis
     moments = np.stack([q[block].T @ q[block] for block in blocks])

@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.thermochemistry import IdealGasThermo
 
 from md_runs.analysis.sampling.results import AnalysisResult
+from md_runs.analysis.vibrations.degrees_of_freedom import n_vibrations
 from md_runs.analysis.vibrations.normal_modes import NormalModes
 from md_runs.analysis.vibrations.point_groups import PointGroup
 from mlpotential.errors import ConfigError, DataError
@@ -128,7 +129,7 @@ def _check(
     if not (spin >= 0 and float(2 * spin).is_integer()):
         raise ConfigError(f"spin must be 0, 0.5, 1, ..., not {spin!r}")
     n_atoms = len(modes.masses)
-    n_modes = 3 * n_atoms - (3 if n_atoms == 1 else 5 if group.is_linear else 6)
+    n_modes = n_vibrations(n_atoms, group.is_linear)
     if group.permutations.shape[1] != n_atoms or modes.n_modes != n_modes:
         raise DataError(
             f"{n_atoms} atoms with {modes.n_modes} modes do not fit the point group "

@@ -17,8 +17,10 @@ from md_runs.c20 import MODEL
 from md_runs.c20 import study as study_module
 from md_runs.c20.report import write_report
 from md_runs.c20.settings import C20Study, recording_stride
-from md_runs.c20.study import estimated_hours, n_equilibration_frames, run_study
+from md_runs.c20.study import EQUILIBRATION, estimated_hours, run_study
 from md_runs.cli import main
+from md_runs.commands.distances import distances_report
+from md_runs.commands.prepared_run import open_runs
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator
@@ -151,9 +153,29 @@ def test_finished_study_is_only_analysed_again(finished_study):
 
 def test_equilibration_is_a_quarter_and_at_most_a_picosecond():
     times_fs = np.arange(0.0, 2001.0, 5.0)
-    assert times_fs[n_equilibration_frames(times_fs)] == 500.0
+    assert times_fs[EQUILIBRATION.n_frames(times_fs)] == 500.0
     times_fs = np.arange(0.0, 20001.0, 5.0)
-    assert times_fs[n_equilibration_frames(times_fs)] == 1000.0
+    assert times_fs[EQUILIBRATION.n_frames(times_fs)] == 1000.0
+
+
+def test_other_commands_find_the_numbers_of_the_study(finished_study):
+    """They leave out what the study leaves out, of every run."""
+    folder, _ = finished_study
+    summary = json.loads((folder / "summary.json").read_text())
+    for name in ("classical", "pimd", "classical/trajectory.frames"):
+        (run,) = open_runs([folder / name])
+        assert "0.25 of the run, at most 1 ps, as recorded with the run" in run.assumptions[1]
+        found = {d.label: d.mean for d in distances_report([run]).results.values()}
+        stage = summary["classical" if "classical" in name else "path_integral"]
+        for label, quantity in (
+            ("nearest neighbour", "closest_neighbour"),
+            ("largest distance", "largest_distance"),
+        ):
+            expected = stage["geometry_A"][quantity]
+            np.testing.assert_allclose(found[label].value, expected["value"], rtol=1e-12)
+            np.testing.assert_allclose(
+                found[label].standard_error, expected["standard_error"], rtol=1e-9
+            )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixBondLength
 from ase.units import kB
 from spring_network import PolarSprings, SpringNetwork, spring_cluster
 
@@ -79,7 +79,7 @@ def test_periodic_atoms_keep_three_more_degrees_of_freedom(tmp_path):
     ("positions", "pbc", "thermal", "still"),
     [
         ([[0, 0, 0], [0, 0, 1.1]], False, 3, 1),
-        ([[-1.2, 0, 0], [0, 0, 0], [1.2, 0, 0]], False, 6, 3),
+        ([[-1.2, 0, 0], [0, 0, 0], [1.2, 0, 0]], False, 6, 4),
         ([[0, 0, 0], [0, 0.8, 0.6], [0, -0.8, 0.6]], False, 6, 3),
         ([[0, 0, 0], [0, 0.8, 0.6], [0, -0.8, 0.6]], True, 6, 6),
     ],
@@ -232,8 +232,10 @@ def test_impossible_atoms_are_refused(tmp_path):
 
     constrained = good.copy()
     constrained.calc = good.calc
-    constrained.set_constraint(FixAtoms([0]))
-    refused(constrained, "FixAtoms")
+    constrained.set_constraint([FixAtoms([0]), FixBondLength(1, 2)])
+    refused(constrained, r"constraints \(FixBondLengths\) is not supported")
+    constrained.set_constraint(FixAtoms(range(6)))
+    refused(constrained, "at least two")
     for name, value, message in (
         ("masses", [0.0] + [1.0] * 5, "mass of atom 0"),
         ("momenta", np.full((6, 3), np.nan), "velocity of atom 0"),

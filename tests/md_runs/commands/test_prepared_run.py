@@ -6,9 +6,10 @@ from ase import Atoms
 from harmonic_ring_polymer import KELVIN
 from recorded_runs import write_frames, write_water_segments
 
+from md_runs.analysis.sampling.equilibration import RULE_NAME, EquilibrationRule
 from md_runs.commands.prepared_run import open_runs
 from md_runs.run_folders import segment_paths
-from mlpotential.errors import ConfigError, RunError
+from mlpotential.errors import ConfigError, DataError, RunError
 
 ATOMS = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.74]])
 
@@ -34,6 +35,21 @@ def test_equilibration_is_detected_or_as_asked(tmp_path):
     for skip_ps in (-1.0, 2.0, float("nan")):
         with pytest.raises(ConfigError, match="--skip-ps must leave some of the 1.998 ps"):
             open_runs([path], skip_ps=skip_ps)
+
+
+def test_a_rule_recorded_with_the_run_is_followed(tmp_path):
+    path, rule = settling_run(tmp_path / "run.frames"), tmp_path / RULE_NAME
+    for longest_ps, n_frames in ((1.0, 750), (0.3, 850)):
+        EquilibrationRule(0.25, longest_ps).save_json(rule)
+        (run,) = open_runs([path])
+        assert run.trajectory.n_frames == n_frames
+        assert f"0.25 of the run, at most {longest_ps:g} ps, as recorded" in run.assumptions[1]
+    (run,) = open_runs([path], skip_ps=1.0)
+    assert run.trajectory.n_frames == 500
+    for text in ("{", '{"share": 1.0, "longest_ps": 1}', '{"share": "a", "longest_ps": 1}', "[]"):
+        rule.write_text(text)
+        with pytest.raises(DataError, match="equilibration.json"):
+            open_runs([path])
 
 
 def test_a_run_that_never_settles_is_doubted(tmp_path):

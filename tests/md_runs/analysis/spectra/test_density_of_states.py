@@ -19,8 +19,8 @@ from md_runs.analysis.spectra.density_of_states import (
 from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.spectrum import cosine_transform
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection
+from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
-from md_runs.analysis.vibrations.rigid_body import without_rotation, without_translation
 from mlpotential.errors import ConfigError, DataError, InputError
 
 
@@ -258,8 +258,7 @@ def test_a_rotating_rigid_body_has_no_vibrational_velocity() -> None:
     spin = np.array([0.02, -0.01, 0.03])
     positions = np.stack([Rotation.from_rotvec(spin * t).apply(rest) for t in range(20)])
     velocities = np.cross(spin, positions) + np.array([0.1, 0.2, 0.3])
-    internal = without_translation(velocities, masses)
-    internal = without_rotation(internal, positions + 7.0, masses, is_linear=False)
+    internal = degrees_of_freedom(rest, masses).without_rigid_motion(velocities, positions + 7.0)
     assert np.abs(internal).max() < 1e-14
 
 
@@ -267,11 +266,12 @@ def test_removing_rotation_leaves_a_vibration_alone() -> None:
     rng = np.random.default_rng(9)
     rest, masses = molecule("CH3OH").positions, molecule("CH3OH").get_masses()
     rest = rest - masses @ rest / masses.sum()
-    velocities = without_translation(rng.normal(size=(5, 6, 3)), masses)
+    velocities = rng.normal(size=(5, 6, 3))
     positions = np.broadcast_to(rest, velocities.shape)
-    once = without_rotation(velocities, positions, masses, is_linear=False)
+    freedom = degrees_of_freedom(rest, masses)
+    once = freedom.without_rigid_motion(velocities, positions)
     assert np.abs(np.einsum("i,fix->fx", masses, np.cross(positions, once))).max() < 1e-12
-    assert np.allclose(without_rotation(once, positions, masses, is_linear=False), once)
+    assert np.allclose(freedom.without_rigid_motion(once, positions), once)
 
 
 def test_a_linear_molecule_keeps_both_bends_while_it_bends() -> None:
@@ -338,7 +338,7 @@ def test_impossible_input_is_refused() -> None:
     expect("no atom moves", velocities=0 * velocities)
     expect("removed must be one of", removed="rotation")
     expect(
-        "1 atom has no vibrations",
+        "1 atom that can move: no vibrations",
         velocities=velocities[:, :, :1],
         positions=positions[:, :, :1],
         masses=masses[:1],

@@ -222,12 +222,19 @@ def test_another_structure_is_refused() -> None:
 
 
 def test_almost_linear_is_told() -> None:
+    """A degree is nothing to the modes; to the point group it is what its tolerance says."""
     atoms, hessian = carbon_dioxide()
     atoms.positions[0, 0] += 0.008
     modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
+    assert modes.n_modes == 4
+    assert mode_symmetries(modes, point_group(*_parts(atoms))).schoenflies == "Dinfh"
+    with pytest.raises(DataError, match="is not linear within the tolerance"):
+        mode_symmetries(modes, point_group(*_parts(atoms), tolerance=1e-3))
+    atoms.positions[0, 0] += 0.1
+    modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
     assert modes.n_modes == 3
     with pytest.raises(DataError, match="is linear within the tolerance"):
-        mode_symmetries(modes, point_group(*_parts(atoms)))
+        mode_symmetries(modes, point_group(*_parts(atoms), tolerance=0.2))
 
 
 def _parts(atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
