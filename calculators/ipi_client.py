@@ -30,8 +30,7 @@ from calculators.ipi_connection import (
     UnixAddress,
     connect,
 )
-from mlpotential import __version__
-from mlpotential.command_line import add_arguments
+from mlpotential.command_line import add_arguments, program_parser
 from mlpotential.errors import ConfigError, InputError, RunError, StructureError
 from mlpotential.inference.execution import (
     DEFAULT_EXECUTION,
@@ -99,14 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line, without importing torch."""
-    parser = argparse.ArgumentParser(
-        prog="mlpotential-driver",
-        description="A model as a client of i-PI: energies, forces, virials, atomic energies.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"mlpotential {__version__}")
+    description = "A model as a client of i-PI: energies, forces, virials, atomic energies."
+    parser = program_parser("mlpotential-driver", description, EPILOG)
     parser.add_argument(
         "--model",
         required=True,

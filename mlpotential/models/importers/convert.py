@@ -157,7 +157,7 @@ def convert_model(
         save_model(draft, model, golden.graph, record, extras, golden.origin)
         check = check_golden(load_model(draft))
         if not check.passed:
-            raise ModelFileError(f"{source} cannot be used in {model.dtype}: {_deviations(check)}")
+            raise ModelFileError(f"{source} cannot be used in {model.dtype}: {check}")
         write_atomically(Path(output), draft.read_bytes())
     origin = golden.origin or OWN_GOLDEN
     return Conversion(model, network.program, units, notes, origin, golden.check, check)
@@ -175,8 +175,8 @@ def format_conversion(conversion: Conversion) -> str:
         f"golden:   {conversion.golden_origin}",
     ]
     if original is not None:
-        lines.append(f"original: agrees with our float64 evaluation: {_deviations(original)}")
-    lines.append(f"check:    passed; {_deviations(conversion.check)}")
+        lines.append(f"original: agrees with our float64 evaluation: {original}")
+    lines.append(f"check:    passed; {conversion.check}")
     return "\n".join(lines + [f"note:     {note}" for note in conversion.notes])
 
 
@@ -286,16 +286,9 @@ def _golden(network: ForeignNetwork, model: SchNet, units: tuple[str, str]) -> _
         GOLDEN_TOLERANCE[torch.float64],
     )
     if not check.passed:
-        raise Refusal(f"is not reproduced: {answer.program} gives {_deviations(check)}")
+        raise Refusal(f"is not reproduced: {answer.program} gives {check}")
     labelled = replace(graph, energy=energy, forces=forces)
     return _Golden(labelled, f"{answer.program}, float64", check)
-
-
-def _deviations(check: GoldenCheck) -> str:
-    return (
-        f"energies within {check.energy_deviation:.1e} eV/atom, forces within "
-        f"{check.forces_deviation:.1e} of the largest (both may be {check.tolerance:.0e})"
-    )
 
 
 def _fingerprints(source: Path) -> dict[str, str]:
