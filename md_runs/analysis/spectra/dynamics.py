@@ -16,7 +16,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from mlpotential.errors import ConfigError, nearest_name
+from mlpotential.errors import ConfigError
+from mlpotential.settings_checks import check_choice
 
 Method = Literal["NVE", "Bussi", "Nose-Hoover", "Langevin", "GLE", "RPMD", "TRPMD", "CMD"]
 PATH_INTEGRAL_METHODS = ("RPMD", "TRPMD", "CMD")
@@ -46,11 +47,7 @@ class Dynamics:
     friction_per_fs: float | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise ConfigError(
-                f"the dynamics must be one of {', '.join(get_args(Method))}, not {self.method!r}."
-                + nearest_name(str(self.method), get_args(Method))
-            )
+        check_choice("the dynamics", self.method, get_args(Method))
         if self.friction_per_fs is not None:
             if self.method != "Langevin":
                 raise ConfigError(f"{self.method} has no Langevin friction: leave it out")
@@ -61,6 +58,11 @@ class Dynamics:
     def is_path_integral(self) -> bool:
         """Whether the correlation function is the Kubo-transformed one."""
         return self.method in PATH_INTEGRAL_METHODS
+
+    @property
+    def quantum_correction(self) -> Literal["Kubo", "classical"]:
+        """The factor that the correlation function comes with, see `quantum_corrections`."""
+        return "Kubo" if self.is_path_integral else "classical"
 
     @property
     def broadening_per_cm(self) -> float:

@@ -19,7 +19,7 @@ import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from mlpotential.data.declared_units import angstrom_per_length, ev_per_energy
-from mlpotential.errors import ConfigError, ModelFileError, nearest_name
+from mlpotential.errors import ConfigError, ModelFileError
 from mlpotential.graph import AtomGraph
 from mlpotential.models.importers.foreign_network import ForeignNetwork, translate
 from mlpotential.models.importers.golden_clusters import golden_clusters
@@ -45,6 +45,7 @@ from mlpotential.models.model_file import (
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 from mlpotential.run_folder import write_atomically
+from mlpotential.settings_checks import check_choice
 
 KINDS = ("auto", "schnet-tf", "schnetpack", "pyg")
 ENERGY_NETWORK = "energy_network"  # name of an extra network in the model file
@@ -73,9 +74,7 @@ class Declared:
     std: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            hint = nearest_name(self.kind, KINDS)
-            raise ConfigError(f"--from must be one of {', '.join(KINDS)}, not {self.kind!r}.{hint}")
+        check_choice("--from", self.kind, KINDS)
         if self.energy_unit is not None:
             ev_per_energy(self.energy_unit)
         if self.length_unit is not None:
