@@ -153,7 +153,7 @@ def _regions(
 ) -> list[tuple[int, slice]]:
     """The index of each top, and the points that belong to its peak."""
     valleys = [left + int(np.argmin(mean[left:right])) for left, right in itertools.pairwise(tops)]
-    edges = [0, *valleys, len(k) - 1]
+    edges = [0, *valleys, len(k) - 1] if len(tops) else []  # a spectrum may have no maximum
     regions = []
     for top, left, right in zip(tops, edges[:-1], edges[1:], strict=True):
         width = _width(k, mean, int(top), slice(left, right + 1))
