@@ -27,16 +27,22 @@ class AnalysisResult:
     Attributes:
         UNITS: unit of each field that has one; "1" for a pure number.
         COLUMNS: the fields, arrays of one length, that make up the CSV table.
+        UNSAVED: fields for what is derived later, too large for a file.
     """
 
     UNITS: ClassVar[dict[str, str]] = {}
     COLUMNS: ClassVar[tuple[str, ...]] = ()
+    UNSAVED: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain numbers, lists and texts, with its type and units."""
-        content = {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
-        units = {"units": dict(self.UNITS)} if self.UNITS else {}
-        return {"type": type(self).__name__, **units, **content}
+        names = [f.name for f in fields(self) if f.name not in self.UNSAVED]  # type: ignore[arg-type]
+        units = {name: unit for name, unit in self.UNITS.items() if name not in self.UNSAVED}
+        return {
+            "type": type(self).__name__,
+            **({"units": units} if units else {}),
+            **{name: plain(getattr(self, name)) for name in names},
+        }
 
     def save_json(self, path: Path) -> None:
         """Writes `to_dict` as strict JSON. Raises RunError where the file cannot be written."""

@@ -37,8 +37,8 @@ from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.spectrum import (
     Spectrum,
     cosine_transform,
-    curve,
-    sampling,
+    curve_fields,
+    sampling_fields,
 )
 from md_runs.analysis.spectra.spectrum_checks import (
     Check,
@@ -176,12 +176,8 @@ def decomposed_density_of_states(
     temperature = _temperature(twice_kinetic, motion)
     total = VibrationalSpectrum(
         quantity="vibrational density of states",
-        **curve(wavenumbers, part_blocks.sum(axis=0)),
-        **sampling(correlation, timestep_fs),
-        dynamics=str(dynamics),
-        quantum_correction="Kubo" if dynamics.is_path_integral else "classical",
-        corrections=(),
-        checks=(),
+        **curve_fields(wavenumbers, part_blocks.sum(axis=0)),
+        **sampling_fields(correlation, timestep_fs, dynamics),
         n_modes=motion.n_modes,
         removed=removed,
         mass_weighted=mass_weighted,

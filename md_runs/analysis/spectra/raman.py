@@ -29,8 +29,8 @@ from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.quantum_corrections import QuantumCorrection
-from md_runs.analysis.spectra.response_spectra import ResponseSpectrum, correction_of, response
-from md_runs.analysis.spectra.spectrum import curve, sampling
+from md_runs.analysis.spectra.response_spectra import ResponseSpectrum, response
+from md_runs.analysis.spectra.spectrum import curve_fields, sampling_fields
 from md_runs.analysis.spectra.spectrum_checks import absorption_check, thermostat_check
 from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
 from mlpotential.errors import DataError
@@ -147,12 +147,8 @@ def raman_spectra(
         blocks = mean_share * found.blocks[0] + anisotropic_share * found.blocks[1]
         spectra[name] = RamanSpectrum(
             quantity=f"Raman activity, {name}",
-            **curve(found.wavenumbers_per_cm, blocks),
-            **sampling(found.correlation, timestep_fs),
-            dynamics=str(dynamics),
-            quantum_correction=correction_of(dynamics),
-            corrections=(),
-            checks=(),
+            **curve_fields(found.wavenumbers_per_cm, blocks),
+            **sampling_fields(found.correlation, timestep_fs, dynamics),
             temperature_K=temperature_K,
         )
     result = RamanSpectra(**spectra).changed(lambda s: without_difference_damping(s, 1))

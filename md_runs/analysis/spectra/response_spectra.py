@@ -27,7 +27,6 @@ from md_runs.analysis.sampling.frame_pieces import (
     frame_pieces,
     window_lags,
 )
-from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.quantum_corrections import QuantumCorrection, response_factor
 from md_runs.analysis.spectra.spectrum import Spectrum, cosine_transform
 from md_runs.analysis.spectra.spectrum_checks import (
@@ -138,11 +137,6 @@ def response(
         correlation=correlation,
         continuity=None if are_rates else differences.check(name),
     )
-
-
-def correction_of(dynamics: Dynamics) -> QuantumCorrection:
-    """The factor that the correlation function of a method comes with."""
-    return "Kubo" if dynamics.is_path_integral else "classical"
 
 
 class _Differences:

@@ -25,6 +25,7 @@ from md_runs.analysis.sampling.correlation_stream import BlockedCorrelation
 from md_runs.analysis.sampling.frame_pieces import check_timestep
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
+from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.spectrum_checks import Check
 from mlpotential.errors import DataError
 from mlpotential.units import WAVENUMBER_PER_INVERSE_FS
@@ -82,6 +83,7 @@ class Spectrum(AnalysisResult):
         "timestep_fs": "fs",
     }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensity", "standard_error")
+    UNSAVED: ClassVar[tuple[str, ...]] = ("blocks",)
 
     @property
     def failed_checks(self) -> tuple[Check, ...]:
@@ -104,16 +106,10 @@ class Spectrum(AnalysisResult):
 
     def changed(self, wavenumbers_per_cm: np.ndarray, blocks: np.ndarray, **changes: Any) -> Self:
         """A copy with other points, [n_points], and blocks, [n_blocks, n_points]."""
-        return replace(self, **curve(wavenumbers_per_cm, blocks), **changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of `AnalysisResult`, without the blocks."""
-        content = super().to_dict()
-        del content["blocks"], content["units"]["blocks"]
-        return content
+        return replace(self, **curve_fields(wavenumbers_per_cm, blocks), **changes)
 
 
-def curve(wavenumbers_per_cm: np.ndarray, blocks: np.ndarray) -> dict[str, Any]:
+def curve_fields(wavenumbers_per_cm: np.ndarray, blocks: np.ndarray) -> dict[str, Any]:
     """The fields of a `Spectrum` that follow from points and blocks, [n_blocks, n_points]."""
     mean = mean_of_blocks(blocks)
     return {
@@ -126,8 +122,10 @@ def curve(wavenumbers_per_cm: np.ndarray, blocks: np.ndarray) -> dict[str, Any]:
     }
 
 
-def sampling(correlation: BlockedCorrelation, timestep_fs: float) -> dict[str, Any]:
-    """The fields of a `Spectrum` that tell how it was sampled."""
+def sampling_fields(
+    correlation: BlockedCorrelation, timestep_fs: float, dynamics: Dynamics
+) -> dict[str, Any]:
+    """The fields of a `Spectrum` that tell how it was sampled, not yet corrected or checked."""
     return {
         "resolution_per_cm": WAVENUMBER_PER_INVERSE_FS / (correlation.n_lags * timestep_fs),
         "window": "Hann",
@@ -136,6 +134,10 @@ def sampling(correlation: BlockedCorrelation, timestep_fs: float) -> dict[str, A
         "n_segments": correlation.n_segments,
         "n_frames": correlation.n_frames,
         "n_blocks": correlation.n_blocks,
+        "dynamics": str(dynamics),
+        "quantum_correction": dynamics.quantum_correction,
+        "corrections": (),
+        "checks": (),
     }
 
 

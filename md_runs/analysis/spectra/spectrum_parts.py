@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class SpectrumParts(AnalysisResult, Generic[Whole]):
     integrals: Estimate
     blocks: np.ndarray
 
+    UNSAVED: ClassVar[tuple[str, ...]] = ("blocks",)
+
     def part(self, label: str) -> Whole:
         """One part as a spectrum of its own.
 
@@ -66,12 +68,6 @@ class SpectrumParts(AnalysisResult, Generic[Whole]):
             ),
             blocks=np.stack([part.blocks for part in parts]),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of `AnalysisResult`, without the blocks."""
-        content = super().to_dict()
-        del content["blocks"], content["units"]["blocks"]
-        return content
 
     def save_csv(self, path: Path) -> None:
         """The whole and each part, with standard errors. Raises RunError as `save_json`."""
