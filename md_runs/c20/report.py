@@ -26,7 +26,7 @@ from md_runs.figures.mode_animation import write_mode_page
 from md_runs.figures.modes import mode_comparison_figure
 from md_runs.figures.path_integrals import bead_convergence_figure
 from md_runs.figures.spectra import plot_spectrum
-from md_runs.figures.style import add_banner
+from md_runs.figures.style import add_banner, figure_of
 from mlpotential.run_folder import write_atomically
 from mlpotential.units import EV_PER_KCAL_PER_MOL
 
@@ -120,20 +120,15 @@ def _write_figures(study: C20Study, results: C20Results, comparison: FrequencyCo
             (classical.pairs, quantum.pairs),
         ]
     )
-    figure = add_banner(figure, banner) if banner else figure
-    figure.savefig(folder / "figure_8_distributions.png")
+    add_banner(figure, banner).savefig(folder / "figure_8_distributions.png")
     if results.bead_series:
         figure = bead_convergence_figure(
             {p: run.bonds for p, run in results.bead_series.items()},
             bead_convergences(results)["bond_standard_deviation"],
         )
-        figure = add_banner(figure, banner) if banner else figure
-        figure.savefig(folder / "figure_11_beads.png")
+        add_banner(figure, banner).savefig(folder / "figure_11_beads.png")
     axes = plot_spectrum(results.spectrum, results.modes.wavenumbers_per_cm)
-    spectrum = axes.get_figure(root=True)
-    assert spectrum is not None
-    spectrum = add_banner(spectrum, banner) if banner else spectrum
-    spectrum.savefig(folder / "vdos.png")
+    add_banner(figure_of(axes), banner).savefig(folder / "vdos.png")
 
 
 def quantum_effect(results: C20Results) -> dict[str, Estimate]:

@@ -19,6 +19,7 @@ from md_runs.commands.options import check_file, check_folder
 from md_runs.commands.prepared_run import open_runs
 from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
 from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
+from md_runs.figures.style import figure_of
 from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
@@ -181,9 +182,7 @@ def _draw(found: MolecularModes, comparison: ModeComparison | None, name: str, p
         matched_modes_figure(comparison, ("model", name)).savefig(path)
     elif found.infrared is not None:
         labels = [str(label) for label in found.symmetries.labels]
-        figure = plot_stick_spectrum(found.infrared, labels).get_figure(root=True)
-        assert figure is not None
-        figure.savefig(path)
+        figure_of(plot_stick_spectrum(found.infrared, labels)).savefig(path)
 
 
 def _write(
