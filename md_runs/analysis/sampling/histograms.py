@@ -96,13 +96,13 @@ class Histogram:
     """A distribution with its moments, before it is given a name and a unit.
 
     Attributes:
-        centres: of the bins, [n_bins].
+        centers: of the bins, [n_bins].
         density: its integral is 1, [n_bins].
         mean, standard_deviation: of all values pooled.
         blocks: the sums it comes from.
     """
 
-    centres: np.ndarray
+    centers: np.ndarray
     density: Estimate
     mean: Estimate
     standard_deviation: Estimate
@@ -144,5 +144,5 @@ def histogram(
 
     estimates = blocks.estimates(statistic)
     return Histogram(
-        centres=(np.arange(kept.start, kept.stop) + 0.5) * bin_width, blocks=blocks, **estimates
+        centers=(np.arange(kept.start, kept.stop) + 0.5) * bin_width, blocks=blocks, **estimates
     )

@@ -262,7 +262,7 @@ def _distribution(
     n_frames, n_beads = found.blocks.n_frames, found.blocks.frame_shape[0]
     return DistanceDistribution(
         label=label,
-        distances=found.centres,
+        distances=found.centers,
         density=found.density.value,
         standard_error=found.density.standard_error,
         mean=found.mean,

@@ -127,5 +127,5 @@ def _kind(distribution: Distribution) -> type[DistributionDifference]:
 
 def _numbers_of_bins(distribution: Distribution) -> np.ndarray:
     """Bins are multiples of their width; the first column of a distribution are their centres."""
-    centres = getattr(distribution, distribution.COLUMNS[0])
-    return np.rint(centres / distribution.bin_width - 0.5).astype(np.int64)
+    centers = getattr(distribution, distribution.COLUMNS[0])
+    return np.rint(centers / distribution.bin_width - 0.5).astype(np.int64)

@@ -177,7 +177,7 @@ def pair_distribution(
     )
     n_beads, n_atoms, _ = found.blocks.frame_shape
     return PairDistribution(
-        distances=found.centres,
+        distances=found.centers,
         density=found.density.value,
         standard_error=found.density.standard_error,
         bin_width=bin_width,

@@ -28,7 +28,7 @@ from md_runs.analysis.vibrations.normal_modes import (
     compare_paired_frequencies,
     degenerate_groups,
 )
-from md_runs.analysis.vibrations.rigid_body import centred, eckart_rotations
+from md_runs.analysis.vibrations.rigid_body import centered, eckart_rotations
 from mlpotential.errors import DataError
 
 TIE_BREAK = 1e-6  # chosen: among degenerate modes the plain squared overlap decides
@@ -113,7 +113,7 @@ def _superposition(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.n
             f"{len(modes.modes)} modes cannot be matched to {len(reference.modes)}: one structure "
             "is linear and the other bent"
         )
-    r, r0 = centred(modes.positions, masses), centred(reference.positions, masses)
+    r, r0 = centered(modes.positions, masses), centered(reference.positions, masses)
     is_linear = degrees_of_freedom_at_rest(r0, masses).is_linear
     rotation = eckart_rotations(r[None], r0, masses, is_linear)[0]
     difference = r @ rotation.T - r0

@@ -15,7 +15,7 @@ import numpy as np
 
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
-from md_runs.analysis.vibrations.rigid_body import centred, inertia_tensors
+from md_runs.analysis.vibrations.rigid_body import centered, inertia_tensors
 from md_runs.analysis.vibrations.symmetry_operations import symmetry_operations, turn_vectors
 from mlpotential.errors import ConfigError, DataError, StructureError
 
@@ -93,7 +93,7 @@ def point_group(
     numbers, positions = np.asarray(atomic_numbers), np.asarray(positions, np.float64)
     masses = np.asarray(masses, np.float64)
     _check(numbers, positions, masses, tolerance)
-    r = centred(positions, masses)
+    r = centered(positions, masses)
     if len(r) == 1:
         unit = np.eye(3)
         return PointGroup("Kh", unit[None], np.zeros((1, 1), int), unit, 1, 1, 0.0, tolerance)

@@ -33,7 +33,7 @@ from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import standard_error_of_blocks
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.normal_modes import wavenumbers_of_curvatures
-from md_runs.analysis.vibrations.rigid_body import centred, eckart_rotations
+from md_runs.analysis.vibrations.rigid_body import centered, eckart_rotations
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import EV_PER_KELVIN
 
@@ -161,7 +161,7 @@ def _eckart_frames(
     positions: np.ndarray, masses: np.ndarray, reference: np.ndarray, is_linear: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames laid on their mean structure, [n_frames, n_atoms, 3], and it, [n_atoms, 3] (A)."""
-    r, mean = centred(positions, masses), centred(reference, masses)
+    r, mean = centered(positions, masses), centered(reference, masses)
     for _ in range(MOST_ITERATIONS):
         frames = r @ eckart_rotations(r, mean, masses, is_linear).swapaxes(1, 2)
         before, mean = mean, frames.mean(axis=0)
