@@ -86,7 +86,13 @@ def _stored_results(atoms: Atoms) -> dict[str, Any]:
 
 
 def moving_copy(atoms: Atoms, positions: np.ndarray, momenta: np.ndarray) -> Atoms:
-    """The structure elsewhere in phase space, with the same calculator."""
+    """The structure elsewhere in phase space, with the same calculator.
+
+    Args:
+        atoms: with a calculator.
+        positions: [n_atoms, 3] (A).
+        momenta: [n_atoms, 3] (amu A / ASE time).
+    """
     moved = atoms.copy()
     moved.calc = atoms.calc
     moved.positions = positions
@@ -103,6 +109,14 @@ def record_frame(
     largest_temperature_K: float = HOTTEST_K,
 ) -> tuple[float, float]:
     """Appends the frame; its kinetic temperature (K) and potential energy (eV).
+
+    Args:
+        recorder: of the run.
+        atoms: after a step.
+        forces: on them, [n_atoms, 3] (eV/A).
+        n_dof: degrees of freedom that the temperature counts.
+        step: number of the step, for messages.
+        largest_temperature_K: beyond it the dynamics has exploded.
 
     Raises:
         RunError: if the frame is hotter than allowed, or the disk is full.

@@ -79,6 +79,8 @@ def run(
     """
     if compare is not None and quasi_harmonic is not None:
         raise ConfigError("--compare and --quasi-harmonic: one match at a time")
+    if (activities is None) != (polarizability_derivatives is None):
+        raise ConfigError("--activities and --polarizability-derivatives go together")
     for path in (json, intensities, born_charges, activities, page, figure):
         check_file(path)
     if xyz is not None:
@@ -86,8 +88,6 @@ def run(
     check_number("--temperature-K", temperature_K)
     execution["dtype"] = execution["dtype"] or "float64"
     precise = Execution(**execution)
-    if (activities is None) != (polarizability_derivatives is None):
-        raise ConfigError("--activities and --polarizability-derivatives go together")
     atoms = read_structure(structure)
     reference = _reference(compare, quasi_harmonic, atoms.positions, temperature_K)
     from md_runs.molecular_modes import molecular_modes

@@ -45,7 +45,7 @@ def series_colors(n: int) -> list[str]:
 def draw_band(
     ax: Axes, x: np.ndarray, density: np.ndarray, standard_error: np.ndarray, color: str
 ) -> None:
-    """One standard error to each side; nothing where it is unknown (NaN)."""
+    """One standard error to each side of points, [n_points]; nothing where it is unknown (NaN)."""
     ax.fill_between(
         x, density - standard_error, density + standard_error, color=color, alpha=0.25, lw=0
     )

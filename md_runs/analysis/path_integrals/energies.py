@@ -149,7 +149,8 @@ def primitive_kinetic_energy(
 ) -> Estimate:
     """The mean of estimator (1) (eV), which needs neither forces nor potentials.
 
-    Arguments and errors are those of `path_integral_energies`.
+    Arguments and errors are those of `path_integral_energies`: positions
+    [n_frames, n_beads, n_atoms, 3] (A), masses [n_atoms] (amu).
     """
     masses, kT = np.asarray(masses, np.float64), thermal_energy(temperature_K)
     blocks = sum_blocks(
@@ -233,7 +234,7 @@ def means(sums: Sums) -> Sums:
 
 
 def covariance(mean: Mapping[str, np.ndarray], first: str, second: str) -> np.ndarray:
-    """< a b > - < a > < b > of means over frames."""
+    """< a b > - < a > < b > of means over frames, of all blocks or of resampled ones, [...]."""
     return mean[f"{first} {second}"] - mean[first] * mean[second]
 
 
@@ -245,7 +246,13 @@ def thermal_energy(temperature_K: float) -> float:
 
 
 def check_beads(positions: np.ndarray, forces: np.ndarray, potentials: np.ndarray) -> None:
-    """Raises DataError unless every bead of every atom has a force, every bead a potential."""
+    """Raises DataError unless every bead of every atom has a force, every bead a potential.
+
+    Args:
+        positions: [n_frames, n_beads, n_atoms, 3] (A).
+        forces: of the same shape (eV/A).
+        potentials: [n_frames, n_beads] (eV).
+    """
     if forces.shape != positions.shape:
         raise DataError(
             f"positions {list(positions.shape)} need forces of every bead of the same shape, not "
@@ -274,7 +281,7 @@ def primitive_kinetic_energies(positions: np.ndarray, masses: np.ndarray, kT: fl
 
 
 def spring_energies(positions: np.ndarray, masses: np.ndarray, kT: float) -> np.ndarray:
-    """S of each frame and atom; arguments and shapes as `primitive_kinetic_energies`."""
+    """S of each frame and atom, [n_frames, n_atoms] (eV), as `primitive_kinetic_energies`."""
     return kT * 0.5 * squared_steps(positions, masses, kT).sum(axis=1)
 
 

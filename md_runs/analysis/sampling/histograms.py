@@ -119,7 +119,7 @@ def histogram(
     """The distribution of non-negative values over frames and beads.
 
     Args:
-        values_of: from some frames of each source to values of any shape.
+        values_of: from some frames of each source, [n, ...], to values, [n, n_beads, ...].
         sources: as `sum_blocks`.
         bin_width: in the unit of the values.
         n_blocks: blocks of frames for the error bars; 1 goes without.

@@ -5,7 +5,7 @@ With the mass-weighted velocity autocorrelation function of the vibrations,
     C(t) = < sum_i m_i v_i(0) . v_i(t) >,   (1)
     D(k) = n_modes S(k) / C(0),   (2)
 
-S being the cosine transform of `spectra`, so that the integral of D over k > 0 is the number of
+S being the cosine transform of `spectrum`, so that the integral of D over k > 0 is the number of
 modes: each mode of a classical run at temperature T_kin counts once, since C(0) = n_modes k_B
 T_kin. Parts, sums over some of the atoms or one mode, add up to the whole.
 
@@ -148,7 +148,7 @@ def decomposed_density_of_states(
         parts: a label for each atom, those of one label adding up (its element; "C1", "C2", ... for
             single atoms), or the modes to project on.
         n_lags: length of the window in frames, which sets the resolution (see
-            `spectra.lags_for_resolution`); None for half of the shortest segment.
+            `spectrum.lags_for_resolution`); None for half of the shortest segment.
         removed: motions of the molecule as a whole to take off; "translation" in a crystal.
         temperature_K: of the run, which the kinetic energy is then checked against.
         dynamics: what moved the atoms.

@@ -64,7 +64,7 @@ def infrared_spectrum(
         timestep_fs: time between frames, see `frames.uniform_timestep_fs`.
         temperature_K: of the run.
         n_lags: length of the window in frames, which sets the resolution (see
-            `spectra.lags_for_resolution`); None for half of the shortest segment.
+            `spectrum.lags_for_resolution`); None for half of the shortest segment.
         dynamics: what moved the atoms.
         intensities_km_per_mol: of the normal modes, to check the harmonic limit, [n_modes].
         contiguous: the items are pieces of one trajectory, in order, not segments of their own.

@@ -119,7 +119,7 @@ def raman_spectra(
         timestep_fs: time between frames, see `frames.uniform_timestep_fs`.
         temperature_K: of the run.
         n_lags: length of the window in frames, which sets the resolution (see
-            `spectra.lags_for_resolution`); None for half of the shortest segment.
+            `spectrum.lags_for_resolution`); None for half of the shortest segment.
         dynamics: what moved the atoms.
         activities: of the normal modes, to check the harmonic limit, [n_modes] (A^4/amu).
         contiguous: the items are pieces of one trajectory, in order, not segments of their own.

@@ -1,7 +1,7 @@
 """Spectra of a property's rate of change: what infrared absorption and Raman scattering share.
 
 Of a property P the response of classical mechanics at temperature T is, with the cosine transform S
-of `spectra` of the correlation function of dP/dt,
+of `spectrum` of the correlation function of dP/dt,
 
     I(k) = S(k) / (k_B T),   (1)
 

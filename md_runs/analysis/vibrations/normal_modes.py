@@ -277,7 +277,7 @@ def compare_frequencies(
 def compare_paired_frequencies(
     wavenumbers_per_cm: np.ndarray, reference_per_cm: np.ndarray
 ) -> FrequencyComparison:
-    """`compare_frequencies` of wavenumbers that are paired already."""
+    """`compare_frequencies` of wavenumbers that are paired already, [n_modes] each."""
     wavenumbers = np.asarray(wavenumbers_per_cm, np.float64)
     reference = np.asarray(reference_per_cm, np.float64)
     if wavenumbers.shape != reference.shape or wavenumbers.ndim != 1 or len(reference) == 0:
