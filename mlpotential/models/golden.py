@@ -47,7 +47,7 @@ def golden_tensors(
 
 
 def golden_extras(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Energies of extra networks by name, [n_graphs] (eV). KeyError, ValueError if there are none."""
+    """Energies of extra networks by name, [n_graphs] (eV). KeyError, ValueError if they lack."""
     energies = {name: tensors[f"{GOLDEN_PREFIX}{name}/energy"] for name in names}
     wanted = tensors[f"{GOLDEN_PREFIX}energy"]
     for name, energy in energies.items():

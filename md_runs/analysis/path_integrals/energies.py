@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -68,25 +68,15 @@ class PathIntegralEnergies(AnalysisResult):
         n_frames: number of frames.
     """
 
-    kinetic_energy: Estimate
-    kinetic_energy_primitive: Estimate
-    kinetic_energy_of_atoms: Estimate
-    potential_energy: Estimate
-    total_energy: Estimate
-    heat_capacity: Estimate
-    temperature_K: float
+    kinetic_energy: Annotated[Estimate, "eV"]
+    kinetic_energy_primitive: Annotated[Estimate, "eV"]
+    kinetic_energy_of_atoms: Annotated[Estimate, "eV"]
+    potential_energy: Annotated[Estimate, "eV"]
+    total_energy: Annotated[Estimate, "eV"]
+    heat_capacity: Annotated[Estimate, "k_B"]
+    temperature_K: Annotated[float, "K"]
     n_beads: int
     n_frames: int
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "kinetic_energy": "eV",
-        "kinetic_energy_primitive": "eV",
-        "kinetic_energy_of_atoms": "eV",
-        "potential_energy": "eV",
-        "total_energy": "eV",
-        "heat_capacity": "k_B",
-        "temperature_K": "K",
-    }
 
 
 def path_integral_energies(

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.spectrum import (
+    CURVE_FIELDS,
     Spectrum,
     cosine_transform,
     curve_fields,
@@ -50,7 +51,7 @@ from md_runs.analysis.spectra.spectrum_checks import (
     rotation_check,
     thermostat_check,
 )
-from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
+from md_runs.analysis.spectra.spectrum_parts import PARTS_FIELDS, SpectrumParts
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed, VibrationalMotion
 from mlpotential.errors import DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
@@ -73,15 +74,9 @@ class VibrationalSpectrum(Spectrum):
     n_modes: int
     removed: str
     mass_weighted: bool
-    kinetic_temperature_K: Estimate
+    kinetic_temperature_K: Annotated[Estimate, "K"]
 
-    UNITS: ClassVar[dict[str, str]] = Spectrum.UNITS | {
-        "intensity": "cm",
-        "standard_error": "cm",
-        "blocks": "cm",
-        "integral": "1",
-        "kinetic_temperature_K": "K",
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(CURVE_FIELDS, "cm"), "integral": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +87,9 @@ class DecomposedSpectrum(SpectrumParts[VibrationalSpectrum]):
         expected_modes: number of modes each part should hold, [n_parts].
     """
 
-    expected_modes: np.ndarray
+    expected_modes: Annotated[np.ndarray, "1"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "intensities": "cm",
-        "standard_errors": "cm",
-        "integrals": "1",
-        "expected_modes": "1",
-        "blocks": "cm",
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(PARTS_FIELDS, "cm"), "integrals": "1"}
 
 
 def vibrational_density_of_states(

@@ -24,7 +24,7 @@ from md_runs.analysis.spectra.response_spectra import (
     ResponseSpectrum,
     response,
 )
-from md_runs.analysis.spectra.spectrum import curve_fields, sampling_fields
+from md_runs.analysis.spectra.spectrum import CURVE_FIELDS, curve_fields, sampling_fields
 from md_runs.analysis.spectra.spectrum_checks import absorption_check, thermostat_check
 from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
 from md_runs.analysis.vibrations.mode_intensities import KM_PER_MOL
@@ -37,12 +37,7 @@ UNIT = "km/mol cm"
 class InfraredSpectrum(ResponseSpectrum):
     """Infrared absorption in km/mol per 1/cm; the integral over a band is its intensity."""
 
-    UNITS: ClassVar[dict[str, str]] = ResponseSpectrum.UNITS | {
-        "intensity": UNIT,
-        "standard_error": UNIT,
-        "blocks": UNIT,
-        "integral": "km/mol",
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(CURVE_FIELDS, UNIT), "integral": "km/mol"}
 
 
 def infrared_spectrum(

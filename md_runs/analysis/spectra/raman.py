@@ -30,7 +30,7 @@ from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.quantum_corrections import QuantumCorrection
 from md_runs.analysis.spectra.response_spectra import ResponseSpectrum, response
-from md_runs.analysis.spectra.spectrum import curve_fields, sampling_fields
+from md_runs.analysis.spectra.spectrum import CURVE_FIELDS, curve_fields, sampling_fields
 from md_runs.analysis.spectra.spectrum_checks import absorption_check, thermostat_check
 from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
 from mlpotential.errors import DataError
@@ -50,12 +50,7 @@ SQUARES = {  # what each spectrum takes of a'^2 and g'^2
 class RamanSpectrum(ResponseSpectrum):
     """A Raman activity in A^4/amu per 1/cm; the integral over a band is its activity."""
 
-    UNITS: ClassVar[dict[str, str]] = ResponseSpectrum.UNITS | {
-        "intensity": UNIT,
-        "standard_error": UNIT,
-        "blocks": UNIT,
-        "integral": "A^4/amu",
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(CURVE_FIELDS, UNIT), "integral": "A^4/amu"}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, Self
 
 import numpy as np
 
@@ -47,9 +47,7 @@ class ResponseSpectrum(Spectrum):
         temperature_K: of the run.
     """
 
-    temperature_K: float
-
-    UNITS: ClassVar[dict[str, str]] = Spectrum.UNITS | {"temperature_K": "K"}
+    temperature_K: Annotated[float, "K"]
 
     def with_quantum_correction(self, name: QuantumCorrection) -> Self:
         """The spectrum with another quantum correction factor, see `quantum_corrections`.

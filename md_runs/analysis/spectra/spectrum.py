@@ -16,7 +16,7 @@ be slightly negative; nothing is clipped.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from scipy import fft
@@ -29,6 +29,8 @@ from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.spectrum_checks import Check
 from mlpotential.errors import DataError
 from mlpotential.units import WAVENUMBER_PER_INVERSE_FS
+
+CURVE_FIELDS = ("intensity", "standard_error", "blocks")  # of one unit
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,15 @@ class Spectrum(AnalysisResult):
     """
 
     quantity: str
-    wavenumbers_per_cm: np.ndarray
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
     intensity: np.ndarray
     standard_error: np.ndarray
     integral: Estimate
-    resolution_per_cm: float
-    spacing_per_cm: float
+    resolution_per_cm: Annotated[float, "1/cm"]
+    spacing_per_cm: Annotated[float, "1/cm"]
     window: str
     n_lags: int
-    timestep_fs: float
+    timestep_fs: Annotated[float, "fs"]
     n_segments: int
     n_frames: int
     n_blocks: int
@@ -76,12 +78,6 @@ class Spectrum(AnalysisResult):
     checks: tuple[Check, ...]
     blocks: np.ndarray
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "resolution_per_cm": "1/cm",
-        "spacing_per_cm": "1/cm",
-        "timestep_fs": "fs",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensity", "standard_error")
     UNSAVED: ClassVar[tuple[str, ...]] = ("blocks",)
 

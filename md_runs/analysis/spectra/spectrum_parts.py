@@ -16,6 +16,8 @@ from mlpotential.errors import DataError
 
 Whole = TypeVar("Whole", bound=Spectrum)
 
+PARTS_FIELDS = ("intensities", "standard_errors", "blocks")  # of one unit
+
 
 @dataclass(frozen=True)
 class SpectrumParts(AnalysisResult, Generic[Whole]):

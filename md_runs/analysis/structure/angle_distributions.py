@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -43,25 +43,17 @@ class AngleDistribution(AnalysisResult):
     """
 
     label: str
-    angles: np.ndarray
-    density: np.ndarray
-    standard_error: np.ndarray
-    mean: Estimate
-    standard_deviation: Estimate
-    bin_width: float
+    angles: Annotated[np.ndarray, "degree"]
+    density: Annotated[np.ndarray, "1/degree"]
+    standard_error: Annotated[np.ndarray, "1/degree"]
+    mean: Annotated[Estimate, "degree"]
+    standard_deviation: Annotated[Estimate, "degree"]
+    bin_width: Annotated[float, "degree"]
     is_periodic: bool
     n_angles: int
     n_beads: int
     n_frames: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "angles": "degree",
-        "density": "1/degree",
-        "standard_error": "1/degree",
-        "mean": "degree",
-        "standard_deviation": "degree",
-        "bin_width": "degree",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("angles", "density", "standard_error")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -30,17 +30,11 @@ class DistributionDifference(AnalysisResult):
     """
 
     label: str
-    places: np.ndarray
-    difference: np.ndarray
-    standard_error: np.ndarray
-    bin_width: float
+    places: Annotated[np.ndarray, "A"]
+    difference: Annotated[np.ndarray, "1/A"]
+    standard_error: Annotated[np.ndarray, "1/A"]
+    bin_width: Annotated[float, "A"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "places": "A",
-        "difference": "1/A",
-        "standard_error": "1/A",
-        "bin_width": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("places", "difference", "standard_error")
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -56,21 +56,15 @@ class PairDistribution(AnalysisResult):
         n_blocks: number of blocks the standard error comes from.
     """
 
-    distances: np.ndarray
-    density: np.ndarray
-    standard_error: np.ndarray
-    bin_width: float
+    distances: Annotated[np.ndarray, "A"]
+    density: Annotated[np.ndarray, "1/A"]
+    standard_error: Annotated[np.ndarray, "1/A"]
+    bin_width: Annotated[float, "A"]
     n_pairs: int
     n_beads: int
     n_frames: int
     n_blocks: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "distances": "A",
-        "density": "1/A",
-        "standard_error": "1/A",
-        "bin_width": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("distances", "density", "standard_error")
 
 
@@ -100,33 +94,22 @@ class RadialDistribution(AnalysisResult):
     """
 
     label: str
-    distances: np.ndarray
-    g: np.ndarray
-    standard_error: np.ndarray
-    upper_edges: np.ndarray
-    coordination_number: np.ndarray
-    coordination_error: np.ndarray
-    bin_width: float
-    reference_volume: float
+    distances: Annotated[np.ndarray, "A"]
+    g: Annotated[np.ndarray, "1"]
+    standard_error: Annotated[np.ndarray, "1"]
+    upper_edges: Annotated[np.ndarray, "A"]
+    coordination_number: Annotated[np.ndarray, "1"]
+    coordination_error: Annotated[np.ndarray, "1"]
+    bin_width: Annotated[float, "A"]
+    reference_volume: Annotated[float, "A^3"]
     is_volume_of_cell: bool
-    largest_unambiguous_distance: float
+    largest_unambiguous_distance: Annotated[float, "A"]
     n_first: int
     n_second: int
     n_beads: int
     n_frames: int
     n_blocks: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "distances": "A",
-        "g": "1",
-        "standard_error": "1",
-        "upper_edges": "A",
-        "coordination_number": "1",
-        "coordination_error": "1",
-        "bin_width": "A",
-        "reference_volume": "A^3",
-        "largest_unambiguous_distance": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "distances",
         "g",

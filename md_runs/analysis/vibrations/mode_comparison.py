@@ -15,7 +15,7 @@ those of the other before they are compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -49,17 +49,11 @@ class ModeComparison(FrequencyComparison):
         displacements: K of (1), along the modes of the reference, [n_modes] (A sqrt(amu)).
     """
 
-    matches: np.ndarray
-    overlaps: np.ndarray
-    duschinsky: np.ndarray
-    displacements: np.ndarray
+    matches: Annotated[np.ndarray, "1"]
+    overlaps: Annotated[np.ndarray, "1"]
+    duschinsky: Annotated[np.ndarray, "1"]
+    displacements: Annotated[np.ndarray, "A sqrt(amu)"]
 
-    UNITS: ClassVar[dict[str, str]] = FrequencyComparison.UNITS | {
-        "matches": "1",
-        "overlaps": "1",
-        "duschinsky": "1",
-        "displacements": "A sqrt(amu)",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         *FrequencyComparison.COLUMNS,
         "matches",

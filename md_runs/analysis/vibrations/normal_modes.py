@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 import numpy as np
 
@@ -67,19 +67,12 @@ class NormalModes(AnalysisResult):
         positions: the structure that the modes belong to, [n_atoms, 3] (A).
     """
 
-    wavenumbers_per_cm: np.ndarray
-    modes: np.ndarray
-    residual_wavenumbers_per_cm: np.ndarray
-    masses: np.ndarray
-    positions: np.ndarray
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    modes: Annotated[np.ndarray, "1"]
+    residual_wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    masses: Annotated[np.ndarray, "amu"]
+    positions: Annotated[np.ndarray, "A"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "residual_wavenumbers_per_cm": "1/cm",
-        "modes": "1",
-        "masses": "amu",
-        "positions": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm",)
 
     @property
@@ -143,19 +136,12 @@ class FrequencyComparison(AnalysisResult):
         max_relative_deviation: largest magnitude.
     """
 
-    wavenumbers_per_cm: np.ndarray
-    reference_per_cm: np.ndarray
-    relative_deviations: np.ndarray
-    mean_relative_deviation: float
-    max_relative_deviation: float
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    reference_per_cm: Annotated[np.ndarray, "1/cm"]
+    relative_deviations: Annotated[np.ndarray, "1"]
+    mean_relative_deviation: Annotated[float, "1"]
+    max_relative_deviation: Annotated[float, "1"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "reference_per_cm": "1/cm",
-        "relative_deviations": "1",
-        "mean_relative_deviation": "1",
-        "max_relative_deviation": "1",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "reference_per_cm",
         "wavenumbers_per_cm",

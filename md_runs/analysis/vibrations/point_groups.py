@@ -9,7 +9,7 @@ sigma_v of Cnv, are those with most atoms on them (or nearest to atoms).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
@@ -43,21 +43,13 @@ class PointGroup(AnalysisResult):
     """
 
     schoenflies: str
-    operations: np.ndarray
-    permutations: np.ndarray
-    axes: np.ndarray
+    operations: Annotated[np.ndarray, "1"]
+    permutations: Annotated[np.ndarray, "1"]
+    axes: Annotated[np.ndarray, "1"]
     main_order: int
     symmetry_number: int
-    largest_deviation: float
-    tolerance: float
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "operations": "1",
-        "permutations": "1",
-        "axes": "1",
-        "largest_deviation": "A",
-        "tolerance": "A",
-    }
+    largest_deviation: Annotated[float, "A"]
+    tolerance: Annotated[float, "A"]
 
     @property
     def is_linear(self) -> bool:

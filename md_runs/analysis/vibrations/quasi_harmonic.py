@@ -23,7 +23,7 @@ bar beside the spread over blocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -58,23 +58,15 @@ class QuasiHarmonicModes(AnalysisResult):
         n_blocks: for the error bars.
     """
 
-    wavenumbers_per_cm: np.ndarray
-    standard_errors_per_cm: np.ndarray
-    modes: np.ndarray
-    masses: np.ndarray
-    positions: np.ndarray
-    temperature_K: float
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    standard_errors_per_cm: Annotated[np.ndarray, "1/cm"]
+    modes: Annotated[np.ndarray, "1"]
+    masses: Annotated[np.ndarray, "amu"]
+    positions: Annotated[np.ndarray, "A"]
+    temperature_K: Annotated[float, "K"]
     n_frames: int
     n_blocks: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "standard_errors_per_cm": "1/cm",
-        "modes": "1",
-        "masses": "amu",
-        "positions": "A",
-        "temperature_K": "K",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "standard_errors_per_cm")
 
 

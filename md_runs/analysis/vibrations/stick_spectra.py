@@ -10,7 +10,7 @@ give the units of the dynamic spectra.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -34,20 +34,13 @@ class StickSpectrum(AnalysisResult):
         n_imaginary: number of modes left out, whose wavenumber is negative.
     """
 
-    wavenumbers_per_cm: np.ndarray
-    intensity: np.ndarray
-    mode_wavenumbers_per_cm: np.ndarray
-    mode_intensities: np.ndarray
-    width_per_cm: float
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    intensity: Annotated[np.ndarray, "unit of the intensities times cm"]
+    mode_wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    mode_intensities: Annotated[np.ndarray, "unit of the intensities"]
+    width_per_cm: Annotated[float, "1/cm"]
     n_imaginary: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "intensity": "unit of the intensities times cm",
-        "mode_wavenumbers_per_cm": "1/cm",
-        "mode_intensities": "unit of the intensities",
-        "width_per_cm": "1/cm",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensity")
 
 
