@@ -16,10 +16,7 @@ from md_runs.analysis.structure.rdf import (
 )
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun, beads_text
-from md_runs.figures.distributions import (
-    overlay_figure,
-    radial_distribution_figure,
-)
+from md_runs.figures.distributions import overlay_figure, radial_distribution_figure
 from mlpotential.errors import ConfigError, DataError
 
 MOLECULE_BIN_WIDTH = 0.01  # A; chosen: bonds are 0.05 A wide

@@ -23,12 +23,7 @@ from md_runs.analysis.spectra.spectrum_corrections import (
 )
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
-from md_runs.commands.analysis_report import (
-    AnalysisReport,
-    ReportBuilder,
-    Table,
-    analysis_command,
-)
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
     By,

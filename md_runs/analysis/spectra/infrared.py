@@ -19,11 +19,7 @@ import numpy as np
 
 from md_runs.analysis.sampling.frame_pieces import Segments
 from md_runs.analysis.spectra.dynamics import Dynamics
-from md_runs.analysis.spectra.response_spectra import (
-    Response,
-    ResponseSpectrum,
-    response,
-)
+from md_runs.analysis.spectra.response_spectra import Response, ResponseSpectrum, response
 from md_runs.analysis.spectra.spectrum import CURVE_FIELDS, curve_fields, sampling_fields
 from md_runs.analysis.spectra.spectrum_checks import absorption_check, thermostat_check
 from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
