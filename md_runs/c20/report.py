@@ -168,7 +168,7 @@ def summarise(
         "minimum": {
             "energy_eV": results.energy,
             "bonds_A": results.bonds_of_minimum,
-            "geometry_A": _values(results.static),
+            "geometry_A": {name: getattr(results.static, name).value for name in QUANTITIES},
         },
         "modes": {
             "wavenumbers_per_cm": results.modes.wavenumbers_per_cm,
@@ -206,10 +206,6 @@ def summarise(
     }
     plainly: dict[str, Any] = plain(content)
     return plainly
-
-
-def _values(geometry: Any) -> dict[str, float]:
-    return {name: float(getattr(geometry, name).value) for name in QUANTITIES}
 
 
 def _sampling_summary(sampling: Sampling) -> dict[str, Any]:

@@ -153,12 +153,9 @@ def _spectrum(
         mass_weighted=mass_weighted,
         fixed=first.fixed,
     )
-    return (_changed(found, _undamped) if are_differences else found), how
-
-
-def _undamped(spectrum: VibrationalSpectrum) -> VibrationalSpectrum:
-    """Of velocities that are central differences of positions."""
-    return without_difference_damping(spectrum, 2)
+    if are_differences:  # central ones, of positions
+        found = _changed(found, lambda spectrum: without_difference_damping(spectrum, 2))
+    return found, how
 
 
 def _sentence(run: PreparedRun, total: VibrationalSpectrum, how: str) -> str:

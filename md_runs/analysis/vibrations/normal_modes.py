@@ -91,10 +91,6 @@ class NormalModes(AnalysisResult):
         real = self.wavenumbers_per_cm[self.wavenumbers_per_cm > 0]
         return float(0.5 * EV_PER_WAVENUMBER * real.sum())
 
-    def cartesian_displacements(self) -> np.ndarray:
-        """The modes as motions of the atoms, each of length 1, [n_modes, n_atoms, 3]."""
-        return cartesian_displacements(self)
-
     def degenerate_groups(self, tolerance_per_cm: float = 0.5) -> list[list[int]]:
         """Indices of the modes that share a wavenumber, see `degenerate_groups`."""
         return degenerate_groups(self.wavenumbers_per_cm, tolerance_per_cm)
