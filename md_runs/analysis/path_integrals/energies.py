@@ -36,7 +36,8 @@ from md_runs.analysis.sampling.block_sums import Frames, Sums, sum_blocks
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_number
 from mlpotential.units import (
     ASE_TIME_PER_FS,
     EV_PER_KELVIN,
@@ -230,8 +231,7 @@ def covariance(mean: Mapping[str, np.ndarray], first: str, second: str) -> np.nd
 
 def thermal_energy(temperature_K: float) -> float:
     """kT (eV). Raises ConfigError unless the temperature is positive."""
-    if not (np.isfinite(temperature_K) and temperature_K > 0):
-        raise ConfigError(f"the temperature must be positive (K), not {temperature_K}")
+    check_number("temperature_K", temperature_K)
     return temperature_K * EV_PER_KELVIN
 
 

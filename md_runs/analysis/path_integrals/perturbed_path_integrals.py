@@ -51,10 +51,11 @@ from md_runs.analysis.path_integrals.energies import (
     thermal_energy,
 )
 from md_runs.analysis.sampling.block_sums import Frames, Sums, sum_blocks
-from md_runs.analysis.sampling.histograms import bin_counts, check_bin_width, filled_bins
+from md_runs.analysis.sampling.histograms import bin_counts, filled_bins
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.structure.internal_coordinates import check_atoms, displacements, every_pair
+from mlpotential.settings_checks import check_number
 
 TRUSTED_ERROR = 1 / 3  # chosen: see above
 CONFIDENCE = 1.96  # standard errors, 95 %
@@ -227,7 +228,7 @@ def perturbed_distance_distribution(
             than blocks.
         ConfigError: if the temperature or the bin width is not positive.
     """
-    check_bin_width(bin_width)
+    check_number("bin_width", bin_width)
     measure = _DistanceSums(
         np.asarray(masses, np.float64), thermal_energy(temperature_K), pairs, bin_width
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mlpotential.errors import ConfigError
-from mlpotential.settings_checks import check_choice
+from mlpotential.settings_checks import check_choice, check_number
 
 Method = Literal["NVE", "Bussi", "Nose-Hoover", "Langevin", "GLE", "RPMD", "TRPMD", "CMD"]
 PATH_INTEGRAL_METHODS = ("RPMD", "TRPMD", "CMD")
@@ -51,8 +51,7 @@ class Dynamics:
         if self.friction_per_fs is not None:
             if self.method != "Langevin":
                 raise ConfigError(f"{self.method} has no Langevin friction: leave it out")
-            if not (math.isfinite(self.friction_per_fs) and self.friction_per_fs > 0):
-                raise ConfigError(f"friction_per_fs must be positive, not {self.friction_per_fs}")
+            check_number("friction_per_fs", self.friction_per_fs)
 
     @property
     def is_path_integral(self) -> bool:

@@ -41,12 +41,7 @@ class DistributionDifference(AnalysisResult):
 class RadialDifference(DistributionDifference):
     """The difference of two g(r), a pure number."""
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "places": "A",
-        "difference": "1",
-        "standard_error": "1",
-        "bin_width": "A",
-    }
+    UNITS: ClassVar[dict[str, str]] = {"difference": "1", "standard_error": "1"}
 
 
 class AngleDifference(DistributionDifference):

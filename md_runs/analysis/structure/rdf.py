@@ -30,13 +30,14 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from md_runs.analysis.sampling.block_sums import BlockSums, Frames, Sums, sum_blocks, with_cells
-from md_runs.analysis.sampling.histograms import check_bin_width, histogram
+from md_runs.analysis.sampling.histograms import histogram
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.structure.internal_coordinates import distances, every_pair
 from md_runs.analysis.structure.neighbor_counts import NeighborCounts, chosen_pairs
 from md_runs.analysis.structure.periodic_images import checked_cells, plane_spacings
 from mlpotential.errors import ConfigError, DataError
+from mlpotential.settings_checks import check_number
 
 PERIODIC = (True, True, True)
 
@@ -206,15 +207,15 @@ def radial_distributions(
         ConfigError: no distance to go to; a bin width or a volume that is not positive.
         StructureError: for a cell that is flat or thin.
     """
-    check_bin_width(bin_width)
+    check_number("bin_width", bin_width)
     pbc = pbc if cells is not None else (False, False, False)
     if reference_volume is None and not all(pbc):
         raise DataError(
             "g(r) compares with the density of a volume, and there is no cell that is periodic in "
             "all directions: give reference_volume, or take h(r) (pair_distribution)"
         )
-    if reference_volume is not None and not 0 < reference_volume < np.inf:
-        raise ConfigError(f"reference_volume must be positive (A^3), not {reference_volume}")
+    if reference_volume is not None:
+        check_number("reference_volume", reference_volume)
     n_bins = _number_of_bins(max_distance, bin_width, cells, pbc)
     pairs = chosen_pairs(atomic_numbers, element_pairs)
     count = NeighborCounts(

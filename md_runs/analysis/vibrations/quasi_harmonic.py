@@ -34,7 +34,8 @@ from md_runs.analysis.sampling.uncertainty import standard_error_of_blocks
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.normal_modes import wavenumbers_of_curvatures
 from md_runs.analysis.vibrations.rigid_body import centered, eckart_rotations
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_number
 from mlpotential.units import EV_PER_KELVIN
 
 CONVERGED = 1e-8  # A, chosen: change of the mean structure
@@ -172,8 +173,7 @@ def _check(
     positions: np.ndarray, masses: np.ndarray, temperature_K: float, reference: np.ndarray
 ) -> None:
     """Raises as `quasi_harmonic_modes` says."""
-    if not (np.isfinite(temperature_K) and temperature_K > 0):
-        raise ConfigError(f"temperature_K must be a positive number, not {temperature_K!r}")
+    check_number("temperature_K", temperature_K)
     if positions.ndim != 3 or positions.shape[2] != 3 or 0 in positions.shape:
         raise DataError(
             f"positions must have shape [n_frames, n_atoms, 3], not {list(positions.shape)}: of a "
