@@ -148,10 +148,7 @@ def projected_hours(steps_per_second: float, study: C20Study) -> float:
 
 
 def summarise(
-    study: C20Study,
-    results: C20Results,
-    comparison: FrequencyComparison,
-    reference: dict[str, Any],
+    study: C20Study, results: C20Results, comparison: FrequencyComparison, reference: dict[str, Any]
 ) -> dict[str, Any]:
     """Everything in numbers, with units in the names."""
     speed = results.pimd_steps_per_second
@@ -217,10 +214,7 @@ def _sampling_summary(sampling: Sampling) -> dict[str, Any]:
 
 
 def table(
-    study: C20Study,
-    results: C20Results,
-    comparison: FrequencyComparison,
-    reference: dict[str, Any],
+    study: C20Study, results: C20Results, comparison: FrequencyComparison, reference: dict[str, Any]
 ) -> str:
     """What the study found, for the screen."""
     labelling = reference["labelling_network"]

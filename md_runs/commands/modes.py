@@ -115,10 +115,7 @@ def run(
 
 
 def _reference(
-    compare: Path | None,
-    quasi_harmonic: Path | None,
-    positions: np.ndarray,
-    temperature_K: float,
+    compare: Path | None, quasi_harmonic: Path | None, positions: np.ndarray, temperature_K: float
 ) -> ModeSet | None:
     """The modes to match, from a file or from the fluctuations of a run.
 

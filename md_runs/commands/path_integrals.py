@@ -38,7 +38,6 @@ from mlpotential.errors import ConfigError, DataError
 TOLERANCE = 0.01  # chosen: of the kinetic energy
 LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
 
-
 EXAMPLES = """  md-runs path-integrals pimd
   md-runs path-integrals pimd --isotope C=13.003
   md-runs path-integrals pimd_4 pimd_8 pimd_16 --output beads"""

@@ -25,7 +25,6 @@ SHELL_HEIGHT = 1.2  # chosen: of g; a lower maximum is no shell
 MINIMUM_DEPTH = 0.05  # chosen: of g, below 1 and above a minimum
 SIGNIFICANT = 4.0  # chosen: standard errors; one of 100 bins exceeds 3 by chance now and then
 
-
 EXAMPLES = """  md-runs rdf water.h5 --pairs O-O O-H --r-max 6
   md-runs rdf classical pimd --output compared
   md-runs rdf droplet --reference-volume 1000 --r-max 5"""

@@ -45,7 +45,6 @@ th { background: #f4f4f4; } th:first-child, td:first-child { text-align: left; }
 .remarks, details li { font-size: .9rem; }
 """
 
-
 EXAMPLES = """  md-runs report nvt
   md-runs report c20_study --output c20.html
   md-runs report ethanol --modes modes.json --resolution-per-cm 10"""

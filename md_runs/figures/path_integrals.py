@@ -40,7 +40,6 @@ from md_runs.figures.style import (
 
 VERDICT_CHARACTERS = 60  # of one line above a panel
 
-
 BEAD_COLORS = colormaps["viridis"]
 
 

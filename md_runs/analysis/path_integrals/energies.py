@@ -48,7 +48,6 @@ from mlpotential.units import (
 # eV times ASE's unit of time, A sqrt(amu / eV)
 HBAR = EV_PER_WAVENUMBER * WAVENUMBER_PER_INVERSE_FS / (2 * np.pi) * ASE_TIME_PER_FS
 
-
 # chosen: steps of a free particle between beads have this width at most once in 1e80
 LONGEST_STEP = 20.0
 

@@ -233,10 +233,7 @@ def radial_distributions(
 
 
 def _number_of_bins(
-    max_distance: float | None,
-    bin_width: float,
-    cells: Frames | None,
-    pbc: tuple[bool, bool, bool],
+    max_distance: float | None, bin_width: float, cells: Frames | None, pbc: tuple[bool, bool, bool]
 ) -> int:
     """Whole bins up to the distance. Raises ConfigError if there is none."""
     if max_distance is None:
@@ -266,10 +263,10 @@ def _normalised(
 
     def statistic(sums: Sums) -> dict[str, np.ndarray]:
         n_frames = sums["frames"][..., None]
-        neighbours = sums["counts"][..., place, :] / n_frames
+        neighbors = sums["counts"][..., place, :] / n_frames
         return {
             "g": sums["counts_times_volume"][..., place, :] / (n_frames * gas),  # (2)
-            "coordination": np.cumsum(neighbours, axis=-1) / n_first,
+            "coordination": np.cumsum(neighbors, axis=-1) / n_first,
             "volume": sums["volume"] / sums["frames"],
         }
 
