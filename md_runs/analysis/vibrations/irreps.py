@@ -141,8 +141,8 @@ def _check_same_structure(modes: ModeSet, group: PointGroup) -> None:
         raise DataError(
             f"the point group is of {group.permutations.shape[1]} atoms, the modes of {n_atoms}"
         )
-    centre = modes.masses @ modes.positions / modes.masses.sum()
-    r = modes.positions - centre
+    center = modes.masses @ modes.positions / modes.masses.sum()
+    r = modes.positions - center
     moved = np.einsum("kxy,iy->kix", group.operations, r)
     partners = r[group.permutations]
     deviation = float(np.linalg.norm(moved - partners, axis=2).max())

@@ -16,8 +16,8 @@ from scipy.spatial.transform import Rotation
 
 def centered(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
     """Positions (or velocities) relative to the centre of mass, [..., n_atoms, 3]."""
-    centre = np.einsum("i,...ix->...x", masses, positions) / masses.sum()
-    return positions - centre[..., None, :]
+    center = np.einsum("i,...ix->...x", masses, positions) / masses.sum()
+    return positions - center[..., None, :]
 
 
 def inertia_tensors(r: np.ndarray, masses: np.ndarray) -> np.ndarray:
