@@ -14,12 +14,10 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from calculators.ipi_connection import (
@@ -30,13 +28,10 @@ from calculators.ipi_connection import (
     UnixAddress,
     connect,
 )
-from mlpotential import __version__
-from mlpotential.command_line import add_arguments
+from mlpotential.command_line import add_arguments, program_parser
 from mlpotential.errors import ConfigError, InputError, RunError, StructureError
-from mlpotential.inference.execution import (
-    DEFAULT_EXECUTION,
-    Execution,
-)
+from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
+from mlpotential.interruption import at_first_signal
 
 if TYPE_CHECKING:
     from calculators.ipi_driver import EvaluatorProtocol
@@ -83,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the client; what ends it is told in one line on standard error."""
     options = build_parser().parse_args(arguments)
     try:
-        with _stopped_by_signals():
+        with at_first_signal(_stop):
             if options.print_xml:
                 print(_xml(options))
             else:
@@ -99,14 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line, without importing torch."""
-    parser = argparse.ArgumentParser(
-        prog="mlpotential-driver",
-        description="A model as a client of i-PI: energies, forces, virials, atomic energies.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"mlpotential {__version__}")
+    description = "A model as a client of i-PI: energies, forces, virials, atomic energies."
+    parser = program_parser("mlpotential-driver", description, EPILOG)
     parser.add_argument(
         "--model",
         required=True,
@@ -321,28 +310,9 @@ def _xml(options: argparse.Namespace) -> str:
     return ipi_xml.ffdirect_text(driver_path(), parameters)
 
 
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT end whatever the client waits for; a second one acts as it did before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        restore()
-        raise _StoppedError(number)
-
-    for number in previous:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        restore()
+def _stop(signal_number: int) -> None:
+    """Ends whatever the client waits for."""
+    raise _StoppedError(signal_number)
 
 
 def _exit_code(error: InputError) -> int:

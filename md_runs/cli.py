@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mlpotential.command_line import add_commands, add_subcommands, exit_code
+from mlpotential.command_line import add_commands, program_parser, run_program
 
 EXAMPLES = """examples:
   md-runs c20
@@ -82,19 +82,12 @@ PLUG_INS = "md_runs.commands"  # the group of their entry points, see `mlpotenti
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; a user's mistake becomes one line on standard error and code 2."""
-    options = vars(build_parser().parse_args(arguments))
-    name = f"md-runs {options.pop('command')}"
-    return exit_code(name, options.pop("run_command"), **options)
+    return run_program(build_parser(), arguments)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line, without importing torch; options of a command are added when it is used."""
-    parser = argparse.ArgumentParser(
-        prog="md-runs",
-        description="Molecular dynamics with machine-learned force fields.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_commands(add_subcommands(parser), COMMANDS, PLUG_INS)
+    description = "Molecular dynamics with machine-learned force fields."
+    parser = program_parser("md-runs", description, EXAMPLES)
+    add_commands(parser, COMMANDS, PLUG_INS)
     return parser

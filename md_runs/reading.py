@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING
 from md_runs.classical.checkpoint import ClassicalState
+from md_runs.classical.settings import ClassicalRun
 from md_runs.pimd.ipi_run import read_pimd_trajectory
 from md_runs.run_folders import (
     CHECKPOINT_NAME,
@@ -31,6 +31,7 @@ from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md
 from md_runs.trajectories.ipi_reader import find_ipi_files, read_ipi_files
 from md_runs.trajectories.mdanalysis_reader import is_universe, read_universe
+from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import (
     REPEATED,
     Trajectory,
@@ -101,14 +102,7 @@ def read_run(
 def _read_ipi(path: Path, options: ReadOptions) -> Trajectory:
     files = find_ipi_files(path)
     assert files is not None  # that was asked before
-    return read_ipi_files(
-        files,
-        options.frame_interval_fs,
-        options.structure,
-        options.of_centroid,
-        options.extras_units,
-        options.progress,
-    )
+    return read_ipi_files(files, **vars(options))
 
 
 def _read_own(path: Path, options: ReadOptions) -> Trajectory:
@@ -170,9 +164,11 @@ def _as_told(run: Any, trajectory: Trajectory, options: ReadOptions) -> Trajecto
     cells, shape = trajectory.cells, (trajectory.n_frames, 3, 3)
     if structure.pbc.any() and cells is None:
         cells = np.broadcast_to(structure.cell.array, shape)
-    pbc = (bool(structure.pbc[0]), bool(structure.pbc[1]), bool(structure.pbc[2]))
     return replace(
-        trajectory, masses=structure.get_masses(), pbc=pbc, cells=cells if any(pbc) else None
+        trajectory,
+        masses=structure.get_masses(),
+        pbc=periodic_directions(structure),
+        cells=cells if structure.pbc.any() else None,
     )
 
 
@@ -180,13 +176,7 @@ def _settings_of_checkpoint(folder: Path) -> dict[str, Any]:
     """Of a run of 0.1, whose frames do not tell; nothing where its checkpoint is not there."""
     if not (folder / CHECKPOINT_NAME).exists():
         return {}
-    settings = ClassicalState.read(folder / CHECKPOINT_NAME).settings
-    ensemble = settings["ensemble"]
-    return {
-        "dynamics": NAME_OF_SETTING[ensemble],
-        "temperature_K": None if ensemble == "nve" else settings["temperature_K"],
-        "friction_per_fs": settings["friction_per_fs"] if ensemble == "langevin" else None,
-    }
+    return ClassicalRun(**ClassicalState.read(folder / CHECKPOINT_NAME).settings).recorded
 
 
 def _without_repeated(trajectory: Trajectory) -> Trajectory:

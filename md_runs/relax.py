@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 from ase.optimize import BFGS, FIRE
 
-from mlpotential.errors import ConfigError, RunError, nearest_name
-from mlpotential.settings_checks import check_count, check_number
+from mlpotential.errors import RunError
+from mlpotential.settings_checks import check_choice, check_count, check_number
 
 OPTIMIZERS = {"bfgs": BFGS, "fire": FIRE}
 
@@ -79,11 +79,7 @@ def check_settings(force_tolerance: float, max_steps: int, optimizer: str) -> No
     """Raises ConfigError for settings that `relax` refuses."""
     check_number("force_tolerance", force_tolerance)
     check_count("max_steps", max_steps)
-    if optimizer not in OPTIMIZERS:
-        raise ConfigError(
-            f"optimizer must be 'bfgs' or 'fire', not {optimizer!r}."
-            + nearest_name(optimizer, OPTIMIZERS)
-        )
+    check_choice("optimizer", optimizer, list(OPTIMIZERS))
 
 
 def _max_force(atoms: Atoms) -> float:

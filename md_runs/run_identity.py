@@ -28,7 +28,7 @@ def settings_of(settings: DataclassInstance) -> dict[str, Any]:
 
 
 def structure_of(atoms: Atoms) -> dict[str, np.ndarray]:
-    """What a run begins with, as arrays."""
+    """What a run begins with, as arrays: [n_atoms], [n_atoms, 3] (A), [3, 3] (A) and [3]."""
     return {
         "atomic numbers": atoms.get_atomic_numbers(),
         "masses": atoms.get_masses(),

@@ -20,7 +20,8 @@ upon it:
     COMMAND = Command.of(run, "  md-runs dipoles nve", "dipoles of a run")
 
 A function tells its own options: parameters before the star are positional, those after it options
-with the types and defaults of the signature, and help is what the docstring says of each.
+with the types and defaults of the signature, and help is what the docstring says of each. One
+before a slash takes the words that are none of them, which are otherwise refused.
 
 The module of a plug-in is imported whenever the command line is read, so it must import what is
 slow (torch, scipy, matplotlib) inside `run`. One that cannot be imported is listed with the reason
@@ -39,15 +40,13 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from mlpotential import __version__
 from mlpotential.errors import InputError
 from mlpotential.interruption import RunInterrupted
-
-Subcommands = argparse._SubParsersAction  # of CommandParser; argparse has no public name for it
 
 USER_MISTAKE = 2
 
@@ -99,57 +98,86 @@ class Command:
 class CommandParser(argparse.ArgumentParser):
     """The parser of a sub-command, which looks up its `Command` when it is used, not before."""
 
-    load: Callable[[], Command] | None = None
+    command: Command | str | None = None  # or where it is, or None once its options are here
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As of every parser."""
-        if self.load is not None:
-            command, self.load = self.load(), None
+        if self.command is not None:
+            found, self.command = self.command, None
+            command = _imported(found) if isinstance(found, str) else found
             self.epilog = f"examples:\n{command.examples}" if command.examples else None
             command.add_options(self)
             self.set_defaults(run_command=command.run)
         return super().parse_known_args(args, namespace)
 
 
-def add_subcommands(parser: argparse.ArgumentParser) -> Subcommands[CommandParser]:
-    """The place for sub-commands of a parser; the name of the chosen one becomes `command`."""
-    return parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
-    )
-
-
-def add_command(
-    commands: Subcommands[CommandParser], name: str, summary: str, examples: str = ""
-) -> CommandParser:
-    """A sub-command whose help shows examples."""
-    return commands.add_parser(
-        name,
-        help=summary.replace("%", "%%"),
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"examples:\n{examples}" if examples else None,
+def program_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """The parser of a program; words are never abbreviated, and its help ends with examples."""
+    parser = argparse.ArgumentParser(
+        prog=name,
+        description=description,
+        epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"mlpotential {__version__}")
+    return parser
 
 
 def add_commands(
-    commands: Subcommands[CommandParser], table: dict[str, tuple[str, str]], group: str
+    parser: argparse.ArgumentParser, table: Mapping[str, tuple[str, str]], group: str
 ) -> None:
     """The sub-commands of a program and those of its plug-ins.
 
     Args:
-        commands: of `add_subcommands`.
+        parser: of the program.
         table: by name, where its `Command` is, as `package.module:NAME`, and its summary.
         group: of entry points.
     """
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
+
+    def add(name: str, summary: str, command: Command | str) -> None:
+        commands.add_parser(
+            name,
+            help=summary.replace("%", "%%"),
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        ).command = command
+
     for name, (place, summary) in table.items():
-        add_command(commands, name, summary).load = partial(_imported, place)
+        add(name, summary, place)
     for point in sorted(entry_points(group=group), key=lambda point: point.name):
         if point.name in commands.choices:
             print(f"{_origin(point)} is left out: there is another command", file=sys.stderr)
             continue
         plug_in = _plug_in(point)
-        add_command(commands, point.name, plug_in.summary).load = lambda found=plug_in: found
+        add(point.name, plug_in.summary, plug_in)
+
+
+def run_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    """Runs the sub-command that the arguments name, see `exit_code`.
+
+    Args:
+        parser: with `add_commands`.
+        arguments: None for those of the process.
+    """
+    options, unknown = parser.parse_known_args(arguments)
+    given = vars(options)
+    name, run = f"{parser.prog} {given.pop('command')}", given.pop("run_command")
+    if _takes_unknown(run):
+        return exit_code(name, run, unknown, **given)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return exit_code(name, run, **given)
+
+
+def _takes_unknown(run: Callable[..., int]) -> bool:
+    """Whether the first parameter stands before a slash, for words that are no option."""
+    kinds = [parameter.kind for parameter in inspect.signature(run).parameters.values()]
+    return inspect.Parameter.POSITIONAL_ONLY in kinds
 
 
 def add_arguments(
@@ -184,7 +212,9 @@ def add_arguments(
             how["action"] = "store_true" if is_flag else argparse.BooleanOptionalAction
         else:
             how["type"] = kinds[0]
-        if parameter.kind is parameter.VAR_KEYWORD or (only_named and not is_named):
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            continue
+        if only_named and not is_named:
             continue
         if not is_named:
             parser.add_argument(name, **how)

@@ -324,7 +324,7 @@ def check_structure(
 
 
 def check_finite_positions(positions: np.ndarray) -> None:
-    """Raises StructureError naming the first atom whose position is NaN or infinite."""
+    """Raises StructureError naming the first atom with a position, [..., 3], not finite."""
     if not np.isfinite(positions).all():
         atom = int(np.argmax(~np.isfinite(positions).all(axis=-1).reshape(-1)))
         row = positions.reshape(-1, 3)[atom]
@@ -334,7 +334,10 @@ def check_finite_positions(positions: np.ndarray) -> None:
 
 
 def check_cell(cell: np.ndarray | None, pbc: np.ndarray) -> None:
-    """Raises StructureError for a periodic structure whose cell is absent, singular or too thin."""
+    """Raises StructureError unless a periodic structure has a cell, [3, 3] (A), of some volume.
+
+    Its planes along periodic directions, [3] of bool, must not be too thin.
+    """
     if cell is None or not np.any(cell):
         raise StructureError("the structure is periodic but has no cell: set one or set pbc=False")
     if cell.shape != (3, 3) or not np.isfinite(cell).all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
@@ -33,13 +33,24 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turns SIGTERM and SIGINT into a request; a second one acts as it did before.
+    """Turns SIGTERM and SIGINT into a request, as `at_first_signal`."""
+    request = StopRequest()
+
+    def note(number: int) -> None:
+        request.signal_number = number
+
+    with at_first_signal(note):
+        yield request
+
+
+@contextlib.contextmanager
+def at_first_signal(act: Callable[[int], None]) -> Iterator[None]:
+    """Calls `act` with the number of a SIGTERM or SIGINT; a second one acts as it did before.
 
     Outside the main thread signals cannot be caught, so there they keep their usual effect.
     """
-    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -47,13 +58,13 @@ def stop_on_signals() -> Iterator[StopRequest]:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
-    def note(number: int, frame: FrameType | None) -> None:
-        request.signal_number = number
+    def handle(number: int, frame: FrameType | None) -> None:
         restore()
+        act(number)
 
     for number in previous:
-        signal.signal(number, note)
+        signal.signal(number, handle)
     try:
-        yield request
+        yield
     finally:
         restore()

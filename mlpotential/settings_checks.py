@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
-from mlpotential.errors import ConfigError
+from mlpotential.errors import ConfigError, nearest_name
 
 
 def check_number(name: str, value: object, zero_allowed: bool = False) -> None:
@@ -32,5 +32,9 @@ def require(holds: bool, name: str, expected: str, value: object) -> None:
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raises ConfigError unless the value is one of the choices."""
-    require(value in choices, name, f"one of {', '.join(choices)}", value)
+    """Raises ConfigError, which names the nearest, unless the value is one of the choices."""
+    if value not in choices:
+        raise ConfigError(
+            f"{name} must be one of {', '.join(choices)}, not {value!r}."
+            + nearest_name(str(value), choices)
+        )

@@ -32,6 +32,7 @@ LAYERS = {
     "mlpotential.inference": 4,
     "mlpotential.training": 5,
     "mlpotential.testing": 6,
+    "mlpotential.commands": 7,
     "mlpotential.cli": 7,
     "calculators": 8,
     "md_runs.analysis": 9,

@@ -27,10 +27,7 @@ CONTENTS = {
     "vibrations.quasi_harmonic": ("quasi_harmonic_modes",),
     "vibrations.thermochemistry": ("ideal_gas_thermochemistry",),
     "vibrations.stick_spectra": ("stick_spectrum",),
-    "spectra.density_of_states": (
-        "decomposed_density_of_states",
-        "vibrational_density_of_states",
-    ),
+    "spectra.density_of_states": ("decomposed_density_of_states", "vibrational_density_of_states"),
     "spectra.infrared": ("infrared_spectrum", "infrared_spectrum_of_flux"),
     "spectra.infrared_parts": ("infrared_parts",),
     "spectra.raman": ("raman_spectra",),

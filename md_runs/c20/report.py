@@ -26,7 +26,7 @@ from md_runs.figures.mode_animation import write_mode_page
 from md_runs.figures.modes import mode_comparison_figure
 from md_runs.figures.path_integrals import bead_convergence_figure
 from md_runs.figures.spectra import plot_spectrum
-from md_runs.figures.style import add_banner
+from md_runs.figures.style import add_banner, figure_of
 from mlpotential.run_folder import write_atomically
 from mlpotential.units import EV_PER_KCAL_PER_MOL
 
@@ -120,20 +120,15 @@ def _write_figures(study: C20Study, results: C20Results, comparison: FrequencyCo
             (classical.pairs, quantum.pairs),
         ]
     )
-    figure = add_banner(figure, banner) if banner else figure
-    figure.savefig(folder / "figure_8_distributions.png")
+    add_banner(figure, banner).savefig(folder / "figure_8_distributions.png")
     if results.bead_series:
         figure = bead_convergence_figure(
             {p: run.bonds for p, run in results.bead_series.items()},
             bead_convergences(results)["bond_standard_deviation"],
         )
-        figure = add_banner(figure, banner) if banner else figure
-        figure.savefig(folder / "figure_11_beads.png")
+        add_banner(figure, banner).savefig(folder / "figure_11_beads.png")
     axes = plot_spectrum(results.spectrum, results.modes.wavenumbers_per_cm)
-    spectrum = axes.get_figure(root=True)
-    assert spectrum is not None
-    spectrum = add_banner(spectrum, banner) if banner else spectrum
-    spectrum.savefig(folder / "vdos.png")
+    add_banner(figure_of(axes), banner).savefig(folder / "vdos.png")
 
 
 def quantum_effect(results: C20Results) -> dict[str, Estimate]:
@@ -153,10 +148,7 @@ def projected_hours(steps_per_second: float, study: C20Study) -> float:
 
 
 def summarise(
-    study: C20Study,
-    results: C20Results,
-    comparison: FrequencyComparison,
-    reference: dict[str, Any],
+    study: C20Study, results: C20Results, comparison: FrequencyComparison, reference: dict[str, Any]
 ) -> dict[str, Any]:
     """Everything in numbers, with units in the names."""
     speed = results.pimd_steps_per_second
@@ -173,7 +165,7 @@ def summarise(
         "minimum": {
             "energy_eV": results.energy,
             "bonds_A": results.bonds_of_minimum,
-            "geometry_A": _values(results.static),
+            "geometry_A": {name: getattr(results.static, name).value for name in QUANTITIES},
         },
         "modes": {
             "wavenumbers_per_cm": results.modes.wavenumbers_per_cm,
@@ -213,10 +205,6 @@ def summarise(
     return plainly
 
 
-def _values(geometry: Any) -> dict[str, float]:
-    return {name: float(getattr(geometry, name).value) for name in QUANTITIES}
-
-
 def _sampling_summary(sampling: Sampling) -> dict[str, Any]:
     return {
         "length_ps": sampling.length_ps,
@@ -226,10 +214,7 @@ def _sampling_summary(sampling: Sampling) -> dict[str, Any]:
 
 
 def table(
-    study: C20Study,
-    results: C20Results,
-    comparison: FrequencyComparison,
-    reference: dict[str, Any],
+    study: C20Study, results: C20Results, comparison: FrequencyComparison, reference: dict[str, Any]
 ) -> str:
     """What the study found, for the screen."""
     labelling = reference["labelling_network"]

@@ -53,28 +53,15 @@ class ClassicalState:
 
     def write(self, path: Path) -> None:
         """Replaces the file in one step. Raises RunError if the disk is full; the old one stays."""
-        numbers = {
-            name: getattr(self, name)
-            for name in (
-                "step",
-                "n_frames",
-                "energy",
-                "transferred_energy",
-                "generator",
-                "n_degrees_of_freedom",
-            )
-        }
+        apart = ("positions", "momenta", "settings", "start")
+        numbers = {name: value for name, value in vars(self).items() if name not in apart}
         text = json.dumps(
             {"format_version": FORMAT_VERSION, "settings": self.settings, "numbers": numbers}
         )
         arrays: dict[str, Any] = {f"start_{name}": array for name, array in self.start.items()}
         buffer = io.BytesIO()
         np.savez(
-            buffer,
-            text=np.array(text),
-            positions=self.positions,
-            momenta=self.momenta,
-            **arrays,
+            buffer, text=np.array(text), positions=self.positions, momenta=self.momenta, **arrays
         )
         content = buffer.getvalue()
         write_atomically(path, hashlib.sha256(content).digest() + content)

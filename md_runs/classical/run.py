@@ -76,7 +76,7 @@ class ClassicalResult:
     """A finished run.
 
     Attributes:
-        trajectory_file: for `recorder.read_trajectory`.
+        trajectory_file: for `frames_file.read_trajectory`.
         atoms: the last structure with its momenta and the calculator: `run_classical` in another
             folder goes on with these velocities. Its `info["linear_molecule"]` tells whether the
             run counted a molecule as linear, which its last, bent frame could not.

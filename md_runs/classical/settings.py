@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING, Ensemble
-from mlpotential.errors import ConfigError, nearest_name
-from mlpotential.settings_checks import check_count, check_number
+from mlpotential.errors import ConfigError
+from mlpotential.settings_checks import check_choice, check_count, check_number
 
 ENSEMBLES = get_args(Ensemble)
 
@@ -40,11 +40,7 @@ class ClassicalRun:
     checkpoint_stride: int = 5000
 
     def __post_init__(self) -> None:
-        if self.ensemble not in ENSEMBLES:
-            raise ConfigError(
-                f"ensemble must be one of {', '.join(ENSEMBLES)}, not {self.ensemble!r}."
-                + nearest_name(str(self.ensemble), ENSEMBLES)
-            )
+        check_choice("ensemble", self.ensemble, ENSEMBLES)
         for name in ("timestep_fs", "friction_per_fs", "time_constant_fs"):
             check_number(name, getattr(self, name))
         check_number("temperature_K", self.temperature_K, zero_allowed=self.ensemble != "bussi")

@@ -18,7 +18,7 @@ from md_runs.thermal_velocities import (
     n_degrees_of_freedom,
 )
 from md_runs.trajectories.frames_file import FrameHeader, FrameRecorder
-from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
+from md_runs.trajectories.structure_file import fixed_atoms, other_constraints, periodic_directions
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
 from mlpotential.units import ASE_TIME_PER_FS
 
@@ -53,7 +53,6 @@ def check_dynamic(atoms: Atoms, rotates: bool) -> None:
 def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
     """The header of a classical trajectory; dipoles are in it if forces come with them."""
     per_atom = (1, len(atoms), 3)
-    pbc = atoms.get_pbc()
     fields = {
         "positions": per_atom,
         "velocities_angstrom_per_fs": per_atom,
@@ -64,8 +63,8 @@ def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
     return FrameHeader(
         atomic_numbers=tuple(int(z) for z in atoms.numbers),
         masses=tuple(float(m) for m in atoms.get_masses()),
-        pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
-        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if pbc.any() else None,
+        pbc=periodic_directions(atoms),
+        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if atoms.pbc.any() else None,
         timestep_fs=float(timestep_fs),
         stride=int(stride),
         fields=fields | ({"dipoles": (1, 3)} if _forces_come_with_dipole(atoms) else {}),
@@ -87,7 +86,13 @@ def _stored_results(atoms: Atoms) -> dict[str, Any]:
 
 
 def moving_copy(atoms: Atoms, positions: np.ndarray, momenta: np.ndarray) -> Atoms:
-    """The structure elsewhere in phase space, with the same calculator."""
+    """The structure elsewhere in phase space, with the same calculator.
+
+    Args:
+        atoms: with a calculator.
+        positions: [n_atoms, 3] (A).
+        momenta: [n_atoms, 3] (amu A / ASE time).
+    """
     moved = atoms.copy()
     moved.calc = atoms.calc
     moved.positions = positions
@@ -104,6 +109,14 @@ def record_frame(
     largest_temperature_K: float = HOTTEST_K,
 ) -> tuple[float, float]:
     """Appends the frame; its kinetic temperature (K) and potential energy (eV).
+
+    Args:
+        recorder: of the run.
+        atoms: after a step.
+        forces: on them, [n_atoms, 3] (eV/A).
+        n_dof: degrees of freedom that the temperature counts.
+        step: number of the step, for messages.
+        largest_temperature_K: beyond it the dynamics has exploded.
 
     Raises:
         RunError: if the frame is hotter than allowed, or the disk is full.

@@ -179,6 +179,7 @@ def analysis_command(
     analyse: Callable[..., AnalysisReport],
     examples: str,
     aliases: Mapping[str, str] = MappingProxyType({}),
+    more: Sequence[Callable[..., Any]] = (),
 ) -> Command:
     """A command that analyses runs: reads them, prints what is found and saves it.
 
@@ -187,6 +188,7 @@ def analysis_command(
         analyse: called with the runs that were opened; what else it takes by name are options.
         examples: as of `Command`.
         aliases: second names of options.
+        more: functions to which `analyse` hands its other options on.
     """
 
     def run(
@@ -214,7 +216,7 @@ def analysis_command(
         print(f"\nwritten to {folder}: {', '.join(names)} and {n_tables} tables (.csv)")
         return 0
 
-    return Command.of(run, examples, more=[open_runs, analyse], aliases=aliases)
+    return Command.of(run, examples, more=[open_runs, analyse, *more], aliases=aliases)
 
 
 def default_folder(runs: Sequence[Path], command: str) -> Path:

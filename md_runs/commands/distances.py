@@ -42,7 +42,6 @@ TOLERANCE = 0.001  # A; chosen: what the mean bond may lack of its limit
 Atoms = tuple[int, ...]
 Measure = tuple[str, Sequence[Atoms], Callable[..., Any]]  # kind, of which atoms, by what
 
-
 EXAMPLES = """  md-runs distances classical --bonds 0-1 0-2 --angles 1-0-2
   md-runs distances classical pimd --output quantum_effects
   md-runs distances pimd_4 pimd_8 pimd_16 --bonds 0-1 --tolerance 0.001"""

@@ -46,7 +46,7 @@ from md_runs.commands.spectrum_tables import (
     without_far_end,
 )
 from md_runs.figures.spectra import parts_figure, plot_raman
-from md_runs.figures.style import style_axes
+from md_runs.figures.style import figure_of, style_axes
 from md_runs.trajectories.frame_arrays import LazyFrames, centroid
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, DataError
@@ -110,83 +110,53 @@ def shaped(numbers: np.ndarray, what: str, shape: tuple[int, ...]) -> np.ndarray
 def infrared_report(
     runs: Sequence[PreparedRun],
     *,
-    resolution_per_cm: float | None = None,
-    intensities: Path | None = None,
-    quantum_correction: QuantumCorrection | None = None,
     born_charges: Path | None = None,
     by: By | None = None,
     modes: Path | None = None,
-    verlet_correction: bool = False,
-    integration_timestep_fs: float | None = None,
-    max_per_cm: float | None = None,
+    **options: Any,
 ) -> AnalysisReport:
     """Infrared absorption of all runs, with peaks and checks.
 
     Args:
         runs: with motion in time.
-        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
-        intensities: JSON with intensities of the modes: drawn beside it.
-        quantum_correction: factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD).
         born_charges: .npy or text, [n_atoms, 3, 3] (e): flux of velocities instead of dipoles.
         by: parts to divide it into, from --born-charges.
         modes: of md-runs modes --json, for --by mode.
-        verlet_correction: take back the shift of lines by the time step.
-        integration_timestep_fs: of the integrator, fs (as recorded).
-        max_per_cm: right end of the axis, 1/cm (where lines end).
+        options: as of `note_responses`.
 
     Raises:
         DataError, ConfigError: runs without dipoles or temperature, options that do not fit.
     """
-    lines = read_lines(intensities, "intensities_km_per_mol") if intensities else None
     reference = read_normal_modes(modes) if modes else None
     check_parts(by, reference, runs)
-    measure: Any = partial(_infrared_of_dipoles, lines=lines)
+    measure: Any = _infrared_of_dipoles
     if born_charges is not None:
         charges = read_numbers(born_charges, BORN_CHARGES)
-        measure = partial(_infrared_of_flux, born_charges=charges, lines=lines)
+        measure = partial(_infrared_of_flux, born_charges=charges)
         if by is not None:
             measure = partial(_parts, by=by, modes=reference, born_charges=charges)
     elif by is not None:
         raise ConfigError(f"parts by {by} need --born-charges (md-runs modes --born-charges)")
-    builder = ReportBuilder()
-    corrections = (quantum_correction, verlet_correction, integration_timestep_fs)
-    settings = (resolution_per_cm, *corrections, max_per_cm)
-    found, right = _responses(builder, "ir", runs, measure, lines, *settings)
+    builder, field = ReportBuilder(), "intensities_km_per_mol"
+    found, right = note_responses(builder, "ir", field, runs, measure, **options)
     if by is not None:
         builder.figures[f"ir_by_{by}"] = parts_figure(found, right)
     return builder.report("ir", "infrared absorption, (km/mol) per 1/cm")
 
 
-def raman_report(
-    runs: Sequence[PreparedRun],
-    *,
-    resolution_per_cm: float | None = None,
-    intensities: Path | None = None,
-    quantum_correction: QuantumCorrection | None = None,
-    verlet_correction: bool = False,
-    integration_timestep_fs: float | None = None,
-    max_per_cm: float | None = None,
-) -> AnalysisReport:
+def raman_report(runs: Sequence[PreparedRun], **options: Any) -> AnalysisReport:
     """Raman activities of all runs, with peaks, depolarisation ratios and checks.
 
     Args:
         runs: with motion in time.
-        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
-        intensities: JSON with intensities of the modes: drawn beside it.
-        quantum_correction: factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD).
-        verlet_correction: take back the shift of lines by the time step.
-        integration_timestep_fs: of the integrator, fs (as recorded).
-        max_per_cm: right end of the axis, 1/cm (where lines end).
+        options: as of `note_responses`.
 
     Raises:
         DataError, ConfigError: runs without polarizabilities or temperature, options that do not
             fit.
     """
-    lines = read_lines(intensities, "activities") if intensities else None
-    builder, measure = ReportBuilder(), partial(_raman, lines=lines)
-    corrections = (quantum_correction, verlet_correction, integration_timestep_fs)
-    settings = (resolution_per_cm, *corrections, max_per_cm)
-    found, right = _responses(builder, "raman", runs, measure, lines, *settings)
+    builder = ReportBuilder()
+    found, right = note_responses(builder, "raman", "activities", runs, _raman, **options)
     for name, spectra in found.items():
         builder.results |= {
             f"{name}_parallel": spectra.parallel,
@@ -194,40 +164,45 @@ def raman_report(
         }
     if len(found) == 1:
         ax = plot_raman(next(iter(found.values())), None, right)
-        figure = style_axes(ax).get_figure(root=True)
-        assert figure is not None
-        builder.figures["raman_polarised"] = figure
+        builder.figures["raman_polarised"] = figure_of(style_axes(ax))
     return builder.report("raman", "Raman activity, (A^4/amu) per 1/cm")
 
 
-def _responses(
+def note_responses(
     builder: ReportBuilder,
     name: str,
+    field: str,
     runs: Sequence[PreparedRun],
-    measure: Callable[..., tuple[Found, str]],
-    lines: Lines | None,
-    resolution_per_cm: float | None,
-    quantum_correction: QuantumCorrection | None,
-    verlet_correction: bool,
-    integration_timestep_fs: float | None,
-    max_per_cm: float | None,
+    measure: Callable[[PreparedRun, dict[str, Any], np.ndarray | None], tuple[Found, str]],
+    *,
+    resolution_per_cm: float | None = None,
+    intensities: Path | None = None,
+    quantum_correction: QuantumCorrection | None = None,
+    verlet_correction: bool = False,
+    integration_timestep_fs: float | None = None,
+    max_per_cm: float | None = None,
 ) -> tuple[dict[str, Found], float]:
     """The spectra of all runs, noted and drawn, and the right end of the axis (1/cm).
 
     Args:
         builder: of the report.
         name: of the figure.
+        field: of the intensities in their file.
         runs: with motion in time.
-        measure: the spectrum of one run and where it comes from; takes the run and the arguments
-            that all spectra share.
-        lines: of the normal modes.
-        resolution_per_cm, quantum_correction, verlet_correction, integration_timestep_fs,
-            max_per_cm: as of the reports.
+        measure: the spectrum of one run and where it comes from; takes the run, the arguments that
+            all spectra share, and intensities of the modes, [n_modes].
+        resolution_per_cm: physical resolution, 1/cm (10 to 30, as the run allows).
+        intensities: JSON with intensities of the modes: drawn beside it.
+        quantum_correction: factor of the intensities (classical; Kubo of RPMD, TRPMD and CMD).
+        verlet_correction: take back the shift of lines by the time step.
+        integration_timestep_fs: of the integrator, fs (as recorded).
+        max_per_cm: right end of the axis, 1/cm (where lines end).
     """
+    lines = read_lines(intensities, field) if intensities else None
 
     def analyse(run: PreparedRun) -> Found:
         common, how = _common(run, resolution_per_cm)
-        found, source = measure(run, common)
+        found, source = measure(run, common, None if lines is None else lines.intensities)
         end_per_cm = max_per_cm or shown_range_per_cm([_whole(found)], lines)
 
         def corrected(spectrum: AnyResponse) -> AnyResponse:
@@ -282,7 +257,7 @@ def _common(run: PreparedRun, resolution_per_cm: float | None) -> tuple[dict[str
 
 
 def _infrared_of_dipoles(
-    run: PreparedRun, common: dict[str, Any], lines: Lines | None
+    run: PreparedRun, common: dict[str, Any], intensities: np.ndarray | None
 ) -> tuple[InfraredSpectrum, str]:
     """From recorded dipoles, or from charges and positions."""
     first = run.segments[0]
@@ -296,13 +271,15 @@ def _infrared_of_dipoles(
             f"{run.path} has no dipoles: record them, use a model with a dipole, or give "
             "--born-charges"
         )
-    intensities = None if lines is None else lines.intensities
     found = infrared_spectrum(dipoles, intensities_km_per_mol=intensities, **common)
     return found, f"; {source}"
 
 
 def _infrared_of_flux(
-    run: PreparedRun, common: dict[str, Any], born_charges: np.ndarray, lines: Lines | None
+    run: PreparedRun,
+    common: dict[str, Any],
+    intensities: np.ndarray | None,
+    born_charges: np.ndarray,
 ) -> tuple[InfraredSpectrum, str]:
     """From velocities and Born charges, which nothing damps."""
     charges = _checked(born_charges, run)
@@ -310,7 +287,6 @@ def _infrared_of_flux(
         _of_pieces((3,), partial(dipole_flux, born_charges=charges), _velocities(segment))
         for segment in run.segments
     ]
-    intensities = None if lines is None else lines.intensities
     found = infrared_spectrum_of_flux(fluxes, intensities_km_per_mol=intensities, **common)
     return found, "; flux of Born charges and velocities"
 
@@ -318,6 +294,7 @@ def _infrared_of_flux(
 def _parts(
     run: PreparedRun,
     common: dict[str, Any],
+    _: np.ndarray | None,
     by: By,
     modes: NormalModes | None,
     born_charges: np.ndarray,
@@ -371,12 +348,11 @@ def _dipoles_of_charges(segment: Trajectory) -> LazyFrames:
 
 
 def _raman(
-    run: PreparedRun, common: dict[str, Any], lines: Lines | None
+    run: PreparedRun, common: dict[str, Any], activities: np.ndarray | None
 ) -> tuple[RamanSpectra, str]:
     if run.segments[0].polarizabilities is None:
         raise DataError(f"{run.path} has no polarizabilities: record them for a Raman spectrum")
     polarizabilities = [centroid(segment.polarizabilities) for segment in run.segments]
-    activities = None if lines is None else lines.intensities
     return raman_spectra(polarizabilities, activities=activities, **common), ""
 
 
@@ -394,5 +370,8 @@ INFRARED = analysis_command(
     infrared_report,
     EXAMPLES.format("ir", "infrared")
     + "\n  md-runs ir nve --born-charges born.npy --by mode --modes modes.json",
+    more=[note_responses],
 )
-RAMAN = analysis_command("raman", raman_report, EXAMPLES.format("raman", "raman"))
+RAMAN = analysis_command(
+    "raman", raman_report, EXAMPLES.format("raman", "raman"), more=[note_responses]
+)

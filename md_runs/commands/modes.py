@@ -19,6 +19,7 @@ from md_runs.commands.options import check_file, check_folder
 from md_runs.commands.prepared_run import open_runs
 from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
 from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
+from md_runs.figures.style import figure_of
 from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
@@ -78,6 +79,8 @@ def run(
     """
     if compare is not None and quasi_harmonic is not None:
         raise ConfigError("--compare and --quasi-harmonic: one match at a time")
+    if (activities is None) != (polarizability_derivatives is None):
+        raise ConfigError("--activities and --polarizability-derivatives go together")
     for path in (json, intensities, born_charges, activities, page, figure):
         check_file(path)
     if xyz is not None:
@@ -85,8 +88,6 @@ def run(
     check_number("--temperature-K", temperature_K)
     execution["dtype"] = execution["dtype"] or "float64"
     precise = Execution(**execution)
-    if (activities is None) != (polarizability_derivatives is None):
-        raise ConfigError("--activities and --polarizability-derivatives go together")
     atoms = read_structure(structure)
     reference = _reference(compare, quasi_harmonic, atoms.positions, temperature_K)
     from md_runs.molecular_modes import molecular_modes
@@ -114,10 +115,7 @@ def run(
 
 
 def _reference(
-    compare: Path | None,
-    quasi_harmonic: Path | None,
-    positions: np.ndarray,
-    temperature_K: float,
+    compare: Path | None, quasi_harmonic: Path | None, positions: np.ndarray, temperature_K: float
 ) -> ModeSet | None:
     """The modes to match, from a file or from the fluctuations of a run.
 
@@ -181,9 +179,7 @@ def _draw(found: MolecularModes, comparison: ModeComparison | None, name: str, p
         matched_modes_figure(comparison, ("model", name)).savefig(path)
     elif found.infrared is not None:
         labels = [str(label) for label in found.symmetries.labels]
-        figure = plot_stick_spectrum(found.infrared, labels).get_figure(root=True)
-        assert figure is not None
-        figure.savefig(path)
+        figure_of(plot_stick_spectrum(found.infrared, labels)).savefig(path)
 
 
 def _write(

@@ -32,11 +32,11 @@ from md_runs.figures.path_integrals import (
     plot_bead_convergence,
     plot_perturbed_distribution,
 )
+from md_runs.figures.style import figure_of
 from mlpotential.errors import ConfigError, DataError
 
 TOLERANCE = 0.01  # chosen: of the kinetic energy
 LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
-
 
 EXAMPLES = """  md-runs path-integrals pimd
   md-runs path-integrals pimd --isotope C=13.003
@@ -197,8 +197,7 @@ def _perturbed_distances(builder: ReportBuilder, run: PreparedRun, temperature_K
         n_blocks=run.n_blocks,
     )
     builder.results[f"{run.name}_distances"] = found
-    figure = plot_perturbed_distribution(found).get_figure(root=True)
-    assert figure is not None
+    figure = figure_of(plot_perturbed_distribution(found))
     builder.figures[f"path-integrals_distances_{run.name}"] = figure
 
 
@@ -285,9 +284,7 @@ def _bead_convergence(
     within = float(f"{tolerance * of_most.value:.2g}")
     found = convergence_with_beads(builder, runs, kinetic, "kinetic energy", "eV", within)
     if found is not None:
-        figure = plot_bead_convergence(found).get_figure(root=True)
-        assert figure is not None
-        builder.figures["bead_convergence"] = figure
+        builder.figures["bead_convergence"] = figure_of(plot_bead_convergence(found))
 
 
 COMMAND = analysis_command("path-integrals", path_integral_report, EXAMPLES)

@@ -16,10 +16,7 @@ from md_runs.analysis.structure.rdf import (
 )
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun, beads_text
-from md_runs.figures.distributions import (
-    overlay_figure,
-    radial_distribution_figure,
-)
+from md_runs.figures.distributions import overlay_figure, radial_distribution_figure
 from mlpotential.errors import ConfigError, DataError
 
 MOLECULE_BIN_WIDTH = 0.01  # A; chosen: bonds are 0.05 A wide
@@ -27,7 +24,6 @@ LIQUID_BIN_WIDTH = 0.05  # A; chosen: shells are 0.3 A wide
 SHELL_HEIGHT = 1.2  # chosen: of g; a lower maximum is no shell
 MINIMUM_DEPTH = 0.05  # chosen: of g, below 1 and above a minimum
 SIGNIFICANT = 4.0  # chosen: standard errors; one of 100 bins exceeds 3 by chance now and then
-
 
 EXAMPLES = """  md-runs rdf water.h5 --pairs O-O O-H --r-max 6
   md-runs rdf classical pimd --output compared

@@ -12,12 +12,7 @@ from typing import Any
 import numpy as np
 
 from md_runs.analysis.vibrations.normal_modes import read_normal_modes
-from md_runs.commands.analysis_report import (
-    AnalysisReport,
-    ReportBuilder,
-    Table,
-    figure_bytes,
-)
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, figure_bytes
 from md_runs.commands.distances import distances_report
 from md_runs.commands.infrared_and_raman import infrared_report, raman_report
 from md_runs.commands.path_integrals import path_integral_report
@@ -49,7 +44,6 @@ th { background: #f4f4f4; } th:first-child, td:first-child { text-align: left; }
   margin: .4rem 0; font-weight: 600; }
 .remarks, details li { font-size: .9rem; }
 """
-
 
 EXAMPLES = """  md-runs report nvt
   md-runs report c20_study --output c20.html

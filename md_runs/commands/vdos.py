@@ -23,12 +23,7 @@ from md_runs.analysis.spectra.spectrum_corrections import (
 )
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
-from md_runs.commands.analysis_report import (
-    AnalysisReport,
-    ReportBuilder,
-    Table,
-    analysis_command,
-)
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
     By,
@@ -158,12 +153,9 @@ def _spectrum(
         mass_weighted=mass_weighted,
         fixed=first.fixed,
     )
-    return (_changed(found, _undamped) if are_differences else found), how
-
-
-def _undamped(spectrum: VibrationalSpectrum) -> VibrationalSpectrum:
-    """Of velocities that are central differences of positions."""
-    return without_difference_damping(spectrum, 2)
+    if are_differences:  # central ones, of positions
+        found = _changed(found, lambda spectrum: without_difference_damping(spectrum, 2))
+    return found, how
 
 
 def _sentence(run: PreparedRun, total: VibrationalSpectrum, how: str) -> str:

@@ -28,7 +28,7 @@ from md_runs.figures.style import (
     PIMD_COLOR,
     axes_or_new,
     band_legend,
-    draw_band,
+    draw_curve,
     series_colors,
     style_axes,
 )
@@ -86,8 +86,7 @@ def plot_coordination_numbers(distributions: Radial, ax: Axes | None = None) -> 
     shown = by_name.values()
     for (name, one), color in zip(by_name.items(), series_colors(len(shown)), strict=True):
         number, error = one.coordination_number, one.coordination_error
-        draw_band(ax, one.upper_edges, number, error, color)
-        ax.plot(one.upper_edges, number, color=color, lw=1.4, label=name)
+        draw_curve(ax, one.upper_edges, number, error, color, name)
     ax.set_xlim(0, max(one.upper_edges[-1] for one in shown))
     ax.set_ylim(bottom=0)
     ax.set_xlabel(_radial_label(distributions))
@@ -120,8 +119,7 @@ def plot_difference(difference: DistributionDifference, ax: Axes | None = None) 
     """
     ax = axes_or_new(ax)
     x, y = difference.places, difference.difference
-    draw_band(ax, x, y, difference.standard_error, PIMD_COLOR)
-    ax.plot(x, y, color=PIMD_COLOR, lw=1.2, label="quantum - classical")
+    draw_curve(ax, x, y, difference.standard_error, PIMD_COLOR, "quantum - classical", 1.2)
     ax.axhline(0, color=INK, lw=0.6)
     ax.set_xlabel(f"{difference.label} ({_unit(difference)})")
     ax.set_ylabel(f"difference{_per_unit(difference)}")
@@ -157,8 +155,7 @@ def quantum_effect_figure(
 def draw_distribution(ax: Axes, distribution: Distribution, name: str, color: str) -> None:
     """A curve with its error band, from the first three columns: places, heights, errors."""
     x, y, error = (getattr(distribution, column) for column in distribution.COLUMNS[:3])
-    draw_band(ax, x, y, error, color)
-    ax.plot(x, y, color=color, lw=1.4, label=name)
+    draw_curve(ax, x, y, error, color, name)
 
 
 def _named(distributions: Radial) -> Mapping[str, RadialDistribution]:
@@ -235,15 +232,20 @@ def distribution_figure(pairs: Sequence[tuple[Distribution, Distribution]]) -> F
     return figure
 
 
-def plot_overlay(distributions: Mapping[str, Distribution], ax: Axes | None = None) -> Axes:
+def plot_overlay(
+    distributions: Mapping[str, Distribution],
+    ax: Axes | None = None,
+    colors: Sequence[str] | None = None,
+) -> Axes:
     """One distribution of several runs, with error bands.
 
     Args:
         distributions: of one kind, by the name of the run.
         ax: where to draw; None for a figure of its own.
+        colors: of each; None for those of `series_colors`.
     """
     ax = axes_or_new(ax)
-    colors = series_colors(len(distributions))
+    colors = colors or series_colors(len(distributions))
     for (name, distribution), color in zip(distributions.items(), colors, strict=True):
         draw_distribution(ax, distribution, name, color)
     first = next(iter(distributions.values()))

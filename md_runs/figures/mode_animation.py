@@ -15,7 +15,7 @@ from ase.io import write
 from matplotlib.colors import to_hex
 
 from md_runs.analysis.vibrations.normal_modes import ModeSet, cartesian_displacements
-from md_runs.analysis.vibrations.rigid_body import centred
+from md_runs.analysis.vibrations.rigid_body import centered
 from md_runs.figures.html_page import html_page
 from md_runs.figures.mode_page import BODY, HEADER, PROGRAM, STYLE
 from mlpotential.errors import ConfigError, DataError
@@ -108,7 +108,7 @@ def write_mode_page(
     for heading, column in columns.items():
         if len(column) != n_modes:
             raise DataError(f"column {heading!r} has {len(column)} entries for {n_modes} modes")
-    r, motions = centred(modes.positions, modes.masses), _largest_is_one(modes)
+    r, motions = centered(modes.positions, modes.masses), _largest_is_one(modes)
     molecule = {
         "colors": [to_hex(jmol_colors[number]) for number in numbers],
         "radii": [float(ATOM_SIZE * covalent_radii[number]) for number in numbers],

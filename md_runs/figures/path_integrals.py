@@ -23,7 +23,7 @@ from md_runs.analysis.path_integrals.perturbed_path_integrals import PerturbedDi
 from md_runs.analysis.structure.distances import DistanceDistribution
 from md_runs.analysis.structure.distribution_difference import Distribution
 from md_runs.analysis.structure.rdf import PairDistribution
-from md_runs.figures.distributions import draw_distribution, x_label, y_label
+from md_runs.figures.distributions import draw_distribution, plot_overlay
 from md_runs.figures.style import (
     CLASSICAL_COLOR,
     FAINT,
@@ -33,12 +33,12 @@ from md_runs.figures.style import (
     axes_or_new,
     band_legend,
     draw_band,
+    draw_curve,
     series_colors,
     style_axes,
 )
 
 VERDICT_CHARACTERS = 60  # of one line above a panel
-
 
 BEAD_COLORS = colormaps["viridis"]
 
@@ -52,16 +52,11 @@ def plot_distributions_by_beads(
         distributions: by number of beads.
         ax: where to draw; None for a figure of its own.
     """
-    ax = axes_or_new(ax)
-    for n_beads, color in zip(sorted(distributions), _bead_colors(len(distributions)), strict=True):
-        name = "1 bead" if n_beads == 1 else f"{n_beads} beads"
-        draw_distribution(ax, distributions[n_beads], name, color)
-    first = next(iter(distributions.values()))
-    ax.set_xlabel(x_label(first))
-    ax.set_ylabel(y_label(first))
-    ax.set_ylim(bottom=0)
-    band_legend(ax, *(one.standard_error for one in distributions.values()))
-    return ax
+    by_name = {
+        "1 bead" if n_beads == 1 else f"{n_beads} beads": distributions[n_beads]
+        for n_beads in sorted(distributions)
+    }
+    return plot_overlay(by_name, ax, _bead_colors(len(by_name)))
 
 
 def plot_bead_convergence(convergence: BeadConvergence, ax: Axes | None = None) -> Axes:
@@ -123,10 +118,9 @@ def plot_perturbed_distribution(
     x, n_beads = distribution.distances, distribution.n_beads
     plain, error = distribution.plain_density, distribution.plain_error
     name = "1 bead" if n_beads == 1 else f"{n_beads} beads"
-    draw_band(ax, x, plain, error, SERIES_COLORS[4])
-    ax.plot(x, plain, color=SERIES_COLORS[4], lw=1.4, label=name)
-    draw_band(ax, x, distribution.density, distribution.standard_error, PIMD_COLOR)
-    ax.plot(x, distribution.density, color=PIMD_COLOR, lw=1.4, label=f"{name}, corrected (PPI)")
+    draw_curve(ax, x, plain, error, SERIES_COLORS[4], name)
+    density, its_error = distribution.density, distribution.standard_error
+    draw_curve(ax, x, density, its_error, PIMD_COLOR, f"{name}, corrected (PPI)")
     ax.axhline(0, color=INK, lw=0.6)
     ax.set_xlabel(f"{distribution.label} (Å)")
     ax.set_ylabel(r"density (Å$^{-1}$)")

@@ -32,7 +32,7 @@ from md_runs.figures.style import (
     SERIES_COLORS,
     axes_or_new,
     band_legend,
-    draw_band,
+    draw_curve,
     series_colors,
     style_axes,
 )
@@ -97,8 +97,7 @@ def plot_parts(
     for label, color, intensity, error in zip(
         spectrum.labels, colors, spectrum.intensities, spectrum.standard_errors, strict=True
     ):
-        draw_band(ax, wavenumbers[shown], intensity[shown], error[shown], color)
-        ax.plot(wavenumbers[shown], intensity[shown], color=color, lw=1.0, label=label)
+        draw_curve(ax, wavenumbers[shown], intensity[shown], error[shown], color, label, 1.0)
     label_spectrum_axes(ax, max_wavenumber_per_cm, spectrum.total)
     band_legend(ax, spectrum.standard_errors)
     if n_parts > MOST_NAMED_PARTS:
@@ -130,9 +129,8 @@ def plot_raman(
     for spectrum, color in ((raman.parallel, CLASSICAL_COLOR), (raman.perpendicular, PIMD_COLOR)):
         shown = spectrum.wavenumbers_per_cm <= max_wavenumber_per_cm
         curve = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
-        draw_band(ax, *curve, spectrum.standard_error[shown], color)
         name = spectrum.quantity.removeprefix("Raman activity, ")
-        ax.plot(*curve, color=color, lw=1.2, label=name)
+        draw_curve(ax, *curve, spectrum.standard_error[shown], color, name, 1.2)
     label_spectrum_axes(ax, max_wavenumber_per_cm, raman.parallel)
     band_legend(ax, raman.parallel.standard_error)
     return show_checks(ax, {"": raman.unpolarised})
@@ -209,10 +207,9 @@ def plot_spectra(
     for k, ((name, spectrum), color) in enumerate(zip(spectra.items(), colors, strict=False)):
         shown = spectrum.wavenumbers_per_cm <= max_wavenumber_per_cm
         curve = spectrum.wavenumbers_per_cm[shown], spectrum.intensity[shown]
-        draw_band(ax, *curve, spectrum.standard_error[shown], color)
         label = f"{name}, resolution {spectrum.resolution_per_cm:.3g} cm$^{{-1}}$"
         width = 1.8 if k == 0 and len(spectra) > 1 else 1.0  # an equal one behind can be seen
-        ax.plot(*curve, color=color, lw=width, label=label)
+        draw_curve(ax, *curve, spectrum.standard_error[shown], color, label, width)
     ax.axhline(0, color=INK, lw=0.6)
     label_spectrum_axes(ax, max_wavenumber_per_cm, next(iter(spectra.values())))
     ax.margins(y=0.06)

@@ -45,10 +45,32 @@ def series_colors(n: int) -> list[str]:
 def draw_band(
     ax: Axes, x: np.ndarray, density: np.ndarray, standard_error: np.ndarray, color: str
 ) -> None:
-    """One standard error to each side; nothing where it is unknown (NaN)."""
+    """One standard error to each side of points, [n_points]; nothing where it is unknown (NaN)."""
     ax.fill_between(
         x, density - standard_error, density + standard_error, color=color, alpha=0.25, lw=0
     )
+
+
+def draw_curve(
+    ax: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    standard_error: np.ndarray,
+    color: str,
+    label: str,
+    width: float = 1.4,
+) -> None:
+    """A line in its band.
+
+    Args:
+        ax: where to draw.
+        x, y, standard_error: of the points, [n_points].
+        color: of line and band.
+        label: in the legend.
+        width: of the line (points).
+    """
+    draw_band(ax, x, y, standard_error, color)
+    ax.plot(x, y, color=color, lw=width, label=label)
 
 
 def band_legend(ax: Axes, *standard_errors: np.ndarray) -> None:
@@ -60,8 +82,17 @@ def band_legend(ax: Axes, *standard_errors: np.ndarray) -> None:
     )
 
 
-def add_banner(figure: Figure, text: str) -> Figure:
-    """Writes a remark above the panels, such as "sampling too short for conclusions"."""
+def figure_of(ax: Axes) -> Figure:
+    """The figure that Axes are in."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def add_banner(figure: Figure, text: str | None) -> Figure:
+    """Writes a remark above the panels, such as "sampling too short for conclusions", if any."""
+    if text is None:
+        return figure
     margin = BANNER_INCHES / figure.get_figheight()
     if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
         engine.set(rect=(0, 0, 1, 1 - margin))

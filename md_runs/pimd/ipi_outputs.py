@@ -25,6 +25,7 @@ from md_runs.pimd.ipi_input import (
 from md_runs.pimd.settings import PimdRun
 from md_runs.trajectories.frame_cache import FrameCache
 from md_runs.trajectories.ipi_reader import beads_of_series
+from md_runs.trajectories.ipi_run_settings import converted
 from md_runs.trajectories.ipi_series import (
     Series,
     read_extras_series,
@@ -162,16 +163,13 @@ def check_steps(path: Path, steps: np.ndarray, last_step: int, stride: int) -> N
 
 def read_properties(outputs: Outputs, last_step: int) -> PimdProperties:
     """Raises RunError if a step is missing, double, or not finite."""
-    from ipi.utils.units import unit_to_internal, unit_to_user
-
     file = outputs.table(PROPERTIES_NAME, outputs.settings.properties_stride)
     names = ("step", "time", "conserved", "temperature", "potential", "kinetic_cv")
     found = read_properties_file(file.path, names, file.end_of(last_step))
 
     def column(name: str, family: str, unit: str) -> np.ndarray:
         in_file, unit_in_file = found[name]
-        values = unit_to_user(family, unit, unit_to_internal(family, unit_in_file, in_file))
-        return np.asarray(values)
+        return np.asarray(converted(in_file, family, unit_in_file, unit))
 
     return PimdProperties(
         steps=found["step"][0].astype(np.int64),

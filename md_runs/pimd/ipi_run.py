@@ -61,6 +61,7 @@ from md_runs.pimd.record import (
 from md_runs.pimd.settings import PimdRun
 from md_runs.run_folders import RECORD_NAME, STRUCTURE_NAME
 from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
+from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, ExtrapolationWarning, RunError
 from mlpotential.inference.guard import GuardReport
@@ -165,7 +166,7 @@ def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int, progress: b
         masses=masses,
         times_fs=settings.timestep_fs * settings.stride * np.arange(n_frames),
         cells=cells,
-        pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
+        pbc=periodic_directions(atoms),
         temperature_K=settings.temperature_K,
         dynamics=NAME_OF_SETTING[settings.dynamics],
         integration_timestep_fs=settings.timestep_fs,

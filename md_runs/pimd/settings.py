@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from md_runs.analysis.spectra.dynamics import RingPolymerDynamics
-from mlpotential.errors import ConfigError, nearest_name
-from mlpotential.settings_checks import check_count, check_number
+from mlpotential.errors import ConfigError
+from mlpotential.settings_checks import check_choice, check_count, check_number
 
 DYNAMICS = get_args(RingPolymerDynamics)
 
@@ -70,21 +70,12 @@ class PimdRun:
     record_forces: bool = False
 
     def __post_init__(self) -> None:
-        if self.dynamics not in DYNAMICS:
-            raise ConfigError(
-                f"dynamics must be one of {', '.join(DYNAMICS)}, not {self.dynamics!r}."
-                + nearest_name(str(self.dynamics), DYNAMICS)
-            )
+        check_choice("dynamics", self.dynamics, DYNAMICS)
         for name in ("n_steps", "n_beads", "stride", "properties_stride", "checkpoint_stride"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, smallest=0)
-        for name in (
-            "temperature_K",
-            "timestep_fs",
-            "thermostat_time_fs",
-            "segment_ps",
-            "start_spacing_ps",
-        ):
+        check_number("temperature_K", self.temperature_K)
+        for name in ("timestep_fs", "thermostat_time_fs", "segment_ps", "start_spacing_ps"):
             check_number(name, getattr(self, name))
         for name in ("fix_center_of_mass", "record_forces"):
             if not isinstance(getattr(self, name), bool):

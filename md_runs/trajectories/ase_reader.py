@@ -26,7 +26,7 @@ from tqdm import tqdm
 from md_runs.trajectories.extxyz_writer import RESULTS, TIME_KEY
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frame_cache import Batch, FrameCache, warn_of_missing
-from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
+from md_runs.trajectories.structure_file import fixed_atoms, other_constraints, periodic_directions
 from md_runs.trajectories.trajectory import Trajectory
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
 from mlpotential.data.extended_xyz import DEFAULT_COLUMNS, column_layout
@@ -80,9 +80,8 @@ def read_ase_output(
         raise RunError(
             f"{path} tells no times ({TIME_KEY}): give frame_interval_fs (--frame-interval-fs)"
         )
-    pbc = first.get_pbc()
     cells = recorded.pop("cells", None)
-    if pbc.any() and cells is None:
+    if first.pbc.any() and cells is None:
         raise RunError(f"{path} is periodic, but not every frame has a cell (Lattice)")
     masses = first.get_masses()
     momenta = recorded.pop("momenta", None)
@@ -102,8 +101,8 @@ def read_ase_output(
         atomic_numbers=first.get_atomic_numbers(),
         masses=masses,
         times_fs=np.array(times),
-        cells=cells if pbc.any() else None,
-        pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
+        cells=cells if first.pbc.any() else None,
+        pbc=periodic_directions(first),
         fixed=fixed if fixed.any() else None,
         **recorded,
     )

@@ -36,7 +36,6 @@ UNITS_VERSION = (1, 0)
 CLOCK = "particles/bead_0/position"  # the element whose step and time all others link to
 CHUNK_BYTES = 1 << 20  # chosen: one chunk of frames is read or written at a time
 
-
 PARAMETERS = ("temperature_K", "dynamics", "friction_per_fs", "integration_timestep_fs")
 
 

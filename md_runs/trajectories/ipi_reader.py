@@ -28,7 +28,7 @@ from md_runs.trajectories.frame_arrays import (
     chosen_frames,
 )
 from md_runs.trajectories.frame_cache import FrameCache
-from md_runs.trajectories.ipi_run_settings import IpiRunSettings, read_ipi_run_settings
+from md_runs.trajectories.ipi_run_settings import IpiRunSettings, converted, read_ipi_run_settings
 from md_runs.trajectories.ipi_series import (
     Series,
     output_kind,
@@ -36,6 +36,7 @@ from md_runs.trajectories.ipi_series import (
     read_properties_file,
     read_trajectory_series,
 )
+from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import REPEATED, Trajectory, last_records
 from mlpotential.errors import RunError
 
@@ -146,9 +147,7 @@ def read_ipi_files(
             that is not used.
     """
     settings = read_ipi_run_settings(files.folder, files.prefix)
-    pbc = (False, False, False)
-    if structure is not None:
-        pbc = (bool(structure.pbc[0]), bool(structure.pbc[1]), bool(structure.pbc[2]))
+    pbc = (False, False, False) if structure is None else periodic_directions(structure)
     read = _all_series(files, of_centroid, any(pbc), progress)
     steps = _common_steps([series for some in read.values() for series in some])
     properties = _properties(files)
@@ -359,12 +358,9 @@ def _times(
         return np.arange(len(steps)) * interval_fs
     timestep_fs = settings.timestep_fs
     if "time" in properties and len(properties["time"][0]) > 1:
-        from ipi.utils.units import unit_to_internal, unit_to_user
-
         times, unit = properties["time"]
         per_step = (times[-1] - times[0]) / (properties["step"][0][-1] - properties["step"][0][0])
-        in_fs = unit_to_user("time", "femtosecond", unit_to_internal("time", unit, per_step))
-        timestep_fs = float(in_fs)
+        timestep_fs = float(converted(per_step, "time", unit, "femtosecond"))
     if timestep_fs is None:
         raise RunError(
             f"no file of {files.folder / files.prefix} tells the time step: give frame_interval_fs "
@@ -376,11 +372,9 @@ def _times(
 
 def _cells(series: Series, steps: np.ndarray) -> np.ndarray:
     """[n_frames, 3, 3] (A)."""
-    from ipi.utils.units import unit_to_internal, unit_to_user
-
     assert series.cells is not None
     unit = series.cell_unit or "angstrom"  # extended XYZ names none: ASE's
-    to_angstrom = unit_to_user("length", "angstrom", unit_to_internal("length", unit, 1.0))
+    to_angstrom = converted(1.0, "length", unit, "angstrom")
     return np.asarray(series.cells)[_frames_at(series, steps)] * to_angstrom
 
 
@@ -389,12 +383,10 @@ def _energies(properties: Properties, steps: np.ndarray, n_beads: int) -> np.nda
     name = "potential" if n_beads == 1 else "bead_potentials"
     if name not in properties:
         return None
-    from ipi.utils.units import unit_to_internal, unit_to_user
-
     recorded = properties["step"][0].astype(np.int64)
     kept = last_records(recorded.astype(np.float64))
     if not np.isin(steps, recorded[kept]).all():
         return None
     values, unit = properties[name]
     chosen = values.reshape(len(values), -1)[kept[np.searchsorted(recorded[kept], steps)]]
-    return chosen * unit_to_user("energy", "electronvolt", unit_to_internal("energy", unit, 1.0))
+    return chosen * converted(1.0, "energy", unit, "electronvolt")

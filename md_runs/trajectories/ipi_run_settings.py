@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,18 +85,19 @@ def _dynamics(root: ET.Element, dynamics: ET.Element) -> tuple[str | None, float
 
 
 def _number(element: ET.Element | None, family: str, unit: str) -> float | None:
-    from ipi.utils.units import unit_to_internal, unit_to_user
-
     if element is None or not (element.text or "").strip():
         return None
     own = element.get("units", "atomic_unit")
-    return float(
-        unit_to_user(family, unit, unit_to_internal(family, own, float(element.text or 0)))
-    )
+    return float(converted(float(element.text or 0), family, own, unit))
 
 
 def _to_amu(text: str) -> np.ndarray:
-    from ipi.utils.units import unit_to_user
-
     masses = np.array(text.strip(" \n[]").replace(",", " ").split(), np.float64)
-    return masses * unit_to_user("mass", "dalton", 1.0)
+    return masses * converted(1.0, "mass", "atomic_unit", "dalton")
+
+
+def converted(values: Any, family: str, unit: str, to_unit: str) -> Any:
+    """Numbers, or arrays of any shape, from one of i-PI's units of a family to another."""
+    from ipi.utils.units import unit_to_internal, unit_to_user
+
+    return unit_to_user(family, to_unit, unit_to_internal(family, unit, values))

@@ -26,6 +26,12 @@ def read_structure(path: Path) -> Atoms:
     return atoms
 
 
+def periodic_directions(atoms: Atoms) -> tuple[bool, bool, bool]:
+    """`atoms.pbc` as of `Trajectory`."""
+    a, b, c = (bool(is_periodic) for is_periodic in atoms.pbc)
+    return a, b, c
+
+
 def fixed_atoms(atoms: Atoms) -> np.ndarray:
     """Which atoms `ase.constraints.FixAtoms` holds where they are, [n_atoms] of bool."""
     fixed = np.zeros(len(atoms), bool)

@@ -104,7 +104,7 @@ def last_records(times: np.ndarray) -> np.ndarray:
 
 
 def with_frames(trajectory: Trajectory, chosen: np.ndarray) -> Trajectory:
-    """The frames of ascending numbers `chosen` only; nothing is read."""
+    """The frames of ascending numbers `chosen`, [n_chosen], only; nothing is read."""
     fields = {name: getattr(trajectory, name) for name in FRAME_FIELDS}
     kept = {name: chosen_frames(v, chosen) for name, v in fields.items() if v is not None}
     return replace(trajectory, times_fs=trajectory.times_fs[chosen], **kept)
@@ -122,7 +122,7 @@ def with_velocities(trajectory: Trajectory) -> Trajectory:
     """Velocities from positions where none were recorded; the first and the last frame go.
 
     They are central differences (x(t + h) - x(t - h)) / 2h, which damp a spectrum by
-    sinc(w h)^2: `analysis.spectrum_corrections.without_difference_damping(spectrum, 2)` takes that
+    sinc(w h)^2: `analysis.without_difference_damping(spectrum, 2)` takes that
     back. Positions must be unwrapped.
 
     Raises:

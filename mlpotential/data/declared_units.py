@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 
 from mlpotential.errors import DataError, nearest_name
 from mlpotential.properties import OWN_LABELS
-from mlpotential.units import (
-    ANGSTROM_PER_LENGTH_UNIT,
-    EV_PER_ENERGY_UNIT,
-)
+from mlpotential.units import ANGSTROM_PER_LENGTH_UNIT, EV_PER_ENERGY_UNIT
 
 # Spellings met in files (SchNetPack and sGDML write ASE's names), in lower case.
 _ENERGY_SPELLINGS = {

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlpotential.data.declared_units import (
-    DeclaredUnits,
-    angstrom_per_length,
-)
+from mlpotential.data.declared_units import DeclaredUnits, angstrom_per_length
 from mlpotential.data.plausibility import warn_if_suspicious
 from mlpotential.data.raw_frame import LabelRequest, RawFrame
 from mlpotential.data.reference_data import ReferenceData

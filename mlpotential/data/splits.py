@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -29,23 +28,6 @@ class Split:
     def as_lists(self) -> dict[str, list[int]]:
         """Plain lists, for a model file."""
         return {name: list(indices) for name, indices in asdict(self).items()}
-
-    @classmethod
-    def from_lists(cls, lists: Mapping[str, Sequence[int]]) -> Split:
-        """The inverse of `as_lists`.
-
-        Raises:
-            DataError: if a set is missing or an index stands in two of them.
-        """
-        missing = {"train", "validation", "test"} - set(lists)
-        if missing:
-            raise DataError(f"the split lacks {', '.join(sorted(missing))}")
-        sets = [tuple(int(i) for i in lists[name]) for name in ("train", "validation", "test")]
-        everything = [i for indices in sets for i in indices]
-        if len(set(everything)) != len(everything):
-            twice = next(i for i in everything if everything.count(i) > 1)
-            raise DataError(f"frame {twice} stands in the split twice")
-        return cls(*sets)
 
 
 def random_split(

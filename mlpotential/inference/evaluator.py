@@ -32,12 +32,7 @@ from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.inference.replicas import Replicas
 from mlpotential.inference.structures import ConnectedStructures, Structures
 from mlpotential.inference.torch_backend import checked_distances
-from mlpotential.models.potential import (
-    OF_CHARGES,
-    ModelTraits,
-    Potential,
-    lacking,
-)
+from mlpotential.models.potential import OF_CHARGES, ModelTraits, Potential, lacking
 from mlpotential.models.readouts import require_molecules
 from mlpotential.neighbors import split
 

@@ -31,7 +31,8 @@ def golden_tensors(
 ) -> dict[str, Tensor]:
     """The tensors to store: structures, energies and forces, energies of extra networks.
 
-    Energies and forces are those that `golden` carries where it has labels to be kept.
+    By name, of the shapes of an `AtomGraph`; energies are [n_graphs], forces [n_atoms, 3]: those
+    that `golden` carries where it has labels to be kept.
     """
     twin = copy.deepcopy(potential).double().cpu().eval()
     graph = connect(golden.to("cpu"), twin.cutoff)
@@ -46,7 +47,7 @@ def golden_tensors(
 
 
 def golden_extras(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Energies of extra networks by name. Raises KeyError or ValueError where there are none."""
+    """Energies of extra networks by name, [n_graphs] (eV). KeyError, ValueError if they lack."""
     energies = {name: tensors[f"{GOLDEN_PREFIX}{name}/energy"] for name in names}
     wanted = tensors[f"{GOLDEN_PREFIX}energy"]
     for name, energy in energies.items():
@@ -56,7 +57,7 @@ def golden_extras(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[s
 
 
 def golden_graph(tensors: Mapping[str, Tensor], potential: Potential) -> AtomGraph:
-    """The structures with their labels.
+    """The structures with their labels, energy [n_graphs] (eV) and forces [n_atoms, 3] (eV/A).
 
     Raises KeyError or ValueError where they cannot be evaluated.
     """

@@ -111,6 +111,12 @@ class GoldenCheck:
         deviations = (self.energy_deviation, self.forces_deviation)
         return all(deviation <= self.tolerance for deviation in deviations)  # NaN is no pass
 
+    def __str__(self) -> str:
+        return (
+            f"energies within {self.energy_deviation:.1e} eV/atom, forces within "
+            f"{self.forces_deviation:.1e} of the largest (both may be {self.tolerance:.0e})"
+        )
+
 
 GOLDEN_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 

@@ -19,12 +19,7 @@ from torch import Tensor, nn
 from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.models.config import PotentialConfig
-from mlpotential.models.readouts import (
-    AtomwiseReadout,
-    ChargeReadout,
-    EnergyScale,
-    sum_per_graph,
-)
+from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale, sum_per_graph
 from mlpotential.properties import OF_CHARGES, OWN_LABELS, PROPERTIES
 
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative

@@ -30,6 +30,7 @@ from mlpotential.testing.answers import (
     CalculatorFactory,
     answer,
     assert_same,
+    five_point,
     property_or_none,
 )
 from mlpotential.testing.cells import (
@@ -176,7 +177,7 @@ def check_forces(factory: CalculatorFactory, atoms: Atoms, accuracy: Accuracy = 
     for index in np.ndindex(*forces.shape):
         direction = np.zeros_like(forces)
         direction[index] = 1.0
-        numerical[index] = -_five_point(energy, direction, accuracy.step)
+        numerical[index] = -five_point(energy, direction, accuracy.step)
     away = np.abs(forces - numerical)
     atom, axis = np.unravel_index(int(away.argmax()), away.shape)
     scale = max(float(np.abs(numerical).max()), SMALLEST_SCALE["forces"])
@@ -204,7 +205,7 @@ def check_stress(factory: CalculatorFactory, atoms: Atoms, accuracy: Accuracy = 
         direction = np.zeros((3, 3))
         direction[a, b] += 0.5
         direction[b, a] += 0.5
-        slope = _five_point(energy, direction, accuracy.step) / atoms.get_volume()
+        slope = five_point(energy, direction, accuracy.step) / atoms.get_volume()
         numerical[a, b] = numerical[b, a] = slope
     expected = full_3x3_to_voigt_6_stress(numerical)
     scale = max(float(np.abs(expected).max()), SMALLEST_SCALE["stress"])
@@ -309,12 +310,3 @@ def _count_calculations(calculator: Any) -> list[None]:
 
     calculator.calculate = counted
     return calls
-
-
-def _five_point(
-    function: Callable[[np.ndarray], float], direction: np.ndarray, step: float
-) -> float:
-    """f'(0) along a direction, to fourth order in the step."""
-    near = function(step * direction) - function(-step * direction)
-    far = function(2 * step * direction) - function(-2 * step * direction)
-    return (8.0 * near - far) / (12.0 * step)

@@ -10,13 +10,7 @@ from dataclasses import replace
 import numpy as np
 from ase import Atoms
 
-from mlpotential.testing.answers import (
-    FLOAT64,
-    Accuracy,
-    CalculatorFactory,
-    answer,
-    assert_same,
-)
+from mlpotential.testing.answers import FLOAT64, Accuracy, CalculatorFactory, answer, assert_same
 
 VACUUM = 40.0  # A; chosen: twice the range of a network with 4 interactions and a cutoff of 5 A
 

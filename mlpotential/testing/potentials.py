@@ -8,9 +8,7 @@ All of them evaluate in the dtype of the model; use float64 models for the defau
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.models.potential import Potential
 from mlpotential.neighbors import connect, split
+from mlpotential.testing.answers import five_point
 
 STEP = 1e-4  # A; chosen: five-point differences of a float64 energy are good to 1e-10 eV/A here
 
@@ -42,7 +41,7 @@ def check_forces_are_gradients(
     for index in np.ndindex(*forces.shape):
         direction = torch.zeros_like(forces)
         direction[index] = 1.0
-        numerical[index] = -_five_point(energy, direction)
+        numerical[index] = -five_point(energy, direction, STEP)
     _assert_close(forces, numerical, relative_tolerance, "forces and -dE/dr")
 
 
@@ -63,7 +62,7 @@ def check_virial_is_strain_derivative(
         direction = torch.zeros(3, 3, dtype=torch.float64)
         direction[a, b] += 0.5
         direction[b, a] += 0.5
-        numerical[a, b] = -_five_point(energy, direction)
+        numerical[a, b] = -five_point(energy, direction, STEP)
     _assert_close(prediction.virial[0], numerical, relative_tolerance, "virial and -dE/dstrain")
     if graph.cell is not None:
         stress = -numerical / torch.linalg.det(graph.cell[0]).abs()
@@ -133,7 +132,7 @@ def check_hessian(model: Potential, graph: AtomGraph, relative_tolerance: float 
     for index in np.ndindex(graph.n_atoms, 3):
         direction = torch.zeros_like(graph.positions)
         direction[index] = 1.0
-        columns.append(-_five_point(forces, direction))
+        columns.append(-five_point(forces, direction, STEP))
     numerical = torch.stack(columns)
     _assert_close(hessian, numerical, relative_tolerance, "Hessian and -dF/dr")
 
@@ -175,13 +174,6 @@ def check_continuous_at_cutoff(
     force_jump = float((answers[0].forces - answers[1].forces).abs().max())
     assert energy_jump <= tolerance, f"the energy jumps by {energy_jump} eV at the cutoff"
     assert force_jump <= tolerance, f"forces jump by {force_jump} eV/A at the cutoff"
-
-
-def _five_point(function: Callable[[Tensor], Any], direction: Tensor) -> Any:
-    """f'(0) along a direction, to fourth order in `STEP`."""
-    near = function(STEP * direction) - function(-STEP * direction)
-    far = function(2 * STEP * direction) - function(-2 * STEP * direction)
-    return (8.0 * near - far) / (12.0 * STEP)
 
 
 def _rotation() -> Tensor:

@@ -14,11 +14,7 @@ import torch
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.splits import check_no_overlap, random_split
-from mlpotential.data.statistics import (
-    energy_statistics,
-    fit_atom_references,
-    read_atom_references,
-)
+from mlpotential.data.statistics import energy_statistics, fit_atom_references, read_atom_references
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.device import resolve_device

@@ -56,7 +56,7 @@ from benchmark_contenders import (
 )
 from tqdm import tqdm
 
-from mlpotential.cli import exit_code
+from mlpotential.command_line import exit_code
 from mlpotential.errors import ConfigError
 from mlpotential.inference.schnet.kernel import available_instruction_sets
 from mlpotential.run_folder import write_atomically

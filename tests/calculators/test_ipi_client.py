@@ -19,13 +19,14 @@ import calculators.ipi_driver
 from calculators.ipi_client import (
     ConnectionLostError,
     _drained_at_the_end,
-    _stopped_by_signals,
+    _stop,
     _StoppedError,
     main,
     serve,
 )
 from calculators.ipi_connection import connect
 from mlpotential import __version__
+from mlpotential.interruption import at_first_signal
 
 COMMAND = str(Path(sys.executable).with_name("mlpotential-driver"))
 
@@ -65,7 +66,7 @@ def interrupts():
 
 
 def test_a_second_signal_acts_as_ever(interrupts):
-    with _stopped_by_signals():
+    with at_first_signal(_stop):
         with pytest.raises(_StoppedError):
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt) as second:

@@ -17,7 +17,8 @@ from calculators import MLPotentialCalculator
 from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
 from md_runs.relax import relax
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.models.importers.schnet_tensorflow import load_schnet_tensorflow
+from mlpotential.models.importers.foreign_network import translate
+from mlpotential.models.importers.schnet_tensorflow import read_schnet_tensorflow
 from mlpotential.models.schnet import SchNet
 from mlpotential.units import EV_PER_KCAL_PER_MOL
 
@@ -43,7 +44,7 @@ def folder(public_data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def network(folder: Path) -> SchNet:
-    return load_schnet_tensorflow(folder / "force_model")
+    return translate(read_schnet_tensorflow(folder / "force_model"), "kcal/mol", "Angstrom")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-from mlpotential.cli import COMMANDS, main
+from mlpotential import commands
+from mlpotential.cli import main
+from mlpotential.command_line import Command
 
 COMMAND = Path(sys.executable).with_name("mlpotential")
 
@@ -55,7 +57,8 @@ def test_info_and_check(model_path):
 def test_a_reader_that_leaves():
     """`mlpotential info MODEL | head -0` ends as other commands do, without a traceback."""
     program = (
-        "import sys, mlpotential.cli as c; c.COMMANDS['info'] = lambda *_: print('SchNet') or 0; "
+        "import sys, mlpotential.cli as c, mlpotential.commands as m; "
+        "m.INFO = m.Command.of(lambda model: print('SchNet') or 0); "
         "sys.exit(c.main(['info', 'MODEL']))"  # which needs no torch
     )
     command = [sys.executable, "-P", "-c", program]
@@ -238,8 +241,8 @@ def test_check_on_a_device_that_is_not_there(model_path, capsys):
 
 
 def test_interrupted_command(model_path, monkeypatch, capsys):
-    def interrupt(*arguments):
+    def interrupt(model):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(COMMANDS, "info", interrupt)
+    monkeypatch.setattr(commands, "INFO", Command.of(interrupt))
     assert call_here(capsys, "info", model_path, code=130) == "mlpotential info: interrupted\n"

@@ -22,7 +22,8 @@ import numpy as np
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_number
 
 CONFIDENCE = 1.96  # standard errors, 95 %
 
@@ -101,8 +102,7 @@ def bead_convergence(
         DataError: fewer than two runs, or one without an error bar.
         ConfigError: if the tolerance is not positive.
     """
-    if not (np.isfinite(tolerance) and tolerance > 0):
-        raise ConfigError(f"the tolerance must be positive, not {tolerance}")
+    check_number("the tolerance", tolerance)
     n_beads = np.array(sorted(estimates))
     if len(n_beads) < 2:
         raise DataError(f"convergence needs runs with at least two numbers of beads: {n_beads}")

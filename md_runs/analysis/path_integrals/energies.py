@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -36,7 +36,8 @@ from md_runs.analysis.sampling.block_sums import Frames, Sums, sum_blocks
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_number
 from mlpotential.units import (
     ASE_TIME_PER_FS,
     EV_PER_KELVIN,
@@ -46,7 +47,6 @@ from mlpotential.units import (
 
 # eV times ASE's unit of time, A sqrt(amu / eV)
 HBAR = EV_PER_WAVENUMBER * WAVENUMBER_PER_INVERSE_FS / (2 * np.pi) * ASE_TIME_PER_FS
-
 
 # chosen: steps of a free particle between beads have this width at most once in 1e80
 LONGEST_STEP = 20.0
@@ -68,25 +68,15 @@ class PathIntegralEnergies(AnalysisResult):
         n_frames: number of frames.
     """
 
-    kinetic_energy: Estimate
-    kinetic_energy_primitive: Estimate
-    kinetic_energy_of_atoms: Estimate
-    potential_energy: Estimate
-    total_energy: Estimate
-    heat_capacity: Estimate
-    temperature_K: float
+    kinetic_energy: Annotated[Estimate, "eV"]
+    kinetic_energy_primitive: Annotated[Estimate, "eV"]
+    kinetic_energy_of_atoms: Annotated[Estimate, "eV"]
+    potential_energy: Annotated[Estimate, "eV"]
+    total_energy: Annotated[Estimate, "eV"]
+    heat_capacity: Annotated[Estimate, "k_B"]
+    temperature_K: Annotated[float, "K"]
     n_beads: int
     n_frames: int
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "kinetic_energy": "eV",
-        "kinetic_energy_primitive": "eV",
-        "kinetic_energy_of_atoms": "eV",
-        "potential_energy": "eV",
-        "total_energy": "eV",
-        "heat_capacity": "k_B",
-        "temperature_K": "K",
-    }
 
 
 def path_integral_energies(
@@ -149,7 +139,8 @@ def primitive_kinetic_energy(
 ) -> Estimate:
     """The mean of estimator (1) (eV), which needs neither forces nor potentials.
 
-    Arguments and errors are those of `path_integral_energies`.
+    Arguments and errors are those of `path_integral_energies`: positions
+    [n_frames, n_beads, n_atoms, 3] (A), masses [n_atoms] (amu).
     """
     masses, kT = np.asarray(masses, np.float64), thermal_energy(temperature_K)
     blocks = sum_blocks(
@@ -233,19 +224,24 @@ def means(sums: Sums) -> Sums:
 
 
 def covariance(mean: Mapping[str, np.ndarray], first: str, second: str) -> np.ndarray:
-    """< a b > - < a > < b > of means over frames."""
+    """< a b > - < a > < b > of means over frames, of all blocks or of resampled ones, [...]."""
     return mean[f"{first} {second}"] - mean[first] * mean[second]
 
 
 def thermal_energy(temperature_K: float) -> float:
     """kT (eV). Raises ConfigError unless the temperature is positive."""
-    if not (np.isfinite(temperature_K) and temperature_K > 0):
-        raise ConfigError(f"the temperature must be positive (K), not {temperature_K}")
+    check_number("temperature_K", temperature_K)
     return temperature_K * EV_PER_KELVIN
 
 
 def check_beads(positions: np.ndarray, forces: np.ndarray, potentials: np.ndarray) -> None:
-    """Raises DataError unless every bead of every atom has a force, every bead a potential."""
+    """Raises DataError unless every bead of every atom has a force, every bead a potential.
+
+    Args:
+        positions: [n_frames, n_beads, n_atoms, 3] (A).
+        forces: of the same shape (eV/A).
+        potentials: [n_frames, n_beads] (eV).
+    """
     if forces.shape != positions.shape:
         raise DataError(
             f"positions {list(positions.shape)} need forces of every bead of the same shape, not "
@@ -274,7 +270,7 @@ def primitive_kinetic_energies(positions: np.ndarray, masses: np.ndarray, kT: fl
 
 
 def spring_energies(positions: np.ndarray, masses: np.ndarray, kT: float) -> np.ndarray:
-    """S of each frame and atom; arguments and shapes as `primitive_kinetic_energies`."""
+    """S of each frame and atom, [n_frames, n_atoms] (eV), as `primitive_kinetic_energies`."""
     return kT * 0.5 * squared_steps(positions, masses, kT).sum(axis=1)
 
 

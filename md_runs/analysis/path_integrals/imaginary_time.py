@@ -17,7 +17,7 @@ ones spread less, the stiffer the less.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -52,25 +52,15 @@ class ImaginaryTimeSpread(AnalysisResult):
     """
 
     elements: tuple[str, ...]
-    gyration_radius_of_elements: Estimate
-    gyration_radius_of_atoms: Estimate
-    imaginary_times_fs: np.ndarray
-    correlation: Estimate
-    mean_square_displacement: Estimate
-    free_particle: np.ndarray
-    temperature_K: float
+    gyration_radius_of_elements: Annotated[Estimate, "A"]
+    gyration_radius_of_atoms: Annotated[Estimate, "A"]
+    imaginary_times_fs: Annotated[np.ndarray, "fs"]
+    correlation: Annotated[Estimate, "A^2"]
+    mean_square_displacement: Annotated[Estimate, "A^2"]
+    free_particle: Annotated[np.ndarray, "A^2"]
+    temperature_K: Annotated[float, "K"]
     n_beads: int
     n_frames: int
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "gyration_radius_of_elements": "A",
-        "gyration_radius_of_atoms": "A",
-        "imaginary_times_fs": "fs",
-        "correlation": "A^2",
-        "mean_square_displacement": "A^2",
-        "free_particle": "A^2",
-        "temperature_K": "K",
-    }
 
 
 def imaginary_time_spread(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -51,21 +51,13 @@ class IsotopeEffect(AnalysisResult):
         n_frames: number of frames.
     """
 
-    free_energy: Estimate
-    quantum_part: Estimate
-    log_partition_ratio: Estimate
-    effective_share: Estimate
-    temperature_K: float
+    free_energy: Annotated[Estimate, "eV"]
+    quantum_part: Annotated[Estimate, "eV"]
+    log_partition_ratio: Annotated[Estimate, "1"]
+    effective_share: Annotated[Estimate, "1"]
+    temperature_K: Annotated[float, "K"]
     n_beads: int
     n_frames: int
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "free_energy": "eV",
-        "quantum_part": "eV",
-        "log_partition_ratio": "1",
-        "effective_share": "1",
-        "temperature_K": "K",
-    }
 
     @property
     def is_trustworthy(self) -> bool:

@@ -36,7 +36,7 @@ within 6 % with one bead at beta hbar omega = 3. Their heat capacity converges l
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -51,10 +51,11 @@ from md_runs.analysis.path_integrals.energies import (
     thermal_energy,
 )
 from md_runs.analysis.sampling.block_sums import Frames, Sums, sum_blocks
-from md_runs.analysis.sampling.histograms import bin_counts, check_bin_width, filled_bins
+from md_runs.analysis.sampling.histograms import bin_counts, filled_bins
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.structure.internal_coordinates import check_atoms, displacements, every_pair
+from mlpotential.settings_checks import check_number
 
 TRUSTED_ERROR = 1 / 3  # chosen: see above
 CONFIDENCE = 1.96  # standard errors, 95 %
@@ -76,33 +77,19 @@ class PerturbedEnergies(AnalysisResult):
         n_frames: number of frames.
     """
 
-    kinetic_energy: Estimate
-    potential_energy: Estimate
-    total_energy: Estimate
-    heat_capacity: Estimate
-    kinetic_correction: Estimate
-    potential_correction: Estimate
-    total_correction: Estimate
-    heat_capacity_correction: Estimate
-    bead_error: Estimate
-    mean_perturbation: Estimate
-    temperature_K: float
+    kinetic_energy: Annotated[Estimate, "eV"]
+    potential_energy: Annotated[Estimate, "eV"]
+    total_energy: Annotated[Estimate, "eV"]
+    heat_capacity: Annotated[Estimate, "k_B"]
+    kinetic_correction: Annotated[Estimate, "eV"]
+    potential_correction: Annotated[Estimate, "eV"]
+    total_correction: Annotated[Estimate, "eV"]
+    heat_capacity_correction: Annotated[Estimate, "k_B"]
+    bead_error: Annotated[Estimate, "1"]
+    mean_perturbation: Annotated[Estimate, "1"]
+    temperature_K: Annotated[float, "K"]
     n_beads: int
     n_frames: int
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "kinetic_energy": "eV",
-        "potential_energy": "eV",
-        "total_energy": "eV",
-        "heat_capacity": "k_B",
-        "kinetic_correction": "eV",
-        "potential_correction": "eV",
-        "total_correction": "eV",
-        "heat_capacity_correction": "k_B",
-        "bead_error": "1",
-        "mean_perturbation": "1",
-        "temperature_K": "K",
-    }
 
     @property
     def is_trustworthy(self) -> bool:
@@ -141,36 +128,22 @@ class PerturbedDistribution(AnalysisResult):
     """
 
     label: str
-    distances: np.ndarray
-    density: np.ndarray
-    standard_error: np.ndarray
-    plain_density: np.ndarray
-    plain_error: np.ndarray
-    correction_error: np.ndarray
-    mean: Estimate
-    standard_deviation: Estimate
-    plain_mean: Estimate
-    plain_standard_deviation: Estimate
-    mean_correction: Estimate
-    bin_width: float
+    distances: Annotated[np.ndarray, "A"]
+    density: Annotated[np.ndarray, "1/A"]
+    standard_error: Annotated[np.ndarray, "1/A"]
+    plain_density: Annotated[np.ndarray, "1/A"]
+    plain_error: Annotated[np.ndarray, "1/A"]
+    correction_error: Annotated[np.ndarray, "1/A"]
+    mean: Annotated[Estimate, "A"]
+    standard_deviation: Annotated[Estimate, "A"]
+    plain_mean: Annotated[Estimate, "A"]
+    plain_standard_deviation: Annotated[Estimate, "A"]
+    mean_correction: Annotated[Estimate, "A"]
+    bin_width: Annotated[float, "A"]
     n_pairs: int
     n_beads: int
     n_frames: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "distances": "A",
-        "density": "1/A",
-        "standard_error": "1/A",
-        "plain_density": "1/A",
-        "plain_error": "1/A",
-        "correction_error": "1/A",
-        "mean": "A",
-        "standard_deviation": "A",
-        "plain_mean": "A",
-        "plain_standard_deviation": "A",
-        "mean_correction": "A",
-        "bin_width": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "distances",
         "density",
@@ -255,7 +228,7 @@ def perturbed_distance_distribution(
             than blocks.
         ConfigError: if the temperature or the bin width is not positive.
     """
-    check_bin_width(bin_width)
+    check_number("bin_width", bin_width)
     measure = _DistanceSums(
         np.asarray(masses, np.float64), thermal_energy(temperature_K), pairs, bin_width
     )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy import fft
@@ -52,18 +52,13 @@ class CorrelationFunction(AnalysisResult):
         n_frames: number of frames in all segments.
     """
 
-    times_fs: np.ndarray
-    values: np.ndarray
-    standard_errors: np.ndarray
+    times_fs: Annotated[np.ndarray, "fs"]
+    values: Annotated[np.ndarray, "weight times unit of the samples squared"]
+    standard_errors: Annotated[np.ndarray, "weight times unit of the samples squared"]
     n_blocks: int
     n_segments: int
     n_frames: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "times_fs": "fs",
-        "values": "weight times unit of the samples squared",
-        "standard_errors": "weight times unit of the samples squared",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("times_fs", "values", "standard_errors")
 
 

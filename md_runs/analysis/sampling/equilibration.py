@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
@@ -39,10 +39,8 @@ class EquilibrationRule(AnalysisResult):
         longest_ps: so much (ps).
     """
 
-    share: float
-    longest_ps: float
-
-    UNITS: ClassVar[dict[str, str]] = {"share": "1", "longest_ps": "ps"}
+    share: Annotated[float, "1"]
+    longest_ps: Annotated[float, "ps"]
 
     def __str__(self) -> str:
         return f"{self.share:g} of the run, at most {self.longest_ps:g} ps"
@@ -85,16 +83,10 @@ class Equilibration(AnalysisResult):
 
     n_equilibration: int
     n_frames: int
-    statistical_inefficiency: float
-    n_effective: float
-    mean: Estimate
+    statistical_inefficiency: Annotated[float, "frames"]
+    n_effective: Annotated[float, "frames"]
+    mean: Annotated[Estimate, "unit of the series"]
     is_trustworthy: bool
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "statistical_inefficiency": "frames",
-        "n_effective": "frames",
-        "mean": "unit of the series",
-    }
 
     def __str__(self) -> str:
         text = (

@@ -44,7 +44,7 @@ def check_finite_frames(values: np.ndarray, name: str, first_frame: int = 0) -> 
 
 
 def check_masses(masses: np.ndarray, n_atoms: int) -> None:
-    """Raises DataError unless there is one positive mass (amu) for each atom."""
+    """Raises DataError unless there is one positive mass for each atom, [n_atoms] (amu)."""
     if np.shape(masses) != (n_atoms,):
         raise DataError(
             f"{n_atoms} atoms need masses of shape ({n_atoms},), not {np.shape(masses)}"

@@ -13,15 +13,10 @@ import numpy as np
 
 from md_runs.analysis.sampling.block_sums import BlockSums, Frames, Sums, sum_blocks
 from md_runs.analysis.sampling.uncertainty import Estimate
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_number
 
 MAX_BINS = 100_000  # chosen: more are a sign of atoms that flew away (1,000 A at 0.01 A)
-
-
-def check_bin_width(bin_width: float) -> None:
-    """Raises ConfigError unless the width is positive."""
-    if not (np.isfinite(bin_width) and bin_width > 0):
-        raise ConfigError(f"bin_width must be positive, not {bin_width}")
 
 
 def bin_counts(
@@ -96,13 +91,13 @@ class Histogram:
     """A distribution with its moments, before it is given a name and a unit.
 
     Attributes:
-        centres: of the bins, [n_bins].
+        centers: of the bins, [n_bins].
         density: its integral is 1, [n_bins].
         mean, standard_deviation: of all values pooled.
         blocks: the sums it comes from.
     """
 
-    centres: np.ndarray
+    centers: np.ndarray
     density: Estimate
     mean: Estimate
     standard_deviation: Estimate
@@ -119,7 +114,7 @@ def histogram(
     """The distribution of non-negative values over frames and beads.
 
     Args:
-        values_of: from some frames of each source to values of any shape.
+        values_of: from some frames of each source, [n, ...], to values, [n, n_beads, ...].
         sources: as `sum_blocks`.
         bin_width: in the unit of the values.
         n_blocks: blocks of frames for the error bars; 1 goes without.
@@ -131,7 +126,7 @@ def histogram(
     Raises:
         DataError, ConfigError: as `sum_blocks` and `bin_counts`; a bin width that is not positive.
     """
-    check_bin_width(bin_width)
+    check_number("bin_width", bin_width)
     measure = HistogramSums(values_of, bin_width)
     blocks = sum_blocks(measure, sources, n_blocks, values_per_frame)
     counts = np.pad(blocks.sums["counts"], ((0, 0), (0, 1)))
@@ -144,5 +139,5 @@ def histogram(
 
     estimates = blocks.estimates(statistic)
     return Histogram(
-        centres=(np.arange(kept.start, kept.stop) + 0.5) * bin_width, blocks=blocks, **estimates
+        centers=(np.arange(kept.start, kept.stop) + 0.5) * bin_width, blocks=blocks, **estimates
     )

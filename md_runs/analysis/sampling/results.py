@@ -1,8 +1,8 @@
 """How every analysis result is saved: one mixin for frozen dataclasses, JSON and CSV.
 
-A result names the units of its fields in `UNITS` and, where it is tabular, the fields that are
-columns in `COLUMNS`. What is unknown (NaN, an error bar of a single block) becomes null in JSON and
-an empty place in CSV.
+A result names the unit of a field beside it, `energy: Annotated[float, "eV"]`, and, where it is
+tabular, the fields that are columns in `COLUMNS`. What is unknown (NaN, an error bar of a single
+block) becomes null in JSON and an empty place in CSV.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_origin, get_type_hints
 
 import numpy as np
 
@@ -25,18 +25,37 @@ class AnalysisResult:
     """Base of the frozen dataclasses that analysis functions return.
 
     Attributes:
-        UNITS: unit of each field that has one; "1" for a pure number.
+        UNITS: unit of each field that has one; "1" for a pure number. Collected from the fields; a
+            class states here what it knows of fields that it inherits.
         COLUMNS: the fields, arrays of one length, that make up the CSV table.
+        UNSAVED: fields for what is derived later, too large for a file.
     """
 
     UNITS: ClassVar[dict[str, str]] = {}
     COLUMNS: ClassVar[tuple[str, ...]] = ()
+    UNSAVED: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        inherited = [base.UNITS for base in cls.__bases__ if issubclass(base, AnalysisResult)]
+        hints = get_type_hints(cls, include_extras=True)
+        own = {
+            name: hints[name].__metadata__[0]
+            for name in cls.__annotations__
+            if get_origin(hints[name]) is Annotated
+        }
+        stated = cls.__dict__.get("UNITS", {})
+        cls.UNITS = {k: v for units in (*inherited, own, stated) for k, v in units.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain numbers, lists and texts, with its type and units."""
-        content = {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
-        units = {"units": dict(self.UNITS)} if self.UNITS else {}
-        return {"type": type(self).__name__, **units, **content}
+        names = [f.name for f in fields(self) if f.name not in self.UNSAVED]  # type: ignore[arg-type]
+        units = {name: unit for name, unit in self.UNITS.items() if name not in self.UNSAVED}
+        return {
+            "type": type(self).__name__,
+            **({"units": units} if units else {}),
+            **{name: plain(getattr(self, name)) for name in names},
+        }
 
     def save_json(self, path: Path) -> None:
         """Writes `to_dict` as strict JSON. Raises RunError where the file cannot be written."""

@@ -5,7 +5,7 @@ With the mass-weighted velocity autocorrelation function of the vibrations,
     C(t) = < sum_i m_i v_i(0) . v_i(t) >,   (1)
     D(k) = n_modes S(k) / C(0),   (2)
 
-S being the cosine transform of `spectra`, so that the integral of D over k > 0 is the number of
+S being the cosine transform of `spectrum`, so that the integral of D over k > 0 is the number of
 modes: each mode of a classical run at temperature T_kin counts once, since C(0) = n_modes k_B
 T_kin. Parts, sums over some of the atoms or one mode, add up to the whole.
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -35,10 +35,11 @@ from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.spectrum import (
+    CURVE_FIELDS,
     Spectrum,
     cosine_transform,
-    curve,
-    sampling,
+    curve_fields,
+    sampling_fields,
 )
 from md_runs.analysis.spectra.spectrum_checks import (
     Check,
@@ -50,7 +51,7 @@ from md_runs.analysis.spectra.spectrum_checks import (
     rotation_check,
     thermostat_check,
 )
-from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
+from md_runs.analysis.spectra.spectrum_parts import PARTS_FIELDS, SpectrumParts
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed, VibrationalMotion
 from mlpotential.errors import DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
@@ -73,15 +74,9 @@ class VibrationalSpectrum(Spectrum):
     n_modes: int
     removed: str
     mass_weighted: bool
-    kinetic_temperature_K: Estimate
+    kinetic_temperature_K: Annotated[Estimate, "K"]
 
-    UNITS: ClassVar[dict[str, str]] = Spectrum.UNITS | {
-        "intensity": "cm",
-        "standard_error": "cm",
-        "blocks": "cm",
-        "integral": "1",
-        "kinetic_temperature_K": "K",
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(CURVE_FIELDS, "cm"), "integral": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +87,9 @@ class DecomposedSpectrum(SpectrumParts[VibrationalSpectrum]):
         expected_modes: number of modes each part should hold, [n_parts].
     """
 
-    expected_modes: np.ndarray
+    expected_modes: Annotated[np.ndarray, "1"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "intensities": "cm",
-        "standard_errors": "cm",
-        "integrals": "1",
-        "expected_modes": "1",
-        "blocks": "cm",
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(PARTS_FIELDS, "cm"), "integrals": "1"}
 
 
 def vibrational_density_of_states(
@@ -148,7 +137,7 @@ def decomposed_density_of_states(
         parts: a label for each atom, those of one label adding up (its element; "C1", "C2", ... for
             single atoms), or the modes to project on.
         n_lags: length of the window in frames, which sets the resolution (see
-            `spectra.lags_for_resolution`); None for half of the shortest segment.
+            `spectrum.lags_for_resolution`); None for half of the shortest segment.
         removed: motions of the molecule as a whole to take off; "translation" in a crystal.
         temperature_K: of the run, which the kinetic energy is then checked against.
         dynamics: what moved the atoms.
@@ -176,12 +165,8 @@ def decomposed_density_of_states(
     temperature = _temperature(twice_kinetic, motion)
     total = VibrationalSpectrum(
         quantity="vibrational density of states",
-        **curve(wavenumbers, part_blocks.sum(axis=0)),
-        **sampling(correlation, timestep_fs),
-        dynamics=str(dynamics),
-        quantum_correction="Kubo" if dynamics.is_path_integral else "classical",
-        corrections=(),
-        checks=(),
+        **curve_fields(wavenumbers, part_blocks.sum(axis=0)),
+        **sampling_fields(correlation, timestep_fs, dynamics),
         n_modes=motion.n_modes,
         removed=removed,
         mass_weighted=mass_weighted,

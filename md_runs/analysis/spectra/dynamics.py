@@ -16,7 +16,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from mlpotential.errors import ConfigError, nearest_name
+from mlpotential.errors import ConfigError
+from mlpotential.settings_checks import check_choice, check_number
 
 Method = Literal["NVE", "Bussi", "Nose-Hoover", "Langevin", "GLE", "RPMD", "TRPMD", "CMD"]
 PATH_INTEGRAL_METHODS = ("RPMD", "TRPMD", "CMD")
@@ -46,21 +47,21 @@ class Dynamics:
     friction_per_fs: float | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise ConfigError(
-                f"the dynamics must be one of {', '.join(get_args(Method))}, not {self.method!r}."
-                + nearest_name(str(self.method), get_args(Method))
-            )
+        check_choice("the dynamics", self.method, get_args(Method))
         if self.friction_per_fs is not None:
             if self.method != "Langevin":
                 raise ConfigError(f"{self.method} has no Langevin friction: leave it out")
-            if not (math.isfinite(self.friction_per_fs) and self.friction_per_fs > 0):
-                raise ConfigError(f"friction_per_fs must be positive, not {self.friction_per_fs}")
+            check_number("friction_per_fs", self.friction_per_fs)
 
     @property
     def is_path_integral(self) -> bool:
         """Whether the correlation function is the Kubo-transformed one."""
         return self.method in PATH_INTEGRAL_METHODS
+
+    @property
+    def quantum_correction(self) -> Literal["Kubo", "classical"]:
+        """The factor that the correlation function comes with, see `quantum_corrections`."""
+        return "Kubo" if self.is_path_integral else "classical"
 
     @property
     def broadening_per_cm(self) -> float:

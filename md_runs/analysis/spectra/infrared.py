@@ -13,19 +13,14 @@ part of the spectrum, as it is of the molecule; a charged molecule must not drif
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from md_runs.analysis.sampling.frame_pieces import Segments
 from md_runs.analysis.spectra.dynamics import Dynamics
-from md_runs.analysis.spectra.response_spectra import (
-    Response,
-    ResponseSpectrum,
-    correction_of,
-    response,
-)
-from md_runs.analysis.spectra.spectrum import curve, sampling
+from md_runs.analysis.spectra.response_spectra import Response, ResponseSpectrum, response
+from md_runs.analysis.spectra.spectrum import CURVE_FIELDS, curve_fields, sampling_fields
 from md_runs.analysis.spectra.spectrum_checks import absorption_check, thermostat_check
 from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
 from md_runs.analysis.vibrations.mode_intensities import KM_PER_MOL
@@ -38,12 +33,7 @@ UNIT = "km/mol cm"
 class InfraredSpectrum(ResponseSpectrum):
     """Infrared absorption in km/mol per 1/cm; the integral over a band is its intensity."""
 
-    UNITS: ClassVar[dict[str, str]] = ResponseSpectrum.UNITS | {
-        "intensity": UNIT,
-        "standard_error": UNIT,
-        "blocks": UNIT,
-        "integral": "km/mol",
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(CURVE_FIELDS, UNIT), "integral": "km/mol"}
 
 
 def infrared_spectrum(
@@ -55,6 +45,7 @@ def infrared_spectrum(
     dynamics: Dynamics = Dynamics(),  # noqa: B008
     intensities_km_per_mol: np.ndarray | None = None,
     contiguous: bool = False,
+    are_fluxes: bool = False,
 ) -> InfraredSpectrum:
     """The absorption (1) from dipoles, by differences from frame to frame, their damping undone.
 
@@ -64,10 +55,11 @@ def infrared_spectrum(
         timestep_fs: time between frames, see `frames.uniform_timestep_fs`.
         temperature_K: of the run.
         n_lags: length of the window in frames, which sets the resolution (see
-            `spectra.lags_for_resolution`); None for half of the shortest segment.
+            `spectrum.lags_for_resolution`); None for half of the shortest segment.
         dynamics: what moved the atoms.
         intensities_km_per_mol: of the normal modes, to check the harmonic limit, [n_modes].
         contiguous: the items are pieces of one trajectory, in order, not segments of their own.
+        are_fluxes: as `infrared_spectrum_of_flux` takes them.
 
     Raises:
         DataError: no segment, wrong shapes, a frame that is not finite, a time step or temperature
@@ -77,8 +69,26 @@ def infrared_spectrum(
     Warns:
         UserWarning: if the dipole jumps, as it does in periodic systems.
     """
-    settings = (timestep_fs, temperature_K, n_lags)
-    return _absorption(dipoles, False, *settings, dynamics, intensities_km_per_mol, contiguous)
+    found = response(
+        dipoles,
+        "fluxes" if are_fluxes else "dipoles",
+        _vectors,
+        np.zeros(3, int),
+        timestep_fs,
+        temperature_K,
+        n_lags,
+        contiguous,
+        are_rates=are_fluxes,
+    )
+    spectrum = spectrum_of_response(found, timestep_fs, temperature_K, dynamics)
+    if not are_fluxes:
+        spectrum = without_difference_damping(spectrum, 1)
+    checks = [thermostat_check(dynamics, spectrum.resolution_per_cm)]
+    if found.continuity is not None:
+        checks.append(found.continuity)
+    if intensities_km_per_mol is not None:
+        checks.append(absorption_check(spectrum.integral, intensities_km_per_mol, "km/mol"))
+    return replace(spectrum, checks=tuple(checks))
 
 
 def infrared_spectrum_of_flux(
@@ -86,20 +96,16 @@ def infrared_spectrum_of_flux(
     timestep_fs: float,
     temperature_K: float,
     n_lags: int | None = None,
-    *,
-    dynamics: Dynamics = Dynamics(),  # noqa: B008
-    intensities_km_per_mol: np.ndarray | None = None,
-    contiguous: bool = False,
+    **options: Any,
 ) -> InfraredSpectrum:
     """The absorption (1) from the flux d mu / dt, which nothing damps.
 
     Args:
         fluxes: segments [n_frames, 3] (e A/fs), see `dipole_flux`.
-        timestep_fs, temperature_K, n_lags, dynamics, intensities_km_per_mol, contiguous: as of
-            `infrared_spectrum`, and so are the errors.
+        timestep_fs, temperature_K, n_lags, options: as of `infrared_spectrum`, and so are the
+            errors.
     """
-    settings = (timestep_fs, temperature_K, n_lags)
-    return _absorption(fluxes, True, *settings, dynamics, intensities_km_per_mol, contiguous)
+    return infrared_spectrum(fluxes, timestep_fs, temperature_K, n_lags, are_fluxes=True, **options)
 
 
 def dipole_flux(velocities: np.ndarray, born_charges: np.ndarray) -> np.ndarray:
@@ -147,44 +153,7 @@ def spectrum_of_response(
     """The absorption (1) of the first channel, not yet corrected or checked."""
     return InfraredSpectrum(
         quantity="infrared absorption",
-        **curve(found.wavenumbers_per_cm, KM_PER_MOL * found.blocks[0]),  # (1)
-        **sampling(found.correlation, timestep_fs),
-        dynamics=str(dynamics),
-        quantum_correction=correction_of(dynamics),
-        corrections=(),
-        checks=(),
+        **curve_fields(found.wavenumbers_per_cm, KM_PER_MOL * found.blocks[0]),  # (1)
+        **sampling_fields(found.correlation, timestep_fs, dynamics),
         temperature_K=temperature_K,
     )
-
-
-def _absorption(
-    vectors: Segments,
-    are_fluxes: bool,
-    timestep_fs: float,
-    temperature_K: float,
-    n_lags: int | None,
-    dynamics: Dynamics,
-    intensities_km_per_mol: np.ndarray | None,
-    contiguous: bool,
-) -> InfraredSpectrum:
-    """The absorption (1) with its checks; arguments as of `infrared_spectrum`."""
-    found = response(
-        vectors,
-        "fluxes" if are_fluxes else "dipoles",
-        _vectors,
-        np.zeros(3, int),
-        timestep_fs,
-        temperature_K,
-        n_lags,
-        contiguous,
-        are_rates=are_fluxes,
-    )
-    spectrum = spectrum_of_response(found, timestep_fs, temperature_K, dynamics)
-    if not are_fluxes:
-        spectrum = without_difference_damping(spectrum, 1)
-    checks = [thermostat_check(dynamics, spectrum.resolution_per_cm)]
-    if found.continuity is not None:
-        checks.append(found.continuity)
-    if intensities_km_per_mol is not None:
-        checks.append(absorption_check(spectrum.integral, intensities_km_per_mol, "km/mol"))
-    return replace(spectrum, checks=tuple(checks))

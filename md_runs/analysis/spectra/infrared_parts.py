@@ -26,7 +26,7 @@ from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.infrared import UNIT, InfraredSpectrum, spectrum_of_response
 from md_runs.analysis.spectra.response_spectra import response
 from md_runs.analysis.spectra.spectrum_checks import thermostat_check
-from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
+from md_runs.analysis.spectra.spectrum_parts import PARTS_FIELDS, SpectrumParts
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, VibrationalMotion
 from md_runs.analysis.vibrations.mode_intensities import KM_PER_MOL, infrared_intensities
 from md_runs.analysis.vibrations.normal_modes import ModeSet
@@ -37,12 +37,7 @@ from mlpotential.errors import DataError
 class InfraredParts(SpectrumParts[InfraredSpectrum]):
     """An infrared spectrum and its parts, whose integrals are in km/mol."""
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "intensities": UNIT,
-        "standard_errors": UNIT,
-        "integrals": "km/mol",
-        "blocks": UNIT,
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(PARTS_FIELDS, UNIT), "integrals": "km/mol"}
 
 
 def infrared_parts(

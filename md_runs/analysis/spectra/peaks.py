@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.signal import find_peaks
@@ -52,30 +52,19 @@ class PeakTable(AnalysisResult):
         height_unit, area_unit: units of heights and areas.
     """
 
-    wavenumbers_per_cm: np.ndarray
-    wavenumber_errors_per_cm: np.ndarray
-    heights: np.ndarray
-    height_errors: np.ndarray
-    widths_per_cm: np.ndarray
-    width_errors_per_cm: np.ndarray
-    areas: np.ndarray
-    area_errors: np.ndarray
-    resolution_per_cm: float
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    wavenumber_errors_per_cm: Annotated[np.ndarray, "1/cm"]
+    heights: Annotated[np.ndarray, "height_unit"]
+    height_errors: Annotated[np.ndarray, "height_unit"]
+    widths_per_cm: Annotated[np.ndarray, "1/cm"]
+    width_errors_per_cm: Annotated[np.ndarray, "1/cm"]
+    areas: Annotated[np.ndarray, "area_unit"]
+    area_errors: Annotated[np.ndarray, "area_unit"]
+    resolution_per_cm: Annotated[float, "1/cm"]
     quantity: str
     height_unit: str
     area_unit: str
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "wavenumber_errors_per_cm": "1/cm",
-        "heights": "height_unit",
-        "height_errors": "height_unit",
-        "widths_per_cm": "1/cm",
-        "width_errors_per_cm": "1/cm",
-        "areas": "area_unit",
-        "area_errors": "area_unit",
-        "resolution_per_cm": "1/cm",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "wavenumbers_per_cm",
         "wavenumber_errors_per_cm",
@@ -153,7 +142,7 @@ def _regions(
 ) -> list[tuple[int, slice]]:
     """The index of each top, and the points that belong to its peak."""
     valleys = [left + int(np.argmin(mean[left:right])) for left, right in itertools.pairwise(tops)]
-    edges = [0, *valleys, len(k) - 1]
+    edges = [0, *valleys, len(k) - 1] if len(tops) else []  # a spectrum may have no maximum
     regions = []
     for top, left, right in zip(tops, edges[:-1], edges[1:], strict=True):
         width = _width(k, mean, int(top), slice(left, right + 1))

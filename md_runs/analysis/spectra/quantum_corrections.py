@@ -26,7 +26,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from mlpotential.errors import ConfigError, DataError, nearest_name
+from md_runs.analysis.spectra.spectrum_checks import check_temperature
+from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_choice
 from mlpotential.units import EV_PER_KELVIN, EV_PER_WAVENUMBER
 
 QuantumCorrection = Literal["classical", "standard", "harmonic", "Schofield", "Kubo"]
@@ -75,13 +77,8 @@ def _occupied(x: np.ndarray) -> np.ndarray:
 def _reduced(name: str, wavenumbers_per_cm: np.ndarray, temperature_K: float) -> np.ndarray:
     """X, where it makes sense."""
     known = get_args(QuantumCorrection)
-    if name not in known:
-        raise ConfigError(
-            f"the quantum correction must be one of {', '.join(known)}, not {name!r}."
-            + nearest_name(str(name), known)
-        )
-    if not (np.isfinite(temperature_K) and temperature_K > 0):
-        raise DataError(f"temperature_K must be positive, not {temperature_K}")
+    check_choice("the quantum correction", name, known)
+    check_temperature(temperature_K)
     wavenumbers = np.asarray(wavenumbers_per_cm, np.float64)
     x = wavenumbers * EV_PER_WAVENUMBER / (EV_PER_KELVIN * temperature_K)
     if x.size and np.abs(x).max() > LARGEST_EXPONENT:

@@ -29,8 +29,8 @@ from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.quantum_corrections import QuantumCorrection
-from md_runs.analysis.spectra.response_spectra import ResponseSpectrum, correction_of, response
-from md_runs.analysis.spectra.spectrum import curve, sampling
+from md_runs.analysis.spectra.response_spectra import ResponseSpectrum, response
+from md_runs.analysis.spectra.spectrum import CURVE_FIELDS, curve_fields, sampling_fields
 from md_runs.analysis.spectra.spectrum_checks import absorption_check, thermostat_check
 from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
 from mlpotential.errors import DataError
@@ -50,12 +50,7 @@ SQUARES = {  # what each spectrum takes of a'^2 and g'^2
 class RamanSpectrum(ResponseSpectrum):
     """A Raman activity in A^4/amu per 1/cm; the integral over a band is its activity."""
 
-    UNITS: ClassVar[dict[str, str]] = ResponseSpectrum.UNITS | {
-        "intensity": UNIT,
-        "standard_error": UNIT,
-        "blocks": UNIT,
-        "integral": "A^4/amu",
-    }
+    UNITS: ClassVar[dict[str, str]] = {**dict.fromkeys(CURVE_FIELDS, UNIT), "integral": "A^4/amu"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,7 @@ def raman_spectra(
         timestep_fs: time between frames, see `frames.uniform_timestep_fs`.
         temperature_K: of the run.
         n_lags: length of the window in frames, which sets the resolution (see
-            `spectra.lags_for_resolution`); None for half of the shortest segment.
+            `spectrum.lags_for_resolution`); None for half of the shortest segment.
         dynamics: what moved the atoms.
         activities: of the normal modes, to check the harmonic limit, [n_modes] (A^4/amu).
         contiguous: the items are pieces of one trajectory, in order, not segments of their own.
@@ -147,12 +142,8 @@ def raman_spectra(
         blocks = mean_share * found.blocks[0] + anisotropic_share * found.blocks[1]
         spectra[name] = RamanSpectrum(
             quantity=f"Raman activity, {name}",
-            **curve(found.wavenumbers_per_cm, blocks),
-            **sampling(found.correlation, timestep_fs),
-            dynamics=str(dynamics),
-            quantum_correction=correction_of(dynamics),
-            corrections=(),
-            checks=(),
+            **curve_fields(found.wavenumbers_per_cm, blocks),
+            **sampling_fields(found.correlation, timestep_fs, dynamics),
             temperature_K=temperature_K,
         )
     result = RamanSpectra(**spectra).changed(lambda s: without_difference_damping(s, 1))

@@ -1,7 +1,7 @@
 """Spectra of a property's rate of change: what infrared absorption and Raman scattering share.
 
 Of a property P the response of classical mechanics at temperature T is, with the cosine transform S
-of `spectra` of the correlation function of dP/dt,
+of `spectrum` of the correlation function of dP/dt,
 
     I(k) = S(k) / (k_B T),   (1)
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, Self
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from md_runs.analysis.sampling.frame_pieces import (
     frame_pieces,
     window_lags,
 )
-from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.quantum_corrections import QuantumCorrection, response_factor
 from md_runs.analysis.spectra.spectrum import Spectrum, cosine_transform
 from md_runs.analysis.spectra.spectrum_checks import (
@@ -48,9 +47,7 @@ class ResponseSpectrum(Spectrum):
         temperature_K: of the run.
     """
 
-    temperature_K: float
-
-    UNITS: ClassVar[dict[str, str]] = Spectrum.UNITS | {"temperature_K": "K"}
+    temperature_K: Annotated[float, "K"]
 
     def with_quantum_correction(self, name: QuantumCorrection) -> Self:
         """The spectrum with another quantum correction factor, see `quantum_corrections`.
@@ -138,11 +135,6 @@ def response(
         correlation=correlation,
         continuity=None if are_rates else differences.check(name),
     )
-
-
-def correction_of(dynamics: Dynamics) -> QuantumCorrection:
-    """The factor that the correlation function of a method comes with."""
-    return "Kubo" if dynamics.is_path_integral else "classical"
 
 
 class _Differences:

@@ -16,7 +16,7 @@ be slightly negative; nothing is clipped.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from scipy import fft
@@ -25,9 +25,12 @@ from md_runs.analysis.sampling.correlation_stream import BlockedCorrelation
 from md_runs.analysis.sampling.frame_pieces import check_timestep
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
+from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.spectrum_checks import Check
 from mlpotential.errors import DataError
 from mlpotential.units import WAVENUMBER_PER_INVERSE_FS
+
+CURVE_FIELDS = ("intensity", "standard_error", "blocks")  # of one unit
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,15 @@ class Spectrum(AnalysisResult):
     """
 
     quantity: str
-    wavenumbers_per_cm: np.ndarray
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
     intensity: np.ndarray
     standard_error: np.ndarray
     integral: Estimate
-    resolution_per_cm: float
-    spacing_per_cm: float
+    resolution_per_cm: Annotated[float, "1/cm"]
+    spacing_per_cm: Annotated[float, "1/cm"]
     window: str
     n_lags: int
-    timestep_fs: float
+    timestep_fs: Annotated[float, "fs"]
     n_segments: int
     n_frames: int
     n_blocks: int
@@ -75,13 +78,8 @@ class Spectrum(AnalysisResult):
     checks: tuple[Check, ...]
     blocks: np.ndarray
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "resolution_per_cm": "1/cm",
-        "spacing_per_cm": "1/cm",
-        "timestep_fs": "fs",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensity", "standard_error")
+    UNSAVED: ClassVar[tuple[str, ...]] = ("blocks",)
 
     @property
     def failed_checks(self) -> tuple[Check, ...]:
@@ -104,16 +102,10 @@ class Spectrum(AnalysisResult):
 
     def changed(self, wavenumbers_per_cm: np.ndarray, blocks: np.ndarray, **changes: Any) -> Self:
         """A copy with other points, [n_points], and blocks, [n_blocks, n_points]."""
-        return replace(self, **curve(wavenumbers_per_cm, blocks), **changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of `AnalysisResult`, without the blocks."""
-        content = super().to_dict()
-        del content["blocks"], content["units"]["blocks"]
-        return content
+        return replace(self, **curve_fields(wavenumbers_per_cm, blocks), **changes)
 
 
-def curve(wavenumbers_per_cm: np.ndarray, blocks: np.ndarray) -> dict[str, Any]:
+def curve_fields(wavenumbers_per_cm: np.ndarray, blocks: np.ndarray) -> dict[str, Any]:
     """The fields of a `Spectrum` that follow from points and blocks, [n_blocks, n_points]."""
     mean = mean_of_blocks(blocks)
     return {
@@ -126,8 +118,10 @@ def curve(wavenumbers_per_cm: np.ndarray, blocks: np.ndarray) -> dict[str, Any]:
     }
 
 
-def sampling(correlation: BlockedCorrelation, timestep_fs: float) -> dict[str, Any]:
-    """The fields of a `Spectrum` that tell how it was sampled."""
+def sampling_fields(
+    correlation: BlockedCorrelation, timestep_fs: float, dynamics: Dynamics
+) -> dict[str, Any]:
+    """The fields of a `Spectrum` that tell how it was sampled, not yet corrected or checked."""
     return {
         "resolution_per_cm": WAVENUMBER_PER_INVERSE_FS / (correlation.n_lags * timestep_fs),
         "window": "Hann",
@@ -136,6 +130,10 @@ def sampling(correlation: BlockedCorrelation, timestep_fs: float) -> dict[str, A
         "n_segments": correlation.n_segments,
         "n_frames": correlation.n_frames,
         "n_blocks": correlation.n_blocks,
+        "dynamics": str(dynamics),
+        "quantum_correction": dynamics.quantum_correction,
+        "corrections": (),
+        "checks": (),
     }
 
 

@@ -182,6 +182,10 @@ def harmonic_check(root_mean_square_per_cm: Estimate, harmonic_per_cm: np.ndarra
 
     In the harmonic limit the mean square of the wavenumbers is the trace of the mass-weighted
     Hessian over the number of modes, however the modes couple or degenerate.
+
+    Args:
+        root_mean_square_per_cm: of the density of states.
+        harmonic_per_cm: of the modes, imaginary ones negative, [n_modes].
     """
     signed_squares = harmonic_per_cm * np.abs(harmonic_per_cm)  # imaginary modes are negative
     expected = float(np.sqrt(max(0.0, signed_squares.mean())))
@@ -191,7 +195,13 @@ def harmonic_check(root_mean_square_per_cm: Estimate, harmonic_per_cm: np.ndarra
 
 
 def absorption_check(integral: Estimate, harmonic_intensities: np.ndarray, unit: str) -> Check:
-    """The integral of an infrared or Raman spectrum, against the sum over the normal modes."""
+    """The integral of an infrared or Raman spectrum, against the sum over the normal modes.
+
+    Args:
+        integral: of the spectrum.
+        harmonic_intensities: of the modes, [n_modes].
+        unit: of both.
+    """
     expected = float(np.sum(harmonic_intensities))
     remark = "sum of intensities; a difference is anharmonicity or too short a run"
     tolerance = 2 * HARMONIC_TOLERANCE * expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from md_runs.analysis.spectra.spectrum import Spectrum
 from mlpotential.errors import DataError
 
 Whole = TypeVar("Whole", bound=Spectrum)
+
+PARTS_FIELDS = ("intensities", "standard_errors", "blocks")  # of one unit
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class SpectrumParts(AnalysisResult, Generic[Whole]):
     standard_errors: np.ndarray
     integrals: Estimate
     blocks: np.ndarray
+
+    UNSAVED: ClassVar[tuple[str, ...]] = ("blocks",)
 
     def part(self, label: str) -> Whole:
         """One part as a spectrum of its own.
@@ -66,12 +70,6 @@ class SpectrumParts(AnalysisResult, Generic[Whole]):
             ),
             blocks=np.stack([part.blocks for part in parts]),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of `AnalysisResult`, without the blocks."""
-        content = super().to_dict()
-        del content["blocks"], content["units"]["blocks"]
-        return content
 
     def save_csv(self, path: Path) -> None:
         """The whole and each part, with standard errors. Raises RunError as `save_json`."""

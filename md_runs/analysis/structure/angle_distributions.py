@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from md_runs.analysis.sampling.block_sums import Frames, Sums, sum_blocks, with_cells
-from md_runs.analysis.sampling.histograms import check_bin_width, filled_bins
+from md_runs.analysis.sampling.histograms import filled_bins
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.structure.internal_coordinates import NOT_PERIODIC, angles, dihedrals
 from mlpotential.errors import ConfigError
+from mlpotential.settings_checks import check_number
 
 
 @dataclass(frozen=True)
@@ -43,25 +44,17 @@ class AngleDistribution(AnalysisResult):
     """
 
     label: str
-    angles: np.ndarray
-    density: np.ndarray
-    standard_error: np.ndarray
-    mean: Estimate
-    standard_deviation: Estimate
-    bin_width: float
+    angles: Annotated[np.ndarray, "degree"]
+    density: Annotated[np.ndarray, "1/degree"]
+    standard_error: Annotated[np.ndarray, "1/degree"]
+    mean: Annotated[Estimate, "degree"]
+    standard_deviation: Annotated[Estimate, "degree"]
+    bin_width: Annotated[float, "degree"]
     is_periodic: bool
     n_angles: int
     n_beads: int
     n_frames: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "angles": "degree",
-        "density": "1/degree",
-        "standard_error": "1/degree",
-        "mean": "degree",
-        "standard_deviation": "degree",
-        "bin_width": "degree",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("angles", "density", "standard_error")
 
 
@@ -181,7 +174,7 @@ def _distribution(
 
 def _edges(lowest: float, bin_width: float) -> np.ndarray:
     """Of all bins up to 180 degrees. Raises ConfigError for a width that does not fit."""
-    check_bin_width(bin_width)
+    check_number("bin_width", bin_width)
     n_half = 180.0 / bin_width
     if abs(n_half - round(n_half)) > 1e-9 * n_half or n_half < 1:
         raise ConfigError(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -52,24 +52,16 @@ class DistanceDistribution(AnalysisResult):
     """
 
     label: str
-    distances: np.ndarray
-    density: np.ndarray
-    standard_error: np.ndarray
-    mean: Estimate
-    standard_deviation: Estimate
-    bin_width: float
+    distances: Annotated[np.ndarray, "A"]
+    density: Annotated[np.ndarray, "1/A"]
+    standard_error: Annotated[np.ndarray, "1/A"]
+    mean: Annotated[Estimate, "A"]
+    standard_deviation: Annotated[Estimate, "A"]
+    bin_width: Annotated[float, "A"]
     n_pairs: int
     n_beads: int
     n_frames: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "distances": "A",
-        "density": "1/A",
-        "standard_error": "1/A",
-        "mean": "A",
-        "standard_deviation": "A",
-        "bin_width": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("distances", "density", "standard_error")
 
 
@@ -87,21 +79,13 @@ class CageGeometry(AnalysisResult):
         n_frames: number of frames.
     """
 
-    mean_bond: Estimate
-    closest_neighbour: Estimate
-    antipodal_distance: Estimate
-    largest_distance: Estimate
-    bond_standard_deviation: Estimate
+    mean_bond: Annotated[Estimate, "A"]
+    closest_neighbour: Annotated[Estimate, "A"]
+    antipodal_distance: Annotated[Estimate, "A"]
+    largest_distance: Annotated[Estimate, "A"]
+    bond_standard_deviation: Annotated[Estimate, "A"]
     n_beads: int
     n_frames: int
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "mean_bond": "A",
-        "closest_neighbour": "A",
-        "antipodal_distance": "A",
-        "largest_distance": "A",
-        "bond_standard_deviation": "A",
-    }
 
 
 def bonded_pairs(positions: np.ndarray, n_bonds_per_atom: int) -> np.ndarray:
@@ -262,7 +246,7 @@ def _distribution(
     n_frames, n_beads = found.blocks.n_frames, found.blocks.frame_shape[0]
     return DistanceDistribution(
         label=label,
-        distances=found.centres,
+        distances=found.centers,
         density=found.density.value,
         standard_error=found.density.standard_error,
         mean=found.mean,

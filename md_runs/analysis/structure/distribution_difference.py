@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -30,29 +30,18 @@ class DistributionDifference(AnalysisResult):
     """
 
     label: str
-    places: np.ndarray
-    difference: np.ndarray
-    standard_error: np.ndarray
-    bin_width: float
+    places: Annotated[np.ndarray, "A"]
+    difference: Annotated[np.ndarray, "1/A"]
+    standard_error: Annotated[np.ndarray, "1/A"]
+    bin_width: Annotated[float, "A"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "places": "A",
-        "difference": "1/A",
-        "standard_error": "1/A",
-        "bin_width": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("places", "difference", "standard_error")
 
 
 class RadialDifference(DistributionDifference):
     """The difference of two g(r), a pure number."""
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "places": "A",
-        "difference": "1",
-        "standard_error": "1",
-        "bin_width": "A",
-    }
+    UNITS: ClassVar[dict[str, str]] = {"difference": "1", "standard_error": "1"}
 
 
 class AngleDifference(DistributionDifference):
@@ -127,5 +116,5 @@ def _kind(distribution: Distribution) -> type[DistributionDifference]:
 
 def _numbers_of_bins(distribution: Distribution) -> np.ndarray:
     """Bins are multiples of their width; the first column of a distribution are their centres."""
-    centres = getattr(distribution, distribution.COLUMNS[0])
-    return np.rint(centres / distribution.bin_width - 0.5).astype(np.int64)
+    centers = getattr(distribution, distribution.COLUMNS[0])
+    return np.rint(centers / distribution.bin_width - 0.5).astype(np.int64)

@@ -97,8 +97,8 @@ def neighbors_within(
     copies, origins = positions, np.arange(len(positions))
     if cell is not None and any(pbc):
         copies, origins = _copies_around(positions, radius, cell, pbc)
-    centres = cKDTree(copies[: len(positions)])
-    found = centres.sparse_distance_matrix(cKDTree(copies), radius, output_type="ndarray")
+    centers = cKDTree(copies[: len(positions)])
+    found = centers.sparse_distance_matrix(cKDTree(copies), radius, output_type="ndarray")
     found = found[found["i"] != found["j"]]  # not itself, but its images
     return found["i"], origins[found["j"]], found["v"]
 

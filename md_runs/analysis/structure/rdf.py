@@ -24,19 +24,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from md_runs.analysis.sampling.block_sums import BlockSums, Frames, Sums, sum_blocks, with_cells
-from md_runs.analysis.sampling.histograms import check_bin_width, histogram
+from md_runs.analysis.sampling.histograms import histogram
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.structure.internal_coordinates import distances, every_pair
 from md_runs.analysis.structure.neighbor_counts import NeighborCounts, chosen_pairs
 from md_runs.analysis.structure.periodic_images import checked_cells, plane_spacings
 from mlpotential.errors import ConfigError, DataError
+from mlpotential.settings_checks import check_number
 
 PERIODIC = (True, True, True)
 
@@ -56,21 +57,15 @@ class PairDistribution(AnalysisResult):
         n_blocks: number of blocks the standard error comes from.
     """
 
-    distances: np.ndarray
-    density: np.ndarray
-    standard_error: np.ndarray
-    bin_width: float
+    distances: Annotated[np.ndarray, "A"]
+    density: Annotated[np.ndarray, "1/A"]
+    standard_error: Annotated[np.ndarray, "1/A"]
+    bin_width: Annotated[float, "A"]
     n_pairs: int
     n_beads: int
     n_frames: int
     n_blocks: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "distances": "A",
-        "density": "1/A",
-        "standard_error": "1/A",
-        "bin_width": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("distances", "density", "standard_error")
 
 
@@ -100,33 +95,22 @@ class RadialDistribution(AnalysisResult):
     """
 
     label: str
-    distances: np.ndarray
-    g: np.ndarray
-    standard_error: np.ndarray
-    upper_edges: np.ndarray
-    coordination_number: np.ndarray
-    coordination_error: np.ndarray
-    bin_width: float
-    reference_volume: float
+    distances: Annotated[np.ndarray, "A"]
+    g: Annotated[np.ndarray, "1"]
+    standard_error: Annotated[np.ndarray, "1"]
+    upper_edges: Annotated[np.ndarray, "A"]
+    coordination_number: Annotated[np.ndarray, "1"]
+    coordination_error: Annotated[np.ndarray, "1"]
+    bin_width: Annotated[float, "A"]
+    reference_volume: Annotated[float, "A^3"]
     is_volume_of_cell: bool
-    largest_unambiguous_distance: float
+    largest_unambiguous_distance: Annotated[float, "A"]
     n_first: int
     n_second: int
     n_beads: int
     n_frames: int
     n_blocks: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "distances": "A",
-        "g": "1",
-        "standard_error": "1",
-        "upper_edges": "A",
-        "coordination_number": "1",
-        "coordination_error": "1",
-        "bin_width": "A",
-        "reference_volume": "A^3",
-        "largest_unambiguous_distance": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "distances",
         "g",
@@ -177,7 +161,7 @@ def pair_distribution(
     )
     n_beads, n_atoms, _ = found.blocks.frame_shape
     return PairDistribution(
-        distances=found.centres,
+        distances=found.centers,
         density=found.density.value,
         standard_error=found.density.standard_error,
         bin_width=bin_width,
@@ -223,15 +207,15 @@ def radial_distributions(
         ConfigError: no distance to go to; a bin width or a volume that is not positive.
         StructureError: for a cell that is flat or thin.
     """
-    check_bin_width(bin_width)
+    check_number("bin_width", bin_width)
     pbc = pbc if cells is not None else (False, False, False)
     if reference_volume is None and not all(pbc):
         raise DataError(
             "g(r) compares with the density of a volume, and there is no cell that is periodic in "
             "all directions: give reference_volume, or take h(r) (pair_distribution)"
         )
-    if reference_volume is not None and not 0 < reference_volume < np.inf:
-        raise ConfigError(f"reference_volume must be positive (A^3), not {reference_volume}")
+    if reference_volume is not None:
+        check_number("reference_volume", reference_volume)
     n_bins = _number_of_bins(max_distance, bin_width, cells, pbc)
     pairs = chosen_pairs(atomic_numbers, element_pairs)
     count = NeighborCounts(
@@ -249,10 +233,7 @@ def radial_distributions(
 
 
 def _number_of_bins(
-    max_distance: float | None,
-    bin_width: float,
-    cells: Frames | None,
-    pbc: tuple[bool, bool, bool],
+    max_distance: float | None, bin_width: float, cells: Frames | None, pbc: tuple[bool, bool, bool]
 ) -> int:
     """Whole bins up to the distance. Raises ConfigError if there is none."""
     if max_distance is None:
@@ -282,10 +263,10 @@ def _normalised(
 
     def statistic(sums: Sums) -> dict[str, np.ndarray]:
         n_frames = sums["frames"][..., None]
-        neighbours = sums["counts"][..., place, :] / n_frames
+        neighbors = sums["counts"][..., place, :] / n_frames
         return {
             "g": sums["counts_times_volume"][..., place, :] / (n_frames * gas),  # (2)
-            "coordination": np.cumsum(neighbours, axis=-1) / n_first,
+            "coordination": np.cumsum(neighbors, axis=-1) / n_first,
             "volume": sums["volume"] / sums["frames"],
         }
 

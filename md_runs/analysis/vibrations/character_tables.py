@@ -44,7 +44,7 @@ class Irrep:
         return round(float(self.characters[0]))
 
     def multiplicity(self, characters: np.ndarray) -> float:
-        """How often it is contained in a representation with these characters."""
+        """How often it is contained in a representation with characters [n_operations]."""
         return float(self.characters @ characters / (self.characters @ self.characters))
 
 

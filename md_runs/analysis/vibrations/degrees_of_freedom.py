@@ -32,7 +32,7 @@ from typing import Literal
 
 import numpy as np
 
-from md_runs.analysis.vibrations.rigid_body import centred, inertia_tensors
+from md_runs.analysis.vibrations.rigid_body import centered, inertia_tensors
 
 Conserved = Literal["translation and rotation", "translation", "nothing"]
 
@@ -105,7 +105,7 @@ class DegreesOfFreedom:
             velocities: [..., n_atoms, 3], in any unit.
         """
         moving = np.where(self.fixed[:, None], 0.0, velocities)
-        return centred(moving, self.masses) if self.n_translations else moving
+        return centered(moving, self.masses) if self.n_translations else moving
 
     def without_rigid_motion(self, velocities: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Velocities without the rigid motions: the orthogonal projection, mass-weighted.
@@ -131,7 +131,7 @@ class DegreesOfFreedom:
     def _from_centre(self, positions: np.ndarray) -> np.ndarray:
         """r - c of (1), [..., n_atoms, 3] (A)."""
         if not self.fixed.any():
-            return centred(positions, self.masses)
+            return centered(positions, self.masses)
         first = int(np.argmax(self.fixed))
         return positions - positions[..., first : first + 1, :]
 

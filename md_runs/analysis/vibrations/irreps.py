@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -46,18 +46,12 @@ class ModeSymmetries(AnalysisResult):
     """
 
     schoenflies: str
-    labels: np.ndarray
-    purities: np.ndarray
-    is_infrared_active: np.ndarray
-    is_raman_active: np.ndarray
+    labels: Annotated[np.ndarray, "1"]
+    purities: Annotated[np.ndarray, "1"]
+    is_infrared_active: Annotated[np.ndarray, "1"]
+    is_raman_active: Annotated[np.ndarray, "1"]
     representation: dict[str, int]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "labels": "1",
-        "purities": "1",
-        "is_infrared_active": "1",
-        "is_raman_active": "1",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "labels",
         "purities",
@@ -147,8 +141,8 @@ def _check_same_structure(modes: ModeSet, group: PointGroup) -> None:
         raise DataError(
             f"the point group is of {group.permutations.shape[1]} atoms, the modes of {n_atoms}"
         )
-    centre = modes.masses @ modes.positions / modes.masses.sum()
-    r = modes.positions - centre
+    center = modes.masses @ modes.positions / modes.masses.sum()
+    r = modes.positions - center
     moved = np.einsum("kxy,iy->kix", group.operations, r)
     partners = r[group.permutations]
     deviation = float(np.linalg.norm(moved - partners, axis=2).max())

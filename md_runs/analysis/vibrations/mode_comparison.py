@@ -15,7 +15,7 @@ those of the other before they are compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -28,7 +28,7 @@ from md_runs.analysis.vibrations.normal_modes import (
     compare_paired_frequencies,
     degenerate_groups,
 )
-from md_runs.analysis.vibrations.rigid_body import centred, eckart_rotations
+from md_runs.analysis.vibrations.rigid_body import centered, eckart_rotations
 from mlpotential.errors import DataError
 
 TIE_BREAK = 1e-6  # chosen: among degenerate modes the plain squared overlap decides
@@ -49,17 +49,11 @@ class ModeComparison(FrequencyComparison):
         displacements: K of (1), along the modes of the reference, [n_modes] (A sqrt(amu)).
     """
 
-    matches: np.ndarray
-    overlaps: np.ndarray
-    duschinsky: np.ndarray
-    displacements: np.ndarray
+    matches: Annotated[np.ndarray, "1"]
+    overlaps: Annotated[np.ndarray, "1"]
+    duschinsky: Annotated[np.ndarray, "1"]
+    displacements: Annotated[np.ndarray, "A sqrt(amu)"]
 
-    UNITS: ClassVar[dict[str, str]] = FrequencyComparison.UNITS | {
-        "matches": "1",
-        "overlaps": "1",
-        "duschinsky": "1",
-        "displacements": "A sqrt(amu)",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         *FrequencyComparison.COLUMNS,
         "matches",
@@ -113,7 +107,7 @@ def _superposition(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.n
             f"{len(modes.modes)} modes cannot be matched to {len(reference.modes)}: one structure "
             "is linear and the other bent"
         )
-    r, r0 = centred(modes.positions, masses), centred(reference.positions, masses)
+    r, r0 = centered(modes.positions, masses), centered(reference.positions, masses)
     is_linear = degrees_of_freedom_at_rest(r0, masses).is_linear
     rotation = eckart_rotations(r[None], r0, masses, is_linear)[0]
     difference = r @ rotation.T - r0

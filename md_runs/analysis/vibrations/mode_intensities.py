@@ -18,7 +18,7 @@ rho is that of light polarised perpendicular to the plane of scattering.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.constants import Avogadro, atomic_mass, elementary_charge, epsilon_0, speed_of_light
@@ -43,15 +43,10 @@ class InfraredIntensities(AnalysisResult):
         dipole_derivatives: d mu / dQ, [n_modes, 3] (e/sqrt(amu)).
     """
 
-    wavenumbers_per_cm: np.ndarray
-    intensities_km_per_mol: np.ndarray
-    dipole_derivatives: np.ndarray
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    intensities_km_per_mol: Annotated[np.ndarray, "km/mol"]
+    dipole_derivatives: Annotated[np.ndarray, "e/sqrt(amu)"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "intensities_km_per_mol": "km/mol",
-        "dipole_derivatives": "e/sqrt(amu)",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensities_km_per_mol")
 
 
@@ -65,15 +60,10 @@ class RamanIntensities(AnalysisResult):
         depolarization_ratios: rho, 0 to 3/4, [n_modes]; NaN for a mode that does not scatter.
     """
 
-    wavenumbers_per_cm: np.ndarray
-    activities: np.ndarray
-    depolarization_ratios: np.ndarray
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    activities: Annotated[np.ndarray, "A^4/amu"]
+    depolarization_ratios: Annotated[np.ndarray, "1"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "activities": "A^4/amu",
-        "depolarization_ratios": "1",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "wavenumbers_per_cm",
         "activities",

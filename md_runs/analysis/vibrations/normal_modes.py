@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 import numpy as np
 
@@ -67,19 +67,12 @@ class NormalModes(AnalysisResult):
         positions: the structure that the modes belong to, [n_atoms, 3] (A).
     """
 
-    wavenumbers_per_cm: np.ndarray
-    modes: np.ndarray
-    residual_wavenumbers_per_cm: np.ndarray
-    masses: np.ndarray
-    positions: np.ndarray
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    modes: Annotated[np.ndarray, "1"]
+    residual_wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    masses: Annotated[np.ndarray, "amu"]
+    positions: Annotated[np.ndarray, "A"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "residual_wavenumbers_per_cm": "1/cm",
-        "modes": "1",
-        "masses": "amu",
-        "positions": "A",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm",)
 
     @property
@@ -97,10 +90,6 @@ class NormalModes(AnalysisResult):
         """Sum of half a quantum over the real modes (eV)."""
         real = self.wavenumbers_per_cm[self.wavenumbers_per_cm > 0]
         return float(0.5 * EV_PER_WAVENUMBER * real.sum())
-
-    def cartesian_displacements(self) -> np.ndarray:
-        """The modes as motions of the atoms, each of length 1, [n_modes, n_atoms, 3]."""
-        return cartesian_displacements(self)
 
     def degenerate_groups(self, tolerance_per_cm: float = 0.5) -> list[list[int]]:
         """Indices of the modes that share a wavenumber, see `degenerate_groups`."""
@@ -143,19 +132,12 @@ class FrequencyComparison(AnalysisResult):
         max_relative_deviation: largest magnitude.
     """
 
-    wavenumbers_per_cm: np.ndarray
-    reference_per_cm: np.ndarray
-    relative_deviations: np.ndarray
-    mean_relative_deviation: float
-    max_relative_deviation: float
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    reference_per_cm: Annotated[np.ndarray, "1/cm"]
+    relative_deviations: Annotated[np.ndarray, "1"]
+    mean_relative_deviation: Annotated[float, "1"]
+    max_relative_deviation: Annotated[float, "1"]
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "reference_per_cm": "1/cm",
-        "relative_deviations": "1",
-        "mean_relative_deviation": "1",
-        "max_relative_deviation": "1",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "reference_per_cm",
         "wavenumbers_per_cm",
@@ -277,7 +259,7 @@ def compare_frequencies(
 def compare_paired_frequencies(
     wavenumbers_per_cm: np.ndarray, reference_per_cm: np.ndarray
 ) -> FrequencyComparison:
-    """`compare_frequencies` of wavenumbers that are paired already."""
+    """`compare_frequencies` of wavenumbers that are paired already, [n_modes] each."""
     wavenumbers = np.asarray(wavenumbers_per_cm, np.float64)
     reference = np.asarray(reference_per_cm, np.float64)
     if wavenumbers.shape != reference.shape or wavenumbers.ndim != 1 or len(reference) == 0:

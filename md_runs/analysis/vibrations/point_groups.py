@@ -9,13 +9,13 @@ sigma_v of Cnv, are those with most atoms on them (or nearest to atoms).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
-from md_runs.analysis.vibrations.rigid_body import centred, inertia_tensors
+from md_runs.analysis.vibrations.rigid_body import centered, inertia_tensors
 from md_runs.analysis.vibrations.symmetry_operations import symmetry_operations, turn_vectors
 from mlpotential.errors import ConfigError, DataError, StructureError
 
@@ -43,21 +43,13 @@ class PointGroup(AnalysisResult):
     """
 
     schoenflies: str
-    operations: np.ndarray
-    permutations: np.ndarray
-    axes: np.ndarray
+    operations: Annotated[np.ndarray, "1"]
+    permutations: Annotated[np.ndarray, "1"]
+    axes: Annotated[np.ndarray, "1"]
     main_order: int
     symmetry_number: int
-    largest_deviation: float
-    tolerance: float
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "operations": "1",
-        "permutations": "1",
-        "axes": "1",
-        "largest_deviation": "A",
-        "tolerance": "A",
-    }
+    largest_deviation: Annotated[float, "A"]
+    tolerance: Annotated[float, "A"]
 
     @property
     def is_linear(self) -> bool:
@@ -93,7 +85,7 @@ def point_group(
     numbers, positions = np.asarray(atomic_numbers), np.asarray(positions, np.float64)
     masses = np.asarray(masses, np.float64)
     _check(numbers, positions, masses, tolerance)
-    r = centred(positions, masses)
+    r = centered(positions, masses)
     if len(r) == 1:
         unit = np.eye(3)
         return PointGroup("Kh", unit[None], np.zeros((1, 1), int), unit, 1, 1, 0.0, tolerance)

@@ -23,7 +23,7 @@ bar beside the spread over blocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -33,8 +33,9 @@ from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import standard_error_of_blocks
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.normal_modes import wavenumbers_of_curvatures
-from md_runs.analysis.vibrations.rigid_body import centred, eckart_rotations
-from mlpotential.errors import ConfigError, DataError
+from md_runs.analysis.vibrations.rigid_body import centered, eckart_rotations
+from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_number
 from mlpotential.units import EV_PER_KELVIN
 
 CONVERGED = 1e-8  # A, chosen: change of the mean structure
@@ -58,23 +59,15 @@ class QuasiHarmonicModes(AnalysisResult):
         n_blocks: for the error bars.
     """
 
-    wavenumbers_per_cm: np.ndarray
-    standard_errors_per_cm: np.ndarray
-    modes: np.ndarray
-    masses: np.ndarray
-    positions: np.ndarray
-    temperature_K: float
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    standard_errors_per_cm: Annotated[np.ndarray, "1/cm"]
+    modes: Annotated[np.ndarray, "1"]
+    masses: Annotated[np.ndarray, "amu"]
+    positions: Annotated[np.ndarray, "A"]
+    temperature_K: Annotated[float, "K"]
     n_frames: int
     n_blocks: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "standard_errors_per_cm": "1/cm",
-        "modes": "1",
-        "masses": "amu",
-        "positions": "A",
-        "temperature_K": "K",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "standard_errors_per_cm")
 
 
@@ -161,7 +154,7 @@ def _eckart_frames(
     positions: np.ndarray, masses: np.ndarray, reference: np.ndarray, is_linear: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames laid on their mean structure, [n_frames, n_atoms, 3], and it, [n_atoms, 3] (A)."""
-    r, mean = centred(positions, masses), centred(reference, masses)
+    r, mean = centered(positions, masses), centered(reference, masses)
     for _ in range(MOST_ITERATIONS):
         frames = r @ eckart_rotations(r, mean, masses, is_linear).swapaxes(1, 2)
         before, mean = mean, frames.mean(axis=0)
@@ -180,8 +173,7 @@ def _check(
     positions: np.ndarray, masses: np.ndarray, temperature_K: float, reference: np.ndarray
 ) -> None:
     """Raises as `quasi_harmonic_modes` says."""
-    if not (np.isfinite(temperature_K) and temperature_K > 0):
-        raise ConfigError(f"temperature_K must be a positive number, not {temperature_K!r}")
+    check_number("temperature_K", temperature_K)
     if positions.ndim != 3 or positions.shape[2] != 3 or 0 in positions.shape:
         raise DataError(
             f"positions must have shape [n_frames, n_atoms, 3], not {list(positions.shape)}: of a "

@@ -14,10 +14,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 
-def centred(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
+def centered(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
     """Positions (or velocities) relative to the centre of mass, [..., n_atoms, 3]."""
-    centre = np.einsum("i,...ix->...x", masses, positions) / masses.sum()
-    return positions - centre[..., None, :]
+    center = np.einsum("i,...ix->...x", masses, positions) / masses.sum()
+    return positions - center[..., None, :]
 
 
 def inertia_tensors(r: np.ndarray, masses: np.ndarray) -> np.ndarray:
@@ -42,7 +42,7 @@ def eckart_rotations(
     Returns:
         Proper rotations, [n_frames, 3, 3].
     """
-    r, a = centred(positions, masses), centred(reference, masses)
+    r, a = centered(positions, masses), centered(reference, masses)
     if is_linear:
         return _shortest_rotations(r, a, masses)
     u, _, vt = np.linalg.svd(np.einsum("i,ix,fiy->fxy", masses, a, r))

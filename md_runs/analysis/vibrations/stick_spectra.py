@@ -10,12 +10,13 @@ give the units of the dynamic spectra.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from md_runs.analysis.sampling.results import AnalysisResult
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_number
 
 POINTS_PER_WIDTH = 8  # chosen: the top of a Lorentzian is met to 2 %
 MARGIN_WIDTHS = 20.0  # chosen: beyond the last line
@@ -34,20 +35,13 @@ class StickSpectrum(AnalysisResult):
         n_imaginary: number of modes left out, whose wavenumber is negative.
     """
 
-    wavenumbers_per_cm: np.ndarray
-    intensity: np.ndarray
-    mode_wavenumbers_per_cm: np.ndarray
-    mode_intensities: np.ndarray
-    width_per_cm: float
+    wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    intensity: Annotated[np.ndarray, "unit of the intensities times cm"]
+    mode_wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
+    mode_intensities: Annotated[np.ndarray, "unit of the intensities"]
+    width_per_cm: Annotated[float, "1/cm"]
     n_imaginary: int
 
-    UNITS: ClassVar[dict[str, str]] = {
-        "wavenumbers_per_cm": "1/cm",
-        "intensity": "unit of the intensities times cm",
-        "mode_wavenumbers_per_cm": "1/cm",
-        "mode_intensities": "unit of the intensities",
-        "width_per_cm": "1/cm",
-    }
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensity")
 
 
@@ -75,8 +69,7 @@ def stick_spectrum(
         raise DataError(f"as many intensities as modes are needed, not {a.shape} and {k.shape}")
     if not (np.isfinite(k).all() and np.isfinite(a).all()):
         raise DataError("there are wavenumbers or intensities that are not finite")
-    if not (np.isfinite(width_per_cm) and width_per_cm > 0):
-        raise ConfigError(f"width_per_cm must be positive, not {width_per_cm}")
+    check_number("width_per_cm", width_per_cm)
     real = k >= 0
     k, a = k[real], a[real]
     if axis_per_cm is None:

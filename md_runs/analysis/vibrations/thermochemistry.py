@@ -8,7 +8,7 @@ the symmetry number sigma of the point group), harmonic vibration, spin degenera
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -39,28 +39,16 @@ class Thermochemistry(AnalysisResult):
         gibbs_energy: G = H - TS (eV).
     """
 
-    temperature_K: float
-    pressure_Pa: float
+    temperature_K: Annotated[float, "K"]
+    pressure_Pa: Annotated[float, "Pa"]
     symmetry_number: int
-    spin: float
-    potential_energy: float
-    zero_point_energy: float
-    internal_energy: float
-    enthalpy: float
-    entropy_eV_per_K: float
-    gibbs_energy: float
-
-    UNITS: ClassVar[dict[str, str]] = {
-        "temperature_K": "K",
-        "pressure_Pa": "Pa",
-        "spin": "1",
-        "potential_energy": "eV",
-        "zero_point_energy": "eV",
-        "internal_energy": "eV",
-        "enthalpy": "eV",
-        "entropy_eV_per_K": "eV/K",
-        "gibbs_energy": "eV",
-    }
+    spin: Annotated[float, "1"]
+    potential_energy: Annotated[float, "eV"]
+    zero_point_energy: Annotated[float, "eV"]
+    internal_energy: Annotated[float, "eV"]
+    enthalpy: Annotated[float, "eV"]
+    entropy_eV_per_K: Annotated[float, "eV/K"]
+    gibbs_energy: Annotated[float, "eV"]
 
     def __str__(self) -> str:
         return (

@@ -19,7 +19,7 @@ import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from mlpotential.data.declared_units import angstrom_per_length, ev_per_energy
-from mlpotential.errors import ConfigError, ModelFileError, nearest_name
+from mlpotential.errors import ConfigError, ModelFileError
 from mlpotential.graph import AtomGraph
 from mlpotential.models.importers.foreign_network import ForeignNetwork, translate
 from mlpotential.models.importers.golden_clusters import golden_clusters
@@ -45,6 +45,7 @@ from mlpotential.models.model_file import (
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 from mlpotential.run_folder import write_atomically
+from mlpotential.settings_checks import check_choice
 
 KINDS = ("auto", "schnet-tf", "schnetpack", "pyg")
 ENERGY_NETWORK = "energy_network"  # name of an extra network in the model file
@@ -73,9 +74,7 @@ class Declared:
     std: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            hint = nearest_name(self.kind, KINDS)
-            raise ConfigError(f"--from must be one of {', '.join(KINDS)}, not {self.kind!r}.{hint}")
+        check_choice("--from", self.kind, KINDS)
         if self.energy_unit is not None:
             ev_per_energy(self.energy_unit)
         if self.length_unit is not None:
@@ -157,7 +156,7 @@ def convert_model(
         save_model(draft, model, golden.graph, record, extras, golden.origin)
         check = check_golden(load_model(draft))
         if not check.passed:
-            raise ModelFileError(f"{source} cannot be used in {model.dtype}: {_deviations(check)}")
+            raise ModelFileError(f"{source} cannot be used in {model.dtype}: {check}")
         write_atomically(Path(output), draft.read_bytes())
     origin = golden.origin or OWN_GOLDEN
     return Conversion(model, network.program, units, notes, origin, golden.check, check)
@@ -175,8 +174,8 @@ def format_conversion(conversion: Conversion) -> str:
         f"golden:   {conversion.golden_origin}",
     ]
     if original is not None:
-        lines.append(f"original: agrees with our float64 evaluation: {_deviations(original)}")
-    lines.append(f"check:    passed; {_deviations(conversion.check)}")
+        lines.append(f"original: agrees with our float64 evaluation: {original}")
+    lines.append(f"check:    passed; {conversion.check}")
     return "\n".join(lines + [f"note:     {note}" for note in conversion.notes])
 
 
@@ -286,16 +285,9 @@ def _golden(network: ForeignNetwork, model: SchNet, units: tuple[str, str]) -> _
         GOLDEN_TOLERANCE[torch.float64],
     )
     if not check.passed:
-        raise Refusal(f"is not reproduced: {answer.program} gives {_deviations(check)}")
+        raise Refusal(f"is not reproduced: {answer.program} gives {check}")
     labelled = replace(graph, energy=energy, forces=forces)
     return _Golden(labelled, f"{answer.program}, float64", check)
-
-
-def _deviations(check: GoldenCheck) -> str:
-    return (
-        f"energies within {check.energy_deviation:.1e} eV/atom, forces within "
-        f"{check.forces_deviation:.1e} of the largest (both may be {check.tolerance:.0e})"
-    )
 
 
 def _fingerprints(source: Path) -> dict[str, str]:

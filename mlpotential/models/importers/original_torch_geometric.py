@@ -38,9 +38,9 @@ def evaluate_with_torch_geometric(
 
     def edges(positions: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         assert graph.edge_index is not None
-        centre, neighbor = graph.edge_index
-        distances = (positions[neighbor] - positions[centre]).norm(dim=-1)
-        return torch.stack([neighbor, centre]), distances
+        center, neighbor = graph.edge_index
+        distances = (positions[neighbor] - positions[center]).norm(dim=-1)
+        return torch.stack([neighbor, center]), distances
 
     embedding, filters = tensors["embedding.weight"], tensors["interactions.0.conv.lin1.weight"]
     blocks = {name.split(".")[1] for name in tensors if name.startswith("interactions.")}

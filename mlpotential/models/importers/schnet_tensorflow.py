@@ -26,12 +26,10 @@ from mlpotential.models.importers.foreign_network import (
     ForeignNetwork,
     build_config,
     sizes_of,
-    translate,
 )
 from mlpotential.models.importers.numpy_arguments import read_arguments
-from mlpotential.models.importers.refusal import Refusal, plain_number, refusals_of, shown
+from mlpotential.models.importers.refusal import Refusal, plain_number, shown
 from mlpotential.models.importers.tensor_bundle import read_tensor_bundle
-from mlpotential.models.schnet import SchNet
 
 PROGRAM = "the original SchNet program"
 ENERGY_UNIT, LENGTH_UNIT = "kcal/mol", "Angstrom"  # of the published networks
@@ -58,16 +56,6 @@ DENSE_LAYERS_OF_INTERACTION = {
 }
 FIRST_FILTER = "interaction_0/SchNetFilter/Dense/W"
 SCALE = ("mean_per_atom", "std_per_atom", "atomref/embeddings/W")
-
-
-def load_schnet_tensorflow(folder: str | Path) -> SchNet:
-    """A trained network of the original program, in float32 as stored, in evaluation mode.
-
-    Raises:
-        ModelFileError: if the checkpoint is missing or damaged, or is of another network.
-    """
-    with refusals_of(folder):
-        return translate(read_schnet_tensorflow(folder), ENERGY_UNIT, LENGTH_UNIT)
 
 
 def read_schnet_tensorflow(folder: str | Path) -> ForeignNetwork:

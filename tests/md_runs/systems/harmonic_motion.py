@@ -46,12 +46,12 @@ def gaussian_lines(
     rng = np.random.default_rng(seed)
     n_long = 2 * n_frames  # the synthesis is circular: half of it is used
     w = 2 * np.pi * np.fft.rfftfreq(n_long, timestep_fs)
-    centres, deviations = (
+    centers, deviations = (
         2 * np.pi * CM_PER_FS * np.asarray(x) for x in (centres_per_cm, widths_per_cm / 2.3548)
     )
-    amplitudes = np.exp(-((w - centres[:, None]) ** 2) / (4 * deviations[:, None] ** 2))
+    amplitudes = np.exp(-((w - centers[:, None]) ** 2) / (4 * deviations[:, None] ** 2))
     amplitudes *= n_long / 2 / np.sqrt(np.sum(amplitudes**2, axis=1))[:, None]
-    noise = rng.normal(size=(2, *shape, len(centres), len(w)))
+    noise = rng.normal(size=(2, *shape, len(centers), len(w)))
     series = np.fft.irfft(amplitudes * (noise[0] + 1j * noise[1]), n_long, axis=-1)
     return series[..., :n_frames]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlpotential.data.reference_data import ReferenceData
-from mlpotential.data.splits import Split, check_no_overlap, random_split
+from mlpotential.data.splits import check_no_overlap, random_split
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph
 
@@ -53,15 +53,6 @@ def test_impossible_sizes(sizes: tuple[int, ...], message: str) -> None:
     """Fault 45: a split larger than the set."""
     with pytest.raises(DataError, match=message):
         random_split(10, *sizes, seed=0)
-
-
-def test_lists_round_trip() -> None:
-    split = random_split(12, 6, 3, seed=4)
-    assert Split.from_lists(split.as_lists()) == split
-    with pytest.raises(DataError, match="the split lacks test, validation"):
-        Split.from_lists({"train": [0]})
-    with pytest.raises(DataError, match="frame 3 stands in the split twice"):
-        Split.from_lists({"train": [0, 3], "validation": [3], "test": []})
 
 
 def water(shift: float = 0.0, cell: float | None = None) -> AtomGraph:

@@ -81,7 +81,7 @@ def test_series_that_say_nothing_are_refused() -> None:
         bead_convergence({4: Estimate(1.0, 0.1, 10)}, "energy", "eV", 0.1)
     with pytest.raises(DataError, match="needs a value and an error bar"):
         bead_convergence(series(0.1) | {1: Estimate(1.0, np.nan, 1)}, "energy", "eV", 0.1)
-    with pytest.raises(ConfigError, match="tolerance must be positive"):
+    with pytest.raises(ConfigError, match="tolerance must be a positive number"):
         bead_convergence(series(0.1), "energy", "eV", 0.0)
 
 

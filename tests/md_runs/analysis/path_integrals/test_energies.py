@@ -193,7 +193,7 @@ def test_incomplete_runs_are_refused() -> None:
         path_integral_energies(positions, forces, potentials.mean(axis=1), masses, KELVIN)
     with pytest.raises(DataError, match="2 atoms need masses"):
         path_integral_energies(positions, forces, potentials, np.ones(3), KELVIN)
-    with pytest.raises(ConfigError, match="temperature must be positive"):
+    with pytest.raises(ConfigError, match="temperature_K must be a positive number"):
         path_integral_energies(positions, forces, potentials, masses, 0.0)
     with pytest.raises(DataError, match=r"atom \d is \d+\.\d A from itself in the next bead"):
         path_integral_energies(positions % 8.0, forces, potentials, masses, KELVIN)

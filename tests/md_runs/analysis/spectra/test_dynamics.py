@@ -34,5 +34,5 @@ def test_impossible_dynamics_are_refused() -> None:
         Dynamics("langevn")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="NVE has no Langevin friction"):
         Dynamics("NVE", 0.01)
-    with pytest.raises(ConfigError, match="friction_per_fs must be positive"):
+    with pytest.raises(ConfigError, match="friction_per_fs must be a positive number"):
         Dynamics("Langevin", -0.01)

@@ -95,3 +95,16 @@ def test_noise_has_no_peaks() -> None:
     v = np.random.default_rng(1).normal(size=(30, 300, 4, 3))
     spectrum = vibrational_density_of_states(v, None, np.ones(4), 1.0, 100, "nothing")
     assert len(find_spectrum_peaks(spectrum)) <= 1  # of 60 maxima
+
+
+def test_a_spectrum_without_a_maximum_has_no_peaks() -> None:
+    """Diffusion: velocities that forget where they went, D(k) falling from k = 0."""
+    rng = np.random.default_rng(1)
+    velocities = np.zeros((4000, 8, 3))
+    for frame in range(1, len(velocities)):
+        velocities[frame] = 0.5 * velocities[frame - 1] + rng.normal(size=(8, 3))
+    whole = vibrational_density_of_states(velocities[None], None, np.ones(8), 2.0, 4, "nothing")
+    peaks = find_spectrum_peaks(whole)
+    assert np.all(np.diff(whole.intensity) < 0)
+    assert len(peaks) == 0
+    assert peaks.areas.shape == peaks.area_errors.shape == (0,)

@@ -211,7 +211,7 @@ def test_impossible_input_is_refused() -> None:
         distance_distribution(positions[:, :, :10], pairs, "bonds")
     with pytest.raises(DataError, match="20 frames cannot be divided into 30 blocks"):
         pair_distribution(positions, n_blocks=30)
-    with pytest.raises(ConfigError, match="bin_width must be positive"):
+    with pytest.raises(ConfigError, match="bin_width must be a positive number"):
         pair_distribution(positions, bin_width=0.0)
     with pytest.raises(DataError, match="at least 2 atoms"):
         pair_distribution(positions[:, :, :1])

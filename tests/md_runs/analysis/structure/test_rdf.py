@@ -329,9 +329,9 @@ def test_impossible_questions_are_refused() -> None:
         radial_distributions(positions, numbers, SKEWED, max_distance=0.01)
     with pytest.raises(ConfigError, match="images of atoms: ask for less"):
         radial_distributions(positions, numbers, SKEWED, max_distance=2000.0)
-    with pytest.raises(ConfigError, match="bin_width must be positive"):
+    with pytest.raises(ConfigError, match="bin_width must be a positive number"):
         radial_distributions(positions, numbers, SKEWED, bin_width=-1.0)
-    with pytest.raises(ConfigError, match="reference_volume must be positive"):
+    with pytest.raises(ConfigError, match="reference_volume must be a positive number"):
         radial_distributions(positions, numbers, SKEWED, reference_volume=0.0)
     broken = positions.copy()
     broken[7, 0, 0] = np.nan

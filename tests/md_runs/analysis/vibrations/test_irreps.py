@@ -23,7 +23,11 @@ from scipy.spatial.distance import pdist
 
 from calculators import MLPotentialCalculator
 from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
-from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
+from md_runs.analysis.vibrations.normal_modes import (
+    NormalModes,
+    cartesian_displacements,
+    normal_modes,
+)
 from md_runs.analysis.vibrations.point_groups import point_group
 from md_runs.c20 import MODEL, STRUCTURE
 from md_runs.relax import relax
@@ -62,7 +66,7 @@ def test_water() -> None:
     modes, symmetries = analysed(*water())
     assert str(symmetries) == "2A1 + B2"
     assert levels(modes, symmetries) == ["A1", "B2", "A1"]  # bend, antisymmetric, symmetric
-    moves = np.linalg.norm(modes.cartesian_displacements()[1, 0])
+    moves = np.linalg.norm(cartesian_displacements(modes)[1, 0])
     assert moves > 0.05  # the oxygen moves along the line of the hydrogens
     assert symmetries.purities.min() > 1 - 1e-9
 

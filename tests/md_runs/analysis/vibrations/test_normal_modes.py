@@ -13,6 +13,7 @@ from harmonic_molecules import HarmonicCharges, angle, per_cm, springs, turned, 
 from harmonic_molecules import water as spring_water
 
 from md_runs.analysis.vibrations.normal_modes import (
+    cartesian_displacements,
     compare_frequencies,
     degenerate_groups,
     normal_modes,
@@ -33,7 +34,7 @@ def test_harmonic_dimer() -> None:
     assert modes.wavenumbers_per_cm[0] == pytest.approx(per_cm(119.0, reduced), abs=1e-4)
     assert len(modes.residual_wavenumbers_per_cm) == 5
     assert np.abs(modes.residual_wavenumbers_per_cm).max() < 1e-2
-    displacements = modes.cartesian_displacements()[0]
+    displacements = cartesian_displacements(modes)[0]
     assert np.allclose(masses @ displacements, 0, atol=1e-12)
 
 

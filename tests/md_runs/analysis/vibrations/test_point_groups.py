@@ -140,10 +140,10 @@ def test_structures_of_every_group(symbol: str) -> None:
     assert group.schoenflies == symbol
     assert len(group.operations) == len(operations)
     assert np.allclose(group.operations[0], np.eye(3))
-    centred = positions - positions.mean(axis=0)
+    centered = positions - positions.mean(axis=0)
     for operation, permutation in zip(group.operations, group.permutations, strict=True):
         assert np.abs(operation - operations).max(axis=(1, 2)).min() < 1e-6
-        assert np.allclose(centred @ operation.T, centred[permutation], atol=1e-6)
+        assert np.allclose(centered @ operation.T, centered[permutation], atol=1e-6)
 
 
 @pytest.mark.parametrize("symbol", GENERATORS)

@@ -30,5 +30,5 @@ def test_impossible_input_is_refused() -> None:
         stick_spectrum(np.ones(3), np.ones(2), 1.0)
     with pytest.raises(DataError, match="not finite"):
         stick_spectrum(np.ones(1), np.array([np.nan]), 1.0)
-    with pytest.raises(ConfigError, match="width_per_cm must be positive"):
+    with pytest.raises(ConfigError, match="width_per_cm must be a positive number"):
         stick_spectrum(np.ones(1), np.ones(1), 0.0)

@@ -23,12 +23,20 @@ from torch import Tensor, nn
 from mlpotential.errors import ModelFileError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.models.importers.schnet_tensorflow import load_schnet_tensorflow
+from mlpotential.models.importers.foreign_network import translate
+from mlpotential.models.importers.refusal import refusals_of
+from mlpotential.models.importers.schnet_tensorflow import read_schnet_tensorflow
+from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 from mlpotential.units import EV_PER_KCAL_PER_MOL
 
 MODELS = ("force_model", "energy_model")
+
+
+def load(folder: Path) -> SchNet:
+    with refusals_of(folder):
+        return translate(read_schnet_tensorflow(folder), "kcal/mol", "Angstrom")
 
 
 @pytest.fixture
@@ -43,7 +51,7 @@ def deviations(folder: Path, name: str, dtype: str, prefix: str = "") -> tuple[f
         mean = float(reference[f"{name}_mean_per_atom"])
         energies = reference[f"{prefix}{name}_energy_rel"]
         forces = reference[f"{prefix}{name}_forces"]
-    model = load_schnet_tensorflow(folder / name)
+    model = load(folder / name)
     evaluator = Evaluator(model, numbers, device="cpu", dtype=dtype, backend="reference")
     answer = evaluator.evaluate(positions)
     relative = answer.energy / EV_PER_KCAL_PER_MOL - len(numbers) * mean
@@ -75,7 +83,7 @@ def test_the_shortcut_of_the_readout_is_seen(
 @pytest.mark.parametrize("name", MODELS)
 def test_the_shortcut_matters_nowhere_else(published: Path, name: str) -> None:
     """No activation but the readout's gets to 14: filters beyond 0.94 A, atomwise layers of C20."""
-    model = load_schnet_tensorflow(published / name)
+    model = load(published / name)
     largest: dict[str, float] = defaultdict(float)
 
     def watch(layer: str) -> Callable[[nn.Module, object, Tensor], None]:
@@ -110,7 +118,7 @@ def test_original_program(published: Path, name: str, dtype: str) -> None:
 
 @pytest.mark.public_data
 def test_hyperparameters_come_from_the_shapes(published: Path) -> None:
-    model = load_schnet_tensorflow(published / "force_model")
+    model = load(published / "force_model")
     assert (model.config.n_interactions, model.config.n_features) == (6, 128)
     assert (model.config.n_gaussians, model.config.n_readout_hidden) == (200, 64)
     assert model.elements == tuple(range(1, 100))
@@ -128,7 +136,7 @@ def test_truncated_checkpoint(published: Path, tmp_path: Path) -> None:
     data.chmod(0o644)
     data.write_bytes(content[:-1])
     with pytest.raises(ModelFileError, match=r"std_per_atom.*truncated"):
-        load_schnet_tensorflow(tmp_path)
+        load(tmp_path)
 
 
 N_ROWS, N_FEATURES, N_RBF, N_HIDDEN, N_INTERACTIONS = 9, 4, 50, 3, 2
@@ -198,7 +206,7 @@ def test_tiny_network(tmp_path: Path, tiny: dict[str, np.ndarray]) -> None:
     write(tmp_path, tiny)
     numbers = np.array([8, 1, 1, 6])
     positions = np.array([[0.0, 0.0, 0.0], [0.9, 0.1, 0.0], [-0.2, 1.0, 0.3], [2.5, 0.4, -1.1]])
-    model = load_schnet_tensorflow(tmp_path).double()
+    model = load(tmp_path).double()
     graph = connect(AtomGraph.from_arrays(numbers, positions), None)
     energy = float(model(graph).energy) / EV_PER_KCAL_PER_MOL
     assert energy == pytest.approx(energy_in_numpy(tiny, numbers, positions), rel=1e-11)
@@ -230,12 +238,12 @@ def test_other_networks_are_refused(
         tiny[f"{name}:0"] = replacement
     write(tmp_path, tiny)
     with pytest.raises(ModelFileError, match=problem):
-        load_schnet_tensorflow(tmp_path)
+        load(tmp_path)
 
 
 def test_folder_without_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"cannot read .*best_model\.index"):
-        load_schnet_tensorflow(tmp_path)
+        load(tmp_path)
 
 
 def write_arguments(folder: Path, **arguments: object) -> None:
@@ -246,9 +254,9 @@ def write_arguments(folder: Path, **arguments: object) -> None:
 def test_cutoff_of_the_arguments(tmp_path: Path, tiny: dict[str, np.ndarray]) -> None:
     """The last Gaussian is at the cutoff of the training; without arguments, at 20 A."""
     write(tmp_path, tiny)
-    assert load_schnet_tensorflow(tmp_path).config.rbf_stop == 20.0
+    assert load(tmp_path).config.rbf_stop == 20.0
     write_arguments(tmp_path, cutoff=5, filter_pool_mode="sum", lr=1e-4)
-    assert load_schnet_tensorflow(tmp_path).radial_basis.centers[-1] == 5.0
+    assert load(tmp_path).radial_basis.centers[-1] == 5.0
 
 
 @pytest.mark.parametrize(
@@ -266,7 +274,7 @@ def test_other_trainings_are_refused(
     write(tmp_path, tiny)
     write_arguments(tmp_path, **arguments)
     with pytest.raises(ModelFileError, match=problem):
-        load_schnet_tensorflow(tmp_path)
+        load(tmp_path)
 
 
 def test_arguments_are_not_executed(tmp_path: Path, tiny: dict[str, np.ndarray]) -> None:
@@ -277,5 +285,5 @@ def test_arguments_are_not_executed(tmp_path: Path, tiny: dict[str, np.ndarray])
     write(tmp_path, tiny)
     write_arguments(tmp_path, cutoff=Bomb())
     with pytest.raises(ModelFileError, match=r"refers to 'posix\.system', which is refused"):
-        load_schnet_tensorflow(tmp_path)
+        load(tmp_path)
     assert not (tmp_path / "crater").exists()

@@ -1,0 +1,247 @@
+"""What the sub-commands of `mlpotential` do. Free of torch until the files they name are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from mlpotential.command_line import Command
+from mlpotential.input_files import require_data_files, require_model_files
+
+Dtype = Literal["float32", "float64"]
+
+
+def train(overrides: Sequence[str], /, config: str, *, committee: int | None = None) -> int:
+    """Trains, or continues to train, one model or a committee.
+
+    Args:
+        overrides: settings that replace those of the file, such as `--training.seed 1`.
+        config: YAML file with data:, model: and training:.
+        committee: train N models, with seeds training.seed, training.seed + 1 and so on.
+    """
+    from mlpotential.training.config_file import read_config
+
+    settings = read_config(config, overrides)
+    data = settings.data
+    require_data_files(p for p in (data.path, data.validation_path, data.test_path) if p)
+    from mlpotential.training.committee import committee_pattern, run_committee
+    from mlpotential.training.report import format_errors
+    from mlpotential.training.run import run_training
+
+    if committee is None:
+        results = [run_training(settings)]
+    else:
+        results = run_committee(settings, committee)
+    for result in results:
+        print(format_errors(result.errors))
+        print(f"model: {result.model_path}")
+    if committee is not None:
+        print(f"committee: '{committee_pattern(settings)}'")
+    return 0
+
+
+def evaluate(
+    model: str,
+    data: str,
+    *,
+    energy_unit: str,
+    length_unit: str,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+    dipole_unit: str | None = None,
+    dipole_key: str | None = None,
+    no_forces: bool = False,
+    device: str = "auto",
+    dtype: Dtype | None = None,
+    batch_size: int = 32,
+    plot: str | None = None,
+    json: str | None = None,
+) -> int:
+    """Prints MAE and RMSE of all labels.
+
+    Args:
+        model: model file (.safetensors).
+        data: .xyz, .extxyz (also .gz), .npz or ASE .db.
+        energy_unit: e.g. eV, kcal/mol, Hartree.
+        length_unit: e.g. Angstrom, Bohr.
+        energy_key: name of the energy label in the file.
+        forces_key: name of the forces label in the file.
+        dipole_unit: e*Angstrom, Debye or a.u.: compare dipoles, too.
+        dipole_key: name of the dipole label in the file.
+        no_forces: the data has energies only.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: default: the model's.
+        batch_size: structures at once.
+        plot: write a parity plot (.png).
+        json: write the errors as JSON.
+    """
+    require_model_files([model])
+    require_data_files([data])
+    from mlpotential.training.evaluate import evaluate_model
+    from mlpotential.training.report import errors_as_json, format_errors
+
+    evaluation = evaluate_model(
+        model,
+        data,
+        energy_unit=energy_unit,
+        length_unit=length_unit,
+        energy_key=energy_key,
+        forces_key=forces_key,
+        dipole_unit=dipole_unit,
+        dipole_key=dipole_key,
+        with_forces=not no_forces,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+    print(format_errors({data: evaluation.errors}))
+    if json:
+        from pathlib import Path
+
+        from mlpotential.run_folder import write_atomically
+
+        write_atomically(Path(json), errors_as_json({data: evaluation.errors}))
+    if plot:
+        from mlpotential.training.parity_plot import save_parity_plot
+
+        save_parity_plot(evaluation, plot)
+        print(f"parity plot: {plot}")
+    return 0
+
+
+def info(
+    model: str,
+    *,
+    check: bool = False,
+    backend: bool = False,
+    device: str = "cpu",
+    dtype: Dtype | None = None,
+) -> int:
+    """Describes a model; 1 where it does not pass its own check.
+
+    Args:
+        model: model file (.safetensors).
+        check: evaluate its golden structures here and compare.
+        backend: the compiled kernel, the filter tables and the error and time of each backend here.
+        device: device of --check: auto, cpu, cuda.
+        dtype: dtype of --check.
+    """
+    require_model_files([model])
+    from mlpotential.inference.device import resolve_device
+    from mlpotential.models.model_file import check_golden, load_model
+    from mlpotential.training.report import describe_model
+
+    loaded = load_model(model)
+    print(describe_model(loaded))
+    if backend:
+        from mlpotential.inference.backend_report import describe_backends
+
+        print(describe_backends(loaded))
+    if not check:
+        return 0
+    found = check_golden(loaded, str(resolve_device(device)), dtype)
+    print(f"check on {device}: {'passed' if found.passed else 'FAILED'}; {found}")
+    return 0 if found.passed else 1
+
+
+def convert(
+    source: str,
+    output: str,
+    *,
+    kind: str = "auto",
+    energy_network: str | None = None,
+    energy_unit: str | None = None,
+    length_unit: str | None = None,
+    elements: Sequence[str] | None = None,
+    mean: float | None = None,
+    std: float | None = None,
+) -> int:
+    """Writes a model file.
+
+    Args:
+        source: folder or file of the other program.
+        output: model file to write (.safetensors).
+        kind: schnet-tf (folder of the original program), schnetpack (whole model), pyg (model or
+            state dictionary of torch_geometric), or auto.
+        energy_network: a second network, stored beside the first; its energy is a result of its
+            own.
+        energy_unit: of the source (schnet-tf: kcal/mol).
+        length_unit: of the source (schnet-tf: Angstrom).
+        elements: it was trained on (all it has rows for).
+        mean: mean energy per atom (pyg state dictionary).
+        std: its standard deviation (likewise).
+    """
+    require_data_files(p for p in (source, energy_network) if p)
+    from mlpotential.models.importers.convert import Declared, convert_model, format_conversion
+
+    declared = Declared(kind, energy_unit, length_unit, elements, mean, std)
+    print(format_conversion(convert_model(source, output, declared, energy_network)))
+    print(f"model:    {output}")
+    return 0
+
+
+def add_domain(
+    model: str,
+    data: str,
+    *,
+    energy_unit: str,
+    length_unit: str,
+    energy_key: str | None = None,
+) -> int:
+    """Writes shortest distances and feature ranges into a model file.
+
+    Args:
+        model: model file (.safetensors), replaced in one step.
+        data: its training data: .xyz, .extxyz (also .gz), .npz or ASE .db.
+        energy_unit: e.g. eV, kcal/mol, Hartree.
+        length_unit: e.g. Angstrom, Bohr.
+        energy_key: name of the energy label in the file.
+    """
+    require_model_files([model])
+    require_data_files([data])
+    from mlpotential.data.read import read_reference_data
+    from mlpotential.training.seen_in_training import add_training_domain
+
+    labelled = read_reference_data(
+        data,
+        energy_unit=energy_unit,
+        length_unit=length_unit,
+        energy_key=energy_key,
+        properties=("energy",),
+    )
+    add_training_domain(model, labelled)
+    print(f"shortest distances and feature ranges of {len(labelled)} structures: {model}")
+    return 0
+
+
+TRAIN = Command.of(
+    train,
+    "  mlpotential train train.yaml\n"
+    "  mlpotential train train.yaml --training.seed 1 --model.n_features=64 --folder seed_1\n"
+    "  mlpotential train train.yaml --committee 4",
+)
+EVALUATE = Command.of(
+    evaluate,
+    "  mlpotential evaluate model.safetensors test.extxyz --energy-unit eV "
+    "--length-unit Angstrom --plot parity.png",
+)
+INFO = Command.of(
+    info,
+    "  mlpotential info model.safetensors --check --device cuda\n"
+    "  mlpotential info model.safetensors --backend",
+)
+CONVERT = Command.of(
+    convert,
+    "  mlpotential convert force_model c20.safetensors --energy-network energy_model "
+    "--elements C\n"
+    "  mlpotential convert best_inference_model model.safetensors "
+    "--energy-unit eV --length-unit Angstrom\n"
+    "  mlpotential convert state.pt model.safetensors --from pyg --energy-unit eV "
+    "--length-unit Angstrom --mean -4.2 --std 0.1",
+    aliases={"kind": "--from"},
+)
+ADD_DOMAIN = Command.of(
+    add_domain,
+    "  mlpotential add-domain model.safetensors train.extxyz --energy-unit eV "
+    "--length-unit Angstrom",
+)
