@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison
 from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, RamanIntensities
@@ -117,6 +117,8 @@ def plot_duschinsky(
     ax.figure.colorbar(image, ax=ax, label="squared overlap", pad=0.02)
     ax.set_xlabel(f"mode, {labels[1]}")
     ax.set_ylabel(f"mode, {labels[0]}")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
@@ -155,6 +157,7 @@ def plot_wavenumbers(
     ax.axhline(0, color=INK, lw=0.6)
     ax.set_xlim(0, len(numbers) + 1)
     ax.set_xlabel("mode")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel(r"wavenumber (cm$^{-1}$)")
     ax.legend(frameon=False, fontsize="small", loc="upper left")
     return ax
@@ -172,6 +175,7 @@ def plot_relative_deviations(comparison: FrequencyComparison, ax: Axes | None = 
     ax.margins(y=0.2)
     ax.set_xlim(0, len(numbers) + 1)
     ax.set_xlabel("mode")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("deviation")
     ax.set_title(
         f"mean {comparison.mean_relative_deviation:.1%}, "

@@ -72,7 +72,7 @@ def plot_spectrum(
         height = 0.08 * spectrum.intensity[spectrum.wavenumbers_per_cm <= right].max()
         ends = -1.5 * height, -0.5 * height
         ax.vlines(harmonic_per_cm, *ends, color=MODE_COLOR, lw=1, label="harmonic modes")
-        band_legend(ax, spectrum.standard_error)
+        band_legend(ax, spectrum.standard_error, place="upper left")  # "best" overlooks sticks
     return ax
 
 

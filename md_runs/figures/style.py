@@ -73,12 +73,23 @@ def draw_curve(
     ax.plot(x, y, color=color, lw=width, label=label)
 
 
-def band_legend(ax: Axes, *standard_errors: np.ndarray) -> None:
-    """A legend that says what the bands are, where there are any."""
+def band_legend(ax: Axes, *standard_errors: np.ndarray, place: str = "best") -> None:
+    """A legend that says what the bands are, where there are any.
+
+    Args:
+        ax: with labelled curves.
+        standard_errors: of the curves, of any shape.
+        place: where Matplotlib puts it.
+    """
     has_bands = any(np.isfinite(error).any() for error in standard_errors)
     title = "bands: ±1 standard error" if has_bands else None
     ax.legend(
-        frameon=False, title=title, title_fontsize="x-small", fontsize="small", alignment="left"
+        frameon=False,
+        title=title,
+        title_fontsize="x-small",
+        fontsize="small",
+        alignment="left",
+        loc=place,
     )
 
 
