@@ -6,6 +6,8 @@ readers can tell apart; classical and path-integral runs keep theirs throughout.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -73,7 +75,10 @@ def draw_curve(
     ax.plot(x, y, color=color, lw=width, label=label)
 
 
-def band_legend(ax: Axes, *standard_errors: np.ndarray, place: str = "best") -> None:
+Place = Literal["best", "upper left"]  # of legends
+
+
+def band_legend(ax: Axes, *standard_errors: np.ndarray, place: Place = "best") -> None:
     """A legend that says what the bands are, where there are any.
 
     Args:
