@@ -100,7 +100,8 @@ def run_classical(
 
     Args:
         atoms: structure with a calculator; not changed. Its velocities are used, without rigid
-            motion; if nothing is left of them they are drawn at the temperature.
+            motion; if nothing is left of them they are drawn at the temperature, and a Bussi run
+            of a linear molecule begins bent by 0.03 A.
         settings: of the run.
         folder: made where needed; `trajectory.frames` and `classical.checkpoint` are in it.
         progress: a progress bar, if the output is a terminal.
