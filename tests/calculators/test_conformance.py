@@ -394,6 +394,7 @@ for old, new in zip(before, state(), strict=True):
 """
 
 
+@pytest.mark.slow
 def test_no_side_effects_on_the_process():
     program = f"MODEL = {str(EMT_MODEL)!r}\n{SIDE_EFFECTS}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
