@@ -33,6 +33,7 @@ def test_the_entry_point_leads_to_the_calculator(declaration):
     assert plugin.implementation is MLPotentialCalculator
 
 
+@pytest.mark.slow
 def test_ase_lists_it(declaration, tmp_path):
     """In a process that finds the distribution as pip would leave it."""
     folder = tmp_path / "mlpotential-0.1.0.dist-info"

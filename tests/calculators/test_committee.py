@@ -184,6 +184,7 @@ def numbers_in(path):
     return np.loadtxt(path, comments="#", ndmin=2)
 
 
+@pytest.mark.slow
 def test_real_ffcommittee(pattern, structure, tmp_path):
     """Two beads, three steps: potential, members and uncertainty are those of the evaluator."""
     with socket.socket() as free:

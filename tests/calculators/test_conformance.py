@@ -80,6 +80,7 @@ def test_slab_and_wire(crystal, emt_model, pbc):
 SMOOTH = partial(LennardJones, sigma=2.4, epsilon=0.1, rc=5.0, smooth=True)
 
 
+@pytest.mark.slow
 def test_calculators_of_ase(crystal):
     testing.check_calculator(SMOOTH, crystal, cutoff=5.0)
     for check in (testing.check_caching, testing.check_changes_are_seen, testing.check_forces):
@@ -394,6 +395,7 @@ for old, new in zip(before, state(), strict=True):
 """
 
 
+@pytest.mark.slow
 def test_no_side_effects_on_the_process():
     program = f"MODEL = {str(EMT_MODEL)!r}\n{SIDE_EFFECTS}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -204,6 +204,7 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_the_command(ethanol_system, tmp_path):
     """A process with a model: batches over TCP, then again, silence in a message, then SIGTERM."""

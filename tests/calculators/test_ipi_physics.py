@@ -37,11 +37,12 @@ NPT = """<dynamics mode='npt'> {{timestep}}
   </barostat> </dynamics>"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("thermostats", "n_beads", "n_steps"),
     [
         pytest.param(("", ""), 1, 40, id="adiabatic"),
-        pytest.param(("pile_l", "langevin"), 2, 100, id="npt", marks=pytest.mark.slow),
+        pytest.param(("pile_l", "langevin"), 2, 100, id="npt"),
     ],
 )
 def test_pressure_in_a_triclinic_cell(tmp_path, run_client, thermostats, n_beads, n_steps):

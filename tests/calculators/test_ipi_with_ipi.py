@@ -44,6 +44,7 @@ def trap_inside_ipi(name, more=""):
       <parameters>{{structure: water.xyz, spring: 5.0}}</parameters> </ffdirect>"""
 
 
+@pytest.mark.slow
 def test_all_modes_give_the_same_files(folder, run_client, capsys):
     """Ten systems in one i-PI, each with another way to its forces; 4 beads, nve.
 

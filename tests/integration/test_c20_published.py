@@ -22,7 +22,7 @@ from mlpotential.models.importers.schnet_tensorflow import read_schnet_tensorflo
 from mlpotential.models.schnet import SchNet
 from mlpotential.units import EV_PER_KCAL_PER_MOL
 
-pytestmark = pytest.mark.public_data
+pytestmark = [pytest.mark.public_data, pytest.mark.slow]
 
 # Energies in kcal/mol, bonds in A, each group with its number; wavenumbers in 1/cm.
 ENERGY_OF_START, ENERGY_OF_MINIMUM = -477_075.848, -477_149.777

@@ -45,6 +45,7 @@ def test_ring_polymer_segments_of_a_calculator(tmp_path):
     assert result.trajectories[0].dynamics == "TRPMD"
 
 
+@pytest.mark.slow
 def test_another_calculator_does_not_go_on(tmp_path):
     atoms = bulk("Cu") * (2, 2, 1)
     first = run_pimd(atoms, EMT, SETTINGS, tmp_path)

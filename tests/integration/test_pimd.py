@@ -218,6 +218,7 @@ def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(tmp_path):
     assert_array_equal(result.trajectory.times_fs, np.arange(101))
 
 
+@pytest.mark.slow
 def test_one_folder_one_run(tmp_path):
     """Batches, an old EXIT, growing, finishing at once, and what is refused."""
     settings = PimdRun(n_steps=30, n_beads=3, stride=7, properties_stride=10, checkpoint_stride=20)
@@ -265,6 +266,7 @@ def test_nan_ends_the_run_with_an_error(tmp_path):
     assert newest_checkpoint(Outputs(tmp_path, settings, 5)).step == 20
 
 
+@pytest.mark.slow
 def test_an_exploding_run_is_stopped(tmp_path):
     """Atoms that are pushed away ever faster; i-PI itself would go on."""
     settings = PimdRun(n_steps=100_000, n_beads=2, properties_stride=1)
@@ -342,6 +344,7 @@ SOCKET_INPUT = """<simulation verbosity='quiet' sockets_prefix='./'>
 </simulation>"""
 
 
+@pytest.mark.slow
 def test_as_a_socket_client_of_ipi(tmp_path, model_path, diamond, monkeypatch):
     """`i-pi-driver-py -m custom`, batched, periodic and triclinic: energy and virial arrive.
 

@@ -452,6 +452,7 @@ RPMD = PimdRun(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ring_polymer_segments_and_their_analysis_agree(tmp_path):
     ring_polymer_segments(tmp_path / "run", RPMD)
     # begun by a version that took the bend out

@@ -12,7 +12,9 @@ behind a cutoff; without one, the Gaussians have died away there and the network
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
+import threading
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,11 @@ TABLE_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-8}
 
 COARSEST_SPACING = 0.1  # A
 FINEST_SPACING = 0.1 / 2**8  # A; chosen: 240 MB at most for 5 A, T = 6, F = 128, float64
+REMEMBERED_BYTES = 64 * 2**20  # of all tables together; chosen: three of T = 6, F = 128, float64
 WORST_SLOPE = 0.5 * (1.0 - 5.0**-0.5)
+
+_remembered: dict[bytes, FilterTable] = {}
+_lock = threading.Lock()
 
 
 class FilterTable(nn.Module):
@@ -93,14 +99,41 @@ def table_of(model: SchNet) -> FilterTable:
 def tabulate_filters(model: SchNet, tolerance: float) -> FilterTable:
     """The coarsest table, by halving the spacing, whose measured error is within the tolerance.
 
+    The latest tables are remembered: evaluators of the same filters share knots and time.
+
     Args:
         model: the network; a float64 copy of it is tabulated.
         tolerance: for both figures of `TableError`.
 
     Returns:
-        A float64 table. Its `error` exceeds the tolerance only where `FINEST_SPACING` was reached,
-        or where it is not finite: the network is lost, and no spacing helps.
+        A float64 table, not to be written to. Its `error` exceeds the tolerance only where
+        `FINEST_SPACING` was reached, or where it is not finite: the network is lost, and no
+        spacing helps.
     """
+    digest = _digest(model, tolerance)
+    with _lock:
+        table = _remembered.pop(digest, None)
+    if table is None:
+        table = _tabulated(model, tolerance)
+    with _lock:
+        _remembered[digest] = table  # the one used last stands last
+        while sum(kept.knots.nbytes for kept in _remembered.values()) > REMEMBERED_BYTES:
+            del _remembered[next(iter(_remembered))]
+    return FilterTable(table.knots, table.spacing, table.error)  # a module is moved in place
+
+
+def _digest(model: SchNet, tolerance: float) -> bytes:
+    """Of everything that a table depends on: two that are equal have the same bits."""
+    sha = hashlib.sha256(f"{model.config} {model.cutoff} {tolerance!r}".encode())
+    parts = [model.radial_basis, *(block.filter_network for block in model.blocks)]
+    for part in parts:
+        for name, values in part.state_dict().items():
+            sha.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+            sha.update(values.detach().cpu().contiguous().numpy().data)
+    return sha.digest()
+
+
+def _tabulated(model: SchNet, tolerance: float) -> FilterTable:
     model = copy.deepcopy(model).double().cpu().eval()
     last = _range(model)
     spacing = COARSEST_SPACING

@@ -140,6 +140,7 @@ def test_same_folder_other_study_is_refused(finished_study):
         run_study(C20Study(folder=folder, **SHORT | {"n_beads": 8}), progress=False)
 
 
+@pytest.mark.slow
 def test_finished_study_is_only_analysed_again(finished_study):
     folder, _ = finished_study
     study = C20Study(folder=folder, **SHORT)

@@ -101,6 +101,7 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(signal_number, 
     assert uninterrupted(folder, settings) == expected
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_keeps_the_last_good_state(whole, tmp_path):
     expected = whole(SETTINGS)
     folder = tmp_path / "full"

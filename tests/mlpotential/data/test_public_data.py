@@ -14,7 +14,7 @@ from mlpotential.data.read import read_reference_data
 from mlpotential.data.statistics import energy_statistics, fit_atom_references, read_atom_references
 from mlpotential.errors import DataError
 
-pytestmark = pytest.mark.public_data
+pytestmark = [pytest.mark.public_data, pytest.mark.slow]
 
 EV = {"energy_unit": "eV", "length_unit": "Angstrom"}
 KCAL = {"energy_unit": "kcal/mol", "length_unit": "Angstrom"}

@@ -9,6 +9,7 @@ from mlpotential import testing
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.schnet import filter_table
 from mlpotential.inference.schnet.filter_table import TABLE_TOLERANCE, tabulate_filters
 from mlpotential.inference.schnet.tabulated import TabulatedSchNet
 from mlpotential.models.schnet import SchNet
@@ -200,3 +201,49 @@ def test_other_architectures_are_refused(potential, ethanol):
 
     with pytest.raises(ConfigError, match="as in SchNet, not as in Other: use backend"):
         Evaluator(Other(), ethanol.numbers, device="cpu", backend="tabulated")
+
+
+def test_tables_of_the_same_filters_are_shared():
+    """Whatever else differs; moving one to another dtype leaves the other alone."""
+    model, other = make_model("cosine"), make_model("cosine")
+    other.scale.set(3.0, 2.0, {1: 0.0, 8: 0.0})
+    table, same = tabulate_filters(model, 1e-6), tabulate_filters(other, 1e-6)
+    assert same.knots is table.knots
+    assert (same.spacing, same.last, same.error) == (table.spacing, table.last, table.error)
+    TabulatedSchNet(other.float(), same)
+    assert same.knots.dtype == torch.float32
+    assert table.knots.dtype == torch.float64
+
+
+@pytest.mark.parametrize("change", ["weight", "cutoff", "activation", "tolerance"])
+def test_a_table_is_of_its_own_filters(change, monkeypatch):
+    """The last bit of one weight makes another table; what is remembered is what is made anew."""
+    model = make_model("linear-filters" if change == "activation" else "cosine")
+    before = tabulate_filters(make_model("cosine"), 1e-6)
+    if change == "weight":
+        weight = model.blocks[1].filter_network.output.weight.detach()
+        weight[3, 2] = torch.nextafter(weight[3, 2], weight.new_tensor(1.0))
+    elif change == "cutoff":
+        model.cutoff = 4.5
+    table = tabulate_filters(model, 1e-7 if change == "tolerance" else 1e-6)
+    assert table.knots is not before.knots
+    monkeypatch.setattr(filter_table, "_remembered", {})
+    anew = tabulate_filters(model, 1e-7 if change == "tolerance" else 1e-6)
+    assert anew.knots is not table.knots
+    assert torch.equal(anew.knots, table.knots)
+
+
+def test_memory_of_tables_is_bounded(monkeypatch):
+    """Those used last are kept; none where even one is too large."""
+    models = [testing.tiny_schnet(seed) for seed in range(3)]
+    monkeypatch.setattr(filter_table, "_remembered", {})
+    first, _ = tabulate_filters(models[0], 1e-6), tabulate_filters(models[1], 1e-6)
+    size = first.knots.nbytes
+    monkeypatch.setattr(filter_table, "REMEMBERED_BYTES", int(2.5 * size))
+    assert tabulate_filters(models[0], 1e-6).knots is first.knots
+    tabulate_filters(models[2], 1e-6)
+    assert tabulate_filters(models[0], 1e-6).knots is first.knots
+    assert len(filter_table._remembered) == 2
+    monkeypatch.setattr(filter_table, "REMEMBERED_BYTES", size - 1)
+    assert tabulate_filters(models[0], 1e-6).knots is first.knots
+    assert not filter_table._remembered

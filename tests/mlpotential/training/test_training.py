@@ -124,11 +124,12 @@ def test_average_and_clipping_change_the_outcome(config_file, tmp_path, option):
     assert plain.errors != other.errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_kills", "extra"),
     [
         pytest.param(1, ("--training.ema_decay=0.9", "--training.schedule=plateau"), id="averaged"),
-        pytest.param(3, ("--training.schedule=exponential",), id="plain", marks=pytest.mark.slow),
+        pytest.param(3, ("--training.schedule=exponential",), id="plain"),
     ],
 )
 def test_kill_9_changes_nothing(config_file, tmp_path, capsys, n_kills, extra):

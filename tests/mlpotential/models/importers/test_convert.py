@@ -286,6 +286,7 @@ def test_golden_clusters(elements: tuple[int, ...]) -> None:
         assert len(distances.unique()) == 28
 
 
+@pytest.mark.slow
 @pytest.mark.public_data
 def test_published_networks_together(
     public_data: Path, command: Callable[..., str], output: Path

@@ -59,6 +59,7 @@ def deviations(folder: Path, name: str, dtype: str, prefix: str = "") -> tuple[f
     return float(np.abs(relative - energies).max()), float(np.abs(ours - forces).max())
 
 
+@pytest.mark.slow
 @pytest.mark.public_data
 @pytest.mark.parametrize("name", MODELS)
 def test_float64(published: Path, name: str) -> None:
@@ -67,6 +68,7 @@ def test_float64(published: Path, name: str) -> None:
     assert force < 1e-11
 
 
+@pytest.mark.slow
 @pytest.mark.public_data
 @pytest.mark.parametrize("name", MODELS)
 def test_the_shortcut_of_the_readout_is_seen(
@@ -79,6 +81,7 @@ def test_the_shortcut_of_the_readout_is_seen(
     assert 1e-6 < force < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.public_data
 @pytest.mark.parametrize("name", MODELS)
 def test_the_shortcut_matters_nowhere_else(published: Path, name: str) -> None:
@@ -127,6 +130,7 @@ def test_hyperparameters_come_from_the_shapes(published: Path) -> None:
     np.testing.assert_array_equal(model.radial_basis.centers, centers)
 
 
+@pytest.mark.slow
 @pytest.mark.public_data
 def test_truncated_checkpoint(published: Path, tmp_path: Path) -> None:
     folder = tmp_path / "validation"
