@@ -55,7 +55,7 @@ def test_molecule(potential, ethanol, dtype):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.torture)])
 def test_the_shipped_model(dtype):
     ours = partial(MLPotentialCalculator, load_model(MODEL), "cpu", dtype)
     atoms = read(STRUCTURE)

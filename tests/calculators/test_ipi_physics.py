@@ -147,8 +147,11 @@ def standard_error(series, n_blocks=10):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("bead_numbers", "n_atoms", "n_steps"),
-    [((1, 4), 400, 5000), ((8,), 400, 4000), ((32,), 100, 4000)],
-    ids=["1_4", "8", "32"],
+    [
+        pytest.param((1, 4), 400, 5000, id="1_4"),
+        pytest.param((8,), 400, 4000, id="8", marks=pytest.mark.torture),
+        pytest.param((32,), 100, 4000, id="32", marks=pytest.mark.torture),
+    ],
 )
 def test_harmonic_ring_polymers(tmp_path, run_client, bead_numbers, n_atoms, n_steps):
     """<V> and the centroid virial <K> of atoms in traps of 1800 / cm at 300 K (see them: -rP).

@@ -161,7 +161,7 @@ def test_a_killed_client_is_replaced(folder, undisturbed, start):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ethanol", "diamond"])
+@pytest.mark.parametrize("name", ["ethanol", pytest.param("diamond", marks=pytest.mark.torture)])
 def test_a_terminated_command_is_replaced(folder, request, model_path, start, name):
     """SIGTERM to the installed command, with a model of a molecule and of a skewed crystal."""
     atoms = to_ipi_frame(request.getfixturevalue(name))

@@ -105,7 +105,14 @@ def test_harmonic_oscillators_of_four_beads(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_beads", "n_steps"), [(1, 20_000), (8, 10_000), (32, 5_000)])
+@pytest.mark.parametrize(
+    ("n_beads", "n_steps"),
+    [
+        pytest.param(1, 20_000, marks=pytest.mark.torture),
+        (8, 10_000),
+        pytest.param(32, 5_000, marks=pytest.mark.torture),
+    ],
+)
 def test_harmonic_oscillators_at_length(tmp_path, n_beads, n_steps):
     check_oscillator(tmp_path, n_beads, n_steps, timestep_fs=0.125, n_atoms=40, relative_error=0.01)
 

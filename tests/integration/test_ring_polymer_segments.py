@@ -153,7 +153,7 @@ def test_sources_that_do_not_fit_are_refused(tmp_path, finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dynamics", ["rpmd", "trpmd"])
+@pytest.mark.parametrize("dynamics", ["rpmd", pytest.param("trpmd", marks=pytest.mark.torture)])
 def test_spectrum_and_temperature_of_centroids(tmp_path, dynamics):
     """One line at the frequency of the trap, and equipartition of the centroids."""
     atoms = carbons(24)

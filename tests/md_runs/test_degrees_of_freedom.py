@@ -463,8 +463,15 @@ def test_ring_polymer_segments_and_their_analysis_agree(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dynamics", ["rpmd", "trpmd"])
-@pytest.mark.parametrize("n_beads", [1, 4])
+@pytest.mark.parametrize(
+    ("n_beads", "dynamics"),
+    [
+        (1, "rpmd"),
+        (4, "trpmd"),
+        pytest.param(1, "trpmd", marks=pytest.mark.torture),
+        pytest.param(4, "rpmd", marks=pytest.mark.torture),
+    ],
+)
 def test_longer_ring_polymer_segments(dynamics, n_beads, tmp_path):
     settings = replace(RPMD, dynamics=dynamics, n_beads=n_beads, n_steps=800, segment_ps=0.2)
     ring_polymer_segments(tmp_path / "run", settings)
@@ -475,9 +482,9 @@ def test_longer_ring_polymer_segments(dynamics, n_beads, tmp_path):
     ("name", "fixed", "ensemble"),
     [
         ("CO2", (), "bussi"),
-        ("CO2", (1,), "bussi"),
-        ("HCN", (), "bussi"),
-        ("CO2", (), "langevin"),
+        pytest.param("CO2", (1,), "bussi", marks=pytest.mark.torture),
+        pytest.param("HCN", (), "bussi", marks=pytest.mark.torture),
+        pytest.param("CO2", (), "langevin", marks=pytest.mark.torture),
         ("H2O", (0,), "langevin"),
     ],
 )
