@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -186,10 +187,7 @@ def _parse_value(name: str, text: str, kind: Any) -> Any:
 
 
 def _build(settings: dict[str, Any], sections: Mapping[str, type[Any]]) -> RunConfig:
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    for section, kind in sections.items():
-        parser.add_class_arguments(kind, section)
-    parser.add_argument("--folder", type=str, default=RunConfig.folder)
+    parser = _parser(tuple(sections.items()))
     model = {k: v for k, v in settings.get("model", {}).items() if k != "architecture"}
     try:
         namespace: Namespace = parser.parse_object({**settings, "model": model})
@@ -202,6 +200,16 @@ def _build(settings: dict[str, Any], sections: Mapping[str, type[Any]]) -> RunCo
         if cause is not None:
             raise cause from error
         raise ConfigError(" ".join(str(error).split())) from error
+
+
+@cache
+def _parser(sections: tuple[tuple[str, type[Any]], ...]) -> ArgumentParser:
+    """Of one architecture's configurations: making it takes longer than reading any of them."""
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    for section, kind in sections:
+        parser.add_class_arguments(kind, section)
+    parser.add_argument("--folder", type=str, default=RunConfig.folder)
+    return parser
 
 
 def _config_error_within(error: BaseException | None) -> ConfigError | None:
