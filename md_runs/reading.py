@@ -24,7 +24,6 @@ from md_runs.run_folders import (
     FRAMES_SUFFIX,
     RECORD_NAME,
     TRAJECTORY_NAME,
-    is_single_run,
 )
 from md_runs.trajectories.ase_reader import read_ase_output
 from md_runs.trajectories.frames_file import MAGIC, read_trajectory
@@ -89,40 +88,14 @@ def read_run(
         check_number("frame_interval_fs", frame_interval_fs)
     options = ReadOptions(frame_interval_fs, structure, of_centroid, extras_units, progress)
     run = run if is_universe(run) else Path(run)
-    read = next(read for is_of_this_kind, read in READERS if is_of_this_kind(run))
-    trajectory = _as_told(run, read(run, options), options)
+    found = (read(run, options) for read in READERS)
+    trajectory = _as_told(run, next(one for one in found if one is not None), options)
     if frame_interval_fs is None:
         trajectory = _without_repeated(trajectory)
     if of_centroid:
         trajectory = centroid_of(trajectory)
     warn_of_wrong_units(trajectory)
     return trajectory
-
-
-def _read_ipi(path: Path, options: ReadOptions) -> Trajectory:
-    files = find_ipi_files(path)
-    assert files is not None  # that was asked before
-    return read_ipi_files(files, **vars(options))
-
-
-def _read_own(path: Path, options: ReadOptions) -> Trajectory:
-    """A folder of this program, or a file of its frames."""
-    if (path / TRAJECTORY_NAME).exists():
-        trajectory = read_trajectory(path / TRAJECTORY_NAME)
-        if trajectory.dynamics is None:
-            trajectory = replace(trajectory, **_settings_of_checkpoint(path))
-    elif (path / RECORD_NAME).exists():
-        trajectory = read_pimd_trajectory(path, options.progress)
-    else:
-        trajectory = read_trajectory(path)
-    return trajectory
-
-
-def _refuse_folder(folder: Path, options: ReadOptions) -> Trajectory:
-    raise RunError(
-        f"{folder} holds no run: expected {TRAJECTORY_NAME} (classical), {RECORD_NAME} (path "
-        "integral) or outputs of i-PI. Give the folder of one run, or a file"
-    )
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:
@@ -133,21 +106,59 @@ def _begins_with(path: Path, magic: bytes) -> bool:
         return False
 
 
-# Whether a run is of this kind, and its reader; the first kind that fits is taken.
-READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, ReadOptions], Trajectory]], ...] = (
-    (is_universe, lambda run, told: read_universe(run, told.frame_interval_fs, told.structure)),
-    (is_single_run, _read_own),
-    (lambda path: find_ipi_files(path) is not None, _read_ipi),
-    (Path.is_dir, _refuse_folder),
-    (
-        lambda path: path.suffix == ".h5" or _begins_with(path, HDF5_MAGIC),
-        lambda path, told: read_h5md(path, told.frame_interval_fs, told.structure),
-    ),
-    (lambda path: path.suffix == FRAMES_SUFFIX or _begins_with(path, MAGIC), _read_own),
-    (
-        lambda path: True,
-        lambda path, told: read_ase_output(path, told.frame_interval_fs, told.progress),
-    ),
+def _read_universe(run: Any, told: ReadOptions) -> Trajectory | None:
+    return read_universe(run, told.frame_interval_fs, told.structure) if is_universe(run) else None
+
+
+def _read_own_folder(path: Path, told: ReadOptions) -> Trajectory | None:
+    if (path / TRAJECTORY_NAME).exists():
+        trajectory = read_trajectory(path / TRAJECTORY_NAME)
+        if trajectory.dynamics is None:
+            trajectory = replace(trajectory, **_settings_of_checkpoint(path))
+        return trajectory
+    if (path / RECORD_NAME).exists():
+        return read_pimd_trajectory(path, told.progress)
+    return None
+
+
+def _read_ipi(path: Path, told: ReadOptions) -> Trajectory | None:
+    files = find_ipi_files(path)
+    return None if files is None else read_ipi_files(files, **vars(told))
+
+
+def _refuse_folder(path: Path, told: ReadOptions) -> None:
+    if path.is_dir():
+        raise RunError(
+            f"{path} holds no run: expected {TRAJECTORY_NAME} (classical), {RECORD_NAME} (path "
+            "integral) or outputs of i-PI. Give the folder of one run, or a file"
+        )
+
+
+def _read_h5md(path: Path, told: ReadOptions) -> Trajectory | None:
+    if path.suffix == ".h5" or _begins_with(path, HDF5_MAGIC):
+        return read_h5md(path, told.frame_interval_fs, told.structure)
+    return None
+
+
+def _read_frames(path: Path, told: ReadOptions) -> Trajectory | None:
+    if path.suffix == FRAMES_SUFFIX or _begins_with(path, MAGIC):
+        return read_trajectory(path)
+    return None
+
+
+def _read_ase(path: Path, told: ReadOptions) -> Trajectory | None:
+    return read_ase_output(path, told.frame_interval_fs, told.progress)
+
+
+# Each gives None for a run of another kind; the first that does not has read it.
+READERS: tuple[Callable[[Any, ReadOptions], Trajectory | None], ...] = (
+    _read_universe,
+    _read_own_folder,
+    _read_ipi,
+    _refuse_folder,
+    _read_h5md,
+    _read_frames,
+    _read_ase,
 )
 
 
