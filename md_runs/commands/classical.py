@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from md_runs.classical.settings import ClassicalRun
 from md_runs.commands.options import check_folder, taken
+from md_runs.force_provider import ModelForces
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
 
@@ -32,10 +32,9 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     settings, execution = taken(options, ClassicalRun), Execution(**options)
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
-    from calculators import MLPotentialCalculator  # and torch
     from md_runs.classical.run import run_classical
 
-    atoms.calc = MLPotentialCalculator(model, **asdict(execution))
+    atoms.calc = ModelForces(model, execution).calculator()
     result = run_classical(atoms, settings, folder)
     print(f"mean temperature {result.mean_temperature_K} K: {result.trajectory_file}")
     if result.extrapolation is not None:

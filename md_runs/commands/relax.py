@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from ase.io import write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from md_runs.commands.options import check_file
+from md_runs.force_provider import ModelForces
 from md_runs.relax import check_settings, relax
 from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
@@ -46,9 +46,7 @@ def run(
     check_settings(force_tolerance, max_steps, optimizer)
     _check_output(output)
     atoms = read_structure(structure)
-    from calculators import MLPotentialCalculator  # and torch
-
-    atoms.calc = MLPotentialCalculator(model, **asdict(precise))
+    atoms.calc = ModelForces(model, precise).calculator()
     relaxed, result = relax(atoms, force_tolerance, max_steps, optimizer)
     try:
         write(output, relaxed)
