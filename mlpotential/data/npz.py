@@ -150,8 +150,8 @@ def _read_labels(
     for label in request.properties:
         key = choose_key(label, request, LABELS[label].npz_keys, archive.files, place)
         array = read_array(archive, key, place)
-        shape = (n_frames, *LABELS[label].array_shape(n_atoms, n_graphs=1))
-        shape = (n_frames, *shape[2:]) if LABELS[label].per == "graph" else shape
+        shape = LABELS[label].array_shape(n_atoms, n_graphs=n_frames)
+        shape = (n_frames, *shape) if LABELS[label].per == "atom" else shape
         also = [(n_frames, 1)] if shape == (n_frames,) else []
         _check_numbers(array, f"{label} ({key})", [shape, *also], place)
         labels[label] = array.reshape(shape).astype(np.float64)

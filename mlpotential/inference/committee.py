@@ -22,14 +22,15 @@ from mlpotential.errors import ConfigError, ModelFileError
 from mlpotential.graph import Prediction
 from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.models.model_file import LoadedModel, load_model
-from mlpotential.models.potential import OF_CHARGES, ModelTraits, Potential
+from mlpotential.models.potential import ModelTraits, Potential
+from mlpotential.properties import PROPERTIES
 
 Model = Potential | LoadedModel | str | Path
 Models = Model | Sequence[Model]
 
 SPREADS = {"energy_std": "energy", "forces_std": "forces"}
 OF_COMMITTEES = frozenset({*SPREADS, "members"})
-AVERAGED = ("energy", "forces", "virial", "stress", "atomic_energies", *sorted(OF_CHARGES))
+AVERAGED = PROPERTIES.keys() - {"features"}
 
 
 def members_of(models: Models) -> list[Model]:

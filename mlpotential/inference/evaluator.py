@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlpotential.errors import ConfigError, StructureError, nearest_name
+from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, Prediction, check_structure
 from mlpotential.inference.backend import TableError
 from mlpotential.inference.committee import (
@@ -32,7 +32,13 @@ from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.inference.replicas import Replicas
 from mlpotential.inference.structures import ConnectedStructures, Structures
 from mlpotential.inference.torch_backend import checked_distances
-from mlpotential.models.potential import OF_CHARGES, ModelTraits, Potential, lacking
+from mlpotential.models.potential import (
+    OF_CHARGES,
+    ModelTraits,
+    Potential,
+    lacking,
+    unknown_property,
+)
 from mlpotential.models.readouts import require_molecules
 from mlpotential.neighbors import split
 
@@ -265,13 +271,8 @@ class Evaluator:
         if self.properties.issuperset(properties):
             require_molecules(periodic and not {"dipole", "born_charges"}.isdisjoint(properties))
             return
-        unknown = set(properties) - PROPERTIES
-        if unknown:
-            name = sorted(unknown)[0]
-            known = ", ".join(sorted(PROPERTIES))
-            raise ConfigError(
-                f"unknown property {name!r}; known: {known}.{nearest_name(name, PROPERTIES)}"
-            )
+        if not PROPERTIES.issuperset(properties):
+            raise unknown_property(properties, sorted(PROPERTIES))
         if self.n_members == 1 and OF_COMMITTEES.intersection(properties):
             names = ", ".join(sorted(OF_COMMITTEES.intersection(properties)))
             raise ConfigError(f"one model by itself has no {names}: give several models")

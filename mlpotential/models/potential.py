@@ -269,14 +269,18 @@ def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:
     return replace(graph, positions=graph.positions + moved, cell=cell)
 
 
+def unknown_property(properties: Collection[str], known: Collection[str]) -> ConfigError:
+    """Of properties of which at least one is not known."""
+    name = min(set(properties) - set(known))
+    return ConfigError(
+        f"unknown property {name!r}; known: {', '.join(known)}.{nearest_name(name, known)}"
+    )
+
+
 def lacking(properties: Collection[str]) -> ConfigError:
     """Of a model that has not these properties, saying how to get one that has."""
-    unknown = sorted(set(properties) - PROPERTIES.keys())
-    if unknown:
-        hint = nearest_name(unknown[0], PROPERTIES)
-        return ConfigError(
-            f"unknown property {unknown[0]!r}; known: {', '.join(PROPERTIES)}.{hint}"
-        )
+    if not PROPERTIES.keys() >= set(properties):
+        return unknown_property(properties, PROPERTIES)
     names = ", ".join(sorted(properties))
     readouts = {PROPERTIES[name].of for name in properties}
     labels = [name for name, row in OWN_LABELS.items() if row.of in readouts]
