@@ -199,8 +199,11 @@ def add_arguments(
     """
     hints, texts = get_type_hints(described), _explanations(described)
     for name, parameter in inspect.signature(described).parameters.items():
-        kinds = [kind for kind in _alternatives(hints.get(name)) if kind is not NoneType]
         is_named = parameter.kind is parameter.KEYWORD_ONLY or inspect.isclass(described)
+        is_collecting = parameter.kind in (parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY)
+        if is_collecting or (only_named and not is_named):
+            continue
+        kinds = [kind for kind in _alternatives(hints.get(name)) if kind is not NoneType]
         default, text = parameter.default, texts.get(name, "").replace("%", "%%")
         how: dict[str, Any] = {"help": text}
         if get_origin(kinds[0]) is collections.abc.Sequence:
@@ -212,10 +215,6 @@ def add_arguments(
             how["action"] = "store_true" if is_flag else argparse.BooleanOptionalAction
         else:
             how["type"] = kinds[0]
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            continue
-        if only_named and not is_named:
-            continue
         if not is_named:
             parser.add_argument(name, **how)
         elif default is parameter.empty:

@@ -318,7 +318,7 @@ def equilibration_cut(
             )
         return n_skipped, f"the first {skip_ps:g} ps left out as asked ({n_skipped} frames)", None
     if rule is not None:
-        n_skipped = rule.n_frames(times_ps * 1000)
+        n_skipped = rule.n_frames(np.asarray(trajectory.times_fs))
         text = f"the first {times_ps[n_skipped] - times_ps[0]:.4g} ps left out, {n_skipped} of "
         text += f"{n_frames} frames: {rule}, as recorded with the run (--skip-ps sets it)"
         return n_skipped, text, None
