@@ -61,7 +61,8 @@ STATIONARY_DEGREES = {"trans": 180.0, "gauche": 61.0, "saddle": 122.0}  # about,
 SOFTEST_PER_CM = 350.0  # the two torsions lie below; all else above
 LARGEST_ANGSTROM = 0.25  # of a torsion
 NEAR_REST_TEMPERATURE_K = 10.0  # of all other modes
-NEAR_REST_WEIGHT = 50.0  # chosen: the squared forces there are a fiftieth of those at 500 K
+# Chosen: squared forces there are a fiftieth of those at 500 K, energies differ by little as well.
+NEAR_REST_WEIGHTS = {"weight": 10.0, "energy_weight": 10.0}
 NEWTON_STEPS = 10
 REST_FORCE = 1e-4  # eV/A
 SOFTEST_CURVATURE = 1e-4  # of the stiffest: below it lie rigid motions
@@ -189,7 +190,7 @@ def _near_rest(sampling: Sampling, seed: int) -> Iterator[Atoms]:
             random=random,
         ):
             atoms.positions = positions
-            yield _labelled(atoms, NEAR_REST_WEIGHT)
+            yield _labelled(atoms, **NEAR_REST_WEIGHTS)
 
 
 def stationary_point(hydroxyl_degrees: float) -> tuple[Atoms, NormalModes]:
@@ -212,7 +213,7 @@ def stationary_point(hydroxyl_degrees: float) -> tuple[Atoms, NormalModes]:
     raise RunError(f"no stationary point next to a torsion of {hydroxyl_degrees:g} degrees")
 
 
-def _labelled(atoms: Atoms, weight: float = 1.0) -> Atoms:
+def _labelled(atoms: Atoms, **weights: float) -> Atoms:
     centered = atoms.positions - atoms.get_center_of_mass()
     frame = Atoms(atoms.numbers, np.round(centered, 5))
     frame.calc = atoms.calc
@@ -222,7 +223,7 @@ def _labelled(atoms: Atoms, weight: float = 1.0) -> Atoms:
         "dipole": np.round(frame.get_dipole_moment(), 6),
     }
     frame.calc = SinglePointCalculator(frame, **labels)
-    frame.info["weight"] = weight
+    frame.info |= {name: weights.get(name, 1.0) for name in NEAR_REST_WEIGHTS}
     return frame
 
 
