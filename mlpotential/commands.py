@@ -48,6 +48,7 @@ def evaluate(
     length_unit: str,
     energy_key: str | None = None,
     forces_key: str | None = None,
+    force_unit: str | None = None,
     dipole_unit: str | None = None,
     dipole_key: str | None = None,
     no_forces: bool = False,
@@ -66,6 +67,7 @@ def evaluate(
         length_unit: e.g. Angstrom, Bohr.
         energy_key: name of the energy label in the file.
         forces_key: name of the forces label in the file.
+        force_unit: e.g. Hartree/Bohr; default: the energy unit per length unit.
         dipole_unit: e*Angstrom, Debye or a.u.: compare dipoles, too.
         dipole_key: name of the dipole label in the file.
         no_forces: the data has energies only.
@@ -87,6 +89,7 @@ def evaluate(
         length_unit=length_unit,
         energy_key=energy_key,
         forces_key=forces_key,
+        force_unit=force_unit,
         dipole_unit=dipole_unit,
         dipole_key=dipole_key,
         with_forces=not no_forces,

@@ -24,6 +24,7 @@ class RawFrame:
         pbc: periodic directions, [3].
         labels: those that were asked for, each a number or an array of the shape that
             `properties.LABELS` states (units of the file).
+        stated: what stands under keys that look like a cell, units, a charge, ... (`data.stated`).
     """
 
     atomic_numbers: np.ndarray
@@ -32,6 +33,7 @@ class RawFrame:
     cell: np.ndarray | None = None
     pbc: np.ndarray | Sequence[bool] | bool = False
     labels: Mapping[str, float | np.ndarray] = field(default_factory=dict)
+    stated: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class LabelRequest:
                 )
         if not self.properties:
             raise DataError("no property was asked for: properties must name 'energy' or 'forces'")
+
+    def names(self, label: str) -> set[str]:
+        """Those under which a label is looked for."""
+        asked = self.keys.get(label)
+        return set(LABELS[label].keys) if asked is None else {asked}
 
 
 def choose_key(

@@ -35,7 +35,7 @@ def fit_atom_references(data: ReferenceData) -> dict[int, float]:
     Raises:
         DataError: if there are no structures or no energies.
     """
-    counts = _element_counts(data)
+    counts = data.element_counts
     references = np.linalg.lstsq(counts, data.energies, rcond=None)[0]
     return dict(zip(data.elements, references.tolist(), strict=True))
 
@@ -148,23 +148,13 @@ def energy_statistics(
     missing = sorted(set(data.elements) - set(atom_references))
     if missing:
         raise DataError(f"no reference energy for the elements {missing} of {data.source}")
-    counts = _element_counts(data)
+    counts = data.element_counts
     n_atoms = counts.sum(axis=1)
     references = np.array([atom_references[z] for z in data.elements])
     per_atom = (data.energies - counts @ references) / n_atoms
     spread = float(per_atom.std())
     resolution = _NEGLIGIBLE_SPREAD * float(np.abs(data.energies / n_atoms).max())
     return float(per_atom.mean()), spread if spread > resolution else 1.0
-
-
-def _element_counts(data: ReferenceData) -> np.ndarray:
-    """Atoms of each element of `data.elements` in each structure, [n_frames, n_elements]."""
-    if not len(data):
-        raise DataError(f"{data.source}: statistics of no structures")
-    elements = np.array(data.elements)
-    return np.array(
-        [(g.atomic_numbers.numpy()[:, None] == elements).sum(axis=0) for g in data], np.float64
-    )
 
 
 def shortest_distances(data: ReferenceData) -> dict[tuple[int, int], float]:

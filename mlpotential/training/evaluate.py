@@ -56,9 +56,9 @@ def evaluate_model(
         with_forces: read, predict and compare forces too.
         device, dtype: as for an `Evaluator`.
         batch_size: structures at once.
-        declared: `energy_unit`, `length_unit` and, where needed, `dipole_unit` and keys such as
-            `energy_key`, as for `read_reference_data`. Labels whose unit is given are read,
-            predicted and compared too.
+        declared: `energy_unit`, `length_unit` and, where needed, `force_unit`, `dipole_unit` and
+            keys such as `energy_key`, as for `read_reference_data`. Labels whose unit is given are
+            read, predicted and compared too.
 
     Raises:
         InputError: for an unusable model or data file, elements the model does not know, or a
