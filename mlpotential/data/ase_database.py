@@ -26,7 +26,13 @@ from ase.db.row import AtomsRow
 from ase.db.sqlite import SQLite3Database
 
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, choose_key
+from mlpotential.data.raw_frame import (
+    LabelRequest,
+    RawFrame,
+    checked_label,
+    choose_key,
+    label_weights,
+)
 from mlpotential.data.stated import check_units, kind_of, may_lack_forces
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
@@ -156,5 +162,14 @@ def _frame(
                 "with different values"
             )
         labels[label] = first
-    stated = _stated(values)
-    return RawFrame(row["numbers"], row.positions, place, row["cell"], row["pbc"], labels, stated)
+    weights = label_weights({key: found[0] for key, found in values.items()}, place)
+    return RawFrame(
+        row["numbers"],
+        row.positions,
+        place,
+        row["cell"],
+        row["pbc"],
+        labels,
+        weights,
+        _stated(values),
+    )

@@ -25,7 +25,13 @@ from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 
 from mlpotential.data.comment_line import is_number, parse_comment
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, choose_key
+from mlpotential.data.raw_frame import (
+    LabelRequest,
+    RawFrame,
+    checked_label,
+    choose_key,
+    label_weights,
+)
 from mlpotential.data.stated import kind_of, may_lack_forces
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
@@ -173,7 +179,8 @@ def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> Raw
         value = columns.vectors(key) if of_atoms else info[key]
         labels[label] = checked_label(label, value, len(text.rows), key, text.place)
     numbers, positions = columns.atomic_numbers(), columns.vectors("pos")
-    return RawFrame(numbers, positions, text.place, cell, pbc, labels, stated)
+    weights = label_weights(info, text.place)
+    return RawFrame(numbers, positions, text.place, cell, pbc, labels, weights, stated)
 
 
 def _parse_comment(text: _FrameText) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     energies        E or energies          [n_frames] or [n_frames, 1]
     forces          F or forces            [n_frames, n_atoms, 3]
     dipoles         D or dipoles           [n_frames, 3]
+    weights         weight, energy_weight, forces_weight...   [n_frames]
 
 Units, as sGDML states them in `r_unit` and `e_unit`, total charges and the like are left to
 `data.stated`. Of an array the header is read first and its shape checked, so that nothing is
@@ -28,7 +29,13 @@ from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import LabelRequest, RawFrame, choose_key
+from mlpotential.data.raw_frame import (
+    LabelRequest,
+    RawFrame,
+    choose_key,
+    is_weight,
+    label_weights,
+)
 from mlpotential.data.stated import check_units, kind_of
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
@@ -77,12 +84,14 @@ def read_npz(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[Ra
             label: read_array(archive, key, place).reshape(shape).astype(np.float64)
             for label, (key, shape) in wanted.items()
         }
+        weights = _read_weights(archive, n_frames, place)
     return [
         RawFrame(
             numbers,
             positions[k],
             f"{place}, frame {k}",
             labels={name: labels[name][k] for name in labels},
+            weights=label_weights({name: weights[name][k] for name in weights}, place),
             stated={
                 key: value[k] if isinstance(value, np.ndarray) else value
                 for key, value in stated.items()
@@ -248,6 +257,17 @@ def _label_arrays(
         _check_header(*header, f"{label} ({key})", [shape, *also], place)
         wanted[label] = (key, shape)
     return wanted
+
+
+def _read_weights(archive: NpzFile, n_frames: int, place: str) -> dict[str, np.ndarray]:
+    """Arrays of weights in a loss by their keys, each [n_frames]."""
+    weights = {}
+    for key in archive.files:
+        if is_weight(key):
+            header = array_header(archive, key, place)
+            _check_header(*header, key, [(n_frames,), (n_frames, 1)], place)
+            weights[key] = read_array(archive, key, place).reshape(n_frames)
+    return weights
 
 
 def _check_header(

@@ -39,15 +39,28 @@ def warn_if_suspicious(data: ReferenceData) -> None:
     first = first_occurrences(data.graphs)
     once = data.select(np.unique(first))
     forces = energies = None
-    if data.has("forces"):
-        _check_forces(data)
-        forces = _first(once, zero_forces, net_forces, net_torques, bond_forces)
-    if data.has("energy"):
-        if message := repeated_structures(data, first):
-            _warn(f"{data.source}: {message}")
-        energies = message or _first(once, equal_energies, energy_outlier, energies_per_atom)
-    if data.has("forces") and data.has("energy") and not (forces or energies):
-        _first(once, energies_against_forces)
+    if pulled := _with_weight(once, "forces"):
+        _check_forces(pulled)
+        forces = _first(pulled, zero_forces, net_forces, net_torques, bond_forces)
+    if known := _with_weight(data, "energy"):
+        repeated = repeated_structures(
+            known, first if known is data else first_occurrences(known.graphs)
+        )
+        if repeated:
+            _warn(f"{data.source}: {repeated}")
+        energies = repeated or _first(
+            _with_weight(once, "energy"), equal_energies, energy_outlier, energies_per_atom
+        )
+    if pulled and known and not (forces or energies):
+        _first(_with_weight(pulled, "energy"), energies_against_forces)
+
+
+def _with_weight(data: ReferenceData, label: str) -> ReferenceData:
+    """The structures whose label counts; none where it was not read."""
+    if not data.has(label):
+        return data.select([])
+    weights = [float(graph.label_weights(label)) for graph in data]
+    return data if all(weights) else data.select(np.flatnonzero(weights))
 
 
 def _first(data: ReferenceData, *checks: Callable[[ReferenceData], str | None]) -> str | None:

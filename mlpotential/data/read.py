@@ -101,7 +101,8 @@ def _data(
         if is_marked_isolated(len(frames[k].atomic_numbers), frames[k].stated)
         or not frames[k].labels.keys() >= set(properties)
     }
-    graphs = {k: _to_graph(frames[k], units) for k in numbers}
+    weighted = any(frames[k].weights for k in numbers)
+    graphs = {k: _to_graph(frames[k], units, weighted) for k in numbers}
     atoms = _isolated_atoms(path.name, {k: graphs[k] for k in sorted(aside)})
     if len(aside) < len(set(numbers)):
         numbers = [k for k in numbers if k not in aside]
@@ -166,7 +167,7 @@ def _reader(path: Path) -> Callable[[Path, LabelRequest, DeclaredUnits], list[Ra
     )
 
 
-def _to_graph(frame: RawFrame, units: DeclaredUnits) -> AtomGraph:
+def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGraph:
     """Converts to eV and A, and refuses what is not finite."""
     length, pbc = angstrom_per_length(units.length), np.broadcast_to(np.asarray(frame.pbc, bool), 3)
     cell = None if frame.cell is None else complete_cell(frame.cell * length, pbc)
@@ -181,11 +182,12 @@ def _to_graph(frame: RawFrame, units: DeclaredUnits) -> AtomGraph:
         energy = np.asarray(labels["energy"]).reshape(1, 1)
         _check_magnitude("energy", energy, LARGEST_ENERGY, "eV", frame.place)
     try:
-        return AtomGraph.from_arrays(
+        graph = AtomGraph.from_arrays(
             frame.atomic_numbers, frame.positions * length, cell, pbc, **labels
         )
     except StructureError as error:
         raise DataError(f"{frame.place}: {error}") from error
+    return graph.with_weights(frame.weights) if weighted else graph
 
 
 def _check_finite(label: str, value: np.ndarray, place: str) -> None:
