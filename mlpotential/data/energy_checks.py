@@ -12,7 +12,12 @@ import numpy as np
 
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.graph import AtomGraph
-from mlpotential.units import ANGSTROM_PER_LENGTH_UNIT, EV_PER_ENERGY_UNIT
+from mlpotential.units import (
+    ANGSTROM_PER_BOHR,
+    ANGSTROM_PER_LENGTH_UNIT,
+    EV_PER_ENERGY_UNIT,
+    EV_PER_HARTREE,
+)
 
 SAME_ENERGY = 0.01  # eV, chosen: two calculations of a structure differ less
 FEWEST_FRAMES = 10  # chosen: what a statement on a distribution needs
@@ -25,6 +30,8 @@ N_FRAMES_PAIRED = 500  # of each molecule, chosen
 TRIMMED = 0.1  # of the pairs, chosen: single outliers are told by themselves
 UNEXPLAINED_SHARE = 0.15  # of the squared energy differences, chosen: 0.064 at most in good sets
 OUTLYING_CHANGE = 2.0  # eV, chosen: 0.57 at most in good sets
+
+_EV_PER_ANGSTROM = {"eV/A": 1.0, "Hartree/Bohr": EV_PER_HARTREE / ANGSTROM_PER_BOHR}
 
 
 def equal_energies(data: ReferenceData) -> str | None:
@@ -135,11 +142,16 @@ def _reason(slope: float, slope_of_totals: float) -> str:
         return "Are the forces gradients, with the other sign?"
     if abs(slope_of_totals - 1.0) < 0.2:
         return "Are the energies those per atom? Total ones are needed"
-    for units in (EV_PER_ENERGY_UNIT, ANGSTROM_PER_LENGTH_UNIT):
-        for a, in_a in units.items():
-            for b, in_b in units.items():
-                if a != b and abs(slope * in_b / in_a - 1.0) < 0.1:
-                    return f"One {a} is {in_a / in_b:.3g} {b}: is a unit another than declared?"
+    ratios = [
+        (abs(np.log(abs(slope) * in_b / in_a)), f"One {a} is {in_a / in_b:.3g} {b}")
+        for units in (EV_PER_ENERGY_UNIT, ANGSTROM_PER_LENGTH_UNIT, _EV_PER_ANGSTROM)
+        for a, in_a in units.items()
+        for b, in_b in units.items()
+        if a != b and slope > 0.0
+    ]
+    nearest, name = min(ratios, default=(np.inf, ""))
+    if nearest < 0.1:
+        return f"{name}: is a unit another than declared?"
     return "Are units and signs right, and are both labels of one calculation?"
 
 

@@ -27,9 +27,10 @@ ZERO_ROWS = 0.1  # of the atoms of a frame, chosen
 BOND_RATIO = 1.3  # of the covalent radii: what counts as bonded
 N_BOND_FRAMES = 200  # chosen: enough for a correlation
 _GOLDEN = 0.6180339887498949
-# Correlation between stretch and pull of bonds; chosen: -0.25 (molten metals) to -0.97 is usual.
-PULLING, PUSHING = -0.05, 0.2
-FEWEST_BONDS, MANY_BONDS = 30, 400  # chosen: their correlation is known to 0.2 and to 0.05
+# Correlation between stretch and pull of bonds: -0.25 (molten metals) to -0.97 in the sets known to
+# us. Chosen: what is above WEAKEST by four standard errors, but PULLING at least, is at fault.
+WEAKEST, PULLING, PUSHING = -0.25, -0.12, 0.2
+FEWEST_BONDS = 30  # chosen: their correlation is known to 0.2
 
 
 def net_forces(data: ReferenceData) -> str | None:
@@ -146,7 +147,9 @@ def bond_forces(data: ReferenceData) -> str | None:
     spread = np.argsort(np.arange(len(frames)) * _GOLDEN % 1.0)  # in step with no period
     bonds = _Bonds([frames[k] for k in np.sort(spread[:N_BOND_FRAMES])])
     found, n_bonds = bonds.correlation(lambda numbers: np.arange(len(numbers)))
-    if n_bonds < FEWEST_BONDS or found < (PULLING if n_bonds >= MANY_BONDS else PUSHING):
+    if n_bonds < FEWEST_BONDS:
+        return None
+    if found < np.clip(WEAKEST + 4.0 / np.sqrt(n_bonds), PULLING, PUSHING):
         return None
     for order, rows in _OTHER_ORDERS.items():
         other, _ = bonds.correlation(rows)

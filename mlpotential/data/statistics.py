@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
+from ase.data import chemical_symbols
 
+from mlpotential.data.comment_line import is_number
 from mlpotential.data.declared_units import ev_per_energy
 from mlpotential.data.npz import open_archive, read_array
 from mlpotential.data.reference_data import ReferenceData
@@ -51,10 +53,10 @@ def read_atom_references(
 ) -> dict[int, float]:
     """Reads reference energies of elements.
 
-    Either text, one element and one energy: a mapping in `.json`, `.yaml` or `.yml`, or lines such
-    as `C, -1027.6` in any other file (`#` starts a comment); or SchNetPack's `.npz`, with energies
-    by atomic number in the columns of `atom_ref`, named in `labels`, or in one array per name.
-    Zeros in the latter mean that there is no reference.
+    Either text, one element (symbol or atomic number) and one energy: a mapping in `.json`, `.yaml`
+    or `.yml`, or lines such as `C, -1027.6` in any other file (`#` starts a comment); or
+    SchNetPack's `.npz`, with energies by atomic number in the columns of `atom_ref`, named in
+    `labels`, or in one array per name. Zeros in the latter mean that there is no reference.
 
     Args:
         path: the file.
@@ -92,8 +94,10 @@ def _named_energies(path: Path) -> dict[int, float]:
     for entry in entries:
         try:
             symbol, energy = entry
-            z = NUMBER_OF_SYMBOL[str(symbol)]
+            z = _atomic_number(symbol)
             value = float(energy)
+            if not is_number(energy):
+                raise ValueError(energy)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path.name}: expected an element and its energy, such as 'C, -1027.6', "
@@ -107,16 +111,26 @@ def _named_energies(path: Path) -> dict[int, float]:
     return energies
 
 
+def _atomic_number(word: str) -> int:
+    """Of a symbol or, as MACE writes it, of itself. Raises KeyError if it is neither."""
+    if word.isascii() and word.isdecimal() and len(word) <= 3:
+        word = dict(enumerate(chemical_symbols))[int(word)]
+    return int(NUMBER_OF_SYMBOL[word])
+
+
 def _mapping_entries(name: str, text: str) -> list[list[str]]:
+    """Key and value as they are written, doubled keys too (`No` is nobelium, not False)."""
     import yaml
 
     try:
-        mapping = yaml.load(text, yaml.BaseLoader)  # plain text only: `No` is nobelium, not False
+        mapping = yaml.compose(text, yaml.BaseLoader)
     except yaml.YAMLError as error:
         raise DataError(f"{name} is not valid JSON or YAML: {error}") from error
-    if not isinstance(mapping, dict):
+    except RecursionError:
+        raise DataError(f"{name} is nested too deeply for reference energies") from None
+    if not isinstance(mapping, yaml.MappingNode):
         raise DataError(f"{name}: expected a mapping from elements to energies")
-    return [list(item) for item in mapping.items()]
+    return [[str(key.value), value.value] for key, value in mapping.value]
 
 
 def _atom_reference_column(path: Path, key: str | None) -> dict[int, float]:

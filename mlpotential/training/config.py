@@ -36,8 +36,9 @@ class DataConfig:
         n_train: frames to train on; None for all that remain.
         n_validation: validation frames; of `validation_path` the first so many, None for all.
         split_seed: seed of the random split.
-        atom_references: `none`, `least_squares`, or a file of energies per element in
-            `energy_unit`.
+        atom_references: `none`, `least_squares`, `isolated_atoms` (of the training data: frames
+            with config_type=IsolatedAtom, or lone atoms), or a file: energies in `energy_unit` by
+            symbol or atomic number, or frames of isolated atoms.
     """
 
     path: str

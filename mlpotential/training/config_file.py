@@ -27,7 +27,7 @@ PATH_FIELDS = {
     "data": ("path", "validation_path", "test_path", "atom_references"),
     "training": ("start_from",),
 }
-NO_PATHS = ("none", "least_squares")  # of reference energies
+NO_PATHS = ("none", "least_squares", "isolated_atoms")  # of reference energies
 ARCHITECTURE = "model.architecture"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import StructureError
@@ -76,6 +78,12 @@ def evaluate_model(
     unknown = sorted(set(data.elements) - set(potential.elements))
     if unknown:
         raise StructureError(f"the model was not trained on the atomic numbers {unknown}")
+    if data.isolated_atoms:
+        warnings.warn(
+            f"{data.source}: {len(data.isolated_atoms)} isolated atoms are left out",
+            SuspiciousDataWarning,
+            stacklevel=2,
+        )
     accumulator = ErrorAccumulator()
     pairs: dict[str, list[np.ndarray]] = {name: [] for name in properties}
 
