@@ -35,6 +35,7 @@ POSITIVE = (  # numbers that an analysis would not refuse by itself
     "tolerance",
     "r_max",
     "coordination_within",
+    "laser_nm",
 )
 
 

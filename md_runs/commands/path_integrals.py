@@ -24,16 +24,17 @@ from md_runs.analysis.path_integrals.perturbed_path_integrals import (
 )
 from md_runs.analysis.sampling.uncertainty import Estimate, estimate_text, number_text
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
-from md_runs.commands.distances import convergence_with_beads, of_one_molecule
+from md_runs.commands.options import isotope_masses, parse_isotopes
 from md_runs.commands.prepared_run import PreparedRun
-from md_runs.commands.rdf import blocks_sentence
+from md_runs.commands.structure.distances import convergence_with_beads, of_one_molecule
+from md_runs.commands.structure.rdf import blocks_sentence
 from md_runs.figures.path_integrals import (
     imaginary_time_figure,
     plot_bead_convergence,
     plot_perturbed_distribution,
 )
 from md_runs.figures.style import figure_of
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import DataError
 
 TOLERANCE = 0.01  # chosen: of the kinetic energy
 LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
@@ -41,23 +42,6 @@ LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
 EXAMPLES = """  md-runs path-integrals pimd
   md-runs path-integrals pimd --isotope C=13.003
   md-runs path-integrals pimd_4 pimd_8 pimd_16 --output beads"""
-
-
-def parse_isotopes(texts: Sequence[str]) -> dict[str, float]:
-    """`C=13.003` and `4=2.014` by element or atom. Raises ConfigError for others."""
-    masses = {}
-    for text in texts:
-        who, _, mass = text.partition("=")
-        try:
-            masses[who] = float(mass)
-        except ValueError:
-            masses[who] = float("nan")
-        if not (who.isalnum() and np.isfinite(masses[who]) and masses[who] > 0):
-            raise ConfigError(
-                f"{text!r} is no isotope: write element or number of the atom and its new mass "
-                "(amu), C=13.003 or 4=2.014"
-            )
-    return masses
 
 
 def path_integral_report(
@@ -70,7 +54,7 @@ def path_integral_report(
 
     Args:
         runs: of ring polymers.
-        isotope: element or number of the atom (from 0) and new mass, amu, C=13.003.
+        isotope: element or number of the atom (from 0) and new mass, amu, C=13.003, H=D.
         tolerance: share of the kinetic energy that beads may lack.
 
     Raises:
@@ -232,7 +216,8 @@ def _isotopes(
     """The free energy of exchanging isotopes."""
     trajectory = run.trajectory
     masses = np.asarray(trajectory.masses, np.float64)
-    new_masses = _new_masses(masses, np.asarray(trajectory.atomic_numbers), isotopes, run)
+    numbers = np.asarray(trajectory.atomic_numbers)
+    new_masses = isotope_masses(masses, numbers, isotopes, run.path)
     effect = isotope_effect_from_springs(
         trajectory.positions, masses, new_masses, temperature_K, run.n_blocks
     )
@@ -255,20 +240,6 @@ def _isotopes(
             f"{run.name}: too few frames carry the isotope effect: take a mass nearer to that of "
             "the run, or go in steps"
         )
-
-
-def _new_masses(
-    masses: np.ndarray, atomic_numbers: np.ndarray, isotopes: Mapping[str, float], run: PreparedRun
-) -> np.ndarray:
-    """[n_atoms] (amu). Raises ConfigError for atoms that are not there."""
-    new_masses = masses.copy()
-    symbols = np.array([chemical_symbols[int(z)] for z in atomic_numbers])
-    for who, mass in isotopes.items():
-        chosen = np.arange(len(masses)) == int(who) if who.isdecimal() else symbols == who
-        if not chosen.any():
-            raise ConfigError(f"{run.path} has no atom {who!r} to give the mass {mass:g} amu")
-        new_masses[chosen] = mass
-    return new_masses
 
 
 def _bead_convergence(

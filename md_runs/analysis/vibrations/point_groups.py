@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from scipy.spatial.distance import pdist
 
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
@@ -20,8 +21,10 @@ from md_runs.analysis.vibrations.symmetry_operations import symmetry_operations,
 from mlpotential.errors import ConfigError, DataError, StructureError
 
 SYMMETRY_TOLERANCE = 0.01  # A, chosen: forces of 1e-3 eV/A leave a soft C20 within 3e-3 A
+NEAR_MISS_FACTORS = (1.5, 2.0, 3.0, 5.0, 10.0)  # chosen: of the tolerance
 SAME_MASS = 1e-6  # amu
 SMALL_ANGLE = 0.05  # chosen: half the smallest turn told apart, that of a 60-fold axis
+LINEAR_GROUPS = ("Cinfv", "Dinfh")
 POLYHEDRAL = {12: "T", 24: "O", 60: "I"}  # by the number of rotations
 
 
@@ -54,7 +57,7 @@ class PointGroup(AnalysisResult):
     @property
     def is_linear(self) -> bool:
         """All atoms, two or more, on one line."""
-        return self.schoenflies in ("Cinfv", "Dinfh")
+        return self.schoenflies in LINEAR_GROUPS
 
     def __str__(self) -> str:
         return (
@@ -110,6 +113,35 @@ def point_group(
         largest_deviation=float(deviations.max()),
         tolerance=tolerance,
     )
+
+
+def near_misses(
+    atomic_numbers: np.ndarray, positions: np.ndarray, masses: np.ndarray, group: PointGroup
+) -> dict[str, float]:
+    """Higher groups that a molecule would have at up to ten times the tolerance.
+
+    Args:
+        atomic_numbers, positions, masses: as of `point_group`.
+        group: of the molecule.
+
+    Returns:
+        By the symbol, in the order they appear, the tolerance that is enough (A).
+    """
+    apart = pdist(positions).min(initial=np.inf)
+    order, found = _order(group), {}
+    for factor in NEAR_MISS_FACTORS:
+        tolerance = factor * group.tolerance
+        if 2 * tolerance >= apart:
+            break
+        higher = point_group(atomic_numbers, positions, masses, tolerance)
+        if _order(higher) > order:
+            order, found[higher.schoenflies] = _order(higher), higher.largest_deviation
+    return found
+
+
+def _order(group: PointGroup) -> float:
+    """Number of operations; that of linear molecules is beyond all others."""
+    return len(group.operations) * (1e6 if group.is_linear else 1.0)
 
 
 @dataclass(frozen=True)

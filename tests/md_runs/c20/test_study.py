@@ -19,8 +19,8 @@ from md_runs.c20.report import write_report
 from md_runs.c20.settings import C20Study, recording_stride
 from md_runs.c20.study import EQUILIBRATION, estimated_hours, run_study
 from md_runs.cli import main
-from md_runs.commands.distances import distances_report
 from md_runs.commands.prepared_run import open_runs
+from md_runs.commands.structure.distances import distances_report
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator

@@ -5,8 +5,8 @@ import pytest
 from harmonic_ring_polymer import KELVIN, KT, energy, heat_capacity
 from recorded_runs import write_frames, write_oscillator_beads, write_water_run
 
+from md_runs.commands.options import parse_isotopes
 from md_runs.commands.path_integrals import (
-    parse_isotopes,
     path_integral_report,
 )
 from md_runs.commands.prepared_run import open_runs

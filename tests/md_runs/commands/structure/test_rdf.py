@@ -6,7 +6,7 @@ from ase.build import bulk
 from recorded_runs import write_frames, write_ideal_gas, write_water_run
 
 from md_runs.commands.prepared_run import open_runs
-from md_runs.commands.rdf import first_shell, rdf_report
+from md_runs.commands.structure.rdf import first_shell, rdf_report
 from mlpotential.errors import ConfigError, DataError
 
 

@@ -31,7 +31,7 @@ from md_runs.commands.analysis_report import (
     file_name,
 )
 from md_runs.commands.prepared_run import PreparedRun
-from md_runs.commands.rdf import blocks_sentence
+from md_runs.commands.structure.rdf import blocks_sentence
 from md_runs.figures.distributions import overlay_figure, quantum_effect_figure
 from md_runs.figures.path_integrals import bead_convergence_figure
 from mlpotential.errors import ConfigError
