@@ -62,6 +62,14 @@ COMMANDS = {
         "md_runs.commands.structure.rdf:COMMAND",
         "g(r) and coordination numbers of periodic runs, h(r) of molecules, over beads",
     ),
+    "structure-factor": (
+        "md_runs.commands.structure.structure_factor:COMMAND",
+        "S(q) of periodic runs, with partials; Debye scattering of molecules, over beads",
+    ),
+    "msd": (
+        "md_runs.commands.structure.msd:COMMAND",
+        "mean square displacements and diffusion coefficients, by element, with error bars",
+    ),
     "distances": (
         "md_runs.commands.structure.distances:COMMAND",
         "nearest neighbours, size, bonds, angles and dihedrals, over beads; quantum effects of a "

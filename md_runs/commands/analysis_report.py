@@ -36,6 +36,10 @@ POSITIVE = (  # numbers that an analysis would not refuse by itself
     "r_max",
     "coordination_within",
     "laser_nm",
+    "longest_lag_ps",
+    "fit_to_ps",
+    "q_max",
+    "bin_width",
 )
 
 
