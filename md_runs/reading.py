@@ -8,7 +8,7 @@ errors that say what to do. Another format is another row in `READERS`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from md_runs.run_folders import (
 from md_runs.trajectories.ase_reader import read_ase_output
 from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md
-from md_runs.trajectories.ipi_reader import find_ipi_files, read_ipi_files
+from md_runs.trajectories.ipi_files.finding import find_ipi_files
+from md_runs.trajectories.ipi_files.reader import read_ipi_files
 from md_runs.trajectories.mdanalysis_reader import is_universe, read_universe
 from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import (
@@ -54,6 +55,7 @@ class ReadOptions:
     of_centroid: bool
     extras_units: dict[str, str] | None
     progress: bool
+    leading: Sequence[str]
 
 
 def read_run(
@@ -63,6 +65,7 @@ def read_run(
     of_centroid: bool = False,
     extras_units: dict[str, str] | None = None,
     progress: bool = True,
+    leading: Sequence[str] = (),
 ) -> Trajectory:
     """Reads a run; large ones stay in their file until frames are taken.
 
@@ -75,6 +78,9 @@ def read_run(
         of_centroid: of a ring polymer read the centroid, as the only bead.
         extras_units: of extras of i-PI, {"dipole": "debye"}; None for atomic units.
         progress: show a bar while a text file is read, if standard error is a terminal.
+        leading: of outputs of i-PI, whose quantities may be recorded at different steps: fields of
+            `Trajectory`, the first of which that is there decides which frames are read. Without
+            any, the frames that all have.
 
     Raises:
         RunError: if there is none, it is damaged, or lacks what must be known of it.
@@ -86,7 +92,9 @@ def read_run(
     """
     if frame_interval_fs is not None:
         check_number("frame_interval_fs", frame_interval_fs)
-    options = ReadOptions(frame_interval_fs, structure, of_centroid, extras_units, progress)
+    options = ReadOptions(
+        frame_interval_fs, structure, of_centroid, extras_units, progress, leading
+    )
     run = run if is_universe(run) else Path(run)
     found = (read(run, options) for read in READERS)
     trajectory = _as_told(run, next(one for one in found if one is not None), options)

@@ -25,8 +25,8 @@ from mlpotential.settings_checks import check_number
 
 Found = TypeVar("Found")
 
-# Arguments of `open_runs`, by their names on the command line.
-READING = tuple(inspect.signature(open_runs).parameters)[1:]
+# Options of `open_runs`, by their names on the command line.
+READING = tuple(inspect.getfullargspec(open_runs).kwonlyargs)
 POSITIVE = (  # numbers that an analysis would not refuse by itself
     "temperature_K",
     "resolution_per_cm",
@@ -180,6 +180,7 @@ def analysis_command(
     examples: str,
     aliases: Mapping[str, str] = MappingProxyType({}),
     more: Sequence[Callable[..., Any]] = (),
+    leading: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: (),
 ) -> Command:
     """A command that analyses runs: reads them, prints what is found and saves it.
 
@@ -189,6 +190,7 @@ def analysis_command(
         examples: as of `Command`.
         aliases: second names of options.
         more: functions to which `analyse` hands its other options on.
+        leading: from the options, the fields of `Trajectory` that decide which frames are read.
     """
 
     def run(
@@ -208,7 +210,7 @@ def analysis_command(
             if options.get(option) is not None:
                 check_number(f"--{option.replace('_', '-')}", options[option])
         reading = {option: options.pop(option) for option in READING if option in options}
-        report = analyse(open_runs(runs, **reading), **options)
+        report = analyse(open_runs(runs, leading(options), **reading), **options)
         paths = report.save(folder, svg)
         print(report)
         n_tables = sum(path.suffix == ".csv" for path in paths)

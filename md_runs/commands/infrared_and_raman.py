@@ -371,7 +371,14 @@ INFRARED = analysis_command(
     EXAMPLES.format("ir", "infrared")
     + "\n  md-runs ir nve --born-charges born.npy --by mode --modes modes.json",
     more=[note_responses],
+    leading=lambda options: (
+        ("velocities_angstrom_per_fs",) if options.get("born_charges") else ("dipoles", "charges")
+    ),
 )
 RAMAN = analysis_command(
-    "raman", raman_report, EXAMPLES.format("raman", "raman"), more=[note_responses]
+    "raman",
+    raman_report,
+    EXAMPLES.format("raman", "raman"),
+    more=[note_responses],
+    leading=lambda _: ("polarizabilities",),
 )

@@ -20,7 +20,12 @@ from md_runs.analysis.sampling.equilibration import (
     EquilibrationRule,
     detect_equilibration,
 )
-from md_runs.analysis.spectra.dynamics import SAMPLING_ONLY, Dynamics, Method
+from md_runs.analysis.spectra.dynamics import (
+    PATH_INTEGRAL_METHODS,
+    SAMPLING_ONLY,
+    Dynamics,
+    Method,
+)
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.reading import read_run
@@ -120,6 +125,7 @@ class PreparedRun:
 
 def open_runs(
     paths: Sequence[Path],
+    leading: Sequence[str] = (),
     *,
     skip_ps: float | None = None,
     temperature_K: float | None = None,
@@ -134,6 +140,7 @@ def open_runs(
 
     Args:
         paths: run folders or trajectory files.
+        leading: as of `read_run`: which quantity decides on the frames.
         skip_ps: left out at the start, ps (until equilibrated, as detected).
         temperature_K: of the runs, K (as recorded).
         dynamics: what moved the atoms (as recorded).
@@ -151,7 +158,9 @@ def open_runs(
     units = _named_units(extras_units) if extras_units else None
 
     def read(path: Path) -> Trajectory:
-        return read_run(path, frame_interval_fs, atoms, extras_units=units, progress=True)
+        return read_run(
+            path, frame_interval_fs, atoms, extras_units=units, progress=True, leading=leading
+        )
 
     given = None if dynamics is None else Dynamics(dynamics, friction_per_fs)
     return [
@@ -250,9 +259,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _size(segments: Sequence[Trajectory]) -> str:
     first, n_frames = segments[0], sum(s.n_frames for s in segments)
     length_ps = sum(float(s.times_fs[-1] - s.times_fs[0]) for s in segments) / 1000
-    beads = "classical" if first.n_beads == 1 else beads_text(first.n_beads)
+    beads = beads_text(first.n_beads)
+    if first.n_beads == 1 and first.dynamics not in (*PATH_INTEGRAL_METHODS, SAMPLING_ONLY):
+        beads = "classical"
     several = f"{len(segments)} segments, " if len(segments) > 1 else ""
-    return f"{several}{n_frames} frames, {length_ps:.6g} ps, {first.n_atoms} atoms, {beads}"
+    atoms = f"{first.n_atoms} atoms" if first.n_atoms else "atoms not recorded"
+    return f"{several}{n_frames} frames, {length_ps:.6g} ps, {atoms}, {beads}"
 
 
 def beads_text(n_beads: int) -> str:
@@ -355,10 +367,10 @@ def _settling_series(trajectory: Trajectory, stride: int) -> Iterator[tuple[str,
     elif velocities is not None:
         pieces = (np.einsum("a,fbax,fbax->f", masses, v, v) for v in _pieces(velocities))
         yield "kinetic energy", np.concatenate(list(pieces))[::stride]
-    elif not any(trajectory.pbc) and trajectory.n_atoms > 1:
+    elif trajectory.has_positions and not any(trajectory.pbc) and trajectory.n_atoms > 1:
         radii = (radii_of_gyration(r, masses).mean(axis=(1, 2)) for r in _pieces(positions))
         yield "radius of gyration", np.concatenate(list(radii))[::stride]
-    if trajectory.n_beads > 1:
+    if trajectory.has_positions and trajectory.n_beads > 1:
         spreads = (r.var(axis=1).mean(axis=(1, 2)) for r in _pieces(positions))
         yield "spread of the beads", np.concatenate(list(spreads))[::stride]
 

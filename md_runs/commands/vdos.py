@@ -204,4 +204,6 @@ def _overview(spectra: Mapping[str, DecomposedSpectrum]) -> Table:
     return Table("in all", columns, rows)
 
 
-COMMAND = analysis_command("vdos", vdos_report, EXAMPLES)
+COMMAND = analysis_command(
+    "vdos", vdos_report, EXAMPLES, leading=lambda _: ("velocities_angstrom_per_fs",)
+)

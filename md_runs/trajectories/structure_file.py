@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
+from ase.data import atomic_masses
+from ase.data import atomic_numbers as number_of_symbol
 from ase.io import read
 
 from mlpotential.errors import StructureError
+
+# amu; M. Wang et al. (AME2020), Chin. Phys. C 45, 030003 (2021), doi:10.1088/1674-1137/abddaf
+ISOTOPES = {"D": 2.014101778, "T": 3.016049281}
 
 
 def read_structure(path: Path) -> Atoms:
@@ -24,6 +29,16 @@ def read_structure(path: Path) -> Atoms:
     assert isinstance(atoms, Atoms)
     atoms.calc = None
     return atoms
+
+
+def element_of(symbol: str) -> str:
+    """The element that a symbol names: deuterium and tritium are hydrogen."""
+    return "H" if symbol in ISOTOPES else symbol.capitalize()
+
+
+def mass_of(symbol: str) -> float:
+    """Of an element, or of deuterium or tritium (amu); 0 of what is neither."""
+    return ISOTOPES.get(symbol, float(atomic_masses[number_of_symbol.get(element_of(symbol), 0)]))
 
 
 def periodic_directions(atoms: Atoms) -> tuple[bool, bool, bool]:

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from md_runs.analysis.sampling.frames import uniform_timestep_fs
-from md_runs.trajectories.frame_arrays import FrameArray, LazyFrames, centroid, chosen_frames
+from md_runs.trajectories.frame_arrays import (
+    FrameArray,
+    LazyFrames,
+    MissingFrames,
+    centroid,
+    chosen_frames,
+)
 from mlpotential.errors import DataError
 
 REPEATED = "{} frames were recorded again after a restart: the later ones are used"
@@ -24,7 +30,8 @@ class Trajectory:
         atomic_numbers: [n_atoms].
         masses: [n_atoms] (amu).
         times_fs: [n_frames], ascending.
-        positions: unwrapped, [n_frames, n_beads, n_atoms, 3] (A).
+        positions: unwrapped, [n_frames, n_beads, n_atoms, 3] (A); `has_positions` tells whether
+            there are any.
         velocities_angstrom_per_fs: [n_frames, n_beads, n_atoms, 3].
         forces: [n_frames, n_beads, n_atoms, 3] (eV/A).
         energies: potential energies, [n_frames, n_beads] (eV).
@@ -73,6 +80,11 @@ class Trajectory:
     def n_atoms(self) -> int:
         """Number of atoms."""
         return int(self.positions.shape[2])
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether positions can be taken; outputs of i-PI may hold dipoles or energies alone."""
+        return not isinstance(self.positions, MissingFrames)
 
     @property
     def frame_interval_fs(self) -> float:

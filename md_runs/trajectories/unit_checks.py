@@ -29,7 +29,8 @@ def warn_of_wrong_units(trajectory: Trajectory) -> None:
         UserWarning: a shortest distance that is no bond, or a temperature out of this world.
     """
     numbers = trajectory.atomic_numbers
-    if 1 < len(numbers) <= MAX_ATOMS_ALL_PAIRS and not np.isin(numbers, NOBLE_GASES).any():
+    has_pairs = trajectory.has_positions and 1 < len(numbers) <= MAX_ATOMS_ALL_PAIRS
+    if has_pairs and not np.isin(numbers, NOBLE_GASES).any():
         _check_shortest_distance(np.asarray(trajectory.positions[0:1][0, 0], np.float64), numbers)
     velocities = trajectory.velocities_angstrom_per_fs
     if velocities is not None:

@@ -11,112 +11,50 @@ i-PI writes a cell for molecules too. Whether it counts is said by the structure
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses
 from ase.data import atomic_numbers as number_of_symbol
 
 from md_runs.trajectories.frame_arrays import (
     FrameArray,
+    LazyFrames,
     beads_together,
     changed_frames,
     chosen_frames,
+    missing_frames,
 )
 from md_runs.trajectories.frame_cache import FrameCache
-from md_runs.trajectories.ipi_run_settings import IpiRunSettings, converted, read_ipi_run_settings
-from md_runs.trajectories.ipi_series import (
+from md_runs.trajectories.ipi_files.finding import (
+    OF_EXTRAS,
+    QUANTITIES,
+    ChosenFiles,
+    IpiFiles,
+    bead_of,
+    choose_files,
+)
+from md_runs.trajectories.ipi_files.run_settings import (
+    IpiRunSettings,
+    converted,
+    read_ipi_run_settings,
+)
+from md_runs.trajectories.ipi_files.series import (
     Series,
-    output_kind,
     read_extras_series,
     read_properties_file,
     read_trajectory_series,
 )
-from md_runs.trajectories.structure_file import periodic_directions
+from md_runs.trajectories.structure_file import element_of, mass_of, periodic_directions
 from md_runs.trajectories.trajectory import REPEATED, Trajectory, last_records
 from mlpotential.errors import RunError
 
-# i-PI's name: field of `Trajectory`, family of units.
-OF_BEADS = {
-    "positions": ("positions", "length"),
-    "velocities": ("velocities_angstrom_per_fs", "velocity"),
-    "momenta": ("velocities_angstrom_per_fs", "momentum"),
-    "forces": ("forces", "force"),
-}
-OF_CENTROID = {
-    "x_centroid": ("positions", "length"),
-    "v_centroid": ("velocities_angstrom_per_fs", "velocity"),
-    "p_centroid": ("velocities_angstrom_per_fs", "momentum"),
-    "f_centroid": ("forces", "force"),
-}
-OF_EXTRAS = {
-    "dipole": ("dipoles", "electric-dipole"),
-    "polarizability": ("polarizabilities", ""),
-    "charges": ("charges", ""),
-}
-QUANTITIES = OF_BEADS | OF_CENTROID | OF_EXTRAS
 PROPERTIES = ("step", "time", "potential", "bead_potentials")
-HYDROGENS = {"D": 1, "T": 1}
+BELONG = "its files belong to different runs"
 
 Properties = dict[str, tuple[np.ndarray, str]]  # values [n_records, ...] and unit, by i-PI's name
-
-
-@dataclass(frozen=True)
-class IpiFiles:
-    """The files of one simulation.
-
-    Attributes:
-        folder: where they are.
-        prefix: what their names begin with.
-        trajectories: xyz files by i-PI's name of the quantity.
-        extras: by what they hold.
-        properties: files of properties.
-    """
-
-    folder: Path
-    prefix: str
-    trajectories: dict[str, list[Path]]
-    extras: dict[str, list[Path]]
-    properties: list[Path]
-
-
-def find_ipi_files(place: Path) -> IpiFiles | None:
-    """The simulation that a prefix, a folder or one of its files belongs to; None for no i-PI.
-
-    Raises:
-        RunError: a folder with the outputs of several simulations.
-    """
-    folder = place if place.is_dir() else place.parent
-    if not folder.is_dir() or (place.is_file() and output_kind(place) is None):
-        return None
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    outputs = {path: found for path in files if (found := output_kind(path))}
-    prefixes = {_prefix(path) for path in outputs}
-    if not place.is_dir():
-        prefixes &= {_prefix(place)}
-    if len(prefixes) > 1:
-        raise RunError(
-            f"{folder} holds outputs of several simulations: give the prefix of one of them, "
-            + " or ".join(str(folder / prefix) for prefix in sorted(prefixes))
-        )
-    if not prefixes:
-        return None
-    prefix = prefixes.pop()
-    trajectories, extras = dict[str, list[Path]](), dict[str, list[Path]]()
-    properties: dict[str, list[Path]] = {"": []}
-    of_kind = {"trajectory": trajectories, "extras": extras, "properties": properties}
-    for path, (kind, name) in outputs.items():
-        if _prefix(path) == prefix:
-            of_kind[kind].setdefault(name, []).append(path)
-    return IpiFiles(folder, prefix, trajectories, extras, properties[""])
-
-
-def _prefix(path: Path) -> str:
-    return path.name.split(".")[0]
 
 
 def read_ipi_files(
@@ -126,6 +64,7 @@ def read_ipi_files(
     of_centroid: bool = False,
     extras_units: dict[str, str] | None = None,
     progress: bool = True,
+    leading: Sequence[str] = (),
 ) -> Trajectory:
     """Reads positions and whatever else was written.
 
@@ -137,6 +76,9 @@ def read_ipi_files(
         of_centroid: prefer files of the centroid, where there are such.
         extras_units: i-PI's units of extras by name, {"dipole": "debye"}.
         progress: show bars, if standard error is a terminal.
+        leading: fields of `Trajectory`, the first of which that is there decides which frames are
+            read; without any, the frames that all quantities have. Where "energies" are asked for,
+            a file of properties is enough.
 
     Raises:
         RunError: no positions; files that are damaged, end early or do not belong together; unknown
@@ -147,23 +89,41 @@ def read_ipi_files(
             that is not used.
     """
     settings = read_ipi_run_settings(files.folder, files.prefix)
-    pbc = (False, False, False) if structure is None else periodic_directions(structure)
-    read = _all_series(files, of_centroid, any(pbc), progress)
-    steps = _common_steps([series for some in read.values() for series in some])
     properties = _properties(files)
+    chosen = choose_files(files, of_centroid, leading, settings.n_beads or _beads_of(properties))
+    pbc = (False, False, False) if structure is None else periodic_directions(structure)
+    read = _all_series(chosen, any(pbc), progress)
+    fields = {QUANTITIES[name][0]: name for name in read}
+    has_energies_alone = not fields and "energies" in leading and "step" in properties
+    if not (fields.keys() & {*leading, "positions"}) and not has_energies_alone:
+        raise RunError(f"{files.place} has no positions among its i-PI outputs")
+    _check_extras_units(files, read, extras_units)
     numbers, masses = _atoms(
         [series for some in read.values() for series in some if series.symbols], structure, settings
     )
+    steps = _frame_steps(files, read, fields, leading, properties)
     recorded: dict[str, Any] = {}
     for name, some in read.items():
-        recorded |= beads_of_series(name, some, steps, masses, extras_units)
-    positions_name = next(name for name in read if QUANTITIES[name][0] == "positions")
+        if all(np.isin(steps, series.steps).all() for series in some):
+            recorded |= beads_of_series(name, some, steps, masses, extras_units)
+    times_fs = _times(files, steps, properties, settings, frame_interval_fs)
+    if "positions" not in recorded:
+        recorded["positions"] = _positions_between(
+            files, read.get(fields.get("positions", ""), []), steps, times_fs, masses, recorded
+        )
+    for series in (series for some in read.values() for series in some):
+        if series.bead != bead_of(series.path):
+            raise RunError(f"{series.path} holds bead {series.bead}, not that of its name")
+    n_beads = chosen.n_beads if read else settings.n_beads or _beads_of(properties) or 1
+    cells = None
+    if any(pbc) and "positions" in fields:
+        cells = _cells(read[fields["positions"]][0], steps)
     return Trajectory(
         atomic_numbers=numbers,
         masses=masses,
-        times_fs=_times(files, steps, properties, settings, frame_interval_fs),
-        energies=_energies(properties, steps, recorded["positions"].shape[1]),
-        cells=_cells(read[positions_name][0], steps) if any(pbc) else None,
+        times_fs=times_fs,
+        energies=_energies(properties, steps, n_beads),
+        cells=cells,
         pbc=pbc,
         temperature_K=settings.temperature_K,
         dynamics=settings.dynamics,
@@ -173,30 +133,105 @@ def read_ipi_files(
     )
 
 
-def _all_series(
-    files: IpiFiles, of_centroid: bool, with_cells: bool, progress: bool
-) -> dict[str, list[Series]]:
-    """Of each quantity that is there, by i-PI's name, a series of each bead."""
-    there = files.trajectories
-    no_beads = "positions" not in there
-    wanted = OF_CENTROID if "x_centroid" in there and (of_centroid or no_beads) else OF_BEADS
-    # Velocities may be there as momenta, too: the first of each field is read.
-    name_of_field = {wanted[name][0]: name for name in reversed(wanted) if name in there}
-    if "positions" not in name_of_field:
-        raise RunError(f"{files.folder / files.prefix} has no positions among its i-PI outputs")
-    cache = FrameCache()
-    read = {
-        name: [
-            read_trajectory_series(path, cache, with_cells and field == "positions", progress)
-            for path in there[name]
-        ]
-        for name, (field, _) in wanted.items()
-        if name_of_field.get(field) == name
-    }
-    extras = {name: files.extras[name] for name in OF_EXTRAS if name in files.extras}
-    return read | {
-        name: [read_extras_series(path, cache) for path in paths] for name, paths in extras.items()
-    }
+def _all_series(chosen: ChosenFiles, with_cells: bool, progress: bool) -> dict[str, list[Series]]:
+    """Of each quantity, by i-PI's name, a series of each bead."""
+    cache, read = FrameCache(), dict[str, list[Series]]()
+    for name, paths in chosen.quantities.items():
+        if name in OF_EXTRAS:
+            read[name] = [read_extras_series(path, cache) for path in paths]
+            continue
+        cells = with_cells and QUANTITIES[name][0] == "positions"
+        read[name] = [read_trajectory_series(path, cache, cells, progress) for path in paths]
+    return read
+
+
+def _check_extras_units(
+    files: IpiFiles, read: Mapping[str, object], extras_units: Mapping[str, str] | None
+) -> None:
+    """Raises RunError for a unit of something that was not read."""
+    for name in extras_units or {}:
+        if name not in read:
+            raise RunError(
+                f"{files.place} has no extras {name!r} that a unit could be of (--extras-units): "
+                f"it has {', '.join(n for n in read if n in OF_EXTRAS) or 'none'}"
+            )
+
+
+def _frame_steps(
+    files: IpiFiles,
+    read: Mapping[str, list[Series]],
+    fields: Mapping[str, str],
+    leading: Sequence[str],
+    properties: Properties,
+) -> np.ndarray:
+    """The steps whose frames are read: of what leads, of all, or of the properties alone."""
+    if not read:
+        steps = properties["step"][0].astype(np.int64)
+        return steps[last_records(steps.astype(np.float64))]
+    lead = next((field for field in leading if field in fields), None)
+    every = {name: _common_steps(files, some) for name, some in read.items()}
+    _check_ends([series for some in read.values() for series in some])
+    if lead is None:
+        return _steps_of_all(list(every.values()))
+    # The others are read at the steps of what leads, or not at all: it must not be thinned out.
+    steps = every[fields[lead]]
+    for name, others in every.items():
+        behind = steps[steps > others[-1]]
+        if len(behind) == 1 and len(others) == len(steps) - 1:  # killed between two files
+            steps = steps[:-1]
+        if QUANTITIES[name][0] == "positions" and lead != "positions":
+            continue
+        if not np.isin(steps, others).all():
+            warnings.warn(
+                f"{files.place}: {name} are not used, which {fields[lead]} are recorded more often "
+                f"than ({len(steps)} frames against {len(others)})",
+                stacklevel=5,
+            )
+    return steps
+
+
+def _positions_between(
+    files: IpiFiles,
+    some: Sequence[Series],
+    steps: np.ndarray,
+    times_fs: np.ndarray,
+    masses: np.ndarray,
+    recorded: Mapping[str, FrameArray],
+) -> FrameArray:
+    """Positions at steps where they were not recorded: from the last ones on by the velocities.
+
+    They are x(t) = x(t_k) + integral of v from t_k to t by the trapezoidal rule, where t_k is the
+    last time at which positions are known; without velocities there are none.
+    """
+    velocities = recorded.get("velocities_angstrom_per_fs")
+    shape = next(iter(recorded.values())).shape[:2] if recorded else (len(steps), 1)
+    absent = missing_frames((*shape, len(masses), 3), f"{files.place} has no positions")
+    if not some:
+        return absent
+    known = _common_steps(files, some)
+    anchors = np.searchsorted(steps, known[np.isin(known, steps)])
+    remark = f"positions are recorded at {len(known)} steps, other quantities at {len(steps)}"
+    if velocities is None or len(anchors) == 0 or anchors[0] > 0:
+        return missing_frames((*shape, len(masses), 3), f"{files.place}: {remark}")
+    warnings.warn(
+        f"{files.place}: {remark}: those between follow from the velocities", stacklevel=4
+    )
+    name = next(n for n in QUANTITIES if QUANTITIES[n][0] == "positions" and n in files.quantities)
+    positions = beads_of_series(name, some, steps[anchors], masses)["positions"]
+
+    def read(start: int, stop: int) -> np.ndarray:
+        first, last = np.searchsorted(anchors, [start, stop - 1], side="right") - 1
+        begin = anchors[first]
+        v = np.asarray(velocities[begin:stop], np.float64)
+        interval = np.diff(times_fs[begin:stop])[:, None, None, None]
+        path = np.zeros_like(v)
+        np.cumsum(0.5 * (v[1:] + v[:-1]) * interval, axis=0, out=path[1:])
+        at = anchors[first : last + 1] - begin
+        which = np.searchsorted(at, np.arange(stop - begin), side="right") - 1
+        found = positions[first : last + 1][which] + path - path[at][which]
+        return found[start - begin :]
+
+    return LazyFrames((len(steps), *velocities.shape[1:]), read)
 
 
 def _kept(series: Series) -> np.ndarray:
@@ -210,11 +245,21 @@ def _frames_at(series: Series, steps: np.ndarray) -> np.ndarray:
     return kept[np.searchsorted(series.steps[kept], steps)]
 
 
-def _common_steps(all_series: Sequence[Series]) -> np.ndarray:
-    """Steps that every series has, ascending. Raises RunError for a file that ends early."""
+def _common_steps(files: IpiFiles, some: Sequence[Series]) -> np.ndarray:
+    """Steps that every bead has, ascending. Raises RunError where there is none."""
+    common = some[0].steps[_kept(some[0])]
+    for series in some[1:]:
+        common = np.intersect1d(common, series.steps[_kept(series)], assume_unique=True)
+    if len(common) == 0:
+        raise RunError(f"the beads of {some[0].path} have no step in common: {BELONG}")
+    return common
+
+
+def _check_ends(all_series: Sequence[Series]) -> None:
+    """Raises RunError for a file that ends early; warns of frames that a restart repeated."""
     n_repeated = max(len(series.steps) - len(_kept(series)) for series in all_series)
     if n_repeated:
-        warnings.warn(REPEATED.format(n_repeated), stacklevel=4)
+        warnings.warn(REPEATED.format(n_repeated), stacklevel=6)
     # A file may lack the frames of one stride at its end: the run was killed between two files.
     every = [series.steps[_kept(series)] for series in all_series]
     end = max(steps[-1] for steps in every)
@@ -225,21 +270,21 @@ def _common_steps(all_series: Sequence[Series]) -> np.ndarray:
                 f"{series.path} ends at step {steps[-1]}, others go on to step {end}: it was cut. "
                 "Shorten the others to the same step, or move it away"
             )
-    # Quantities with strides of their own meet where all strides do.
+
+
+def _steps_of_all(every: Sequence[np.ndarray]) -> np.ndarray:
+    """Quantities with strides of their own meet where all strides do."""
     common = every[0]
     for steps in every[1:]:
         common = np.intersect1d(common, steps, assume_unique=True)
     if len(common) == 0:
-        raise RunError(
-            f"{all_series[0].path} and the files beside it have no step in common: they belong to "
-            "different runs"
-        )
+        raise RunError(f"the quantities of a run have no step in common: {BELONG}")
     n_most = max(map(len, every))
     if n_most - len(common) > 1:
         warnings.warn(
             f"quantities were recorded at different steps: the {len(common)} frames are used that "
             f"all have, of {n_most}",
-            stacklevel=4,
+            stacklevel=5,
         )
     return common
 
@@ -308,11 +353,15 @@ def _atoms(
     some: Sequence[Series], structure: Atoms | None, settings: IpiRunSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Atomic numbers and masses (amu)."""
+    if not some:
+        if structure is None:
+            return np.empty(0, int), np.empty(0)
+        return structure.get_atomic_numbers(), structure.get_masses()
     symbols = some[0].symbols
     other = next((series for series in some if series.symbols != symbols), None)
     if other is not None:
         raise RunError(f"{other.path} has other atoms than {some[0].path}")
-    numbers = [number_of_symbol.get(s.capitalize(), HYDROGENS.get(s, 0)) for s in symbols]
+    numbers = [number_of_symbol.get(element_of(s), 0) for s in symbols]
     if structure is not None:
         if len(structure) != len(symbols):
             raise RunError(
@@ -331,9 +380,14 @@ def _atoms(
         "structure with its periodic directions if it counts",
         stacklevel=4,
     )
-    of_elements = atomic_masses[numbers]
+    of_elements = np.array([mass_of(s) for s in symbols])
     found = of_elements if settings.masses is None else settings.masses
     return np.array(numbers), found if len(found) == len(numbers) else of_elements
+
+
+def _beads_of(properties: Properties) -> int | None:
+    """How many beads have a potential energy of their own, where that is told."""
+    return properties["bead_potentials"][0].shape[1] if "bead_potentials" in properties else None
 
 
 def _properties(files: IpiFiles) -> Properties:
@@ -363,7 +417,7 @@ def _times(
         timestep_fs = float(converted(per_step, "time", unit, "femtosecond"))
     if timestep_fs is None:
         raise RunError(
-            f"no file of {files.folder / files.prefix} tells the time step: give frame_interval_fs "
+            f"no file of {files.place} tells the time step: give frame_interval_fs "
             "(--frame-interval-fs), or put the input or the property file with step and time "
             "beside them"
         )
