@@ -30,6 +30,7 @@ from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.reading import read_run
 from md_runs.run_folders import segment_paths
+from md_runs.trajectories.extxyz_reader import VelocityUnit
 from md_runs.trajectories.structure_file import read_structure
 from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
 from mlpotential.errors import ConfigError, DataError
@@ -135,6 +136,8 @@ def open_runs(
     frame_interval_fs: float | None = None,
     structure: Path | None = None,
     extras_units: Sequence[str] | None = None,
+    velocity_unit: VelocityUnit | None = None,
+    format: str | None = None,
 ) -> list[PreparedRun]:
     """The runs of a command, in order. What is None is found out.
 
@@ -148,7 +151,9 @@ def open_runs(
         blocks: of frames, for the error bars of distributions (10).
         frame_interval_fs: time between frames, fs (as recorded).
         structure: file with elements, masses, pbc, where a run does not tell them.
-        extras_units: of extras in outputs of i-PI, dipole=debye (atomic units).
+        extras_units: of dipoles and other extras, dipole=debye (atomic units of i-PI, ASE's).
+        velocity_unit: of velocities in a column or a dump of LAMMPS.
+        format: of a file, as ASE names it (by its content or name).
 
     Raises:
         DataError, ConfigError, RunError: runs that cannot be read, or not as the options say.
@@ -159,7 +164,13 @@ def open_runs(
 
     def read(path: Path) -> Trajectory:
         return read_run(
-            path, frame_interval_fs, atoms, extras_units=units, progress=True, leading=leading
+            path,
+            frame_interval_fs,
+            atoms,
+            extras_units=units,
+            leading=leading,
+            format=format,
+            velocity_unit=velocity_unit,
         )
 
     given = None if dynamics is None else Dynamics(dynamics, friction_per_fs)

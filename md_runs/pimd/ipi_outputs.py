@@ -24,7 +24,7 @@ from md_runs.pimd.ipi_input import (
 )
 from md_runs.pimd.settings import PimdRun
 from md_runs.trajectories.frame_cache import FrameCache
-from md_runs.trajectories.ipi_files.reader import beads_of_series
+from md_runs.trajectories.ipi_files.quantities import beads_of_series
 from md_runs.trajectories.ipi_files.run_settings import converted
 from md_runs.trajectories.ipi_files.series import (
     Series,

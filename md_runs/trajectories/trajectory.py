@@ -159,8 +159,8 @@ def with_velocities(trajectory: Trajectory) -> Trajectory:
         return differences
 
     warnings.warn(
-        "no velocities were recorded: they are central differences of the positions, which damp "
-        f"high wavenumbers (frames {interval_fs:.4g} fs apart)",
+        "velocities are not those of the run: they are central differences of the positions, which "
+        f"damp high wavenumbers (frames {interval_fs:.4g} fs apart)",
         stacklevel=2,
     )
     return replace(inner, velocities_angstrom_per_fs=LazyFrames(inner.positions.shape, read))

@@ -14,28 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from md_runs.trajectories.ipi_files.quantities import (
+    OF_BEADS,
+    OF_CENTROID,
+    OF_EXTRAS,
+    QUANTITIES,
+)
 from md_runs.trajectories.ipi_files.series import output_kind
 from mlpotential.errors import RunError
-
-# i-PI's name: field of `Trajectory`, family of units.
-OF_BEADS = {
-    "positions": ("positions", "length"),
-    "velocities": ("velocities_angstrom_per_fs", "velocity"),
-    "momenta": ("velocities_angstrom_per_fs", "momentum"),
-    "forces": ("forces", "force"),
-}
-OF_CENTROID = {
-    "x_centroid": ("positions", "length"),
-    "v_centroid": ("velocities_angstrom_per_fs", "velocity"),
-    "p_centroid": ("velocities_angstrom_per_fs", "momentum"),
-    "f_centroid": ("forces", "force"),
-}
-OF_EXTRAS = {
-    "dipole": ("dipoles", "electric-dipole"),
-    "polarizability": ("polarizabilities", ""),
-    "charges": ("charges", ""),
-}
-QUANTITIES = OF_BEADS | OF_CENTROID | OF_EXTRAS
 
 _BEAD_OF_NAME = re.compile(r"_(\d+)(\.\w+)?$")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,19 +21,16 @@ from ase.data import atomic_numbers as number_of_symbol
 from md_runs.trajectories.frame_arrays import (
     FrameArray,
     LazyFrames,
-    beads_together,
-    changed_frames,
-    chosen_frames,
     missing_frames,
 )
 from md_runs.trajectories.frame_cache import FrameCache
-from md_runs.trajectories.ipi_files.finding import (
+from md_runs.trajectories.ipi_files.finding import ChosenFiles, IpiFiles, bead_of, choose_files
+from md_runs.trajectories.ipi_files.quantities import (
     OF_EXTRAS,
     QUANTITIES,
-    ChosenFiles,
-    IpiFiles,
-    bead_of,
-    choose_files,
+    beads_of_series,
+    frames_at,
+    kept_frames,
 )
 from md_runs.trajectories.ipi_files.run_settings import (
     IpiRunSettings,
@@ -234,22 +230,11 @@ def _positions_between(
     return LazyFrames((len(steps), *velocities.shape[1:]), read)
 
 
-def _kept(series: Series) -> np.ndarray:
-    """Numbers of the frames that no restart repeated."""
-    return last_records(series.steps.astype(np.float64))
-
-
-def _frames_at(series: Series, steps: np.ndarray) -> np.ndarray:
-    """Numbers of the frames with these steps, which the series has; [n_steps]."""
-    kept = _kept(series)
-    return kept[np.searchsorted(series.steps[kept], steps)]
-
-
 def _common_steps(files: IpiFiles, some: Sequence[Series]) -> np.ndarray:
     """Steps that every bead has, ascending. Raises RunError where there is none."""
-    common = some[0].steps[_kept(some[0])]
+    common = some[0].steps[kept_frames(some[0])]
     for series in some[1:]:
-        common = np.intersect1d(common, series.steps[_kept(series)], assume_unique=True)
+        common = np.intersect1d(common, series.steps[kept_frames(series)], assume_unique=True)
     if len(common) == 0:
         raise RunError(f"the beads of {some[0].path} have no step in common: {BELONG}")
     return common
@@ -257,11 +242,11 @@ def _common_steps(files: IpiFiles, some: Sequence[Series]) -> np.ndarray:
 
 def _check_ends(all_series: Sequence[Series]) -> None:
     """Raises RunError for a file that ends early; warns of frames that a restart repeated."""
-    n_repeated = max(len(series.steps) - len(_kept(series)) for series in all_series)
+    n_repeated = max(len(series.steps) - len(kept_frames(series)) for series in all_series)
     if n_repeated:
         warnings.warn(REPEATED.format(n_repeated), stacklevel=6)
     # A file may lack the frames of one stride at its end: the run was killed between two files.
-    every = [series.steps[_kept(series)] for series in all_series]
+    every = [series.steps[kept_frames(series)] for series in all_series]
     end = max(steps[-1] for steps in every)
     for series, steps in zip(all_series, every, strict=True):
         stride = int(np.median(np.diff(steps))) if len(steps) > 1 else 0
@@ -287,66 +272,6 @@ def _steps_of_all(every: Sequence[np.ndarray]) -> np.ndarray:
             stacklevel=5,
         )
     return common
-
-
-def beads_of_series(
-    name: str,
-    some: Sequence[Series],
-    steps: np.ndarray,
-    masses: np.ndarray,
-    extras_units: dict[str, str] | None = None,
-) -> dict[str, FrameArray]:
-    """One quantity of all beads in the units of `Trajectory`, by its field there; nothing is read.
-
-    Args:
-        name: of the quantity, one of `QUANTITIES`.
-        some: of each bead, in any order.
-        steps: whose frames are taken; every series has them.
-        masses: [n_atoms] (amu).
-        extras_units: i-PI's units of extras by name; None for atomic units.
-
-    Raises:
-        RunError: beads whose frames differ in shape, or a unit that i-PI does not know.
-    """
-    field = QUANTITIES[name][0]
-    unit = (extras_units or {}).get(name, "") if name in OF_EXTRAS else some[0].unit
-    factor = _factor(name, unit, some[0].path, masses)
-    beads = []
-    for series in sorted(some, key=lambda s: s.bead):
-        values = chosen_frames(series.values, _frames_at(series, steps))  # [n_steps, ...]
-        shape = (3, 3) if field == "polarizabilities" else values.shape[1:]
-        beads.append(_scaled(values, factor, shape))
-    if len({bead.shape for bead in beads}) > 1:
-        raise RunError(f"{some[0].path} and the files of other beads have frames of other shapes")
-    return {field: beads_together(beads)}  # [n_steps, n_beads, ...]
-
-
-def _scaled(values: FrameArray, factor: np.ndarray, shape: tuple[int, ...]) -> FrameArray:
-    return changed_frames(values, lambda frames: frames.reshape(-1, *shape) * factor, shape)
-
-
-def _factor(name: str, unit: str, path: Path, masses: np.ndarray) -> np.ndarray:
-    """What values in i-PI's `unit` are multiplied with to be in the units of `Trajectory`."""
-    from ipi.utils.units import unit_to_internal, unit_to_user
-
-    family = QUANTITIES[name][1]
-    internal = 1.0
-    if family:
-        try:
-            internal = unit_to_internal(family, unit, 1.0)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path} has {name} in {unit!r}, no unit of i-PI") from error
-    bohr = unit_to_user("length", "angstrom", 1.0)
-    velocity = bohr / unit_to_user("time", "femtosecond", 1.0)
-    own: dict[str, Any] = {
-        "length": bohr,
-        "velocity": velocity,
-        "momentum": velocity / (unit_to_internal("mass", "dalton", 1.0) * masses[:, None]),
-        "force": unit_to_user("energy", "electronvolt", 1.0) / bohr,
-        "electric-dipole": bohr,
-        "": bohr**3 if name == "polarizability" else 1.0,
-    }
-    return np.asarray(own[family] * internal)
 
 
 def _atoms(
@@ -429,7 +354,7 @@ def _cells(series: Series, steps: np.ndarray) -> np.ndarray:
     assert series.cells is not None
     unit = series.cell_unit or "angstrom"  # extended XYZ names none: ASE's
     to_angstrom = converted(1.0, "length", unit, "angstrom")
-    return np.asarray(series.cells)[_frames_at(series, steps)] * to_angstrom
+    return np.asarray(series.cells)[frames_at(series, steps)] * to_angstrom
 
 
 def _energies(properties: Properties, steps: np.ndarray, n_beads: int) -> np.ndarray | None:

@@ -200,6 +200,8 @@ def _extras_batches(path: Path, end: int | None) -> Iterator[Batch]:
                 steps.append(int(match[2]))
                 rows.append([])
             elif line.endswith(b"\n"):
+                if b"_" in line:  # 1_4 is 14 to Python
+                    raise RunError(f"{path} is damaged after step {steps[-1]}: {line.decode()!r}")
                 numbers = line.translate(_NO_BRACKETS).split()
                 rows[-1] += numbers
                 n_numbers += len(numbers)
