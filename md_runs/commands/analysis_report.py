@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 
 from md_runs.analysis.sampling.results import AnalysisResult, plain
 from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
-from md_runs.commands.options import check_folder
+from md_runs.commands.options import check_folder, file_name
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
 from mlpotential.command_line import Command
 from mlpotential.errors import RunError
@@ -233,8 +232,3 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format=kind)
     return content.getvalue()
-
-
-def file_name(name: str) -> str:
-    """A name without what shells and file systems dislike."""
-    return re.sub(r"[^\w.+-]+", "_", name)

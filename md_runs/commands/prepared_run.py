@@ -28,6 +28,7 @@ from md_runs.analysis.spectra.dynamics import (
 )
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
+from md_runs.commands.options import file_name
 from md_runs.reading import read_run
 from md_runs.run_folders import segment_paths
 from md_runs.trajectories.extxyz_reader import VelocityUnit
@@ -255,16 +256,23 @@ def _sampling_warnings(
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Last part of each path, with the folders before it where that is not unique."""
-    n_parts = 1
-    while True:
-        names = ["/".join(path.resolve().parts[-n_parts:]) for path in paths]
-        if len(set(names)) == len(names) or n_parts > 20:
-            break
-        n_parts += 1
-    if len(set(names)) < len(names):
+    """Last part of each path, with the folders before it and the suffix where they are needed.
+
+    Names differ as names of files, too, in which some characters become others.
+    """
+    whole = [path.resolve() for path in paths]
+    if len(set(whole)) < len(whole):
         raise ConfigError("a run is given twice: name each once")
-    return [name.removesuffix(Path(name).suffix) if Path(name).suffix else name for name in names]
+    for n_parts in range(1, max(len(path.parts) for path in whole) + 1):
+        names = ["/".join(path.parts[-n_parts:]) for path in whole]
+        stems = [
+            name.removesuffix(path.suffix) if path.is_file() else name
+            for name, path in zip(names, whole, strict=True)
+        ]
+        for some in (stems, names):
+            if len({file_name(name) for name in some}) == len(some):
+                return some
+    return [f"{k + 1}: {path.name}" for k, path in enumerate(whole)]
 
 
 def _size(segments: Sequence[Trajectory]) -> str:
