@@ -48,7 +48,7 @@ from md_runs.commands.spectrum_tables import (
 from md_runs.figures.spectra import parts_figure, plot_raman
 from md_runs.figures.style import figure_of, style_axes
 from md_runs.trajectories.frame_arrays import LazyFrames, centroid
-from md_runs.trajectories.trajectory import Trajectory
+from md_runs.trajectories.trajectory import Trajectory, unwrapped
 from mlpotential.errors import ConfigError, DataError
 
 AnyResponse = TypeVar("AnyResponse", bound=ResponseSpectrum)
@@ -308,7 +308,7 @@ def _parts(
         labels = atom_labels(by, first.atomic_numbers)
         flux = partial(dipole_flux_of_atoms, born_charges=charges)
     sources = [
-        (_velocities(segment), *([centroid(segment.positions)] if by == "mode" else []))
+        (_velocities(segment), *([centroid(unwrapped(segment).positions)] if by == "mode" else []))
         for segment in run.segments
     ]
     fluxes = [_of_pieces((len(labels), 3), flux, *source) for source in sources]
@@ -344,7 +344,7 @@ def _dipoles_of_charges(segment: Trajectory) -> LazyFrames:
         sums: np.ndarray = np.einsum("fba,fbax->fbx", charges, positions)
         return sums
 
-    return _of_pieces((segment.n_beads, 3), dipoles, segment.charges, segment.positions)
+    return _of_pieces((segment.n_beads, 3), dipoles, segment.charges, unwrapped(segment).positions)
 
 
 def _raman(
