@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.classical.checkpoint import ClassicalState
 from md_runs.classical.settings import ClassicalRun
-from md_runs.pimd.ipi_run import read_pimd_trajectory
+from md_runs.pimd.ipi_run import read_pimd_energies, read_pimd_trajectory
 from md_runs.run_folders import (
     CHECKPOINT_NAME,
     FRAMES_SUFFIX,
@@ -33,7 +34,7 @@ from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md
 from md_runs.trajectories.ipi_files.finding import find_ipi_files
 from md_runs.trajectories.ipi_files.quantities import OF_EXTRAS, factor_of_quantity
-from md_runs.trajectories.ipi_files.reader import read_ipi_files
+from md_runs.trajectories.ipi_files.reader import read_ipi_energies, read_ipi_files
 from md_runs.trajectories.mdanalysis_reader import is_universe, read_universe
 from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import (
@@ -128,6 +129,22 @@ def read_run(
         trajectory = centroid_of(trajectory)
     warn_of_wrong_units(trajectory, run)
     return trajectory
+
+
+def read_energy_series(run: Path) -> EnergySeries | None:
+    """Path-integral energies that were recorded beside frames; None for a run without.
+
+    Args:
+        run: a folder of a path-integral run, or outputs of i-PI with the columns `step`,
+            `potential` and `kinetic_cv`.
+
+    Raises:
+        RunError: outputs that are damaged.
+    """
+    if (run / RECORD_NAME).exists():
+        return read_pimd_energies(run)
+    files = find_ipi_files(run)
+    return None if files is None else read_ipi_energies(files)
 
 
 def _check_told(run: Any, reader: Callable[..., Any], options: ReadOptions) -> None:

@@ -43,7 +43,11 @@ CONTENTS = {
     "structure.angle_distributions": ("angle_distribution", "dihedral_distribution"),
     "structure.rdf": ("pair_distribution", "radial_distributions"),
     "structure.distribution_difference": ("distribution_difference",),
-    "path_integrals.energies": ("path_integral_energies", "primitive_kinetic_energy"),
+    "path_integrals.energies": (
+        "path_integral_energies",
+        "primitive_kinetic_energy",
+        "recorded_energies",
+    ),
     "path_integrals.perturbed_path_integrals": (
         "perturbed_distance_distribution",
         "perturbed_energies",

@@ -18,6 +18,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers as number_of_symbol
 
+from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.trajectories.frame_arrays import (
     FrameArray,
     LazyFrames,
@@ -47,7 +48,7 @@ from md_runs.trajectories.structure_file import element_of, mass_of, periodic_di
 from md_runs.trajectories.trajectory import REPEATED, Trajectory, last_records
 from mlpotential.errors import RunError
 
-PROPERTIES = ("step", "time", "potential", "bead_potentials")
+PROPERTIES = ("step", "time", "potential", "bead_potentials", "kinetic_cv", "kinetic_td")
 BELONG = "its files belong to different runs"
 
 Properties = dict[str, tuple[np.ndarray, str]]  # values [n_records, ...] and unit, by i-PI's name
@@ -103,14 +104,20 @@ def read_ipi_files(
         if all(np.isin(steps, series.steps).all() for series in some):
             recorded |= beads_of_series(name, some, steps, masses, extras_units)
     times_fs = _times(files, steps, properties, settings, frame_interval_fs)
+    n_beads = chosen.n_beads if read else settings.n_beads or _beads_of(properties) or 1
     if "positions" not in recorded:
         recorded["positions"] = _positions_between(
-            files, read.get(fields.get("positions", ""), []), steps, times_fs, masses, recorded
+            files,
+            read.get(fields.get("positions", ""), []),
+            steps,
+            times_fs,
+            masses,
+            recorded,
+            n_beads,
         )
     for series in (series for some in read.values() for series in some):
         if series.bead != bead_of(series.path):
             raise RunError(f"{series.path} holds bead {series.bead}, not that of its name")
-    n_beads = chosen.n_beads if read else settings.n_beads or _beads_of(properties) or 1
     cells = None
     if any(pbc) and "positions" in fields:
         cells = _cells(read[fields["positions"]][0], steps)
@@ -118,7 +125,7 @@ def read_ipi_files(
         atomic_numbers=numbers,
         masses=masses,
         times_fs=times_fs,
-        energies=_energies(properties, steps, n_beads),
+        energies=_energies(properties, steps, n_beads if read else 1),
         cells=cells,
         pbc=pbc,
         temperature_K=settings.temperature_K,
@@ -193,6 +200,7 @@ def _positions_between(
     times_fs: np.ndarray,
     masses: np.ndarray,
     recorded: Mapping[str, FrameArray],
+    n_beads: int,
 ) -> FrameArray:
     """Positions at steps where they were not recorded: from the last ones on by the velocities.
 
@@ -200,7 +208,7 @@ def _positions_between(
     last time at which positions are known; without velocities there are none.
     """
     velocities = recorded.get("velocities_angstrom_per_fs")
-    shape = next(iter(recorded.values())).shape[:2] if recorded else (len(steps), 1)
+    shape = next(iter(recorded.values())).shape[:2] if recorded else (len(steps), n_beads)
     absent = missing_frames((*shape, len(masses), 3), f"{files.place} has no positions")
     if not some:
         return absent
@@ -315,14 +323,38 @@ def _beads_of(properties: Properties) -> int | None:
     return properties["bead_potentials"][0].shape[1] if "bead_potentials" in properties else None
 
 
-def _properties(files: IpiFiles) -> Properties:
-    """Of the first file that counts steps."""
-    found: Properties = {}
+def _properties(files: IpiFiles, *needed: str) -> Properties:
+    """Of the first file that counts steps, and has what is needed."""
     for path in files.properties:
-        here = read_properties_file(path, PROPERTIES)
-        if "step" in here and not found:
-            found = here
-    return found
+        found = read_properties_file(path, PROPERTIES)
+        if {"step", *needed} <= found.keys():
+            return found
+    return {}
+
+
+def read_ipi_energies(files: IpiFiles) -> EnergySeries | None:
+    """The series that path-integral energies are made of; None where they were not recorded.
+
+    Raises:
+        RunError: a file that is damaged, or unknown times.
+    """
+    found = _properties(files, "kinetic_cv", "potential")
+    if not found:
+        return None
+    kept = last_records(found["step"][0])
+    steps = found["step"][0][kept].astype(np.int64)
+    settings = read_ipi_run_settings(files.folder, files.prefix)
+
+    def energies(name: str) -> np.ndarray:
+        values, unit = found[name]
+        return np.asarray(converted(values[kept], "energy", unit, "electronvolt"))
+
+    return EnergySeries(
+        times_fs=_times(files, steps, found, settings, None),
+        kinetic=energies("kinetic_cv"),
+        potentials=energies("potential"),
+        primitive=energies("kinetic_td") if "kinetic_td" in found else None,
+    )
 
 
 def _times(

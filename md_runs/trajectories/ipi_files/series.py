@@ -35,7 +35,7 @@ _STEP = re.compile(r"Step:\s+(\d+)")
 _BEAD = re.compile(r"Bead:\s+(\d+)")
 _EXTRAS = re.compile(r"\s*#EXTRAS\w*\((.+)\)#\s*Step:\s+(\d+)", re.IGNORECASE)
 _COLUMN = re.compile(
-    r"#\s*(?:column|cols\.)\s+(\d+)(?:-(\d+))?\s*-->\s*(\w+)(?:\([^)]*\))?(?:\{([^}]*)\})?"
+    r"#\s*(?:column|cols\.)\s+(\d+)(?:-(\d+))?\s*-->\s*(\w+(?:\([^)]+\))?)(?:\(\))?(?:\{([^}]*)\})?"
 )
 NUMBERS_AT_ONCE = 200_000  # chosen: some megabytes of text in memory
 _NO_BRACKETS = bytes.maketrans(b"[],", b"   ")
