@@ -52,7 +52,11 @@ CONTENTS = {
     "structure.mean_square_displacement": ("mean_square_displacements",),
     "structure.structure_factor": ("debye_structure_factors", "structure_factors"),
     "structure.distribution_difference": ("distribution_difference",),
-    "path_integrals.energies": ("path_integral_energies", "primitive_kinetic_energy"),
+    "path_integrals.energies": (
+        "path_integral_energies",
+        "primitive_kinetic_energy",
+        "recorded_energies",
+    ),
     "path_integrals.perturbed_path_integrals": (
         "perturbed_distance_distribution",
         "perturbed_energies",

@@ -49,7 +49,7 @@ from md_runs.commands.spectrum_tables import (
 from md_runs.figures.spectra import parts_figure, plot_raman, spectra_figure
 from md_runs.figures.style import figure_of, style_axes
 from md_runs.trajectories.frame_arrays import LazyFrames, centroid
-from md_runs.trajectories.trajectory import Trajectory
+from md_runs.trajectories.trajectory import Trajectory, unwrapped
 from mlpotential.errors import ConfigError, DataError
 
 AnyResponse = TypeVar("AnyResponse", bound=ResponseSpectrum)
@@ -333,7 +333,7 @@ def _parts(
         labels = atom_labels(by, first.atomic_numbers)
         flux = partial(dipole_flux_of_atoms, born_charges=charges)
     sources = [
-        (_velocities(segment), *([centroid(segment.positions)] if by == "mode" else []))
+        (_velocities(segment), *([centroid(unwrapped(segment).positions)] if by == "mode" else []))
         for segment in run.segments
     ]
     fluxes = [_of_pieces((len(labels), 3), flux, *source) for source in sources]
@@ -369,7 +369,7 @@ def _dipoles_of_charges(segment: Trajectory) -> LazyFrames:
         sums: np.ndarray = np.einsum("fba,fbax->fbx", charges, positions)
         return sums
 
-    return _of_pieces((segment.n_beads, 3), dipoles, segment.charges, segment.positions)
+    return _of_pieces((segment.n_beads, 3), dipoles, segment.charges, unwrapped(segment).positions)
 
 
 def _raman(
@@ -398,10 +398,14 @@ INFRARED = analysis_command(
     EXAMPLES.format("ir", "infrared")
     + "\n  md-runs ir nve --born-charges born.npy --by mode --modes modes.json",
     more=[note_responses],
+    leading=lambda options: (
+        ("velocities_angstrom_per_fs",) if options.get("born_charges") else ("dipoles", "charges")
+    ),
 )
 RAMAN = analysis_command(
     "raman",
     raman_report,
     EXAMPLES.format("raman", "raman") + "\n  md-runs raman nve --laser-nm 532",
     more=[note_responses],
+    leading=lambda _: ("polarizabilities",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -82,3 +83,8 @@ def isotope_masses(
             raise ConfigError(f"{what} has no atom {who!r} to give the mass {mass:g} amu")
         new_masses[chosen] = mass
     return new_masses
+
+
+def file_name(name: str) -> str:
+    """A name without what shells and file systems dislike."""
+    return re.sub(r"[^\w.+-]+", "_", name)

@@ -18,7 +18,6 @@ from mlpotential.errors import ConfigError, DataError, StructureError
 
 SMALLEST_SPACING = 0.5  # A; chosen: atoms do not come closer, and images would be countless
 MAX_IMAGES = 5_000_000  # chosen: about 1 GB in the tree
-LONGEST_STEP = 0.4  # chosen: of the spacing of planes; of half of it nearest images are told
 
 
 def checked_cells(cells: np.ndarray, pbc: tuple[bool, bool, bool]) -> np.ndarray:
@@ -129,46 +128,3 @@ def _copies_around(
             whose.append(origins[is_near])
         fractional, origins = np.concatenate(pieces), np.concatenate(whose)
     return fractional @ cell, origins
-
-
-def unwrapped(
-    positions: np.ndarray,
-    cells: np.ndarray,
-    pbc: tuple[bool, bool, bool],
-    first_frame: int = 0,
-) -> np.ndarray:
-    """Positions that follow atoms through the faces of the cell, by the nearest image of each step.
-
-    What is unwrapped already stays as it is. In cells that vary displacements are added up, not
-    images counted, so that the cell's own changes do not blow up what has travelled far (S. von
-    Buelow, J. T. Bullerjahn, G. Hummer, J. Chem. Phys. 153, 021101 (2020), doi:10.1063/5.0008316).
-
-    Args:
-        positions: of consecutive frames, [n_frames, n_atoms, 3] (A).
-        cells: lattice vectors as rows, [3, 3] or [n_frames, 3, 3] (A).
-        pbc: periodic directions.
-        first_frame: number of the first frame in its trajectory, for messages.
-
-    Raises:
-        DataError: steps near half the cell or beyond, of which no one can tell where they led.
-        StructureError: for a cell that is flat or thin.
-    """
-    if not any(pbc) or len(positions) < 2:
-        return positions
-    cells = checked_cells(cells, pbc)
-    cells = cells if cells.ndim == 2 else cells[1:]
-    steps = np.diff(positions, axis=0)
-    nearest = nearest_images(steps, cells, pbc)
-    if np.array_equal(nearest, steps):
-        return positions
-    spacing = float(plane_spacings(cells, pbc).min())
-    lengths = np.linalg.norm(nearest, axis=-1)
-    frame, atom = np.unravel_index(int(lengths.argmax()), lengths.shape)
-    if lengths[frame, atom] > LONGEST_STEP * spacing:
-        length, before = lengths[frame, atom], first_frame + frame
-        raise DataError(
-            f"positions jump by more than half the cell, and atom {atom} moves by "
-            f"{length:.3g} A or more between frames {before} and {before + 1}, where "
-            f"planes of images are {spacing:.3g} A apart: unwrap them, or record frames more often"
-        )
-    return np.concatenate([positions[:1], positions[:1] + np.cumsum(nearest, axis=0)])

@@ -14,12 +14,11 @@ from md_runs.analysis.structure.mean_square_displacement import (
     finite_size_correction,
     mean_square_displacements,
 )
-from md_runs.analysis.structure.periodic_images import unwrapped
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.figures.transport import mean_square_figure
-from md_runs.trajectories.frame_arrays import centroid
-from md_runs.trajectories.trajectory import Trajectory
+from md_runs.trajectories.frame_arrays import FRAMES_AT_ONCE, FrameArray, centroid
+from md_runs.trajectories.trajectory import Trajectory, unwrapped
 from mlpotential.errors import DataError
 
 MOST_BYTES = 1e9  # chosen: of the positions that are kept in memory
@@ -88,27 +87,18 @@ def _followed(segments: Sequence[Trajectory]) -> tuple[list[np.ndarray], int, st
     """
     n_bytes = sum(24.0 * segment.n_frames * segment.n_atoms for segment in segments)
     stride = int(np.ceil(n_bytes / MOST_BYTES))
-    found = [_followed_segment(segment, stride) for segment in segments]
     text = f", every {stride} frames" * (stride > 1)
-    if any(was_wrapped for _, was_wrapped in found):
+    followed = [unwrapped(segment) for segment in segments]
+    if any(one.positions is not s.positions for one, s in zip(followed, segments, strict=True)):
         text += ", followed through the faces of the cell by nearest images"
-    return [positions for positions, _ in found], stride, text
+    return [_strided(centroid(one.positions), stride) for one in followed], stride, text
 
 
-def _followed_segment(segment: Trajectory, stride: int) -> tuple[np.ndarray, bool]:
-    """Every so many frames, followed through all frames between; whether they were wrapped."""
-    positions, cells = centroid(segment.positions), segment.cells
-    step = max(stride, int(MOST_BYTES / 50 / (24 * segment.n_atoms)) // stride * stride)
-    kept, shift, before = [], np.zeros((segment.n_atoms, 3)), 0
-    for start in range(0, segment.n_frames, step):
-        piece = np.asarray(positions[start - before : start + step], np.float64)
-        if cells is not None and any(segment.pbc):
-            of_cells = np.asarray(cells[start - before : start + step], np.float64)
-            followed = unwrapped(piece, of_cells, segment.pbc, start - before) + shift
-            shift, piece = followed[-1] - piece[-1], followed
-        kept.append(piece[before::stride])
-        before = 1  # the last frame of the piece before, where its steps begin
-    return np.concatenate(kept), bool(shift.any())
+def _strided(positions: FrameArray, stride: int) -> np.ndarray:
+    """Every so many frames, read in pieces, [n_frames, n_atoms, 3] (A)."""
+    step = stride * FRAMES_AT_ONCE
+    pieces = (positions[start : start + step] for start in range(0, len(positions), step))
+    return np.concatenate([np.asarray(piece, np.float64)[::stride] for piece in pieces])
 
 
 def _note(

@@ -23,6 +23,7 @@ def gas(tmp_path_factory):
     """Positions of He and Ne, unwrapped, and files of them, wrapped and unwrapped."""
     folder, atoms = tmp_path_factory.mktemp("gas"), Atoms("He15Ne15")
     r = sample(atoms.get_masses(), FRICTION_PER_FS, 20.0, 3000)
+    r += np.random.default_rng(1).uniform(size=(30, 3)) @ CELL
     fractional = r @ np.linalg.inv(CELL)
     wrapped = (fractional - np.floor(fractional)) @ CELL
     write_frames(folder / "open.frames", atoms, 20.0, CELL, positions=r[:, None])
@@ -58,6 +59,7 @@ def test_wrapped_and_unwrapped_are_the_same(gas, monkeypatch):
     np.testing.assert_allclose(found.mean_squares, whole.mean_squares, atol=1e-6)
     assert whole.is_drift_removed
     monkeypatch.setattr(msd, "MOST_BYTES", 1e6)
+    monkeypatch.setattr(msd, "FRAMES_AT_ONCE", 70)
     thinned = msd_report(opened(gas / "wrapped.frames"), longest_lag_ps=0.9)
     n = len(thinned.results["wrapped_Ne"].times_fs)
     assert "every 3 frames" in str(thinned)
@@ -84,7 +86,7 @@ def test_what_cannot_be_followed_is_refused(gas, tmp_path):
     rng = np.random.default_rng(0)
     r = rng.uniform(size=(100, 1, 4, 3)) @ CELL
     path = write_frames(tmp_path / "rare.frames", Atoms("He4"), 1e4, CELL, positions=r)
-    with pytest.raises(DataError, match="unwrap them, or record frames more often"):
+    with pytest.raises(DataError, match="Record frames more often"):
         msd_report(opened(path))
     with pytest.raises(ConfigError, match="lags up to 100000 fs are asked for"):
         msd_report(opened(gas / "open.frames"), longest_lag_ps=100.0)

@@ -42,6 +42,12 @@ def test_fcc_has_twelve_neighbours(tmp_path):
     assert asked.tables[0].rows[0][4].startswith("18")
 
 
+def test_what_is_no_element_is_named_before_anything_is_computed(tmp_path):
+    write_water_run(tmp_path / "water.frames", n_frames=20)
+    with pytest.raises(ConfigError, match="'Xx' in 'O-Xx' is no element"):
+        rdf_report(opened(tmp_path / "water.frames"), pairs=["O-Xx"])
+
+
 def test_molecule_has_a_pair_density_and_g_with_a_volume(tmp_path):
     write_water_run(tmp_path / "water.frames", n_frames=500)
     runs = opened(tmp_path / "water.frames")
