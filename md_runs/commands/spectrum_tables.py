@@ -135,10 +135,17 @@ def check_parts(by: By | None, modes: NormalModes | None, runs: Sequence[Prepare
         return
     for run in runs:
         masses = run.segments[0].masses
+        none_fixed = np.zeros(len(masses), bool)
         if len(modes.masses) != len(masses) or not np.allclose(modes.masses, masses, rtol=1e-3):
             raise DataError(
                 f"the modes are of another molecule than {run.path}: its atoms, their order or "
                 "their masses differ"
+            )
+        still = [none_fixed if f is None else f for f in (modes.fixed, run.segments[0].fixed)]
+        if not np.array_equal(still[0], still[1]):
+            raise DataError(
+                f"{int(still[0].sum())} atoms are fixed in the modes, {int(still[1].sum())} in "
+                f"{run.path}: take the modes of the structure that the run began with"
             )
 
 

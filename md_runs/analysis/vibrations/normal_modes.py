@@ -66,6 +66,10 @@ class ModeSet(Protocol):
         """The structure that the modes belong to, [n_atoms, 3] (A)."""
 
     @property
+    def fixed(self) -> np.ndarray | None:
+        """Atoms that never move, [n_atoms] of bool; None where all can."""
+
+    @property
     def is_free(self) -> bool:
         """Whether they are those of a molecule that may lie anywhere and in any orientation."""
 

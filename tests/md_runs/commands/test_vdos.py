@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import units
+from harmonic_molecules import water
 from harmonic_ring_polymer import KELVIN
 from recorded_runs import read_json, water_modes, write_frames, write_water_segments
 
@@ -129,3 +130,13 @@ def test_the_correlation_function_is_kept_on_request(segments):
     assert correlation.times_fs[1] == found.results["nve"].timestep_fs
     twice_kinetic = 3 * units.kB * KELVIN * units.fs**2
     assert correlation.values[0] == pytest.approx(twice_kinetic, rel=0.02)
+
+
+def test_modes_and_run_must_hold_the_same_atoms(segments, tmp_path):
+    folder, _ = segments
+    atoms, hessian = water()
+    fixed = np.array([True, False, False])
+    held = normal_modes(hessian + np.eye(9), atoms.get_masses(), atoms.positions, fixed=fixed)
+    held.save_json(tmp_path / "held.json")
+    with pytest.raises(DataError, match="1 atoms are fixed in the modes, 0 in"):
+        vdos_report(opened(folder), modes=tmp_path / "held.json")
