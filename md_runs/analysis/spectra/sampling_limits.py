@@ -33,7 +33,9 @@ END_TOLERANCE = 0.01  # chosen: of the integral; noise without any line has 0.05
 DIFFERENCES_TOLERANCE = 0.1  # chosen: exact for small steps; velocity Verlet itself gives up to 1
 N_WINDOWS, WINDOW_FRAMES = 20, 50  # chosen: to know (2) to a few per cent
 LIGHT_ELEMENTS = (1, 6, 7, 8, 9)
-FORCE_CONSTANT = 4.5  # mdyn/A; C-H has 4.8 and more, C-C 4.5, O-H 7.8
+# mdyn/A; chosen: what single bonds have at least, hydrogen bonds or not. With hydrogen, by partner.
+FORCE_CONSTANT = 4.5
+FORCE_CONSTANTS_OF_HYDRIDES = {6: 4.6, 7: 5.8, 8: 6.4, 9: 8.0}  # 2900, 3200, 3400, 3800 1/cm
 PER_CM_OF_FORCE_CONSTANT = 1302.79  # sqrt(mdyn/A/amu) / (2 pi c)
 LONGEST_BOND = 1.25  # chosen: of the sum of covalent radii
 
@@ -134,7 +136,12 @@ def fastest_stretch(
     bonded = distances < LONGEST_BOND * (radii[:, None] + radii)
     if not bonded.any():
         return None
-    stretches = PER_CM_OF_FORCE_CONSTANT * np.sqrt(FORCE_CONSTANT * (1 / m[:, None] + 1 / m))  # (3)
+    z = np.asarray(atomic_numbers)[light]
+    constants = np.full(bonded.shape, FORCE_CONSTANT)
+    for partner, constant in FORCE_CONSTANTS_OF_HYDRIDES.items():
+        is_hydride = (z[:, None] == 1) & (z == partner)
+        constants[is_hydride | is_hydride.T] = constant
+    stretches = PER_CM_OF_FORCE_CONSTANT * np.sqrt(constants * (1 / m[:, None] + 1 / m))  # (3)
     stretches[~bonded] = 0.0
     i, j = (int(k) for k in np.unravel_index(int(stretches.argmax()), stretches.shape))
     return float(stretches[i, j]), int(light[i]), int(light[j])

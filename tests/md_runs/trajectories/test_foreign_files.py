@@ -151,6 +151,9 @@ def test_units_of_lammps_are_told_or_asked_for(tmp_path):
         np.testing.assert_allclose(found.velocities_angstrom_per_fs[0, 0, :, 0], speed, rtol=1e-5)
     with pytest.raises(RunError, match="A/fs .*do not fit .*the file says metal"):
         read_run(path, 1.0, velocity_unit="A/fs")
+    path.write_text(dump(columns, rows, "lj"))
+    with pytest.raises(RunError, match="is in units lj: write it in real or metal"):
+        read_run(path, 1.0)
 
 
 def test_steps_that_lammps_appended_again_are_left_out(tmp_path):
