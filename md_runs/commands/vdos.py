@@ -16,7 +16,8 @@ from md_runs.analysis.spectra.density_of_states import (
     VibrationalSpectrum,
     decomposed_density_of_states,
 )
-from md_runs.analysis.spectra.dynamics import Dynamics
+from md_runs.analysis.spectra.dynamics import PATH_INTEGRAL_METHODS, Dynamics
+from md_runs.analysis.spectra.sampling_limits import differences_check
 from md_runs.analysis.spectra.spectrum_checks import (
     EQUIPARTITION,
     equipartition_check,
@@ -28,6 +29,7 @@ from md_runs.analysis.spectra.spectrum_corrections import (
 )
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed
 from md_runs.analysis.structure.periodic_images import checked_cells
+from md_runs.analysis.vibrations.degrees_of_freedom import DegreesOfFreedom, degrees_of_freedom
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun
@@ -43,7 +45,7 @@ from md_runs.commands.spectrum_tables import (
     spectrum_sentence,
 )
 from md_runs.figures.spectra import parts_figure
-from md_runs.trajectories.frame_arrays import centroid
+from md_runs.trajectories.frame_arrays import DerivedFrames, centroid
 from md_runs.trajectories.trajectory import Trajectory, unwrapped, with_velocities
 from mlpotential.errors import DataError
 
@@ -162,7 +164,30 @@ def _spectrum(
     )
     if are_differences:  # central ones, of positions
         found = _without_damping(found, run.temperature_K)
+    elif mass_weighted and _are_of_one_motion(first):
+        total = found.total
+        contradiction = differences_check(
+            centroid(first.velocities_angstrom_per_fs),
+            centroid(unwrapped(first).positions),
+            _freedom(first, removed),
+            timestep_fs,
+            total.wavenumbers_per_cm,
+            total.intensity,
+        )
+        if not contradiction.passed:
+            found = replace(found, total=replace(total, checks=(*total.checks, contradiction)))
     return found, how
+
+
+def _are_of_one_motion(segment: Trajectory) -> bool:
+    """Whether positions were recorded and belong to the velocities: not a bead to the centroid."""
+    is_recorded = segment.has_positions and not isinstance(segment.positions, DerivedFrames)
+    return is_recorded and not (segment.n_beads == 1 and segment.dynamics in PATH_INTEGRAL_METHODS)
+
+
+def _freedom(segment: Trajectory, removed: Removed) -> DegreesOfFreedom:
+    frames = np.asarray(centroid(segment.positions)[:1000])
+    return degrees_of_freedom(frames, segment.masses, removed, fixed=segment.fixed, pbc=segment.pbc)
 
 
 def _whole_positions(segment: Trajectory) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,10 +50,15 @@ _USED_KEYS = {*COMMENT_SHAPES, "pbc", "Properties"}
 _KEYS = {
     key: re.compile(rf'(?:^|\s){key}=(?:"([^"]*)"|\{{([^}}]*)\}}|(\S+))') for key in _USED_KEYS
 }
-_ANY_KEY = re.compile(r'(?:^|\s)([A-Za-z_]\w*)=(?:"[^"]*"|\{[^}]*\}|\S+)')
-_LIKE_A_CELL = re.compile(r"lattice|cell|box", re.IGNORECASE)
+_USED_COLUMNS = {*COLUMNS, *VELOCITY_COLUMNS, "species", "Z", "mass", "masses"}
+_ANY_KEY = re.compile(r'(?:^|\s)([A-Za-z_]\w*)=("[^"]*"|\{[^}]*\}|\S+)')
+_LIKE_A_CELL = re.compile(
+    r"(unit_?)?(cell|lattice|box)(_?(vectors?|matrix|parameters?|lengths?|size|angles))?",
+    re.IGNORECASE,
+)
 _LIKE_SOMETHING = re.compile(
-    r"unit|dipole|^mu$|polari[sz]|time|^t$|step|temp|charge|mass|vel|weight", re.IGNORECASE
+    r"unit|dipole|^mu$|polari[sz]|time|^t$|step|temp|charge|^q$|mass|vel|weight|lattice|cell|box",
+    re.IGNORECASE,
 )
 _NO_BRACKETS = str.maketrans("[],", "   ")
 
@@ -173,7 +178,13 @@ def open_xyz(
     velocities = [name for name in layout if name in VELOCITY_COLUMNS]
     if velocities and velocity_unit is not None:
         names[velocities[0]] = "velocities_angstrom_per_fs"
-    _name_unused(path, head, [name for name in velocities if name not in names], has_structure)
+    if velocities and velocity_unit is None:
+        warnings.warn(
+            f"{path} has a column {velocities[0]!r}, whose unit it does not tell: it is not used. "
+            f"Give --velocity-unit ({', '.join(ANGSTROM_PER_FS)})",
+            stacklevel=3,
+        )
+    _name_unused(path, head, layout, has_structure)
     columns = {
         names[name]: list(range(place.start, place.stop))
         for name, (_, place) in layout.items()
@@ -187,23 +198,21 @@ def open_xyz(
     return XyzFile(path, head, first, columns, velocity_unit)
 
 
-def _name_unused(path: Path, head: XyzHead, velocities: list[str], has_structure: bool) -> None:
+def _name_unused(path: Path, head: XyzHead, columns: Iterable[str], has_structure: bool) -> None:
     """What looks as if it counted. Raises RunError for a cell that would be passed over."""
-    keys = [key for key in _ANY_KEY.findall(head.comment) if key not in _USED_KEYS]
-    cells = [key for key in keys if _LIKE_A_CELL.search(key)]
-    if cells and not has_structure and _KEYS["Lattice"].search(head.comment) is None:
-        raise RunError(
-            f"{path} has {cells[0]}=, which looks like a cell and would not be used: write it as "
-            'Lattice="ax ay az bx by bz cx cy cz", or give a structure with the cell (--structure)'
-        )
-    if velocities:
-        warnings.warn(
-            f"{path} has a column {velocities[0]!r}, whose unit it does not tell: it is not used. "
-            f"Give --velocity-unit ({', '.join(ANGSTROM_PER_FS)})",
-            stacklevel=4,
-        )
-    if odd := [*cells, *(key for key in keys if _LIKE_SOMETHING.search(key))]:
-        warnings.warn(f"{path}: not used are {', '.join(f'{key}=' for key in odd)}", stacklevel=4)
+    pairs = [(key, text) for key, text in _ANY_KEY.findall(head.comment) if key not in _USED_KEYS]
+    for key, text in pairs:
+        is_cell = _LIKE_A_CELL.fullmatch(key) and len(re.findall(r"\d+\.?\d*", text)) >= 3
+        if is_cell and not has_structure and _KEYS["Lattice"].search(head.comment) is None:
+            raise RunError(
+                f"{path} has {key}=, which looks like a cell and would not be used: write it as "
+                'Lattice="ax ay az bx by bz cx cy cz", or give a structure with it (--structure)'
+            )
+    odd = [f"{key}=" for key, _ in pairs if _LIKE_SOMETHING.search(key)]
+    unused = [name for name in columns if name not in _USED_COLUMNS]
+    odd += [f"the column {name}" for name in unused if _LIKE_SOMETHING.search(name)]
+    if odd:
+        warnings.warn(f"{path}: not used are {', '.join(odd)}", stacklevel=4)
 
 
 def _refuse_other_files_of_cp2k(path: Path, head: XyzHead) -> None:

@@ -103,6 +103,10 @@ class MissingFrames(LazyFrames):
     """See `missing_frames`."""
 
 
+class DerivedFrames(LazyFrames):
+    """Frames that were not recorded, but follow from another quantity of the run."""
+
+
 def changed_frames(
     values: FrameArray, change: Callable[[np.ndarray], np.ndarray], frame_shape: Sequence[int]
 ) -> LazyFrames:

@@ -95,6 +95,8 @@ def dump_frames(
             f"velocities in {velocity_unit} do not fit {dump.path}: LAMMPS has them in A/fs (units "
             f"real) or A/ps (metal){f', the file says {dump.units}' if dump.units else ''}"
         )
+    if dump.units not in (None, *UNITS_OF_VELOCITY.values()):
+        raise RunError(f"{dump.path} is in units {dump.units}: write it in real or metal")
     units = dump.units or given
     has_more = {"vx", "fx"} & set(dump.columns)
     if units is None and has_more:

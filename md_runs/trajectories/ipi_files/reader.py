@@ -20,8 +20,8 @@ from ase.data import atomic_numbers as number_of_symbol
 
 from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.trajectories.frame_arrays import (
+    DerivedFrames,
     FrameArray,
-    LazyFrames,
     missing_frames,
 )
 from md_runs.trajectories.frame_cache import FrameCache
@@ -235,7 +235,7 @@ def _positions_between(
         found = positions[first : last + 1][which] + path - path[at][which]
         return found[start - begin :]
 
-    return LazyFrames((len(steps), *velocities.shape[1:]), read)
+    return DerivedFrames((len(steps), *velocities.shape[1:]), read)
 
 
 def _common_steps(files: IpiFiles, some: Sequence[Series]) -> np.ndarray:

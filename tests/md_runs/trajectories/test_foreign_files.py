@@ -151,6 +151,9 @@ def test_units_of_lammps_are_told_or_asked_for(tmp_path):
         np.testing.assert_allclose(found.velocities_angstrom_per_fs[0, 0, :, 0], speed, rtol=1e-5)
     with pytest.raises(RunError, match="A/fs .*do not fit .*the file says metal"):
         read_run(path, 1.0, velocity_unit="A/fs")
+    path.write_text(dump(columns, rows, "lj"))
+    with pytest.raises(RunError, match="is in units lj: write it in real or metal"):
+        read_run(path, 1.0)
 
 
 def test_steps_that_lammps_appended_again_are_left_out(tmp_path):
@@ -228,6 +231,17 @@ def test_what_looks_as_if_it_counted_is_named(tmp_path):
     path.write_text(xyz("time_fs=0 units=bohr dipole_moment=3 config_type=md energy=1", WATER))
     with pytest.warns(UserWarning, match=r"not used are units=, dipole_moment=$"):
         read_run(path)
+    for comment, named in (
+        ("time_fs=0 supercell=2x2x2 cell_id=7", "supercell=, cell_id="),  # no cells
+        (
+            "Properties=species:S:1:pos:R:3:initial_charges:R:1 time_fs=0",
+            "the column initial_charg",
+        ),
+    ):
+        rows = np.hstack([WATER, np.ones((3, 1))]) if "Properties" in comment else WATER
+        path.write_text(xyz(comment, rows))
+        with pytest.warns(UserWarning, match=f"not used are {named}"):
+            read_run(path)
 
 
 def test_numbers_and_keys_that_could_mean_two_things_are_refused(tmp_path):

@@ -146,6 +146,7 @@ def test_spectra_take_the_centroid_where_beads_lack(tmp_path):
     found = vdos_report(open_runs([tmp_path], VELOCITIES))
     assert peaks(found) == pytest.approx([LINE_PER_CM], abs=3)
     assert "dynamics: RPMD" in str(found)
+    assert "velocities against positions" not in str(found)
     assert "classical" not in str(found)
 
 
