@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_masses
 
 from calculators.ase_calculator import MLPotentialCalculator
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
+from md_runs.analysis.vibrations.mode_comparison import ModeComparison, compare_modes
 from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, infrared_intensities
-from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
+from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes, read_normal_modes
 from md_runs.analysis.vibrations.point_groups import (
     LINEAR_GROUPS,
     SYMMETRY_TOLERANCE,
@@ -21,12 +25,14 @@ from md_runs.analysis.vibrations.point_groups import (
     point_group,
 )
 from md_runs.hessian import hessian_by_finite_differences
+from md_runs.relax import relax
 from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
 from mlpotential.errors import DataError, StructureError
 from mlpotential.graph import Prediction
 from mlpotential.inference.committee import Models
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
+from mlpotential.models.model_file import load_model
 
 
 @dataclass(frozen=True)
@@ -161,3 +167,62 @@ def _fixed(atoms: Atoms) -> np.ndarray:
     if fixed.all():
         raise StructureError("all atoms are fixed: there is nothing to vibrate")
     return fixed
+
+
+@dataclass(frozen=True)
+class WavenumbersBeside:
+    """Wavenumbers of a model at its own minimum, matched with those of a reference.
+
+    Attributes:
+        name: of the reference.
+        comparison: of the modes.
+    """
+
+    name: str
+    comparison: ModeComparison
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a model file keeps."""
+        found = self.comparison
+        return {
+            "wavenumbers_per_cm": found.wavenumbers_per_cm.round(2).tolist(),
+            "reference_per_cm": found.reference_per_cm.round(2).tolist(),
+            "mean_relative_deviation": found.mean_relative_deviation,
+            "max_relative_deviation": found.max_relative_deviation,
+        }
+
+    def __str__(self) -> str:
+        found = self.comparison
+        rows = zip(
+            found.reference_per_cm, found.wavenumbers_per_cm, found.relative_deviations, strict=True
+        )
+        lines = [f"wavenumbers beside {self.name} (1/cm)", "  reference      model   deviation (%)"]
+        lines += [f"  {a:>9.2f}  {b:>9.2f}   {100 * deviation:>13.2f}" for a, b, deviation in rows]
+        mean, largest = found.mean_relative_deviation, found.max_relative_deviation
+        lines.append(f"  {100 * mean:.2f} % on average, at most {100 * largest:.2f} %")
+        return "\n".join(lines)
+
+
+def wavenumbers_beside(model: str, reference: str) -> WavenumbersBeside:
+    """Relaxes the molecule of a reference with a model and matches the modes, in float64.
+
+    The elements are those of the model whose masses come nearest, isotopes or not.
+
+    Args:
+        model: model file.
+        reference: file of `NormalModes`, as `md-runs modes --json` writes it.
+
+    Raises:
+        DataError: a file that holds something else, or modes of another molecule.
+        RunError: if the structure does not relax.
+    """
+    wanted = read_normal_modes(Path(reference))
+    execution = Execution(dtype="float64")
+    calculator = MLPotentialCalculator(model, **asdict(execution))
+    known = np.array(load_model(model).potential.elements)
+    nearest = np.abs(atomic_masses[known] - wanted.masses[:, None]).argmin(axis=1)
+    atoms = Atoms(known[nearest], wanted.positions, masses=wanted.masses, calculator=calculator)
+    minimum, _ = relax(atoms)
+    found = molecular_modes(minimum, model, execution)
+    return WavenumbersBeside(Path(reference).name, compare_modes(found.modes, wanted))

@@ -42,13 +42,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from mlpotential import __version__
-from mlpotential.errors import InputError
+from mlpotential.errors import ConfigError, InputError
 from mlpotential.interruption import RunInterrupted
 
 USER_MISTAKE = 2
+COMPARISONS = "mlpotential.comparisons"  # entry points: (model file, reference file) -> words
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,19 @@ def _imported(place: str) -> Command:
     module, _, name = place.partition(":")
     command: Command = getattr(importlib.import_module(module), name)
     return command
+
+
+def comparison_with(name: str) -> Callable[..., Any]:
+    """What compares a model with a reference of this kind, of the group `COMPARISONS`.
+
+    Raises:
+        ConfigError: if no installed package offers it.
+    """
+    for point in entry_points(group=COMPARISONS, name=name):
+        return cast("Callable[..., Any]", point.load())
+    raise ConfigError(
+        f"nothing installed compares {name}: install the package again (pip install .)"
+    )
 
 
 def _plug_in(point: EntryPoint) -> Command:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from mlpotential.command_line import Command
+from mlpotential.command_line import Command, comparison_with
 from mlpotential.input_files import require_data_files, require_model_files
 
 Dtype = Literal["float32", "float64"]
@@ -56,6 +56,8 @@ def evaluate(
     batch_size: int = 32,
     plot: str | None = None,
     json: str | None = None,
+    modes: str | None = None,
+    record_as: str | None = None,
 ) -> int:
     """Prints MAE and RMSE of all labels.
 
@@ -74,10 +76,13 @@ def evaluate(
         batch_size: structures at once.
         plot: write a parity plot (.png).
         json: write the errors as JSON.
+        modes: relax the molecule of a file of `md-runs modes --json` and compare its wavenumbers,
+            too, in float64.
+        record_as: keep the errors in the model file, under this name (and those of --modes).
     """
     require_model_files([model])
-    require_data_files([data])
-    from mlpotential.training.evaluate import evaluate_model
+    require_data_files([data, modes] if modes else [data])
+    from mlpotential.training.evaluate import add_errors, evaluate_model
     from mlpotential.training.report import errors_as_json, format_errors
 
     evaluation = evaluate_model(
@@ -106,6 +111,14 @@ def evaluate(
 
         save_parity_plot(evaluation, plot)
         print(f"parity plot: {plot}")
+    wavenumbers = {}
+    if modes:
+        comparison = comparison_with("modes")(model, modes)
+        print(comparison)
+        wavenumbers[modes] = comparison.record
+    if record_as:
+        add_errors(model, {record_as: evaluation.errors}, wavenumbers)
+        print(f"kept in the model file: errors of {', '.join([record_as, *wavenumbers])}")
     return 0
 
 
@@ -223,7 +236,9 @@ TRAIN = Command.of(
 EVALUATE = Command.of(
     evaluate,
     "  mlpotential evaluate model.safetensors test.extxyz --energy-unit eV "
-    "--length-unit Angstrom --plot parity.png",
+    "--length-unit Angstrom --plot parity.png\n"
+    "  mlpotential evaluate model.safetensors beads.extxyz --energy-unit eV "
+    "--length-unit Angstrom --modes reference.json --record-as beads",
 )
 INFO = Command.of(
     info,

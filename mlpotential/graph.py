@@ -15,7 +15,7 @@ Conventions, for every function that touches an edge:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class AtomGraph:
         energy: reference energies, [n_graphs], float64 (eV).
         forces: reference forces, [n_atoms, 3], float64 (eV/A).
         dipole: reference dipole moments, [n_graphs, 3], float64 (e A).
+        weights: of the structures in a loss, by label, [n_graphs, n_labels], float64, columns in
+            the order of `properties.LABELS`; None where all are 1. A label of weight 0 is none.
     """
 
     atomic_numbers: Tensor
@@ -62,6 +64,7 @@ class AtomGraph:
     energy: Tensor | None = None
     forces: Tensor | None = None
     dipole: Tensor | None = None
+    weights: Tensor | None = None
 
     @classmethod
     def from_arrays(
@@ -99,6 +102,11 @@ class AtomGraph:
             **{name: _label(name, value, len(numbers)) for name, value in labels.items()},
         )
 
+    def with_weights(self, weights: Mapping[str, float]) -> AtomGraph:
+        """One structure with weights of its labels in a loss; 1 for labels that are absent."""
+        row = [float(weights.get(label, 1.0)) for label in LABELS]
+        return replace(self, weights=self.positions.new_tensor([row]))
+
     @classmethod
     def from_atoms(cls, atoms: Atoms) -> AtomGraph:
         """One structure from ASE, without labels. Raises StructureError as `from_arrays`."""
@@ -124,6 +132,12 @@ class AtomGraph:
         if self.edge_index is None:
             raise RuntimeError("the graph has no edges yet: call neighbors.connect(graph, cutoff)")
         return self.edge_index
+
+    def label_weights(self, label: str) -> Tensor:
+        """The weight of this label of each structure in a loss, [n_graphs], float64."""
+        if self.weights is None:
+            return self.positions.new_ones(self.n_graphs)
+        return self.weights[:, list(LABELS).index(label)]
 
     def pair_displacements(self) -> Tensor:
         """r_j + shift . cell - r_i of each unordered pair, [n_pairs, 3] (A)."""
@@ -233,6 +247,7 @@ def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
         cell=torch.cat([_cell_or_zeros(g) for g in graphs]) if has_cell else None,
         edge_index=edge_index,
         edge_shift=edge_shift,
+        weights=joined("weights"),
         **{name: joined(name) for name in LABELS},
     )
 

@@ -83,19 +83,24 @@ def make_data(
     n_train: int = 20_000,
     n_validation: int = 4_500,
     n_test: int = 500,
+    n_beads: int = 4_000,
+    n_near_minimum: int = 3_000,
 ) -> int:
-    """Makes, or continues making, the three sets.
+    """Makes, or continues making, training, validation and test sets.
 
     Args:
         model: that moves and labels the atoms.
         folder: of sets and runs; continued if used.
         n_train: frames at 300, 500, 600 K.
         n_validation: frames at 500 K.
-        n_test: frames at 500 K.
+        n_test: frames in each test set: at 500 K, beads, near the minimum.
+        n_beads: beads of path-integral MD in training; a tenth more in validation.
+        n_near_minimum: frames near the minimum in training; a tenth more in validation.
     """
-    from md_runs.c20.training_data import make_training_data
+    from md_runs.c20.training_data import DataSize, make_training_data
 
-    make_training_data(model, folder, n_train, n_validation, n_test)
+    size = DataSize(n_train, n_validation, n_test, n_beads, n_near_minimum)
+    make_training_data(model, folder, size)
     return 0
 
 

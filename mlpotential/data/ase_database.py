@@ -26,7 +26,13 @@ from ase.db.row import AtomsRow
 from ase.db.sqlite import SQLite3Database
 
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, choose_key
+from mlpotential.data.raw_frame import (
+    LabelRequest,
+    RawFrame,
+    checked_label,
+    choose_key,
+    label_weights,
+)
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
 
@@ -133,4 +139,5 @@ def _frame(
                 "with different values"
             )
         labels[label] = first
-    return RawFrame(row["numbers"], row.positions, place, row["cell"], row["pbc"], labels)
+    weights = label_weights({key: found[0] for key, found in values.items()}, place)
+    return RawFrame(row["numbers"], row.positions, place, row["cell"], row["pbc"], labels, weights)

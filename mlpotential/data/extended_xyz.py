@@ -22,7 +22,13 @@ from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 from ase.io.extxyz import key_val_str_to_dict
 
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, choose_key
+from mlpotential.data.raw_frame import (
+    LabelRequest,
+    RawFrame,
+    checked_label,
+    choose_key,
+    label_weights,
+)
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
 
@@ -127,7 +133,10 @@ def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> Raw
             )
         value = columns.vectors(key) if of_atoms else info[key]
         labels[label] = checked_label(label, value, len(text.rows), key, text.place)
-    return RawFrame(columns.atomic_numbers(), columns.vectors("pos"), text.place, cell, pbc, labels)
+    weights = label_weights(info, text.place)
+    return RawFrame(
+        columns.atomic_numbers(), columns.vectors("pos"), text.place, cell, pbc, labels, weights
+    )
 
 
 def _parse_comment(text: _FrameText) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     energies        E or energies          [n_frames] or [n_frames, 1]
     forces          F or forces            [n_frames, n_atoms, 3]
     dipoles         D or dipoles           [n_frames, 3]
+    weights         weight, energy_weight, forces_weight...   [n_frames]
 
 sGDML may state its units in `r_unit` and `e_unit`; they are compared with the declared ones. Python
 objects inside an archive are never loaded.
@@ -24,7 +25,13 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 
 from mlpotential.data.declared_units import DeclaredUnits
-from mlpotential.data.raw_frame import LabelRequest, RawFrame, choose_key
+from mlpotential.data.raw_frame import (
+    LabelRequest,
+    RawFrame,
+    choose_key,
+    is_weight,
+    label_weights,
+)
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
 
@@ -69,12 +76,14 @@ def read_npz(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[Ra
         n_frames, n_atoms = len(np.atleast_1d(positions)), len(numbers)
         _check_numbers(positions, "positions", [(n_frames, n_atoms, 3)], place)
         labels = _read_labels(archive, request, n_frames, n_atoms, place)
+        weights = _read_weights(archive, n_frames, place)
     return [
         RawFrame(
             numbers,
             positions[k],
             f"{place}, frame {k}",
             labels={name: labels[name][k] for name in labels},
+            weights=label_weights({name: weights[name][k] for name in weights}, place),
         )
         for k in range(n_frames)
     ]
@@ -156,6 +165,17 @@ def _read_labels(
         _check_numbers(array, f"{label} ({key})", [shape, *also], place)
         labels[label] = array.reshape(shape).astype(np.float64)
     return labels
+
+
+def _read_weights(archive: NpzFile, n_frames: int, place: str) -> dict[str, np.ndarray]:
+    """Arrays of weights in a loss by their keys, each [n_frames]."""
+    weights = {}
+    for key in archive.files:
+        if is_weight(key):
+            array = read_array(archive, key, place)
+            _check_numbers(array, key, [(n_frames,), (n_frames, 1)], place)
+            weights[key] = array.reshape(n_frames)
+    return weights
 
 
 def _check_numbers(

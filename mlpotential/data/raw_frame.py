@@ -11,6 +11,9 @@ import numpy as np
 from mlpotential.errors import DataError, nearest_name
 from mlpotential.properties import LABELS
 
+# The label that a weight is of, "" for all of them, by its key in the singular.
+_WEIGHT_OF = {"weight": "", "force_weight": "forces"} | {f"{name}_weight": name for name in LABELS}
+
 
 @dataclass(frozen=True)
 class RawFrame:
@@ -24,6 +27,7 @@ class RawFrame:
         pbc: periodic directions, [3].
         labels: those that were asked for, each a number or an array of the shape that
             `properties.LABELS` states (units of the file).
+        weights: of its labels in a loss, by label; 1 for those that are absent.
     """
 
     atomic_numbers: np.ndarray
@@ -32,6 +36,7 @@ class RawFrame:
     cell: np.ndarray | None = None
     pbc: np.ndarray | Sequence[bool] | bool = False
     labels: Mapping[str, float | np.ndarray] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,48 @@ def choose_key(
             f"Name the right one with {label}_key, or leave {label!r} out of the properties"
         )
     return found[0]
+
+
+def is_weight(key: str) -> bool:
+    """Whether a key names a weight, as `label_weights` understands it."""
+    return _singular(key) in _WEIGHT_OF
+
+
+def _singular(key: str) -> str:
+    return key.lower().removeprefix("config_").removesuffix("s")
+
+
+def label_weights(values: Mapping[str, object], place: str) -> dict[str, float]:
+    """Weights of the labels of one structure in a loss, by label; empty where none is given.
+
+    `weight` counts for all labels, `energy_weight`, `forces_weight`... for one; both multiply.
+    Names of other programs (`config_weight`, `config_energy_weight`, `force_weight`) and plurals
+    are understood, too.
+
+    Args:
+        values: what stands beside the structure, by key.
+        place: where, for the message.
+
+    Raises:
+        DataError: if a weight is no number, negative or given twice.
+    """
+    found: dict[str, float] = {}
+    for key, value in values.items():
+        label = _WEIGHT_OF.get(_singular(key))
+        if label is None:
+            continue
+        if label in found:
+            raise DataError(f"{place}: {key} gives a second weight of the {label or 'structure'}")
+        array = np.asarray(value)
+        if array.size != 1 or array.dtype.kind not in "iuf" or not 0.0 <= array.item() < math.inf:
+            raise DataError(
+                f"{place}: {key} should be a number, zero or positive, not {str(value)[:60]!r}"
+            )
+        found[label] = float(array.item())
+    of_all = found.pop("", None)
+    if of_all is None:
+        return found
+    return {label: of_all * found.get(label, 1.0) for label in LABELS}
 
 
 def checked_label(

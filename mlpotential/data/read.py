@@ -70,7 +70,8 @@ def read_reference_data(
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     if not frames:
         raise DataError(f"{path} holds no structures")
-    graphs = tuple(_to_graph(frame, units) for frame in frames)
+    weighted = any(frame.weights for frame in frames)
+    graphs = tuple(_to_graph(frame, units, weighted) for frame in frames)
     data = ReferenceData(graphs, path.name)
     if index is not None:
         data = data[index] if isinstance(index, slice) else data.select(index)
@@ -103,7 +104,7 @@ def _reader(path: Path) -> Callable[[Path, LabelRequest, DeclaredUnits], list[Ra
     )
 
 
-def _to_graph(frame: RawFrame, units: DeclaredUnits) -> AtomGraph:
+def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGraph:
     """Converts to eV and A, and refuses what is not finite."""
     length, pbc = angstrom_per_length(units.length), np.broadcast_to(np.asarray(frame.pbc, bool), 3)
     cell = None if frame.cell is None else complete_cell(frame.cell * length, pbc)
@@ -111,11 +112,12 @@ def _to_graph(frame: RawFrame, units: DeclaredUnits) -> AtomGraph:
         _check_finite(name, np.asarray(value), frame.place)
     labels = {name: value * units.factor(name) for name, value in frame.labels.items()}
     try:
-        return AtomGraph.from_arrays(
+        graph = AtomGraph.from_arrays(
             frame.atomic_numbers, frame.positions * length, cell, pbc, **labels
         )
     except StructureError as error:
         raise DataError(f"{frame.place}: {error}") from error
+    return graph.with_weights(frame.weights) if weighted else graph
 
 
 def _check_finite(label: str, value: np.ndarray, place: str) -> None:

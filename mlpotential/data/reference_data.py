@@ -15,7 +15,7 @@ from mlpotential.graph import AtomGraph
 from mlpotential.properties import LABELS
 
 _HASH_VERSION = b"mlpotential reference data 1"
-_HASHED = ("atomic_numbers", "positions", "pbc", "cell", *LABELS)
+_HASHED = ("atomic_numbers", "positions", "pbc", "cell", *LABELS, "weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,15 @@ class ReferenceData(Sequence[AtomGraph]):
         if not self.has("energy"):
             raise DataError(f"{self.source} was read without energies, but they are needed here")
         return np.array([graph.energy.item() for graph in self.graphs if graph.energy is not None])
+
+    def with_label(self, label: str) -> ReferenceData:
+        """The structures whose weight for this label is not zero: where it is one."""
+        if all(graph.weights is None for graph in self.graphs):
+            return self
+        chosen = [graph for graph in self.graphs if graph.label_weights(label).item() > 0.0]
+        if not chosen:
+            raise DataError(f"{self.source}: the weight of the {label} is 0 in all structures")
+        return ReferenceData(tuple(chosen), self.source)
 
     @cached_property
     def sha256(self) -> str:

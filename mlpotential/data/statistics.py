@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,9 @@ _FRAMES_AT_ONCE = 1000
 def fit_atom_references(data: ReferenceData) -> dict[int, float]:
     """Energy per element that fits the total energies best.
 
-    Least squares of E_k = sum_Z n_kZ e_Z. Where the compositions do not determine every e_Z (one
-    molecule only, say) the solution of least norm is taken; the total energies are fitted equally
-    well by any other.
+    Least squares of E_k = sum_Z n_kZ e_Z, without energies of weight 0. Where the compositions do
+    not determine every e_Z (one molecule only, say) the solution of least norm is taken; the total
+    energies are fitted equally well by any other.
 
     Returns:
         Reference energy of each element (eV).
@@ -35,8 +35,14 @@ def fit_atom_references(data: ReferenceData) -> dict[int, float]:
     Raises:
         DataError: if there are no structures or no energies.
     """
-    counts = _element_counts(data)
-    references = np.linalg.lstsq(counts, data.energies, rcond=None)[0]
+    known = _with_energies(data)
+    return dict.fromkeys(data.elements, 0.0) | fit_element_energies(known, known.energies)
+
+
+def fit_element_energies(data: ReferenceData, energies: np.ndarray) -> dict[int, float]:
+    """The same for any energies, [n_frames] (eV), of the structures of `data`."""
+    counts = _element_counts(data, data.elements)
+    references = np.linalg.lstsq(counts, energies, rcond=None)[0]
     return dict(zip(data.elements, references.tolist(), strict=True))
 
 
@@ -135,6 +141,8 @@ def energy_statistics(
 ) -> tuple[float, float]:
     """Mean and standard deviation of (E - sum of atom references) / n_atoms.
 
+    Energies of weight 0 do not count.
+
     Args:
         data: with energies.
         atom_references: reference energy of each element (eV).
@@ -148,22 +156,28 @@ def energy_statistics(
     missing = sorted(set(data.elements) - set(atom_references))
     if missing:
         raise DataError(f"no reference energy for the elements {missing} of {data.source}")
-    counts = _element_counts(data)
+    known = _with_energies(data)
+    counts = _element_counts(known, known.elements)
     n_atoms = counts.sum(axis=1)
-    references = np.array([atom_references[z] for z in data.elements])
-    per_atom = (data.energies - counts @ references) / n_atoms
+    references = np.array([atom_references[z] for z in known.elements])
+    per_atom = (known.energies - counts @ references) / n_atoms
     spread = float(per_atom.std())
-    resolution = _NEGLIGIBLE_SPREAD * float(np.abs(data.energies / n_atoms).max())
+    resolution = _NEGLIGIBLE_SPREAD * float(np.abs(known.energies / n_atoms).max())
     return float(per_atom.mean()), spread if spread > resolution else 1.0
 
 
-def _element_counts(data: ReferenceData) -> np.ndarray:
-    """Atoms of each element of `data.elements` in each structure, [n_frames, n_elements]."""
+def _with_energies(data: ReferenceData) -> ReferenceData:
+    """The structures whose energies count. Raises DataError if there are none."""
     if not len(data):
         raise DataError(f"{data.source}: statistics of no structures")
-    elements = np.array(data.elements)
+    return data.with_label("energy")
+
+
+def _element_counts(data: ReferenceData, elements: Sequence[int]) -> np.ndarray:
+    """Atoms of each of these elements in each structure, [n_frames, n_elements]."""
+    numbers = np.array(elements)
     return np.array(
-        [(g.atomic_numbers.numpy()[:, None] == elements).sum(axis=0) for g in data], np.float64
+        [(g.atomic_numbers.numpy()[:, None] == numbers).sum(axis=0) for g in data], np.float64
     )
 
 

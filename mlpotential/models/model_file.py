@@ -55,6 +55,8 @@ class ModelRecord:
         title: what it describes, for people.
         training: data hash, splits, settings of the run that made it.
         errors: by data set (`test`, `validation`), the fields of `training.metrics.Errors`.
+        wavenumbers: of the model beside a reference, by its name: `wavenumbers_per_cm`,
+            `reference_per_cm`, matched, and `mean_relative_deviation` and `max_relative_deviation`.
         shortest_distances: smallest seen in training per element pair, keys like `C-H` (A).
         feature_ranges: lowest and highest of each final feature over all training atoms of an
             element: `{"C": {"lowest": [...], "highest": [...]}}`.
@@ -63,6 +65,7 @@ class ModelRecord:
     title: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, Any] = field(default_factory=dict)
+    wavenumbers: dict[str, Any] = field(default_factory=dict)
     shortest_distances: dict[str, float] = field(default_factory=dict)
     feature_ranges: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
@@ -279,7 +282,7 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
 
 def _read_record(metadata: dict[str, Any]) -> ModelRecord:
     """Raises KeyError or TypeError where a part is missing or of another type."""
-    metadata = {"feature_ranges": {}} | metadata  # files of version 0.1.0 have none
+    metadata = {"feature_ranges": {}, "wavenumbers": {}} | metadata  # older files have none
     for f in fields(ModelRecord):
         expected = str if f.name == "title" else dict
         if not isinstance(metadata[f.name], expected):

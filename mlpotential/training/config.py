@@ -83,6 +83,10 @@ class TrainingConfig:
             model without dipoles.
         batch_size: structures per step.
         max_epochs: passes over the training data.
+        start_from: model file whose network training begins with (fine-tuning), of the same
+            settings `model`; relative to the configuration file. None for random weights. Scale
+            and reference energies are its own, too, but for a constant per element that meets the
+            new energies best. It is fitted, so `data.atom_references` must be `none`.
         learning_rate: of Adam, at the start.
         schedule: `exponential` (factor per `decay_steps`, continuously), `plateau` (factor when the
             validation loss stalls), `cosine` (to zero at `max_epochs`).
@@ -106,6 +110,7 @@ class TrainingConfig:
     dipole_weight: float = 0.0
     batch_size: int = 32
     max_epochs: int = 1000
+    start_from: str | None = None
     learning_rate: float = 1e-3
     schedule: Literal["exponential", "plateau", "cosine"] = "exponential"
     decay_factor: float = 0.96
@@ -173,6 +178,11 @@ class RunConfig:
     folder: str = "training"
 
     def __post_init__(self) -> None:
+        if self.training.start_from is not None and self.data.atom_references != "none":
+            raise ConfigError(
+                "training.start_from brings reference energies with it, which are shifted to meet "
+                f"the new energies: leave out data.atom_references ({self.data.atom_references})"
+            )
         for label, row in OWN_LABELS.items():
             has_readout, weight = getattr(self.model, label), self.training.weight(label)
             if has_readout != (weight > 0.0):

@@ -23,7 +23,11 @@ from mlpotential.models.registry import DEFAULT_ARCHITECTURE, find_architecture
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
 
-PATH_FIELDS = ("path", "validation_path", "test_path")
+PATH_FIELDS = {
+    "data": ("path", "validation_path", "test_path", "atom_references"),
+    "training": ("start_from",),
+}
+NO_PATHS = ("none", "least_squares")  # of reference energies
 ARCHITECTURE = "model.architecture"
 
 
@@ -147,16 +151,14 @@ def _check_value(name: str, value: object, kind: Any, where: str) -> None:
 
 
 def _anchor_paths(settings: dict[str, Any], folder: Path) -> None:
-    """Makes relative data paths absolute, so that a written configuration works anywhere."""
-    data = settings.get("data")
-    if not isinstance(data, dict):
-        return
-    for name in PATH_FIELDS:
-        if isinstance(data.get(name), str):
-            data[name] = str(folder / data[name])
-    references = data.get("atom_references", "none")
-    if isinstance(references, str) and references not in ("none", "least_squares"):
-        data["atom_references"] = str(folder / references)
+    """Makes relative paths absolute, so that a written configuration works anywhere."""
+    for section, names in PATH_FIELDS.items():
+        values = settings.get(section)
+        if not isinstance(values, dict):
+            continue
+        for name in names:
+            if isinstance(values.get(name), str) and values[name] not in NO_PATHS:
+                values[name] = str(folder / values[name])
 
 
 def _parse_overrides(words: Sequence[str]) -> list[tuple[str, str]]:

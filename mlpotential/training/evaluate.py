@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.inference.device import resolve_device
-from mlpotential.models.model_file import load_model
+from mlpotential.models.model_file import load_model, replace_record
 from mlpotential.models.potential import Potential, lacking
 from mlpotential.neighbors import connect
 from mlpotential.properties import OWN_LABELS
@@ -89,6 +89,21 @@ def evaluate_model(
     predict_batches(potential, _batches(data, potential, batch_size), properties, visit)
     values = {name: np.concatenate(found, axis=1) for name, found in pairs.items()}
     return Evaluation(accumulator.errors(), values)
+
+
+def add_errors(
+    model_path: str | Path, errors: Mapping[str, Errors], wavenumbers: Mapping[str, Any]
+) -> None:
+    """Keeps errors, by data set, and deviations of wavenumbers in the record of a model file.
+
+    Raises:
+        ModelFileError: if it is no usable model file.
+        RunError: if it cannot be written.
+    """
+    record = load_model(model_path).record
+    kept = record.errors | {name: asdict(found) for name, found in errors.items()}
+    replaced = replace(record, errors=kept, wavenumbers=record.wavenumbers | dict(wavenumbers))
+    replace_record(model_path, replaced)
 
 
 def _batches(data: ReferenceData, potential: Potential, batch_size: int) -> Iterator[AtomGraph]:

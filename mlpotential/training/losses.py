@@ -12,12 +12,16 @@ from mlpotential.training.config import TrainingConfig
 def loss_per_graph(prediction: Prediction, graph: AtomGraph, config: TrainingConfig) -> Tensor:
     """rho (E - E')^2 + (1/n_atoms) sum_i |F_i - F'_i|^2 of each structure, [n_graphs].
 
-    Schuett et al., J. Chem. Phys. 148, 241722 (2018), Eq. (9); rho = `energy_weight` (1/A^2).
+    Schuett et al., J. Chem. Phys. 148, 241722 (2018), Eq. (5); rho = `energy_weight` (1/A^2).
     Energy alone: (E - E')^2. Forces alone: the second term. With dipoles, to each of them
     `dipole_weight` |mu - mu'|^2 is added, and so with each label that has a weight of its own.
+    Each term is multiplied by the weight that the data give the label of the structure.
     """
     weights = {name: weight for name in LABELS if (weight := config.weight(name)) > 0.0}
-    terms = [w * squared_error(name, prediction, graph) for name, w in weights.items()]  # Eq. (9)
+    terms = [
+        w * graph.label_weights(name) * squared_error(name, prediction, graph)  # Eq. (5)
+        for name, w in weights.items()
+    ]
     return sum(terms[1:], start=terms[0])
 
 

@@ -17,6 +17,8 @@ from mlpotential.properties import LABELS
 class Errors:
     """Mean absolute and root mean square errors; those of absent labels are None.
 
+    All structures count alike, whatever their weights in training; labels of weight 0 do not.
+
     Attributes:
         n_structures: how many structures they are over.
         energy_mae, energy_rmse: of total energies (eV).
@@ -78,13 +80,15 @@ class ErrorAccumulator:
         for name in LABELS:
             expected, found = getattr(graph, name), getattr(prediction, name)
             if expected is not None and found is not None:
-                error = (found.detach() - expected).cpu().numpy()
+                counts = graph.label_weights(name) > 0.0
+                counts = counts[graph.graph_index] if LABELS[name].per == "atom" else counts
+                error = (found.detach() - expected)[counts].cpu().numpy()
                 self._sums[name].add(error)
                 if name == "energy":
-                    per_atom = error / graph.atoms_per_graph().cpu().numpy()
+                    per_atom = error / graph.atoms_per_graph()[counts].cpu().numpy()
                     self._sums["energy_per_atom"].add(per_atom)
                 elif name == "forces":
-                    self._add_by_element(error, graph.atomic_numbers.cpu().numpy())
+                    self._add_by_element(error, graph.atomic_numbers[counts].cpu().numpy())
 
     def _add_by_element(self, error: np.ndarray, numbers: np.ndarray) -> None:
         """Errors of forces, [n_atoms, 3] (eV/A), of atoms with these atomic numbers, [n_atoms]."""

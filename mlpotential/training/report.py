@@ -111,4 +111,10 @@ def _lines_about(model: LoadedModel) -> list[str]:
     lines.append(f"guard:        {' and '.join(kept) or 'nothing'} of the training data stored")
     if record.errors:
         lines.append(format_errors({k: Errors(**v) for k, v in record.errors.items()}))
+    for name, found in record.wavenumbers.items():
+        mean, largest = found["mean_relative_deviation"], found["max_relative_deviation"]
+        lines.append(
+            f"wavenumbers beside {name} ({len(found['reference_per_cm'])} modes): "
+            f"{100 * mean:.2f} % off on average, at most {100 * largest:.2f} %"
+        )
     return lines

@@ -9,24 +9,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.splits import check_no_overlap, random_split
-from mlpotential.data.statistics import energy_statistics, fit_atom_references, read_atom_references
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.device import resolve_device
-from mlpotential.models.model_file import ModelRecord, golden_sample, save_model
+from mlpotential.models.model_file import ModelRecord, golden_sample, load_model, save_model
 from mlpotential.models.potential import Potential
-from mlpotential.models.registry import build_potential
 from mlpotential.neighbors import connect
 from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
 from mlpotential.training.seen_in_training import feature_ranges, named_shortest_distances
+from mlpotential.training.starting_point import starting_model
 from mlpotential.training.trainer import Trainer, run_fingerprint
 
 MODEL_NAME = "model.safetensors"
@@ -68,9 +65,10 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             train_sha256=data.train.sha256,
             validation_sha256=data.validation.sha256,
             atom_references=config.data.atom_references,
+            started_from=_started_from(config),
         )
         device = resolve_device(config.training.device)
-        model = make_model(config, data.train).to(device)
+        model = starting_model(config, data.train).to(device)
         train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
         trainer = Trainer(model, train, validation, config.training, folder, fingerprint, progress)
         trainer.resume()
@@ -149,35 +147,6 @@ def _check_elements(train: ReferenceData, held_out: ReferenceData) -> None:
         )
 
 
-def make_model(config: RunConfig, train: ReferenceData) -> Potential:
-    """A fresh network with the scale of the training data.
-
-    Raises:
-        DataError: if a reference energy is missing.
-        ConfigError: if the network has no parameters for an element of the data.
-    """
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        torch.manual_seed(config.training.seed)
-        model = build_potential(config.model).to(getattr(torch, config.training.dtype))
-    model.check_elements(train.elements)
-    model.elements = train.elements
-    if config.training.tabulated_filters:
-        model.tabulate_filters_in_training()
-    references = _atom_references(config.data, train)
-    mean, std = energy_statistics(train, references)
-    model.scale.set(mean, std, {z: references[z] for z in train.elements})
-    return model
-
-
-def _atom_references(settings: DataConfig, train: ReferenceData) -> dict[int, float]:
-    """By atomic number (eV)."""
-    if settings.atom_references == "none":
-        return dict.fromkeys(train.elements, 0.0)
-    if settings.atom_references == "least_squares":
-        return fit_atom_references(train)
-    return read_atom_references(settings.atom_references, energy_unit=settings.energy_unit)
-
-
 def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
     """Shifts the energy per atom so that training energies are met best (least squares).
 
@@ -188,7 +157,7 @@ def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
 
     def visit(prediction: Any, graph: AtomGraph) -> None:
         nonlocal numerator, denominator
-        n_atoms = graph.atoms_per_graph().double()
+        n_atoms = graph.atoms_per_graph() * (graph.label_weights("energy") > 0.0).double()
         assert graph.energy is not None
         numerator += float((n_atoms * (graph.energy - prediction.energy)).sum())
         denominator += float((n_atoms**2).sum())
@@ -218,6 +187,12 @@ def _errors(trainer: Trainer, graphs: list[AtomGraph]) -> Errors:
     return accumulator.errors()
 
 
+def _started_from(config: RunConfig) -> str | None:
+    """sha256 of the content of the model file that training begins with."""
+    path = config.training.start_from
+    return None if path is None else load_model(path).sha256
+
+
 def _record(
     config: RunConfig, data: DataSets, errors: dict[str, Errors], trainer: Trainer
 ) -> ModelRecord:
@@ -233,6 +208,7 @@ def _record(
         },
         "split": data.split,
         "settings": asdict(config.training),
+        "started_from": _started_from(config),
         "atom_references": Path(config.data.atom_references).name,
         "epochs": trainer.epoch,
         "steps": trainer.step,

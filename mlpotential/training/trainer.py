@@ -337,7 +337,7 @@ def _defaults(settings: type[Any]) -> dict[str, Any]:
 def run_fingerprint(config: TrainingConfig, **others: Any) -> dict[str, Any]:
     """What two runs must share for one to continue the other's checkpoint."""
     settings = asdict(config)
-    for free in ("device", "checkpoint_interval_s"):
+    for free in ("device", "checkpoint_interval_s", "start_from"):  # the last by its content
         del settings[free]
     if config.schedule != "cosine":  # a cosine ends at max_epochs; the others can be prolonged
         del settings["max_epochs"]

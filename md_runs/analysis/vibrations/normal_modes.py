@@ -383,3 +383,9 @@ def wavenumbers_of_curvatures(curvatures: np.ndarray) -> np.ndarray:
     """
     omega_per_fs = np.sqrt(np.abs(curvatures)) * ASE_TIME_PER_FS
     return np.sign(curvatures) * omega_per_fs / (2 * np.pi) * WAVENUMBER_PER_INVERSE_FS
+
+
+def curvatures_of_wavenumbers(wavenumbers_per_cm: np.ndarray) -> np.ndarray:
+    """The inverse of `wavenumbers_of_curvatures`: omega^2 with the sign of the wavenumber."""
+    omega = 2 * np.pi * wavenumbers_per_cm / (WAVENUMBER_PER_INVERSE_FS * ASE_TIME_PER_FS)
+    return np.sign(wavenumbers_per_cm) * omega**2

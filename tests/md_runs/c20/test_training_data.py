@@ -6,20 +6,24 @@ import torch
 from ase.io import read
 from numpy.testing import assert_allclose
 
-from md_runs.c20 import STRUCTURE, training_data
-from md_runs.c20.training_data import make_training_data, planned_samples
+from md_runs.c20 import MODEL, STRUCTURE, training_data
+from md_runs.c20.training_data import DataSize, make_training_data, planned_samples
 from mlpotential import Evaluator, SchNet, SchNetConfig
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph
 from mlpotential.models.model_file import ModelRecord, save_model
 
+SIZE = DataSize(n_train=10, n_validation=4, n_test=0, n_beads=0, n_near_minimum=0)
+
 
 def test_plan():
-    samples = planned_samples(20_001, 4_500, 500)
-    assert sum(s.n_frames for s in samples if s.name == "train") == 20_001
-    assert {s.temperature_K for s in samples if s.name == "train"} == {300, 500, 600}
-    assert len({(s.temperature_K, s.seed) for s in samples}) == len(samples)
-    assert {s.name for s in planned_samples(10, 0, 0)} == {"train"}
+    samples = planned_samples(DataSize(n_train=20_001))
+    train = [s for s in samples if s.name == "train" and s.kind == "md"]
+    assert sum(s.n_frames for s in train) == 20_001
+    assert {s.temperature_K for s in train} == {300, 500, 600}
+    assert len({(s.kind, s.temperature_K, s.seed) for s in samples}) == len(samples)
+    only = planned_samples(DataSize(10, 0, 0, 0, 0))
+    assert {(s.name, s.kind) for s in only} == {("train", "md")}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,7 @@ def data(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_data, "EQUILIBRATION_FRAMES", 4)
-        return make_training_data(model, folder, 10, 4, 0, say=lambda _: None, progress=False)
+        return make_training_data(model, folder, SIZE, say=lambda _: None, progress=False)
 
 
 def test_labels_are_the_models(data, model):
@@ -74,7 +78,7 @@ def test_files_that_exist_are_kept(data, model):
     said = []
     folder = data["train"].parent
     content = data["train"].read_bytes()
-    again = make_training_data(model, folder, 10, 4, 0, said.append, progress=False)
+    again = make_training_data(model, folder, SIZE, said.append, progress=False)
     assert again == data
     assert said == []
     assert data["train"].read_bytes() == content
@@ -82,4 +86,32 @@ def test_files_that_exist_are_kept(data, model):
 
 def test_senseless_numbers(tmp_path):
     with pytest.raises(ConfigError, match="n_train"):
-        make_training_data("model.safetensors", tmp_path, 0)
+        make_training_data("model.safetensors", tmp_path, DataSize(0))
+
+
+# The model moves the atoms here, where others labelled its own data.
+@pytest.mark.filterwarnings("ignore::mlpotential.errors.ExtrapolationWarning")
+def test_further_kinds(tmp_path, monkeypatch):
+    """Beads beside MD, and frames near rest with their weight, at the model that ships."""
+    monkeypatch.setattr(training_data, "EQUILIBRATION_FRAMES", 2)
+    monkeypatch.setattr(training_data, "TRAIN_SHARES", {300: 1.0})
+    size = DataSize(n_train=2, n_validation=0, n_test=0, n_beads=8, n_near_minimum=5)
+    files = make_training_data(MODEL, tmp_path, size, say=lambda _: None, progress=False)
+    assert files.keys() == {"train", "validation"}
+    train = read(files["train"], index=":")
+    weights = [a.info["weight"] for a in train]
+    assert sorted(weights) == [1.0] * 10 + [training_data.NEAR_MINIMUM_WEIGHT] * 5
+    largest = {
+        near: max(abs(a.get_forces()).max() for a in train if (a.info["weight"] > 1.0) == near)
+        for near in (True, False)
+    }
+    assert largest[True] < 1.5 < largest[False]  # eV/A
+    assert len({a.positions.tobytes() for a in train}) == 15
+
+
+def test_files_depend_on_the_frames_alone(tmp_path):
+    frames = [read(STRUCTURE)]
+    for name in ("one", "two"):
+        training_data._write(tmp_path / f"{name}.gz", frames)
+    assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "two.gz").read_bytes()
+    assert len(read(tmp_path / "one.gz", format="extxyz")) == 20

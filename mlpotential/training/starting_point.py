@@ -1,0 +1,116 @@
+"""The network that a training run begins with: a fresh one, or that of a model file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.statistics import (
+    energy_statistics,
+    fit_atom_references,
+    fit_element_energies,
+    read_atom_references,
+)
+from mlpotential.errors import ConfigError
+from mlpotential.graph import collate
+from mlpotential.models.model_file import LoadedModel, load_model
+from mlpotential.models.potential import Potential
+from mlpotential.models.registry import build_potential
+from mlpotential.neighbors import connect
+from mlpotential.training.config import DataConfig, RunConfig
+
+STRUCTURES_LOOKED_AT = 1000  # chosen: enough for a constant per element
+STRUCTURES_AT_ONCE = 32
+
+
+def starting_model(config: RunConfig, train: ReferenceData) -> Potential:
+    """The network as it is before the first step, with the scale of the training data.
+
+    Raises:
+        DataError: if a reference energy is missing.
+        ModelFileError: if `training.start_from` is no usable model file.
+        ConfigError: if that is of other settings, or the network has no parameters for an element
+            of the data.
+    """
+    if config.training.start_from is None:
+        model = _fresh_model(config, train)
+    else:
+        model = _model_of_file(config, train)
+    if config.training.tabulated_filters:
+        model.tabulate_filters_in_training()
+    return model
+
+
+def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        torch.manual_seed(config.training.seed)
+        model = build_potential(config.model).to(getattr(torch, config.training.dtype))
+    model.check_elements(train.elements)
+    model.elements = train.elements
+    references = _atom_references(config.data, train)
+    mean, std = energy_statistics(train, references)
+    model.scale.set(mean, std, {z: references[z] for z in train.elements})
+    return model
+
+
+def _atom_references(settings: DataConfig, train: ReferenceData) -> dict[int, float]:
+    """By atomic number (eV)."""
+    if settings.atom_references == "none":
+        return dict.fromkeys(train.elements, 0.0)
+    if settings.atom_references == "least_squares":
+        return fit_atom_references(train)
+    return read_atom_references(settings.atom_references, energy_unit=settings.energy_unit)
+
+
+def _model_of_file(config: RunConfig, train: ReferenceData) -> Potential:
+    path = config.training.start_from
+    assert path is not None
+    loaded = load_model(path)
+    _check_settings(config, loaded)
+    unknown = sorted(set(train.elements) - set(loaded.potential.elements))
+    if unknown:
+        raise ConfigError(
+            f"{path} knows the elements {list(loaded.potential.elements)}, not {unknown}, which "
+            f"{train.source} holds: start from a model that does, or leave out training.start_from"
+        )
+    model = loaded.potential.to(getattr(torch, config.training.dtype)).requires_grad_(True)
+    model.elements = train.elements
+    _meet_energies(model, train)
+    return model
+
+
+def _check_settings(config: RunConfig, loaded: LoadedModel) -> None:
+    """Raises ConfigError unless the file's network is the one that `model` describes."""
+    wanted, found = (
+        {"architecture": settings.architecture} | asdict(settings)
+        for settings in (config.model, loaded.potential.config)
+    )
+    differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    if differing:
+        needed = ", ".join(f"{name}: {found.get(name)}" for name in differing)
+        raise ConfigError(
+            f"training starts from {config.training.start_from}, whose network is another than "
+            f"model: describes. To begin with it, write below model: {needed}"
+        )
+
+
+def _meet_energies(model: Potential, train: ReferenceData) -> None:
+    """Shifts the reference energies of the elements so that energies are met best.
+
+    min_e sum_k (E_k - E'_k - sum_Z n_kZ e_Z)^2 over some structures spread over the data: nothing
+    where the data are of the level the model knows, thousands of eV where they are of another.
+    """
+    known = train.with_label("energy")
+    known = known.select(range(0, len(known), -(-len(known) // STRUCTURES_LOOKED_AT)))
+    predicted = []
+    for start in range(0, len(known), STRUCTURES_AT_ONCE):
+        graphs = known[start : start + STRUCTURES_AT_ONCE]
+        batch = collate([connect(graph, model.cutoff) for graph in graphs])
+        with torch.no_grad():
+            predicted.append(model(batch, ("energy",)).energy.numpy())
+    shifts = fit_element_energies(known, known.energies - np.concatenate(predicted))
+    for atomic_number, shift in shifts.items():
+        model.scale.atom_references[atomic_number] += shift
