@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase import Atoms
 
 from md_runs.analysis.sampling.uncertainty import number_text
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison, compare_modes
@@ -35,13 +34,14 @@ from md_runs.commands.options import (
 from md_runs.commands.prepared_run import open_runs
 from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
 from md_runs.figures.modes import matched_modes_figure, stick_spectra_figure
-from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
 from mlpotential.settings_checks import check_number
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from md_runs.molecular_modes import MolecularModes
 
 EXAMPLES = """  md-runs modes relaxed.xyz --model model.safetensors --json modes.json
@@ -173,6 +173,8 @@ def _check_has_dipoles(found: MolecularModes, files: ModeFiles, without_figure: 
 
 def _read(structure: Path, isotope: Sequence[str]) -> Atoms:
     """The structure with its isotopes."""
+    from md_runs.trajectories.structure_file import read_structure
+
     atoms, isotopes = read_structure(structure), parse_isotopes(isotope)
     if isotopes:
         atoms.set_masses(isotope_masses(atoms.get_masses(), atoms.numbers, isotopes, structure))

@@ -6,15 +6,18 @@ Nothing is computed here and nothing is shown, as everywhere in `md_runs.figures
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from md_runs.analysis.structure.mean_square_displacement import MeanSquareDisplacement
 from md_runs.analysis.structure.structure_factor import StructureFactor
 from md_runs.figures.style import FAINT, INK, axes_or_new, band_legend, draw_curve, series_colors
 from md_runs.figures.style import style_axes as styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS_PER_ROW = 3
 PANEL_INCHES = (4.0, 3.3)
@@ -140,6 +143,8 @@ def structure_factor_figure(panels: Sequence[Mapping[str, StructureFactor]]) -> 
 
 def _panels(n_panels: int) -> tuple[Figure, list[Axes]]:
     """A figure with so many Axes."""
+    from matplotlib.figure import Figure
+
     n_rows = -(-n_panels // PANELS_PER_ROW)
     n_columns = -(-n_panels // n_rows)
     width, height = PANEL_INCHES

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from scipy.spatial.distance import pdist
 
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
@@ -127,7 +126,7 @@ def near_misses(
     Returns:
         By the symbol, in the order they appear, the tolerance that is enough (A).
     """
-    apart = pdist(positions).min(initial=np.inf)
+    apart = _nearest(positions)[0]
     order, found = _order(group), {}
     for factor in NEAR_MISS_FACTORS:
         tolerance = factor * group.tolerance
@@ -303,11 +302,17 @@ def _check(
         raise DataError("the positions hold numbers that are not finite")
     if not (np.isfinite(tolerance) and tolerance > 0):
         raise ConfigError(f"tolerance must be a positive number (A), not {tolerance!r}")
-    distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
-    distances[np.diag_indices_from(distances)] = np.inf
-    i, j = np.unravel_index(distances.argmin(), distances.shape)
-    if distances[i, j] <= 2 * tolerance:
+    distance, i, j = _nearest(positions)
+    if distance <= 2 * tolerance:
         raise StructureError(
-            f"atoms {i} and {j} are {distances[i, j]:.3g} A apart, closer than twice the symmetry "
+            f"atoms {i} and {j} are {distance:.3g} A apart, closer than twice the symmetry "
             f"tolerance of {tolerance:g} A: is the structure right, and the tolerance?"
         )
+
+
+def _nearest(positions: np.ndarray) -> tuple[float, int, int]:
+    """The shortest distance (A), infinite of one atom, and of which atoms."""
+    distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    i, j = (int(k) for k in np.unravel_index(distances.argmin(), distances.shape))
+    return float(distances[i, j]), i, j

@@ -22,11 +22,10 @@ unless asked for, for modes around and below nu_0 = 100 1/cm:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
-from ase import Atoms, units
-from ase.thermochemistry import HarmonicMode, IdealGasThermo, RRHOMode
+from scipy.constants import atomic_mass
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.vibrations.degrees_of_freedom import n_vibrations
@@ -34,11 +33,14 @@ from md_runs.analysis.vibrations.normal_modes import NormalModes
 from md_runs.analysis.vibrations.point_groups import PointGroup
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.settings_checks import check_choice, check_number
-from mlpotential.units import EV_PER_WAVENUMBER
+from mlpotential.units import EV_PER_KELVIN, EV_PER_WAVENUMBER
+
+if TYPE_CHECKING:
+    from ase.thermochemistry import HarmonicMode
 
 SoftModes = Literal["harmonic", "quasi-RRHO", "raised"]
 SOFT_PER_CM = 100.0  # nu_0 of both papers
-ROTOR_INERTIA = 1e-44 * units.kg * units.m**2  # B of (2) (amu A^2)
+ROTOR_INERTIA = 1e-44 / (1e-20 * atomic_mass)  # B of (2) (amu A^2)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,9 @@ def ideal_gas_thermochemistry(
         ConfigError: a temperature or pressure that is not positive, a spin that is no multiple of
             one half, or an unknown treatment.
     """
+    from ase import Atoms
+    from ase.thermochemistry import IdealGasThermo  # it takes its time, which a help has not
+
     check_number("pressure_Pa", pressure_Pa)
     if not (spin >= 0 and float(2 * spin).is_integer()):
         raise ConfigError(f"spin must be 0, 0.5, 1, ..., not {spin!r}")
@@ -161,7 +166,7 @@ def ideal_gas_thermochemistry(
     )
     internal = alone.internal_energy + rigid.get_internal_energy(temperature_K, verbose=False)
     entropy = alone.entropy_eV_per_K + rigid.get_entropy(temperature_K, pressure_Pa, verbose=False)
-    enthalpy = internal + units.kB * temperature_K
+    enthalpy = internal + EV_PER_KELVIN * temperature_K
     changed = {
         "internal_energy": float(internal),
         "entropy_eV_per_K": float(entropy),
@@ -221,6 +226,8 @@ def vibrational_thermochemistry(
 
 def _counted(wavenumber_per_cm: float, soft_modes: SoftModes) -> HarmonicMode:
     """One mode as ASE counts it."""
+    from ase.thermochemistry import HarmonicMode, RRHOMode
+
     if soft_modes == "quasi-RRHO":  # (1) and (2)
         energy = EV_PER_WAVENUMBER * wavenumber_per_cm
         return RRHOMode(energy, ROTOR_INERTIA, tau=SOFT_PER_CM, treat_int_energy=False)
