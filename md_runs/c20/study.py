@@ -27,6 +27,11 @@ from ase import Atoms
 from ase.io import read, write
 
 from calculators.ase_calculator import MLPotentialCalculator
+from md_runs.analysis.path_integrals.energies import (
+    RecordedEnergies,
+    primitive_kinetic_series,
+    recorded_energies,
+)
 from md_runs.analysis.sampling.equilibration import RULE_NAME, EquilibrationRule
 from md_runs.analysis.sampling.frames import uniform_timestep_fs
 from md_runs.analysis.sampling.results import plain
@@ -104,6 +109,7 @@ class C20Results:
     path_integral: Sampling
     pimd_steps_per_second: float | None
     spectrum: VibrationalSpectrum
+    quantum_energies: RecordedEnergies  # of the path-integral run, all atoms
     bead_series: dict[int, Sampling]  # by number of beads, the study's own too; empty without
 
 
@@ -164,6 +170,7 @@ def run_study(
             modes=modes,
             classical=_sampling(trajectory, bonds, antipodes, temperatures_K),
             path_integral=quantum[study.n_beads],
+            quantum_energies=_quantum_energies(pimd, study.temperature_K),
             pimd_steps_per_second=pimd.steps_per_second,
             spectrum=spectrum,
             bead_series=quantum if len(quantum) > 1 else {},
@@ -284,6 +291,21 @@ def _spectrum(
         [s.positions[:, 0] for s in segments],
         trajectory.masses,
         uniform_timestep_fs(segments[0].times_fs),
+    )
+
+
+def _quantum_energies(run: PimdResult, temperature_K: float) -> RecordedEnergies:
+    """Of the frames that are analysed, at which i-PI records energies, too."""
+    trajectory, properties = run.trajectory, run.properties
+    first = EQUILIBRATION.n_frames(trajectory.times_fs)
+    return recorded_energies(
+        properties.kinetic_cv[first:],
+        properties.potential[first:],
+        temperature_K,
+        primitive=primitive_kinetic_series(
+            trajectory.positions[first:], trajectory.masses, temperature_K
+        ),
+        n_atoms=trajectory.n_atoms,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 
 from md_runs.analysis.sampling.results import AnalysisResult, plain
 from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
-from md_runs.commands.options import check_folder
+from md_runs.commands.options import check_folder, file_name
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
 from mlpotential.command_line import Command
 from mlpotential.errors import RunError
@@ -25,8 +24,8 @@ from mlpotential.settings_checks import check_number
 
 Found = TypeVar("Found")
 
-# Arguments of `open_runs`, by their names on the command line.
-READING = tuple(inspect.signature(open_runs).parameters)[1:]
+# Options of `open_runs`, by their names on the command line.
+READING = tuple(inspect.getfullargspec(open_runs).kwonlyargs)
 POSITIVE = (  # numbers that an analysis would not refuse by itself
     "temperature_K",
     "resolution_per_cm",
@@ -35,6 +34,11 @@ POSITIVE = (  # numbers that an analysis would not refuse by itself
     "tolerance",
     "r_max",
     "coordination_within",
+    "laser_nm",
+    "longest_lag_ps",
+    "fit_to_ps",
+    "q_max",
+    "bin_width",
 )
 
 
@@ -180,6 +184,7 @@ def analysis_command(
     examples: str,
     aliases: Mapping[str, str] = MappingProxyType({}),
     more: Sequence[Callable[..., Any]] = (),
+    leading: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: (),
 ) -> Command:
     """A command that analyses runs: reads them, prints what is found and saves it.
 
@@ -189,6 +194,7 @@ def analysis_command(
         examples: as of `Command`.
         aliases: second names of options.
         more: functions to which `analyse` hands its other options on.
+        leading: from the options, the fields of `Trajectory` that decide which frames are read.
     """
 
     def run(
@@ -208,7 +214,7 @@ def analysis_command(
             if options.get(option) is not None:
                 check_number(f"--{option.replace('_', '-')}", options[option])
         reading = {option: options.pop(option) for option in READING if option in options}
-        report = analyse(open_runs(runs, **reading), **options)
+        report = analyse(open_runs(runs, leading(options), **reading), **options)
         paths = report.save(folder, svg)
         print(report)
         n_tables = sum(path.suffix == ".csv" for path in paths)
@@ -231,8 +237,3 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format=kind)
     return content.getvalue()
-
-
-def file_name(name: str) -> str:
-    """A name without what shells and file systems dislike."""
-    return re.sub(r"[^\w.+-]+", "_", name)

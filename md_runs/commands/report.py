@@ -13,11 +13,11 @@ import numpy as np
 
 from md_runs.analysis.vibrations.normal_modes import read_normal_modes
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, figure_bytes
-from md_runs.commands.distances import distances_report
 from md_runs.commands.infrared_and_raman import infrared_report, raman_report
 from md_runs.commands.path_integrals import path_integral_report
 from md_runs.commands.prepared_run import PreparedRun, open_runs
-from md_runs.commands.rdf import rdf_report
+from md_runs.commands.structure.distances import distances_report
+from md_runs.commands.structure.rdf import rdf_report
 from md_runs.commands.vdos import vdos_report
 from md_runs.figures.html_page import html_page
 from md_runs.run_folders import RECORD_NAME, RUN_SUFFIXES, TRAJECTORY_NAME, run_paths

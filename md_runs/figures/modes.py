@@ -15,7 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison
-from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, RamanIntensities
+from md_runs.analysis.vibrations.mode_intensities import (
+    InfraredIntensities,
+    RamanIntensities,
+    StokesIntensities,
+)
 from md_runs.analysis.vibrations.normal_modes import FrequencyComparison, degenerate_groups
 from md_runs.figures.style import CLASSICAL_COLOR, FAINT, INK, MODE_COLOR, axes_or_new, style_axes
 
@@ -40,6 +44,9 @@ def plot_stick_spectrum(
     ax = axes_or_new(ax)
     if isinstance(lines, InfraredIntensities):
         heights, name = lines.intensities_km_per_mol, "intensity (km/mol)"
+    elif isinstance(lines, StokesIntensities):
+        heights = np.nan_to_num(lines.stokes_cross_sections)
+        name = r"Stokes cross section (10$^{-30}$ cm$^2$/sr)"
     else:
         heights, name = lines.activities, "Raman activity (Å$^4$/amu)"
     groups = degenerate_groups(lines.wavenumbers_per_cm, tolerance_per_cm)
@@ -65,6 +72,20 @@ def plot_stick_spectrum(
     ax.set_xlabel(r"wavenumber (cm$^{-1}$)")
     ax.set_ylabel(name)
     return ax
+
+
+def stick_spectra_figure(
+    spectra: Sequence[InfraredIntensities | RamanIntensities], labels: Sequence[str] | None = None
+) -> Figure:
+    """Infrared and Raman sticks, one panel each; arguments as of `plot_stick_spectrum`."""
+    n_panels = len(spectra)
+    figure = Figure(figsize=(6.4, 0.8 + 3.2 * n_panels), dpi=150, layout="constrained")
+    panels = figure.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0]
+    for panel, lines in zip(panels, spectra, strict=True):
+        plot_stick_spectrum(lines, labels, style_axes(panel))
+    for panel in panels[:-1]:
+        panel.set_xlabel("")
+    return figure
 
 
 def plot_matched_deviations(comparison: ModeComparison, ax: Axes | None = None) -> Axes:

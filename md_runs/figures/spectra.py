@@ -45,6 +45,7 @@ UNIT_LABELS = {
     "cm": r"modes per cm$^{-1}$",
     "km/mol cm": r"absorption (km mol$^{-1}$ per cm$^{-1}$)",
     "A^4/amu cm": r"activity (Å$^4$ u$^{-1}$ per cm$^{-1}$)",
+    "1e-30 cm^2/sr cm": r"cross section (10$^{-30}$ cm$^2$ sr$^{-1}$ per cm$^{-1}$)",
 }
 WAVENUMBER_LABEL = r"wavenumber (cm$^{-1}$)"
 

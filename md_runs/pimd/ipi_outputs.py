@@ -1,4 +1,4 @@
-"""What i-PI leaves in a run folder, read with `trajectories.ipi_series` as any outputs of i-PI.
+"""What i-PI leaves in a run folder, read with `trajectories.ipi_files` as any outputs of i-PI.
 
 i-PI appends after a restart, so outputs are cut back to the checkpoint before it; each record says
 its step, and every file must hold every step exactly once.
@@ -24,9 +24,9 @@ from md_runs.pimd.ipi_input import (
 )
 from md_runs.pimd.settings import PimdRun
 from md_runs.trajectories.frame_cache import FrameCache
-from md_runs.trajectories.ipi_reader import beads_of_series
-from md_runs.trajectories.ipi_run_settings import converted
-from md_runs.trajectories.ipi_series import (
+from md_runs.trajectories.ipi_files.quantities import beads_of_series
+from md_runs.trajectories.ipi_files.run_settings import converted
+from md_runs.trajectories.ipi_files.series import (
     Series,
     read_extras_series,
     read_properties_file,

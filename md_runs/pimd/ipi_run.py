@@ -20,6 +20,7 @@ import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
+from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.analysis.sampling.uncertainty import block_average
 from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING
 from md_runs.force_provider import IpiDriver
@@ -148,10 +149,28 @@ def read_pimd_trajectory(folder: Path, progress: bool = True) -> Trajectory:
     """
     atoms, settings, identity = read_record(folder)
     outputs = Outputs(folder, settings, len(atoms), is_dipole_recorded(identity))
+    return _read_trajectory(outputs, atoms, _newest_step(outputs), progress)
+
+
+def read_pimd_energies(folder: Path) -> EnergySeries:
+    """Energies of a run up to its latest checkpoint, as often as they were recorded.
+
+    Raises:
+        RunError: as `read_pimd_trajectory`.
+    """
+    atoms, settings, identity = read_record(folder)
+    outputs = Outputs(folder, settings, len(atoms), is_dipole_recorded(identity))
+    found = read_properties(outputs, _newest_step(outputs))
+    return EnergySeries(found.times_fs, found.kinetic_cv, found.potential)
+
+
+def _newest_step(outputs: Outputs) -> int:
     checkpoint = newest_checkpoint(outputs)
     if checkpoint is None:
-        raise RunError(f"the run in {folder} has not reached its first checkpoint: let it go on")
-    return _read_trajectory(outputs, atoms, checkpoint.step, progress)
+        raise RunError(
+            f"the run in {outputs.folder} has not reached its first checkpoint: let it go on"
+        )
+    return checkpoint.step
 
 
 def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int, progress: bool) -> Trajectory:

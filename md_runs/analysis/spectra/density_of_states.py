@@ -42,6 +42,7 @@ from md_runs.analysis.spectra.spectrum import (
     sampling_fields,
 )
 from md_runs.analysis.spectra.spectrum_checks import (
+    SMALLEST_GROUP,
     Check,
     check_temperature,
     equipartition_check,
@@ -56,7 +57,6 @@ from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed,
 from mlpotential.errors import DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
 
-SMALLEST_GROUP = 0.05  # chosen: modes; the share of a group that hardly vibrates is not checked
 HARMONIC_RANGE = 1.5  # chosen: times the largest harmonic wavenumber; beyond there is noise only
 
 
@@ -271,13 +271,8 @@ def _checks(
         checks.append(integral_check(total.integral, total.n_modes))
     else:
         checks.append(modes_check(total.kinetic_temperature_K, temperature_K, total.n_modes))
-    vibrating = expected > SMALLEST_GROUP
-    if motion.mass_weighted and vibrating.sum() > 1:
-        labels = tuple(np.array(motion.labels)[vibrating])
-        found = Estimate(
-            integrals.value[vibrating], integrals.standard_error[vibrating], integrals.n_blocks
-        )
-        checks.append(equipartition_check(labels, found, expected[vibrating]))
+    if motion.mass_weighted and np.sum(expected > SMALLEST_GROUP) > 1:
+        checks.append(equipartition_check(motion.labels, integrals, expected))
     splitting = motion.line_splitting_per_cm()
     if splitting is not None:
         checks.append(rotation_check(splitting, total.resolution_per_cm))

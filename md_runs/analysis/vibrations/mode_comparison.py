@@ -1,7 +1,8 @@
 """Two sets of modes of one molecule: their overlaps, and which mode is which.
 
-The structures are laid on each other in the Eckart frame. With mass-weighted modes L and L0 of the
-two sets and structures r and r0 (F. Duschinsky, Acta Physicochim. URSS 7, 551 (1937)),
+The structures are laid on each other in the Eckart frame; crystals, and what has fixed atoms, stay
+where they are. With mass-weighted modes L and L0 of the two sets and structures r and r0 (F.
+Duschinsky, Acta Physicochim. URSS 7, 551 (1937)),
 
     J = L^T L0,   K = L0^T M^(1/2) (r - r0).                              (1)
 
@@ -102,15 +103,17 @@ def _superposition(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.n
     masses = reference.masses
     if modes.masses.shape != masses.shape or not np.allclose(modes.masses, masses, rtol=1e-4):
         raise DataError("the two sets of modes are of different atoms, or in another order")
+    if modes.is_free != reference.is_free:
+        raise DataError(
+            "one set of modes is of a free molecule, the other of a crystal or with fixed atoms"
+        )
     if modes.modes.shape != reference.modes.shape:
         raise DataError(
             f"{len(modes.modes)} modes cannot be matched to {len(reference.modes)}: one structure "
             "is linear and the other bent"
         )
-    r, r0 = centered(modes.positions, masses), centered(reference.positions, masses)
-    is_linear = degrees_of_freedom_at_rest(r0, masses).is_linear
-    rotation = eckart_rotations(r[None], r0, masses, is_linear)[0]
-    difference = r @ rotation.T - r0
+    rotation, difference = _laid_on(modes, reference)
+    r0 = reference.positions
     atom = int(np.argmax(np.linalg.norm(difference, axis=1)))
     distance, nearest = np.linalg.norm(difference[atom]), pdist(r0).min(initial=np.inf)
     if distance > 0.5 * nearest:
@@ -120,6 +123,17 @@ def _superposition(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.n
             "molecule with its atoms in the same order"
         )
     return rotation, difference * np.sqrt(masses)[:, None]
+
+
+def _laid_on(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.ndarray]:
+    """The rotation onto the reference [3, 3], and what differs after it [n_atoms, 3] (A)."""
+    if not reference.is_free:
+        return np.eye(3), modes.positions - reference.positions
+    masses = reference.masses
+    r, r0 = centered(modes.positions, masses), centered(reference.positions, masses)
+    is_linear = degrees_of_freedom_at_rest(r0, masses).is_linear
+    rotation = eckart_rotations(r[None], r0, masses, is_linear)[0]
+    return rotation, r @ rotation.T - r0
 
 
 def _membership(wavenumbers_per_cm: np.ndarray, tolerance_per_cm: float) -> np.ndarray:

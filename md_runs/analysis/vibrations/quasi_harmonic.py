@@ -70,6 +70,15 @@ class QuasiHarmonicModes(AnalysisResult):
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "standard_errors_per_cm")
 
+    @property
+    def fixed(self) -> None:
+        """No atom is."""
+
+    @property
+    def is_free(self) -> bool:
+        """Of a free molecule always."""
+        return True
+
 
 def quasi_harmonic_modes(
     positions: np.ndarray,
