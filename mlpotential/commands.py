@@ -188,7 +188,7 @@ def add_domain(
     length_unit: str,
     energy_key: str | None = None,
 ) -> int:
-    """Writes shortest distances and feature ranges into a model file.
+    """Writes what the guard knows of the training data into a model file.
 
     Args:
         model: model file (.safetensors), replaced in one step.
@@ -210,7 +210,8 @@ def add_domain(
         properties=("energy",),
     )
     add_training_domain(model, labelled)
-    print(f"shortest distances and feature ranges of {len(labelled)} structures: {model}")
+    kept = "shortest distances, feature ranges and neighborhoods"
+    print(f"{kept} of {len(labelled)} structures: {model}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Where a model was trained: how near atoms came, and how far the features of each element went.
+"""Where a model was trained: how near atoms came, how far features went, how alone an atom was.
 
 A structure is outside where two atoms are nearer than any such pair in training, or where a final
 feature of an atom lies beyond the range it had for that element. With the range [a, b] of a feature
@@ -7,6 +7,17 @@ x, its middle c = (a + b)/2 and scale s = 2/(b - a), the feature deviation of an
     D = max_x |x - c| s,   (1)
 
 so D <= 1 for every atom of the training data, and an atom is outside for D > 1 + 2 FEATURE_MARGIN.
+
+Features do not tell an atom that left: those of a free atom lie inside the box of Eq. (1). So an
+atom has, of its distances r_ij within the cutoff of the model, the least and a coordination number:
+
+    d_i = min_j r_ij (infinite without neighbours),   n_i = number of j with r_ij < b_ij,   (2)
+    b_ij = BOND_FACTOR (R_i + R_j)
+
+with covalent radii R (Cordero et al., Dalton Trans. 2832 (2008), doi:10.1039/b801115j). It is
+outside for d_i > (1 + NEAREST_MARGIN) times the largest d, or n_i less than the least n, of its
+element in training. Atoms without neighbours are inside where training had such atoms of the
+element, and count for neither of the two.
 """
 
 from __future__ import annotations
@@ -16,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
+from ase.data import covalent_radii
 
 from mlpotential.errors import ModelFileError
 
@@ -31,6 +43,8 @@ DISTANCE_TOLERANCE = 1e-6  # A; chosen: above the rounding of i-PI's units
 FEATURE_MARGIN = 0.1
 MAX_FEATURE_DEVIATION = 1.0 + 2.0 * FEATURE_MARGIN
 NARROWEST = 1e-3  # chosen: half the width of a range whose feature hardly varied
+NEAREST_MARGIN = 0.1  # chosen: no other sample of the same temperature goes so far beyond
+BOND_FACTOR = 1.3  # chosen: between first and second neighbours of molecules, Si and Cu
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,32 @@ class Outliers:
     def number_in_graph(self, atom: int) -> int:
         """The number of an atom within its own structure."""
         return atom - int(self.graph_start[self.graph_of(atom) or 0])
+
+
+def bond_lengths(n_elements: int) -> np.ndarray:
+    """b of Eq. (2), [n_elements, n_elements] (A)."""
+    radii = covalent_radii[:n_elements]
+    return BOND_FACTOR * (radii[:, None] + radii)
+
+
+def neighborhoods_of(
+    atomic_numbers: np.ndarray, pairs: np.ndarray, distances: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """d and n of Eq. (2).
+
+    Args:
+        atomic_numbers: [n_atoms].
+        pairs: each once, [2, n_pairs].
+        distances: [n_pairs] (A).
+        lengths: `bond_lengths`.
+
+    Returns:
+        nearest [n_atoms] (A), infinite where an atom is alone; coordination [n_atoms].
+    """
+    nearest = np.full(len(atomic_numbers), np.inf)
+    np.minimum.at(nearest, pairs.ravel(), np.tile(distances, 2))
+    bonded = pairs[:, distances < lengths[tuple(atomic_numbers[pairs])]]
+    return nearest, np.bincount(bonded.ravel(), minlength=len(atomic_numbers))
 
 
 def is_outside(distance_deficit: Any, feature_deviation: Any) -> Any:

@@ -8,8 +8,8 @@ nothing. It holds
 - `golden/*`: a few structures with energies and forces in float64, evaluated when it was written or
   by the program that the network comes from;
 - one metadata string `mlpotential`: canonical JSON with the format version, architecture, units,
-  elements, cutoff, dtype, where the training data came from, errors, the ranges of distances and
-  features seen, and a sha256 over all tensor bytes and the JSON itself without the hash.
+  elements, cutoff, dtype, where the training data came from, errors, the distances, features and
+  neighborhoods seen, and a sha256 over all tensor bytes and the JSON itself without the hash.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ class ModelRecord:
         shortest_distances: smallest seen in training per element pair, keys like `C-H` (A).
         feature_ranges: lowest and highest of each final feature over all training atoms of an
             element: `{"C": {"lowest": [...], "highest": [...]}}`.
+        neighborhoods: how alone an atom of an element was, as `inference.training_domain` defines
+            it: `{"C": {"largest_nearest_distance": 1.6, "least_coordination": 2,
+            "isolated": false}}`, (A), a count, and whether there were atoms without neighbors.
     """
 
     title: str = ""
@@ -65,6 +68,7 @@ class ModelRecord:
     errors: dict[str, Any] = field(default_factory=dict)
     shortest_distances: dict[str, float] = field(default_factory=dict)
     feature_ranges: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    neighborhoods: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -279,7 +283,8 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
 
 def _read_record(metadata: dict[str, Any]) -> ModelRecord:
     """Raises KeyError or TypeError where a part is missing or of another type."""
-    metadata = {"feature_ranges": {}} | metadata  # files of version 0.1.0 have none
+    later: dict[str, Any] = {"feature_ranges": {}, "neighborhoods": {}}  # than version 0.1.0
+    metadata = later | metadata
     for f in fields(ModelRecord):
         expected = str if f.name == "title" else dict
         if not isinstance(metadata[f.name], expected):

@@ -108,7 +108,8 @@ def _lines_about(model: LoadedModel) -> list[str]:
         lines.append(f"shortest distances seen in training (A): {shortest}")
     kept = ["shortest distances"] if record.shortest_distances else []
     kept += ["feature ranges"] if record.feature_ranges else []
-    lines.append(f"guard:        {' and '.join(kept) or 'nothing'} of the training data stored")
+    kept += ["neighborhoods"] if record.neighborhoods else []
+    lines.append(f"guard:        {', '.join(kept) or 'nothing'} of the training data stored")
     if record.errors:
         lines.append(format_errors({k: Errors(**v) for k, v in record.errors.items()}))
     return lines

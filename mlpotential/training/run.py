@@ -26,7 +26,11 @@ from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
-from mlpotential.training.seen_in_training import feature_ranges, named_shortest_distances
+from mlpotential.training.seen_in_training import (
+    feature_ranges,
+    named_shortest_distances,
+    neighborhoods,
+)
 from mlpotential.training.trainer import Trainer, run_fingerprint
 
 MODEL_NAME = "model.safetensors"
@@ -243,4 +247,5 @@ def _record(
         errors={name: asdict(e) for name, e in errors.items()},
         shortest_distances=named_shortest_distances(data.train),
         feature_ranges=feature_ranges(trainer.model, trainer.train, config.training.batch_size),
+        neighborhoods=neighborhoods(trainer.model, trainer.train),
     )
