@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
-from ase.data import covalent_radii
+from ase.data import chemical_symbols, covalent_radii
 
 from mlpotential.errors import ModelFileError
 
@@ -43,6 +43,7 @@ DISTANCE_TOLERANCE = 1e-6  # A; chosen: above the rounding of i-PI's units
 FEATURE_MARGIN = 0.1
 MAX_FEATURE_DEVIATION = 1.0 + 2.0 * FEATURE_MARGIN
 NARROWEST = 1e-3  # chosen: half the width of a range whose feature hardly varied
+SHORTEST_NEAREST = 1e-3  # A; chosen: of an element that was always alone
 NEAREST_MARGIN = 0.1  # chosen: no other sample of the same temperature goes so far beyond
 BOND_FACTOR = 1.3  # chosen: between first and second neighbours of molecules, Si and Cu
 
@@ -56,17 +57,20 @@ class TrainingDomain:
             file has none.
         centers, scales: c and s of Eq. (1), [n_elements, n_features]; zero for elements the model
             does not know. None where the file has none.
+        neighborhoods: of Eq. (2) the largest d (A), the least n, and 1 where there were atoms
+            without neighbours, else 0, [n_elements, 3]; None where the file has none.
     """
 
     shortest: np.ndarray | None = None
     centers: np.ndarray | None = None
     scales: np.ndarray | None = None
+    neighborhoods: np.ndarray | None = None
 
     @classmethod
     def of_record(cls, record: ModelRecord, potential: Potential) -> TrainingDomain:
         """Raises ModelFileError where the record does not fit the network."""
         n_elements = len(potential.scale.atom_references)
-        shortest = centers = scales = None
+        shortest = centers = scales = neighborhoods = None
         try:
             if record.shortest_distances:
                 shortest = _shortest(record.shortest_distances, n_elements)
@@ -76,17 +80,24 @@ class TrainingDomain:
                 elements = list(potential.elements)
                 centers[elements] = ranges.mean(axis=1)
                 scales[elements] = 1.0 / np.maximum(np.ptp(ranges, axis=1) / 2.0, NARROWEST)
+            if record.neighborhoods:
+                neighborhoods = np.zeros((n_elements, 3))
+                neighborhoods[list(potential.elements)] = _neighborhoods(record, potential)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelFileError(
                 f"what the model file says of its training data cannot be used: {error!r}"
             ) from error
-        return cls(shortest, centers, scales)
+        return cls(shortest, centers, scales, neighborhoods)
 
     @property
     def checks(self) -> tuple[str, ...]:
-        """What can be checked against it: distances, features."""
-        known = {"distances": self.shortest is not None, "features": self.centers is not None}
-        return tuple(name for name, is_known in known.items() if is_known)
+        """What can be checked against it: distances, features, neighborhoods."""
+        known = {
+            "distances": self.shortest,
+            "features": self.centers,
+            "neighborhoods": self.neighborhoods,
+        }
+        return tuple(name for name, what in known.items() if what is not None)
 
 
 UNKNOWN_DOMAIN = TrainingDomain()  # nothing is known
@@ -102,6 +113,8 @@ class Outliers:
             [n_atoms] (A); -infinity where it has none. Each pair is with one of its atoms.
         partners: the other atom of that pair, [n_atoms].
         feature_deviations: D of Eq. (1), [n_atoms].
+        nearest_ratios: d of Eq. (2) over the largest of its element in training, [n_atoms].
+        coordination_deficits: the least n of its element in training less its own, [n_atoms].
         atomic_numbers: [n_atoms].
         graph_start: first atom of each structure and the end of the last, [n_graphs + 1].
     """
@@ -110,12 +123,19 @@ class Outliers:
     distance_deficits: np.ndarray
     partners: np.ndarray
     feature_deviations: np.ndarray
+    nearest_ratios: np.ndarray
+    coordination_deficits: np.ndarray
     atomic_numbers: np.ndarray
     graph_start: np.ndarray
 
     def graphs_outside(self) -> np.ndarray:
         """Which structures are outside, [n_graphs], bool."""
-        atoms_outside = is_outside(self.distance_deficits, self.feature_deviations)
+        atoms_outside = is_outside(
+            self.distance_deficits,
+            self.feature_deviations,
+            self.nearest_ratios,
+            self.coordination_deficits,
+        )
         return np.logical_or.reduceat(atoms_outside, self.graph_start[:-1])
 
     def graph_of(self, atom: int) -> int | None:
@@ -133,6 +153,11 @@ def bond_lengths(n_elements: int) -> np.ndarray:
     """b of Eq. (2), [n_elements, n_elements] (A)."""
     radii = covalent_radii[:n_elements]
     return BOND_FACTOR * (radii[:, None] + radii)
+
+
+def watched_bond_lengths(n_elements: int) -> np.ndarray:
+    """The same for evaluations: no rounding makes the coordination of training data less."""
+    return bond_lengths(n_elements) + DISTANCE_TOLERANCE
 
 
 def neighborhoods_of(
@@ -155,9 +180,19 @@ def neighborhoods_of(
     return nearest, np.bincount(bonded.ravel(), minlength=len(atomic_numbers))
 
 
-def is_outside(distance_deficit: Any, feature_deviation: Any) -> Any:
+def is_outside(
+    distance_deficit: Any, feature_deviation: Any, nearest_ratio: Any, coordination_deficit: Any
+) -> Any:
     """Whether an atom, or each of many, is outside its domain."""
-    return (distance_deficit > DISTANCE_TOLERANCE) | (feature_deviation > MAX_FEATURE_DEVIATION)
+    near_or_unusual = (distance_deficit > DISTANCE_TOLERANCE) | (
+        feature_deviation > MAX_FEATURE_DEVIATION
+    )
+    return near_or_unusual | is_alone(nearest_ratio, coordination_deficit)
+
+
+def is_alone(nearest_ratio: Any, coordination_deficit: Any) -> Any:
+    """Whether an atom, or each of many, has too few neighbours, or none near enough."""
+    return (nearest_ratio > 1.0 + NEAREST_MARGIN) | (coordination_deficit > 0)
 
 
 def _shortest(distances: Mapping[str, float], n_elements: int) -> np.ndarray:
@@ -174,10 +209,19 @@ def _shortest(distances: Mapping[str, float], n_elements: int) -> np.ndarray:
     return table
 
 
+def _neighborhoods(record: ModelRecord, potential: Potential) -> np.ndarray:
+    """Rows of `TrainingDomain.neighborhoods`, [n_known_elements, 3], in their order."""
+    rows = [record.neighborhoods[chemical_symbols[z]] for z in potential.elements]
+    names = ("largest_nearest_distance", "least_coordination", "isolated")
+    table = np.array([[row[name] for name in names] for row in rows], np.float64)
+    if not np.isfinite(table).all() or (table < 0.0).any():
+        raise ValueError(f"its neighborhoods are not finite and positive: {record.neighborhoods}")
+    table[:, 0] = np.maximum(table[:, 0], SHORTEST_NEAREST)
+    return table
+
+
 def _ranges(ranges: Mapping[str, Mapping[str, list[float]]], potential: Potential) -> np.ndarray:
     """Lowest and highest of each feature, [n_known_elements, 2, n_features], in their order."""
-    from ase.data import chemical_symbols
-
     n_features = potential.n_features
     rows = [ranges[chemical_symbols[z]] for z in potential.elements]
     table = np.array([[row["lowest"], row["highest"]] for row in rows], np.float64)
