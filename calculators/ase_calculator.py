@@ -43,6 +43,7 @@ class MLPotentialCalculator(Calculator):
     Attributes:
         guard: counts structures outside the training data, over all atoms it was asked about; None
             before the first evaluation.
+        guard_mode: as it was given.
 
     Results: energy and free_energy (equal, eV), energies (eV per atom), forces (eV/A), and for
     periodic structures stress (Voigt order, eV/A^3, positive under tension). A model with a dipole
@@ -90,7 +91,7 @@ class MLPotentialCalculator(Calculator):
         if all("dipole" in potential.properties for potential in self._potentials):
             self.implemented_properties = [*self.implemented_properties, *OF_DIPOLE_MODELS]
         self._device, self._dtype = device, dtype
-        self._backend, self._threads, self._guard_mode = backend, threads, guard
+        self._backend, self._threads, self.guard_mode = backend, threads, guard
         self._evaluator: Evaluator | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -234,7 +235,7 @@ class MLPotentialCalculator(Calculator):
                 self._dtype,
                 backend=self._backend,
                 threads=self._threads,
-                guard=self._guard_mode,
+                guard=self.guard_mode,
             )
         elif not (
             np.array_equal(known.atomic_numbers, atoms.numbers)

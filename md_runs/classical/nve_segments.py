@@ -134,7 +134,7 @@ def _run_segment(
     with FrameRecorder(partial, header) as recorder:
         record_frame(recorder, start, forces, n_dof, 0)
         for step in range(1, n_steps + 1):
-            forces = advance(integrator, forces, step)
+            forces = advance(integrator, forces, step, n_dof)
             if step % header.stride == 0:
                 record_frame(recorder, start, forces, n_dof, step)
             bar.update()

@@ -145,6 +145,8 @@ class GuardReport:
         nearest: the pair that was nearest in comparison with training; None where none was nearer.
         farthest: the atom farthest beyond; None where none was.
         loneliest: the atom most alone in comparison with training; None where none was.
+        longest_stretch: structures of evaluations in a row of which most were outside.
+        stretch_start: number of the first of them.
     """
 
     checks: tuple[str, ...] = ()
@@ -153,11 +155,13 @@ class GuardReport:
     nearest: NearPair | None = None
     farthest: UnusualAtom | None = None
     loneliest: LoneAtom | None = None
+    longest_stretch: int = 0
+    stretch_start: int = 0
 
     def __str__(self) -> str:
         if not self.checks:
             return "extrapolation: not checked (switched off, or not in the model file)"
-        checked = f"of {self.n_evaluated} structures ({', '.join(self.checks)} checked)"
+        checked = f"of {self.n_evaluated} structures ({_in_words(self.checks)} checked)"
         if not self.n_outside:
             return f"extrapolation: none {checked} was outside the training data"
         return (
@@ -173,6 +177,9 @@ class GuardReport:
 
     def __add__(self, later: GuardReport) -> GuardReport:
         """Of two parts of one run."""
+        longest, start = self.longest_stretch, self.stretch_start
+        if later.longest_stretch > longest:
+            longest, start = later.longest_stretch, self.n_evaluated + later.stretch_start
         return GuardReport(
             checks=later.checks,
             n_evaluated=self.n_evaluated + later.n_evaluated,
@@ -180,6 +187,8 @@ class GuardReport:
             nearest=_worse(self.nearest, later.nearest),
             farthest=_worse(self.farthest, later.farthest),
             loneliest=_worse(self.loneliest, later.loneliest),
+            longest_stretch=longest,
+            stretch_start=start,
         )
 
     def write(self, path: Path) -> None:
@@ -236,7 +245,7 @@ class ExtrapolationGuard:
 
     def start_run(self) -> None:
         """Forgets all it has seen: the next run is warned of, and counted, by itself."""
-        self._n_evaluated = 0
+        self._n_evaluated = self._stretch = 0
         self._outside = GuardReport(self.checks)
 
     @property
@@ -261,9 +270,11 @@ class ExtrapolationGuard:
         with self._lock:
             self._n_evaluated += n_graphs
             if not found:
+                self._stretch = 0
                 return
             is_first = not self._outside.n_outside
             outside = np.logical_or.reduce([outliers.graphs_outside() for outliers in found])
+            self._stretch = self._stretch + n_graphs if 2 * outside.sum() > n_graphs else 0
             this = GuardReport(
                 self.checks,
                 n_outside=int(outside.sum()),
@@ -272,6 +283,12 @@ class ExtrapolationGuard:
                 loneliest=reduce(_worse, map(_loneliest, found)),
             )
             self._outside += this
+            if self._stretch > self._outside.longest_stretch:
+                self._outside = replace(
+                    self._outside,
+                    longest_stretch=self._stretch,
+                    stretch_start=self._n_evaluated - self._stretch,
+                )
         if self.mode == "stop":
             raise ExtrapolationError(f"outside the training data: {this.worst}. {ADVICE}")
         if is_first:
@@ -295,7 +312,7 @@ def _notify_of_missing_checks(checks: tuple[str, ...]) -> None:
         _log.warning(
             "the model file says nothing of the %s in its training data, so what is outside there "
             "goes unnoticed: `mlpotential add-domain MODEL DATA` adds it",
-            " and ".join(missing),
+            _in_words(missing),
         )
 
 
@@ -345,6 +362,11 @@ def _loneliest(outliers: Outliers) -> LoneAtom | None:
         least=int(least),
         graph=outliers.graph_of(i),
     )
+
+
+def _in_words(names: Sequence[str]) -> str:
+    """One, two and three."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _of_structure(graph: int | None) -> str:

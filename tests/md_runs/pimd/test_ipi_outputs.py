@@ -214,7 +214,13 @@ def test_progress_reads_whole_lines_only(tmp_path):
         out.write(properties_line(20)[40:])
         out.flush()
         assert reader.update() == 20
-        assert reader.temperature_K == 320.0
+        assert (reader.temperature_K, reader.hottest_step, reader.hottest_K) == (320.0, 20, 320.0)
+        hot = properties_line(24).replace("3.24", "9.24")
+        assert hot != properties_line(24)
+        out.write(hot + properties_line(28))
+        out.flush()
+        assert reader.update() == 28  # cooled within one look
+        assert (reader.temperature_K, reader.hottest_step, reader.hottest_K) == (328.0, 24, 924.0)
         out.write(properties_line(30, np.nan))
         out.flush()
         with pytest.raises(RunError, match="not finite at step 30"):

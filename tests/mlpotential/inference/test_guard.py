@@ -454,6 +454,32 @@ def test_reports_add_up_and_survive_a_file(tmp_path):
         GuardReport.read(path)
 
 
+def test_the_longest_stretch():
+    """Evaluations in a row of which most structures were outside, also over parts of a run."""
+    model = guarded(random_schnet(), distances_only())
+    evaluator = Evaluator(model, CH3, device="cpu")
+    inside, outside = np.stack([REST] * 3), np.stack([SHORT, SHORT, REST])
+
+    def run(*batches):
+        evaluator.guard.start_run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for batch in batches:
+                evaluator.evaluate(batch)
+        report = evaluator.guard.report
+        return report, (report.longest_stretch, report.stretch_start)
+
+    assert run(inside, inside)[1] == (0, 0)
+    first, stretch = run(inside, outside, outside, inside, outside)
+    assert stretch == (6, 3)
+    assert run(inside, np.stack([SHORT, REST]), np.stack([REST, SHORT, REST]))[1] == (0, 0)
+    later, stretch = run(inside, outside, outside, outside, inside)
+    assert stretch == (9, 3)
+    total = first + later
+    assert (total.longest_stretch, total.stretch_start) == (9, 15 + 3)
+    assert (later + first).stretch_start == 3
+
+
 def test_nothing_is_said_of_other_mistakes():
     """Two atoms in one place are refused as ever, with the guard or without."""
     model = guarded(random_schnet(), distances_only())
