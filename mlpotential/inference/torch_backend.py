@@ -28,6 +28,7 @@ from mlpotential.inference.training_domain import (
     watched_bond_lengths,
 )
 from mlpotential.models.potential import Potential
+from mlpotential.models.torch_state import own_torch_state
 
 PREDICTED = fields(Prediction)
 Network = Callable[[AtomGraph, Collection[str]], Prediction]  # as `Potential.forward`
@@ -54,7 +55,7 @@ class TorchBackend(EvaluationBackend):
     def network(self, potential: Potential) -> Network:
         """What evaluates a connected graph on the device."""
 
-    @torch.inference_mode(False)  # all forces would be zero within a caller's
+    @own_torch_state()
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool
     ) -> tuple[Prediction, Outliers | None]:

@@ -11,11 +11,15 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+from mlpotential.lazy_names import lazy_names
 from mlpotential.settings_checks import check_choice, require
 
 LARGEST_ATOMIC_NUMBER = 118
 # Chosen: far beyond any use, so that a slip or a hostile model file ends in words, not in memory.
 LARGEST = {"n_readout_hidden": 10_000, "max_atomic_number": LARGEST_ATOMIC_NUMBER}
+
+# Version 0.1.0 had them here.
+__getattr__ = lazy_names("mlpotential.models", {"schnet_config": ["SchNetConfig"]})
 
 ReadoutActivation = Literal["ssp", "ssp_linear_from_14", "silu"]
 

@@ -36,6 +36,7 @@ from mlpotential.models.golden import golden_extras, golden_graph, golden_tensor
 from mlpotential.models.potential import Potential
 from mlpotential.models.readouts import with_all_elements
 from mlpotential.models.registry import build_potential, config_of
+from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import connect, split
 from mlpotential.run_folder import write_atomically
 
@@ -211,6 +212,7 @@ def _check_extra(name: str, network: Potential, main: Potential) -> None:
         )
 
 
+@own_torch_state()
 def load_model(path: str | Path) -> LoadedModel:
     """Reads a model file without executing anything from it.
 
@@ -253,6 +255,7 @@ def load_model(path: str | Path) -> LoadedModel:
         raise ModelFileError(f"{path} was not written by this program: {error}") from error
 
 
+@own_torch_state()
 def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = None) -> GoldenCheck:
     """Evaluates the golden structures on a device and compares.
 
