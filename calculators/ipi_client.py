@@ -58,7 +58,7 @@ exit codes:
   4          the server does not speak i-PI's protocol
   5          the connection broke while a message or a result was on its way
   6          the model failed, or gave a number that is not finite
-  130, 143   stopped by SIGINT, SIGTERM
+  129, 130, 143   stopped by SIGHUP, SIGINT, SIGTERM
 """
 
 
@@ -325,4 +325,5 @@ def _exit_code(error: InputError) -> int:
 
 def _notify(text: str) -> None:
     """One line on standard error."""
-    print(f"mlpotential-driver: {' '.join(text.splitlines())}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the terminal has closed
+        print(f"mlpotential-driver: {' '.join(text.splitlines())}", file=sys.stderr, flush=True)

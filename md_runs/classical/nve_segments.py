@@ -71,7 +71,7 @@ def run_nve_segments(
         StructureError: frames or atoms that dynamics cannot use.
         RunError: the folder is in use or holds other segments, the disk is full, or the dynamics
             exploded.
-        RunInterrupted: after SIGTERM or SIGINT; finished segments are kept.
+        RunInterrupted: after SIGTERM, SIGINT or SIGHUP; finished segments are kept.
 
     Warns:
         UserWarning: if the calculator's model has a hard cutoff.

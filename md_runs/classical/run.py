@@ -113,7 +113,7 @@ def run_classical(
             was begun with another count of its degrees of freedom, the disk is full, or the
             dynamics exploded or left the training data: at once with guard `stop`, else at the end
             if it stayed outside for long. What was recorded is kept.
-        RunInterrupted: after SIGTERM or SIGINT; the state is saved.
+        RunInterrupted: after SIGTERM, SIGINT or SIGHUP; the state is saved.
 
     Warns:
         UserWarning: if the calculator's model has a hard cutoff.

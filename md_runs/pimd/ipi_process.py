@@ -84,7 +84,7 @@ def follow(
 
     Raises:
         RunError: if the run stands still.
-        RunInterrupted: at SIGTERM or SIGINT.
+        RunInterrupted: at SIGTERM, SIGINT or SIGHUP.
     """
     step, step_time = newest_step(), time.monotonic()
     first: tuple[int, float] | None = None  # the first new step, after the start-up

@@ -60,7 +60,7 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
 
     Raises:
         InputError: for unusable data or settings, a folder in use or of another run.
-        RunInterrupted: on SIGINT or SIGTERM; the same call continues.
+        RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = Path(config.folder)
     with lock_folder(folder):

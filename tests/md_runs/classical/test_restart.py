@@ -84,7 +84,11 @@ def test_kill_9_at_random_moments_changes_no_bit(ensemble, n_kills, whole, tmp_p
 
 
 @pytest.mark.parametrize(
-    "signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "signal_number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGHUP)),
+    ],
 )
 def test_a_signal_saves_the_state_and_the_same_command_continues(signal_number, whole, tmp_path):
     settings = replace(SETTINGS, checkpoint_stride=100_000)
