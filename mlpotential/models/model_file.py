@@ -303,13 +303,15 @@ def _build(description: dict[str, Any]) -> Potential:
     with torch.device("meta"), _WithoutInitialNumbers():
         potential = build_potential(config)
     potential.to(getattr(torch, description["dtype"]))
-    if description["cutoff"] != potential.cutoff:
+    if description["cutoff"] != potential.cutoff or isinstance(description["cutoff"], bool):
         raise ConfigError(f"two cutoffs, {description['cutoff']} and {potential.cutoff} A")
-    elements = tuple(int(z) for z in description["elements"])
-    if not elements:
-        raise ConfigError("no elements")
+    elements = description["elements"]
+    if not elements or not all(type(z) is int for z in elements):
+        raise ConfigError(f"elements must be whole numbers, not {elements}")
+    if len(set(elements)) < len(elements):
+        raise ConfigError(f"an element twice: {elements}")
     potential.check_elements(elements)
-    potential.elements = elements
+    potential.elements = tuple(elements)
     return potential
 
 
