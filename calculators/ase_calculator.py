@@ -112,6 +112,11 @@ class MLPotentialCalculator(Calculator):
         return common_traits(self._potentials)
 
     @property
+    def dtype(self) -> str:
+        """Of the network: float32 or float64."""
+        return self._dtype or str(self._potentials[0].dtype).removeprefix("torch.")
+
+    @property
     def _potentials(self) -> list[Potential]:
         return [m if isinstance(m, Potential) else m.potential for m in self._members]
 

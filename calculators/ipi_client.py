@@ -283,7 +283,12 @@ def _open_segment(name: str) -> memoryview:
 
 def _address(options: argparse.Namespace) -> Address:
     """Raises ConfigError unless there is exactly one address, and a possible one."""
-    if (options.unix is None) == (options.port is None) or (options.unix and options.host):
+    if options.unix is not None and (options.port is not None or options.host is not None):
+        raise ConfigError(
+            "where is i-PI? At one place only: give --unix NAME, for this machine, or --port PORT "
+            "with or without --host, for the network, not both"
+        )
+    if options.unix is None and options.port is None:
         raise ConfigError("where is i-PI? Give --unix NAME, or --port PORT with or without --host")
     if options.unix is None:
         return TcpAddress(options.host or "localhost", options.port)

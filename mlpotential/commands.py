@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mlpotential.command_line import Command
-from mlpotential.input_files import require_data_files, require_model_files
+from mlpotential.input_files import (
+    check_output_file,
+    check_picture_file,
+    require_data_files,
+    require_model_files,
+)
 
 Dtype = Literal["float32", "float64"]
 
@@ -77,6 +82,8 @@ def evaluate(
     """
     require_model_files([model])
     require_data_files([data])
+    check_output_file(json)
+    check_picture_file(plot, "the plot ")
     from mlpotential.training.evaluate import evaluate_model
     from mlpotential.training.report import errors_as_json, format_errors
 

@@ -135,10 +135,15 @@ def run_classical(
 def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> ClassicalState:
     """The state in the folder, checked; or step 0, written there before anything else."""
     identity, n_dof = settings_of(settings), n_degrees_of_freedom(atoms, settings.rotates)
+    dtype = getattr(atoms.calc, "dtype", None)
+    if isinstance(dtype, str):
+        identity["dtype"] = dtype
     start = structure_of(atoms) | {"velocities": atoms.get_velocities()}
     checkpoint = folder / CHECKPOINT_NAME
     if checkpoint.exists():
         state = ClassicalState.read(checkpoint)
+        if "dtype" not in state.settings:  # version 0.1.0 did not write it
+            identity.pop("dtype", None)
         refuse_another_run(folder, state.settings | state.start, identity | start)
         if state.step > settings.n_steps:
             raise RunError(

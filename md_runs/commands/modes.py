@@ -15,7 +15,7 @@ from md_runs.analysis.vibrations.quasi_harmonic import quasi_harmonic_modes
 from md_runs.analysis.vibrations.thermochemistry import ideal_gas_thermochemistry
 from md_runs.commands.analysis_report import Table
 from md_runs.commands.infrared_and_raman import read_numbers
-from md_runs.commands.options import check_file, check_folder
+from md_runs.commands.options import check_folder
 from md_runs.commands.prepared_run import open_runs
 from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
 from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
@@ -24,6 +24,7 @@ from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
+from mlpotential.input_files import check_output_file, check_picture_file
 from mlpotential.settings_checks import check_number
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ def run(
         raise ConfigError("--compare and --quasi-harmonic: one match at a time")
     if (activities is None) != (polarizability_derivatives is None):
         raise ConfigError("--activities and --polarizability-derivatives go together")
-    for path in (json, intensities, born_charges, activities, page, figure):
-        check_file(path)
+    for path in (json, intensities, born_charges, activities, page):
+        check_output_file(path)
+    check_picture_file(figure)
     if xyz is not None:
         check_folder(xyz, "--xyz")
     check_number("--temperature-K", temperature_K)

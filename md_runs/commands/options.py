@@ -21,9 +21,3 @@ def check_folder(path: Path, option: str) -> None:
     """Raises ConfigError, before the work, for a folder that is a file."""
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{option} {path} is a file: name a folder")
-
-
-def check_file(path: Path | None) -> None:
-    """Raises ConfigError, before the work, for a file in a folder that does not exist."""
-    if path is not None and not path.parent.is_dir():
-        raise ConfigError(f"the folder {path.parent} of the output does not exist: make it first")

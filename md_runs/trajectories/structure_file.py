@@ -10,6 +10,7 @@ from ase.constraints import FixAtoms
 from ase.io import read
 
 from mlpotential.errors import StructureError
+from mlpotential.input_files import unreadable
 
 
 def read_structure(path: Path) -> Atoms:
@@ -17,10 +18,12 @@ def read_structure(path: Path) -> Atoms:
     try:
         atoms = read(path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise StructureError(f"cannot read the structure {path}: {reason}") from error
+        raise StructureError(
+            f"cannot read the structure {path}: {unreadable(path, error)}"
+        ) from error
     except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
-        raise StructureError(f"{path} is no structure ASE can read: {error}") from error
+        reason = unreadable(path, error)
+        raise StructureError(f"{path} is no structure ASE can read: {reason}") from error
     assert isinstance(atoms, Atoms)
     atoms.calc = None
     return atoms

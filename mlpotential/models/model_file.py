@@ -371,7 +371,9 @@ def _read_metadata(content: bytes, path: str | Path) -> dict[str, Any]:
     """The `mlpotential` JSON of a file, its version and units checked."""
     not_ours = (
         f"{path} is not a model file of this program (a .safetensors file written by it is "
-        "expected; it may be truncated or of another kind)"
+        "expected; it may be truncated or of another kind"
+        + ("" if Path(path).suffix == ".safetensors" else ", or another argument in its place")
+        + ")"
     )
     try:
         (header_size,) = struct.unpack("<Q", content[:8])

@@ -398,7 +398,13 @@ def test_the_reason_is_found_in_the_log(tmp_path):
     assert tail.splitlines()[0] == "ModelFileError: no model"
     assert tail.endswith("more words")
     assert "before" not in tail
-    assert ipi_process.log_tail(log, log.stat().st_size).startswith("it gave no reason")
+    start = log.stat().st_size
+    assert ipi_process.log_tail(log, start).startswith("it gave no reason")
+    with log.open("a") as end:
+        end.write("Traceback:\nOSError: [Errno 28] No space left on device\n")
+        end.write("mlpotential: cannot write extrapolation.json: No space left on device\n")
+    tail = ipi_process.log_tail(log, start)
+    assert tail == f"the disk is full: make room, and the same command goes on. See {log}"
 
 
 def test_the_program_of_ipi_is_found_without_a_path(monkeypatch):
