@@ -20,7 +20,7 @@ from md_runs.classical.steps import (
     progress_bar,
     record_frame,
 )
-from md_runs.model_warnings import warn_of_hard_cutoff
+from md_runs.model_warnings import RunGuard, refuse_departure, warn_of_hard_cutoff
 from md_runs.run_folders import FRAMES_SUFFIX, SEGMENT_NAME
 from md_runs.thermal_velocities import (
     LINEAR_KEY,
@@ -70,7 +70,7 @@ def run_nve_segments(
         ConfigError: steps, stride or time step that cannot be used.
         StructureError: frames or atoms that dynamics cannot use.
         RunError: the folder is in use or holds other segments, the disk is full, or the dynamics
-            exploded.
+            exploded or was outside the training data for long.
         RunInterrupted: after SIGTERM, SIGINT or SIGHUP; finished segments are kept.
 
     Warns:
@@ -94,12 +94,16 @@ def run_nve_segments(
         progress_bar(len(starts) * segment_steps, 0, progress) as bar,
         stop_on_signals() as request,
     ):
+        guard = RunGuard(atoms.calc, folder, continues=any(path.exists() for path in paths))
         for start, path in zip(starts, paths, strict=True):
             if path.exists():
                 _check_finished(path, header, start, segment_steps // stride + 1)
                 bar.update(segment_steps)
             else:
                 _run_segment(start, path, header, segment_steps, bar, request)
+                guard.save()
+    if getattr(atoms.calc, "guard_mode", None) != "off":
+        refuse_departure(guard.report, folder)
     return [read_trajectory(path) for path in paths]
 
 

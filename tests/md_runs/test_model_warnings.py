@@ -10,6 +10,7 @@ from ase.io import write
 from spring_network import spring_cluster
 
 from calculators import MLPotentialCalculator
+from md_runs.classical.nve_segments import run_nve_segments
 from md_runs.classical.run import run_classical
 from md_runs.classical.settings import ClassicalRun
 from md_runs.cli import main
@@ -106,6 +107,17 @@ def test_a_run_that_stays_outside_is_no_success(model_of, ethanol, tmp_path):
     words = [f"--{name}={value}" for name, value in options.items()]
     with pytest.warns(ExtrapolationWarning):
         assert main(["classical", str(tmp_path / "ethanol.xyz"), *words]) == 2
+
+
+def test_segments_that_stay_outside_are_no_success(model_of, ethanol, tmp_path):
+    ethanol.calc = MLPotentialCalculator(model_of(5.0), "cpu")
+    start = [(ethanol.positions, np.zeros((9, 3)))]
+    words = r"stayed outside for 25 of 25 structures"
+    with pytest.warns(ExtrapolationWarning), pytest.raises(RunError, match=words):
+        run_nve_segments(ethanol, start, 24, 0.1, 4, tmp_path, False)
+    ethanol.calc = MLPotentialCalculator(model_of(5.0), "cpu", guard="off")
+    (kept,) = run_nve_segments(ethanol, start, 24, 0.1, 4, tmp_path, False)  # nothing is run
+    assert kept.n_frames == 7
 
 
 def test_departures(tmp_path):
