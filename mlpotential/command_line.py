@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import argparse
 import collections.abc
+import contextlib
 import importlib
 import inspect
 import os
@@ -258,7 +259,8 @@ def exit_code(name: str, command: Callable[..., int], *arguments: Any, **options
         sys.stdout.flush()
         return code
     except InputError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal that closed, which stopped the run
+            print(f"{name}: {error}", file=sys.stderr)
         return 128 + error.signal_number if isinstance(error, RunInterrupted) else USER_MISTAKE
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mlpotential.command_line import Command, comparison_with
-from mlpotential.input_files import require_data_files, require_model_files
+from mlpotential.input_files import (
+    check_output_file,
+    check_picture_file,
+    require_data_files,
+    require_model_files,
+)
 
 Dtype = Literal["float32", "float64"]
 
@@ -84,6 +89,8 @@ def evaluate(
     """
     require_model_files([model])
     require_data_files([data, modes] if modes else [data])
+    check_output_file(json)
+    check_picture_file(plot, "the plot ")
     from mlpotential.training.evaluate import add_errors, evaluate_model
     from mlpotential.training.report import errors_as_json, format_errors
 
@@ -204,7 +211,7 @@ def add_domain(
     length_unit: str,
     energy_key: str | None = None,
 ) -> int:
-    """Writes shortest distances and feature ranges into a model file.
+    """Writes what the guard knows of the training data into a model file.
 
     Args:
         model: model file (.safetensors), replaced in one step.
@@ -226,7 +233,8 @@ def add_domain(
         properties=("energy",),
     )
     add_training_domain(model, labelled)
-    print(f"shortest distances and feature ranges of {len(labelled)} structures: {model}")
+    kept = "shortest distances, feature ranges and neighborhoods"
+    print(f"{kept} of {len(labelled)} structures: {model}")
     return 0
 
 

@@ -125,7 +125,7 @@ def run_study(
 
     Raises:
         InputError: for an unusable model or folder.
-        RunInterrupted: on SIGINT or SIGTERM; the same call continues.
+        RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = study.folder
     model = load_model(study.model)

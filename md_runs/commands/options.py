@@ -31,12 +31,6 @@ def check_folder(path: Path, option: str) -> None:
         raise ConfigError(f"{option} {path} is a file: name a folder")
 
 
-def check_file(path: Path | None) -> None:
-    """Raises ConfigError, before the work, for a file in a folder that does not exist."""
-    if path is not None and not path.parent.is_dir():
-        raise ConfigError(f"the folder {path.parent} of the output does not exist: make it first")
-
-
 def parse_isotopes(texts: Sequence[str]) -> dict[str, float]:
     """Masses (amu) by element or number of the atom. Raises ConfigError for others.
 

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from ase.io import write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
-from md_runs.commands.options import check_file
 from md_runs.force_provider import ModelForces
 from md_runs.relax import check_settings, relax
 from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import Execution
+from mlpotential.input_files import check_output_file
 
 EXAMPLES = "  md-runs relax start.xyz --model model.safetensors --output relaxed.xyz"
 
@@ -67,7 +67,7 @@ def _check_output(path: Path) -> None:
         file_format = None
     if file_format is None or not file_format.can_write:
         raise ConfigError(f"ASE writes no structures to files like {path.name!r}: end it in .xyz")
-    check_file(path)
+    check_output_file(path)
 
 
 COMMAND = Command.of(run, EXAMPLES, more=[Execution])

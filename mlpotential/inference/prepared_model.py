@@ -31,6 +31,7 @@ from mlpotential.inference.torch_backend import to_array
 from mlpotential.inference.training_domain import UNKNOWN_DOMAIN, Outliers, TrainingDomain
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
+from mlpotential.models.torch_state import own_torch_state
 
 # The fastest first; the last one supports everything.
 BACKENDS: tuple[type[EvaluationBackend], ...] = (NativeBackend, TabulatedBackend, ReferenceBackend)
@@ -55,10 +56,11 @@ class PreparedModel:
         domain: where the model was trained, as far as its file says.
     """
 
+    @own_torch_state()
     def __init__(
         self,
         model: Potential | LoadedModel | str | Path,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
@@ -137,7 +139,7 @@ class PreparedModel:
             prediction = replace(prediction, extra_energies=energies)
         return prediction, outliers
 
-    @torch.inference_mode(False)
+    @own_torch_state()
     def _born_charges(self, structures: Structures) -> np.ndarray | None:
         """[n_atoms, 3, 3] (e)."""
         tensors = self.potential(structures.graph.to(self.device), ("born_charges",))

@@ -22,7 +22,11 @@ from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
-from mlpotential.training.seen_in_training import feature_ranges, named_shortest_distances
+from mlpotential.training.seen_in_training import (
+    feature_ranges,
+    named_shortest_distances,
+    neighborhoods,
+)
 from mlpotential.training.starting_point import starting_model
 from mlpotential.training.trainer import Trainer, run_fingerprint
 
@@ -53,7 +57,7 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
 
     Raises:
         InputError: for unusable data or settings, a folder in use or of another run.
-        RunInterrupted: on SIGINT or SIGTERM; the same call continues.
+        RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = Path(config.folder)
     with lock_folder(folder):
@@ -219,4 +223,5 @@ def _record(
         errors={name: asdict(e) for name, e in errors.items()},
         shortest_distances=named_shortest_distances(data.train),
         feature_ranges=feature_ranges(trainer.model, trainer.train, config.training.batch_size),
+        neighborhoods=neighborhoods(trainer.model, trainer.train),
     )

@@ -95,7 +95,7 @@ class Trainer:
         """Trains to the end; `resume` first continues an earlier run.
 
         Raises:
-            RunInterrupted: on SIGINT or SIGTERM, after a checkpoint.
+            RunInterrupted: on SIGTERM, SIGINT or SIGHUP, after a checkpoint.
             RunError: if the loss is no longer finite, or the folder cannot be written.
         """
         with stop_on_signals() as request, self._progress_bar() as bar:

@@ -97,6 +97,23 @@ def test_the_installed_command(call_installed):
          "ASE writes no structures to files like 'relaxed.foo'"),
         (["relax", STRUCTURE, "--model", MODEL, "--output", "absent/relaxed.xyz"],
          "the folder absent of the output does not exist"),
+        (["relax", STRUCTURE, "--model", MODEL, "--output", "folder.xyz"],
+         "the output folder.xyz is a folder: name a file"),
+        (["relax", MODEL, "--model", STRUCTURE, "--output", "o.xyz"],
+         "it is a model file; the structure comes first, the model after --model"),
+        (["relax", STRUCTURE, "--model", STRUCTURE, "--output", "o.xyz"],
+         "of another kind, or another argument in its place)"),
+        (["classical", "table.trj", "--model", MODEL, "--folder", "f"],
+         "ASE knows no format of files like 'table.trj', such as .xyz or .cif"),
+        (["classical", "zero.xyz", "--model", MODEL, "--folder", "f"],
+         "its content is not what its ending says (KeyError '0')"),
+        (["classical", "empty.xyz", "--model", MODEL, "--folder", "f"],
+         "empty.xyz is no structure ASE can read: it is empty"),
+        (["modes", STRUCTURE, "--model", MODEL, "--json", "absent/m.json"], "the folder absent"),
+        (["modes", STRUCTURE, "--model", MODEL, "--page", "folder.xyz"], "is a folder: name a"),
+        (["modes", STRUCTURE, "--model", MODEL, "--figure", "m.foo"], "Format 'foo' is no picture"),
+        (["modes", STRUCTURE, "--model", MODEL, "--temperature-K", "-5"],
+         "--temperature-K must be a positive number, not -5.0"),
         (["classical", STRUCTURE, "--model", MODEL, "--folder", "f", "--timestep-fs", "0"],
          "timestep_fs must be a positive number"),
         (["pimd", STRUCTURE, "--model", MODEL, "--folder", "f", "--n-steps", "0"],
@@ -112,6 +129,10 @@ def test_the_installed_command(call_installed):
 def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cut.xyz").write_text("3\n")
+    (tmp_path / "zero.xyz").write_text("1\n\n0 0.0 0.0 0.0\n")
+    (tmp_path / "table.trj").write_text("1 2 3\n")
+    (tmp_path / "empty.xyz").touch()
+    (tmp_path / "folder.xyz").mkdir()
     try:
         code = main(list(map(str, arguments)))
     except SystemExit as end:  # of a parser, which has printed its usage before

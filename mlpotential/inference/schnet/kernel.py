@@ -16,7 +16,7 @@ import numpy as np
 
 from mlpotential.errors import RunError
 
-INTERFACE = 3  # of csrc/schnet.h
+INTERFACE = 4  # of csrc/schnet.h
 NO_MEMORY, NO_THREADS = 1, 2
 
 InstructionSet = Literal["portable", "avx2", "avx512"]
@@ -65,6 +65,8 @@ SchNetModel = _structure(
     shortest=_float64_array,
     feature_centers=_float64_array,
     feature_scales=_float64_array,
+    bond_lengths=_float64_array,
+    neighborhoods=_float64_array,
 )
 SchNetGraph = _structure(
     "SchNetGraph",
@@ -88,10 +90,18 @@ SchNetResult = _structure(
     closest_pair=_int64 * 2,
     distance_deficit=_float64,
     feature_deviation=_float64,
+    nearest_ratio=_float64,
+    coordination_deficit=_int64,
     findings=ctypes.c_void_p,
 )
 FINDING = np.dtype(  # SchNetFinding
-    [("distance_deficit", np.float64), ("feature_deviation", np.float64), ("partner", np.int64)]
+    [
+        ("distance_deficit", np.float64),
+        ("feature_deviation", np.float64),
+        ("nearest_ratio", np.float64),
+        ("coordination_deficit", np.int64),
+        ("partner", np.int64),
+    ]
 )
 
 

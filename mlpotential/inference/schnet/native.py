@@ -33,6 +33,7 @@ from mlpotential.inference.training_domain import (
     Outliers,
     TrainingDomain,
     is_outside,
+    watched_bond_lengths,
 )
 from mlpotential.models.potential import Potential, stress_of
 from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout
@@ -216,12 +217,19 @@ class NativeSchNet:
             charges=charges,
         )
         outliers = None
-        if findings is not None and is_outside(result.distance_deficit, result.feature_deviation):
+        if findings is not None and is_outside(
+            result.distance_deficit,
+            result.feature_deviation,
+            result.nearest_ratio,
+            result.coordination_deficit,
+        ):
             outliers = Outliers(
                 domain=self.domain,
                 distance_deficits=findings["distance_deficit"],
                 partners=findings["partner"],
                 feature_deviations=findings["feature_deviation"],
+                nearest_ratios=findings["nearest_ratio"],
+                coordination_deficits=findings["coordination_deficit"],
                 atomic_numbers=graph.atomic_numbers,
                 graph_start=graph.graph_start,
             )
@@ -262,6 +270,7 @@ def _describe(
     assert charges is None or isinstance(charges, AtomwiseReadout)  # as SchNet has them
     embedding = _float64_rows([model.embedding.weight])[0]
     in_to_filter = _float64_rows([b.in_to_filter.weight for b in blocks])
+    watched = domain.neighborhoods
     rows = table.knots.detach().cpu().double().numpy()
     table_rows = np.ascontiguousarray(rows).reshape(-1, len(blocks), config.n_features)
     arrays = {
@@ -280,6 +289,8 @@ def _describe(
         "shortest": _square(domain.shortest, len(embedding)),
         "feature_centers": domain.centers,
         "feature_scales": domain.scales,
+        "bond_lengths": None if watched is None else watched_bond_lengths(len(embedding)),
+        "neighborhoods": watched,
     }
     description = kernel.SchNetModel(
         n_interactions=len(blocks),

@@ -169,7 +169,9 @@ def wait_for_progress(folder, process):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_signals_leave_a_checkpoint(config_file, tmp_path, capsys, monkeypatch, number, code):
     """Of the whole step in which they come."""
     original = Trainer._next_batch
