@@ -21,6 +21,7 @@ LAYERS = {
     "mlpotential.interruption": 0,
     "mlpotential.command_line": 0,
     "mlpotential.lazy_names": 0,
+    "mlpotential.messages": 0,
     "mlpotential.run_folder": 0,
     "mlpotential.settings_checks": 0,
     "mlpotential.properties": 1,

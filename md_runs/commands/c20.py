@@ -8,6 +8,7 @@ from typing import Any
 
 from md_runs.c20 import MODEL
 from md_runs.c20.settings import FULL_LENGTH_PS, C20Study, recording_stride
+from md_runs.commands.options import printed_extrapolation
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
 
@@ -71,7 +72,9 @@ def run_study(
         if not yes:
             print("add --yes to start; it can be stopped and continued at any moment")
             return 1
-    print(report.write_report(study, stages.run_study(study)))
+    with printed_extrapolation():
+        results = stages.run_study(study)
+    print(report.write_report(study, results))
     print(f"\nfigures, tables and summary.json: {study.folder}")
     return 0
 

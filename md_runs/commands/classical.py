@@ -21,10 +21,10 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     """Runs, or continues, classical MD.
 
     Args:
-        structure: any format ASE reads.
+        structure: file with the atoms to start from, any format ASE reads.
         model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
             committee.
-        folder: of the run; continued if used.
+        folder: for all files of the run; a run that is there goes on.
         options: fields of `ClassicalRun` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlpotential.errors import ConfigError
+from mlpotential.errors import ConfigError, ExtrapolationWarning
 
 Settings = TypeVar("Settings")
 
@@ -15,6 +18,14 @@ def taken(options: dict[str, Any], settings: type[Settings]) -> Settings:
     """Settings from the options of their names, which are taken out of `options`."""
     names = [field.name for field in fields(settings)]  # type: ignore[arg-type]
     return settings(**{name: options.pop(name) for name in names})
+
+
+@contextmanager
+def printed_extrapolation() -> Iterator[None]:
+    """For commands that print what a path-integral run says of it at its end: once is enough."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "extrapolation: ", ExtrapolationWarning)
+        yield
 
 
 def check_folder(path: Path, option: str) -> None:

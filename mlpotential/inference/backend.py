@@ -74,6 +74,10 @@ class EvaluationBackend(ABC):
     @abstractmethod
     def __init__(self, potential: Potential, domain: TrainingDomain, threads: int) -> None: ...
 
+    def at_work(self, dtype: str) -> str:
+        """What evaluates, and in which dtype, in words."""
+        return f"{self.name} backend, {dtype}"
+
     @classmethod
     @abstractmethod
     def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:

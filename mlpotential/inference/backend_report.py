@@ -11,7 +11,8 @@ import torch
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend
-from mlpotential.inference.prepared_model import BACKENDS
+from mlpotential.inference.guard import ExtrapolationGuard
+from mlpotential.inference.prepared_model import BACKENDS, PreparedModel
 from mlpotential.models.model_file import LoadedModel
 from mlpotential.models.potential import Potential
 
@@ -49,7 +50,9 @@ def _forces(
     potential: Potential, graph: AtomGraph, backend: Backend, dtype: str
 ) -> tuple[np.ndarray, float]:
     """Forces, and the shortest time of an evaluation (s), edges included."""
-    evaluator = Evaluator(potential, potential.elements[:1], False, "cpu", dtype, backend)
+    prepared = PreparedModel(potential, "cpu", dtype, backend)
+    unwatched = ExtrapolationGuard("off", ())
+    evaluator = Evaluator._of((prepared,), potential.elements[:1], False, unwatched)  # unannounced
     times = []
     for _ in range(REPEATS):
         begin = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.inference.device import resolve_device
+from mlpotential.inference.prepared_model import say_once
 from mlpotential.models.model_file import load_model
 from mlpotential.models.potential import Potential, lacking
 from mlpotential.neighbors import connect
@@ -76,6 +78,8 @@ def evaluate_model(
     unknown = sorted(set(data.elements) - set(potential.elements))
     if unknown:
         raise StructureError(f"the model was not trained on the atomic numbers {unknown}")
+    dtype = str(potential.dtype).removeprefix("torch.")
+    say_once(f"{len(data)} structures: reference backend, {dtype}", logging.INFO)
     accumulator = ErrorAccumulator()
     pairs: dict[str, list[np.ndarray]] = {name: [] for name in properties}
 
