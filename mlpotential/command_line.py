@@ -246,7 +246,7 @@ def add_arguments(
         aliases: second names of options, by parameter.
         only_named: leave parameters out that need no name.
     """
-    hints, texts = get_type_hints(described), _explanations(described)
+    hints, texts = get_type_hints(described), explanations(described)
     for name, parameter in inspect.signature(described).parameters.items():
         is_named = parameter.kind is parameter.KEYWORD_ONLY or inspect.isclass(described)
         is_collecting = parameter.kind in (parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY)
@@ -296,8 +296,15 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if NoneType in get_args(hint) else (hint,)
 
 
+def explanations(described: Callable[..., Any]) -> dict[str, str]:
+    """What a docstring says of each parameter or attribute, those that a class inherits too."""
+    inherited: dict[str, str] = {}
+    for base in reversed(described.__mro__[1:-1] if inspect.isclass(described) else ()):
+        inherited |= explanations(base)
+    return inherited | _explanations(described)
+
+
 def _explanations(described: Callable[..., Any]) -> dict[str, str]:
-    """What a docstring says of each parameter or attribute."""
     document = inspect.cleandoc(described.__doc__ or "")
     _, _, section = document.partition("Attributes:\n" if inspect.isclass(described) else "Args:\n")
     texts: dict[str, str] = {}
