@@ -142,7 +142,7 @@ def evaluate(
 
 
 def info(
-    model: str,
+    model: str | None = None,
     *,
     check: bool = False,
     backend: bool = False,
@@ -152,12 +152,17 @@ def info(
     """Describes a model; 1 where it does not pass its own check.
 
     Args:
-        model: model file (.safetensors).
+        model: model file (.safetensors); without one, this installation is described.
         check: evaluate its golden structures here and compare.
         backend: the compiled kernel, the filter tables and the error and time of each backend here.
         device: device of --check: auto, cpu, cuda.
         dtype: dtype of --check.
     """
+    if model is None:
+        from mlpotential.inference.backend_report import describe_installation
+
+        print(describe_installation())
+        return 0
     require_model_files([model])
     from mlpotential.inference.device import resolve_device
     from mlpotential.models.model_file import check_golden, load_model
@@ -260,6 +265,7 @@ EVALUATE = Command.of(
 )
 INFO = Command.of(
     info,
+    "  mlpotential info\n"
     "  mlpotential info model.safetensors --check --device cuda\n"
     "  mlpotential info model.safetensors --backend",
 )

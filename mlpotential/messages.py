@@ -11,7 +11,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 PACKAGES = ("mlpotential", "calculators", "md_runs")
 
@@ -23,14 +23,7 @@ def told_in_lines(program: str) -> Iterator[None]:
     Args:
         program: name that the lines of warnings begin with.
     """
-    said: set[str] = set()
     others, log = warnings.showwarning, logging.getLogger("mlpotential")
-
-    def say(text: str) -> None:
-        line = " ".join(text.split())
-        if line not in said:
-            said.add(line)
-            _write_line(line)
 
     def show(
         message: Warning | str,
@@ -41,11 +34,11 @@ def told_in_lines(program: str) -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         if _is_ours():
-            say(f"{program}: warning: {message}")
+            log.warning(" ".join(str(message).split()))
         else:
             others(message, category, filename, lineno, file, line)
 
-    handler, level = _Lines(program, say), log.level
+    handler, level = _Lines(program), log.level
     with warnings.catch_warnings():
         warnings.showwarning = show
         log.addHandler(handler)
@@ -60,14 +53,18 @@ def told_in_lines(program: str) -> Iterator[None]:
 class _Lines(logging.Handler):
     """Says information as it is, and what is worse as a warning."""
 
-    def __init__(self, program: str, say: Any) -> None:
-        super().__init__()
-        self._program, self._say = program, say
+    def __init__(self, program: str) -> None:
+        super().__init__(logging.INFO)
+        self._program, self._said = program, set[str]()
 
     def emit(self, record: logging.LogRecord) -> None:
         """As of every handler."""
-        is_warning = record.levelno >= logging.WARNING
-        self._say(f"{self._program}: warning: " * is_warning + record.getMessage())
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            text = f"{self._program}: warning: {' '.join(text.split())}"
+        if text not in self._said:
+            self._said.add(text)
+            _write(text)
 
 
 def _is_ours() -> bool:
@@ -78,9 +75,9 @@ def _is_ours() -> bool:
     return frame.f_globals["__name__"].split(".")[0] in PACKAGES
 
 
-def _write_line(line: str) -> None:
+def _write(text: str) -> None:
     """On standard error, above the progress bars that are there."""
     if "tqdm" in sys.modules:
-        sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
     else:
-        print(line, file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)

@@ -89,6 +89,11 @@ class EvaluationBackend(ABC):
         return cls.obstacle(potential, device) is None
 
     @classmethod
+    def installation(cls) -> list[str]:
+        """What was installed for it, and can be used on this machine, in lines."""
+        return []
+
+    @classmethod
     def describe(cls, potential: Potential) -> list[str]:
         """What a user may want to know of it here, in lines; `potential` need not be supported."""
         return []

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 import time
+from importlib import metadata
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 
+import mlpotential
+from mlpotential import __version__
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend
@@ -17,6 +22,16 @@ from mlpotential.models.model_file import LoadedModel
 from mlpotential.models.potential import Potential
 
 REPEATS = 5
+
+
+def describe_installation() -> str:
+    """Versions, where the package is taken from, and what its backends have here."""
+    versions = [f"{name} {metadata.version(name)}" for name in ("torch", "ase", "ipi")]
+    lines = [
+        f"mlpotential {__version__} in {Path(mlpotential.__file__).parents[1]}, Python "
+        f"{platform.python_version()}, {', '.join(versions)}"
+    ]
+    return "\n".join(lines + [line for backend in BACKENDS for line in backend.installation()])
 
 
 def describe_backends(model: LoadedModel) -> str:

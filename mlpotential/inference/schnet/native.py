@@ -79,11 +79,16 @@ class NativeBackend(EvaluationBackend):
         return None
 
     @classmethod
+    def installation(cls) -> list[str]:
+        """Which kernels there are."""
+        if not (available := available_instruction_sets()):
+            return [f"compiled kernel: none. {kernel.why_there_is_none()}"]
+        return [f"compiled kernel: {available[-1]} (usable here: {', '.join(available)})"]
+
+    @classmethod
     def describe(cls, potential: Potential) -> list[str]:
         """Which kernels there are; that there is none is an obstacle."""
-        if not (available := available_instruction_sets()):
-            return []
-        return [f"compiled kernel: {available[-1]} (usable here: {', '.join(available)})"]
+        return cls.installation() if available_instruction_sets() else []
 
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool
