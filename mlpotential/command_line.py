@@ -190,7 +190,7 @@ def add_commands(parser: ProgramParser, table: Mapping[str, tuple[str, str]], gr
         commands.add_parser(
             name,
             help=summary.replace("%", "%%"),
-            description=summary[0].upper() + summary[1:] + ".",
+            description=_sentence(summary),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         ).command = command
@@ -204,6 +204,12 @@ def add_commands(parser: ProgramParser, table: Mapping[str, tuple[str, str]], gr
             continue
         plug_in = _plug_in(point)
         add(point.name, plug_in.summary, plug_in)
+
+
+def _sentence(summary: str) -> str:
+    """With a capital where it begins with a word; g(r) is another function than G(r)."""
+    is_word = summary.split()[0].rstrip(",:").isalpha()
+    return (summary[0].upper() if is_word else summary[0]) + summary[1:] + "."
 
 
 def run_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:

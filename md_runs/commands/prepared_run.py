@@ -224,7 +224,12 @@ def _sampling_warnings(
     """What a run that is too short, or too correlated for its blocks, must not be believed."""
     warnings = []
     if not equilibration.is_trustworthy:
-        warnings.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
+        n_kept = equilibration.n_frames - equilibration.n_equilibration
+        warnings.append(
+            f"{name}: too short to tell when it has equilibrated: the {n_kept * stride} frames "
+            f"that are kept are worth {equilibration.n_effective:.0f} independent ones (run "
+            "longer, or set the start with --skip-ps)"
+        )
     correlated = equilibration.statistical_inefficiency * stride
     if n_blocks > 1 and correlated > n_frames / n_blocks:
         warnings.append(

@@ -72,6 +72,9 @@ def plot_spectrum(
         height = 0.08 * spectrum.intensity[spectrum.wavenumbers_per_cm <= right].max()
         ends = -1.5 * height, -0.5 * height
         ax.vlines(harmonic_per_cm, *ends, color=MODE_COLOR, lw=1, label="harmonic modes")
+        low, high = ax.get_ylim()
+        ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= high])  # below are modes
+        ax.set_ylim(low, 1.2 * high)  # room for the legend
         band_legend(ax, spectrum.standard_error, place="upper left")  # "best" overlooks sticks
     return ax
 

@@ -186,6 +186,13 @@ def test_every_option_of_every_command_says_what_it_means(cli):
             assert len((action.help or "").split()) >= 2, f"{name}: {action.dest}"
 
 
+def test_what_a_function_is_called_keeps_its_case():
+    """G(r) is another function than g(r)."""
+    descriptions = {name: parser.description for name, parser in sub_commands(md_runs.cli).items()}
+    assert descriptions["rdf"].startswith("g(r) and coordination numbers")
+    assert descriptions["vdos"].startswith("Vibrational density")
+
+
 @pytest.mark.parametrize("name", ["classical", "pimd"])
 def test_every_number_of_a_run_has_its_unit_and_default(name):
     numbers = [a for a in sub_commands(md_runs.cli)[name]._actions if a.type in (int, float)]

@@ -112,17 +112,6 @@ def modes_check(kinetic_temperature_K: Estimate, temperature_K: float, n_modes: 
     return check("integral (modes)", found, n_modes, MODES_TOLERANCE * n_modes, remark)
 
 
-def integral_check(integral: Estimate, n_modes: int) -> Check:
-    """The integral of a density of states normalised by its own kinetic energy."""
-    return check(
-        "integral (modes)",
-        integral,
-        n_modes,
-        1e-3 * n_modes,
-        "normalised by the kinetic energy found: give temperature_K for a check of that",
-    )
-
-
 def equipartition_check(
     labels: tuple[str, ...], integrals: Estimate, expected: np.ndarray
 ) -> Check:
