@@ -8,7 +8,7 @@ from typing import Any
 
 from md_runs.c20 import MODEL
 from md_runs.c20.settings import FULL_LENGTH_PS, C20Study, recording_stride
-from md_runs.commands.options import printed_extrapolation
+from md_runs.commands.options import check_model, printed_extrapolation
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
 
@@ -50,6 +50,7 @@ def run_study(
         yes: start --full after seeing its time.
         execution: fields of `Execution`.
     """
+    check_model(model)
     length_ps = FULL_LENGTH_PS if full else length_ps
     folder = folder or Path("c20_full" if full else "c20_study")
     study = C20Study(
@@ -96,6 +97,7 @@ def make_data(
         n_validation: frames at 500 K.
         n_test: frames at 500 K.
     """
+    check_model(model)
     from md_runs.c20.training_data import make_training_data
 
     make_training_data(model, folder, n_train, n_validation, n_test)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from md_runs.classical.settings import ClassicalRun
-from md_runs.commands.options import check_folder, taken
+from md_runs.commands.options import check_folder, check_model, taken
 from md_runs.force_provider import ModelForces
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
@@ -32,6 +32,7 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     settings, execution = taken(options, ClassicalRun), Execution(**options)
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
+    check_model(model)
     from md_runs.classical.run import run_classical
 
     atoms.calc = ModelForces(model, execution).calculator()

@@ -15,7 +15,7 @@ from md_runs.analysis.vibrations.quasi_harmonic import quasi_harmonic_modes
 from md_runs.analysis.vibrations.thermochemistry import ideal_gas_thermochemistry
 from md_runs.commands.analysis_report import Table
 from md_runs.commands.infrared_and_raman import read_numbers
-from md_runs.commands.options import check_file, check_folder
+from md_runs.commands.options import check_file, check_folder, check_model
 from md_runs.commands.prepared_run import open_runs
 from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
 from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
@@ -89,6 +89,7 @@ def run(
     execution["dtype"] = execution["dtype"] or "float64"
     precise = Execution(**execution)
     atoms = read_structure(structure)
+    check_model(model)
     reference = _reference(compare, quasi_harmonic, atoms.positions, temperature_K)
     from md_runs.molecular_modes import molecular_modes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlpotential.errors import ConfigError, ExtrapolationWarning
+from mlpotential.input_files import require_model_files
 
 Settings = TypeVar("Settings")
 
@@ -26,6 +28,12 @@ def printed_extrapolation() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "extrapolation: ", ExtrapolationWarning)
         yield
+
+
+def check_model(model: Path) -> None:
+    """Raises ModelFileError, before torch is imported, for a file that cannot be read."""
+    if glob.escape(str(model)) == str(model):  # no pattern of a committee
+        require_model_files([str(model)])
 
 
 def check_folder(path: Path, option: str) -> None:

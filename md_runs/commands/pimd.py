@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from md_runs.commands.options import check_folder, printed_extrapolation, taken
+from md_runs.commands.options import check_folder, check_model, printed_extrapolation, taken
 from md_runs.pimd.settings import PimdRun
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
@@ -40,6 +40,7 @@ def run(
         raise ConfigError("--from is for segments: add --dynamics rpmd or trpmd")
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
+    check_model(model)
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
 
     result: PimdResult | SegmentsResult

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ase.io import write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
-from md_runs.commands.options import check_file
+from md_runs.commands.options import check_file, check_model
 from md_runs.force_provider import ModelForces
 from md_runs.relax import check_settings, relax
 from md_runs.trajectories.structure_file import read_structure
@@ -46,6 +46,7 @@ def run(
     check_settings(force_tolerance, max_steps, optimizer)
     _check_output(output)
     atoms = read_structure(structure)
+    check_model(model)
     atoms.calc = ModelForces(model, precise).calculator()
     relaxed, result = relax(atoms, force_tolerance, max_steps, optimizer)
     try:
