@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from md_runs.reading import read_run
-from md_runs.trajectories.extxyz_writer import write_extended_xyz
-from md_runs.trajectories.h5md_writer import write_h5md
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 
@@ -36,6 +33,10 @@ def export_run(run: Path, output: Path, frame_interval_fs: float | None = None) 
     """
     if output.suffix not in (".h5", ".extxyz"):
         raise ConfigError(f"the output must end in .h5 or .extxyz, not {output.name!r}")
+    from md_runs.reading import read_run
+    from md_runs.trajectories.extxyz_writer import write_extended_xyz
+    from md_runs.trajectories.h5md_writer import write_h5md
+
     trajectory = read_run(run, frame_interval_fs)
     if output.suffix == ".extxyz":
         return write_extended_xyz(trajectory, output)

@@ -20,7 +20,6 @@ from md_runs.commands.prepared_run import open_runs
 from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
 from md_runs.figures.modes import matched_modes_figure, plot_stick_spectrum
 from md_runs.figures.style import figure_of
-from md_runs.trajectories.structure_file import read_structure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
@@ -88,6 +87,8 @@ def run(
     check_number("--temperature-K", temperature_K)
     execution["dtype"] = execution["dtype"] or "float64"
     precise = Execution(**execution)
+    from md_runs.trajectories.structure_file import read_structure
+
     atoms = read_structure(structure)
     check_model(model)
     reference = _reference(compare, quasi_harmonic, atoms.positions, temperature_K)

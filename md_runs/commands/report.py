@@ -8,11 +8,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from md_runs.analysis.vibrations.irreps import mode_symmetries
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
@@ -31,6 +30,9 @@ from mlpotential import __version__
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, InputError, RunError
 from mlpotential.run_folder import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Columns = Mapping[str, Sequence[str]]
 

@@ -102,6 +102,23 @@ def test_help_imports_nothing_heavy():
     assert float(seconds) < 1.0  # the bound of a slow machine
 
 
+def test_help_of_all_commands_imports_nothing_slow():
+    """What takes half a second and more, in a process of its own for all of them."""
+    program = (
+        "import importlib, sys, mlpotential.cli as a, md_runs.cli as b\n"
+        "places = [*a.COMMANDS.values(), *b.COMMANDS.values()]\n"
+        "[importlib.import_module(place.partition(':')[0]) for place, _ in places]\n"
+        "print(*sys.modules)"
+    )
+    text = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
+    modules = set(text.stdout.split())
+    assert "md_runs.commands.report" in modules
+    assert not modules & {
+        "torch", "matplotlib", "scipy.signal", "scipy.stats", "scipy.integrate", "scipy.spatial",
+        "ase.io", "ase.thermochemistry", "h5py", "ipi",
+    }  # fmt: skip
+
+
 def measure(
     path: Path,
     *,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from scipy.constants import physical_constants
-from scipy.special import stdtrit
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
@@ -127,7 +127,9 @@ def equipartition_check(
     """
     ratios = integrals.value / expected
     errors = integrals.standard_error / expected
-    n_errors = float(stdtrit(max(1, integrals.n_blocks - 1), 1 - CHANCE / len(labels)))
+    n_errors = float(
+        scipy.special.stdtrit(max(1, integrals.n_blocks - 1), 1 - CHANCE / len(labels))
+    )
     excess = np.abs(ratios - 1) - n_errors * np.nan_to_num(errors)
     worst = int(np.argmax(excess))
     found = Estimate(ratios[worst], errors[worst], integrals.n_blocks)

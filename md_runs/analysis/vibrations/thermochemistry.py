@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from ase import Atoms
-from ase.thermochemistry import IdealGasThermo
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.vibrations.degrees_of_freedom import n_vibrations
@@ -82,6 +80,9 @@ def ideal_gas_thermochemistry(
         ConfigError: a temperature or pressure that is not positive, or a spin that is no multiple
             of one half.
     """
+    from ase import Atoms
+    from ase.thermochemistry import IdealGasThermo  # it takes its time, which a help has not
+
     _check(modes, group, temperature_K, pressure_Pa, spin)
     n_atoms = len(modes.masses)
     gas = IdealGasThermo(
