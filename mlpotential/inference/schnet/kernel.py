@@ -129,13 +129,13 @@ def why_there_is_none() -> str:
             "the package anew"
         )
     root = here.parents[2]
-    found = f"Python takes the package from the source folder {root}, where none was compiled"
+    found = f"Python takes the package from the source folder {root}, where none is compiled"
     if (place := _place_with_kernels(here)) is not None:
         return (
             f"{found}, and not from {place}, where there is one: start Python in another folder or "
-            f"as python -P, or compile it here with pip install -e {root}"
+            f"as python -P, or run pip install -e {root}"
         )
-    return f"{found}: pip install -e {root} does that where g++ or clang++ is"
+    return f"{found}: run pip install -e {root}, where g++ or clang++ is installed"
 
 
 def _place_with_kernels(here: Path) -> Path | None:
