@@ -38,6 +38,7 @@ Columns = Mapping[str, Sequence[str]]
 
 MODES_NAME = "modes.json"
 MODES = "modes"  # name of their section
+PASSED = " passed: "  # in the words of a check, see `spectrum_checks`
 REPORT_NAME = "report.html"
 PICTURES = "figure_*.png"  # of the C20 study
 STYLE = """
@@ -259,8 +260,10 @@ def _section(report: AnalysisReport) -> str:
     others = list(report.figures.items())[1:]  # the first is in the gallery
     figures = "\n".join(_figure(name.replace("_", " "), _png(figure)) for name, figure in others)
     tables = "\n".join(_table(table) for table in report.tables)
-    remarks = "\n".join(f'<p class="remarks">{html.escape(text)}</p>' for text in report.remarks)
-    assumed = "\n".join(f"<li>{html.escape(text)}</li>" for text in report.assumptions)
+    passed = [text for text in report.remarks if PASSED in text]
+    said = [text for text in report.remarks if PASSED not in text]
+    remarks = "\n".join(f'<p class="remarks">{html.escape(text)}</p>' for text in said)
+    folded = "\n".join(f"<li>{html.escape(text)}</li>" for text in (*report.assumptions, *passed))
     content = f"{figures}\n{tables}\n{remarks}"
     if report.name == MODES:
         title = html.escape(report.tables[0].title)
@@ -268,7 +271,8 @@ def _section(report: AnalysisReport) -> str:
     return (
         f'<section id="{_anchor(report.name)}">\n<h2>{html.escape(report.title)}</h2>\n'
         f"{warnings}\n{content}\n"
-        f"<details><summary>assumed</summary><ul>\n{assumed}\n</ul></details>\n</section>"
+        f"<details><summary>what was assumed and checked</summary><ul>\n{folded}\n</ul></details>"
+        "\n</section>"
     )
 
 

@@ -77,6 +77,16 @@ def test_a_page_of_modes_that_is_there_is_linked(study, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a & b", "page.html"]
 
 
+def test_passed_checks_are_folded():
+    page = report_page(
+        "h", [], [AnalysisReport("a", "t", ("one",), remarks=("x passed: 1", "two"))]
+    )
+    shown, folded = page.split("<details>")
+    assert "two" in shown
+    assert "passed" not in shown
+    assert "<li>one</li>\n<li>x passed: 1</li>" in folded
+
+
 def test_what_needs_attention_is_told_above_the_figures():
     section = AnalysisReport("vdos", "t", (), ("one", "two"))
     page = report_page("h", [], [section, AnalysisReport("rdf", "t", ())])
