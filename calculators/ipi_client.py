@@ -32,6 +32,7 @@ from mlpotential.command_line import add_arguments, program_parser
 from mlpotential.errors import ConfigError, InputError, RunError, StructureError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.interruption import at_first_signal
+from mlpotential.messages import told_in_lines
 
 if TYPE_CHECKING:
     from calculators.ipi_driver import EvaluatorProtocol
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the client; what ends it is told in one line on standard error."""
     options = build_parser().parse_args(arguments)
     try:
-        with at_first_signal(_stop):
+        with at_first_signal(_stop), told_in_lines("mlpotential-driver"):
             if options.print_xml:
                 print(_xml(options))
             else:

@@ -26,6 +26,7 @@ from md_runs.commands.infrared_and_raman import read_numbers
 from md_runs.commands.mode_thermochemistry import GasConditions, thermochemistry_text
 from md_runs.commands.options import (
     check_folder,
+    check_model,
     isotope_masses,
     parse_isotopes,
     taken,
@@ -127,6 +128,7 @@ def run(
     _check_together(files, compare, quasi_harmonic, polarizability_derivatives, laser_nm)
     precise = Execution(**(options | {"dtype": options["dtype"] or "float64"}))
     atoms = _read(structure, isotope)
+    check_model(model)
     reference = _reference(compare, quasi_harmonic, atoms.positions, conditions)
     from md_runs.molecular_modes import molecular_modes
 

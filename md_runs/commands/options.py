@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 from ase.data import chemical_symbols
 
-from mlpotential.errors import ConfigError
+from mlpotential.errors import ConfigError, ExtrapolationWarning
+from mlpotential.input_files import require_model_files
 
 Settings = TypeVar("Settings")
 
@@ -23,6 +27,20 @@ def taken(options: dict[str, Any], settings: type[Settings]) -> Settings:
     """Settings from the options of their names, which are taken out of `options`."""
     names = [field.name for field in fields(settings)]  # type: ignore[arg-type]
     return settings(**{name: options.pop(name) for name in names})
+
+
+@contextmanager
+def printed_extrapolation() -> Iterator[None]:
+    """For commands that print what a path-integral run says of it at its end: once is enough."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "extrapolation: ", ExtrapolationWarning)
+        yield
+
+
+def check_model(model: Path) -> None:
+    """Raises ModelFileError, before torch is imported, for a file that cannot be read."""
+    if glob.escape(str(model)) == str(model):  # no pattern of a committee
+        require_model_files([str(model)])
 
 
 def check_folder(path: Path, option: str) -> None:

@@ -5,12 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from ase.io import write
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats
-
-from md_runs.force_provider import ModelForces
-from md_runs.relax import check_settings, relax
-from md_runs.trajectories.structure_file import read_structure
+from md_runs.commands.options import check_model
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import Execution
@@ -41,11 +36,18 @@ def run(
         optimizer: bfgs takes the fewest steps, fire is robust far from a minimum.
         execution: fields of `Execution`.
     """
+    from ase.io import write
+
+    from md_runs.force_provider import ModelForces
+    from md_runs.relax import check_settings, relax
+    from md_runs.trajectories.structure_file import read_structure
+
     execution["dtype"] = execution["dtype"] or "float64"
     precise = Execution(**execution)
     check_settings(force_tolerance, max_steps, optimizer)
     _check_output(output)
     atoms = read_structure(structure)
+    check_model(model)
     atoms.calc = ModelForces(model, precise).calculator()
     relaxed, result = relax(atoms, force_tolerance, max_steps, optimizer)
     try:
@@ -61,6 +63,8 @@ def run(
 
 def _check_output(path: Path) -> None:
     """Raises ConfigError, before the work, for a structure file that could not be written after."""
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
     try:
         file_format = ioformats.get(filetype(path.name, read=False))
     except UnknownFileTypeError:

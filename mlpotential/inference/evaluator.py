@@ -7,12 +7,14 @@ whatever device and by whatever backend it runs.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
+from ase.symbols import Symbols
 
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, Prediction, check_structure
@@ -28,7 +30,7 @@ from mlpotential.inference.committee import (
 )
 from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
-from mlpotential.inference.prepared_model import PreparedModel
+from mlpotential.inference.prepared_model import PreparedModel, say_once
 from mlpotential.inference.replicas import Replicas
 from mlpotential.inference.structures import ConnectedStructures, Structures
 from mlpotential.inference.torch_backend import checked_distances
@@ -94,6 +96,15 @@ class Evaluator:
         check_alike(members)
         monitor = ExtrapolationGuard(guard, [member.domain for member in members])
         self._connect_to(members, atomic_numbers, pbc, monitor)
+        say_once(str(self), logging.INFO)
+
+    def __str__(self) -> str:
+        """Which atoms are evaluated by what: `C20: native kernel (avx512), float32, 1 thread`."""
+        formula = Symbols(self.atomic_numbers).get_chemical_formula()
+        committee = f"committee of {self.n_members}, " if self.n_members > 1 else ""
+        how = "; ".join(sorted({member.at_work for member in self._members}))
+        place = "" if self.device.type == "cpu" else f", on {self.device}"
+        return f"{formula}: {committee}{how}{place}"
 
     def for_atoms(
         self,

@@ -51,6 +51,7 @@ class PreparedModel:
         potential: in evaluation mode, on the device.
         device: where it is.
         backend: name of the one that was chosen.
+        at_work: what evaluates, in words.
         table_error: of the tabulated filters; None for a backend without.
         extras: the extra networks of a model file, by name.
         domain: where the model was trained, as far as its file says.
@@ -90,6 +91,7 @@ class PreparedModel:
         chosen = choose_backend(backend, potential, self.device)
         self._backend = chosen(potential, domain, threads)
         self.backend, self.table_error = chosen.name, self._backend.table_error
+        self.at_work = self._backend.at_work(str(potential.dtype).removeprefix("torch."))
         self.extras = {
             name: PreparedModel(network, device, dtype, backend, threads)
             for name, network in networks.items()
@@ -167,13 +169,14 @@ def choose_backend(
             break
         notices += [] if obstacle.notice is None else [obstacle.notice]
     if notices:
-        _notify_once(notices[0].format(backend=backend.name))
+        say_once(notices[0].format(backend=backend.name), logging.WARNING)
     return backend
 
 
 @cache
-def _notify_once(message: str) -> None:
-    _log.warning(message)
+def say_once(message: str, level: int) -> None:
+    """Through the log of the package."""
+    _log.log(level, message)
 
 
 def _torch_dtype(dtype: str) -> torch.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.inference.device import resolve_device
+from mlpotential.inference.prepared_model import say_once
 from mlpotential.models.model_file import load_model, replace_record
 from mlpotential.models.potential import Potential, lacking
 from mlpotential.neighbors import connect
@@ -84,6 +86,8 @@ def evaluate_model(
             SuspiciousDataWarning,
             stacklevel=2,
         )
+    dtype = str(potential.dtype).removeprefix("torch.")
+    say_once(f"{len(data)} structures: reference backend, {dtype}", logging.INFO)
     accumulator = ErrorAccumulator()
     pairs: dict[str, list[np.ndarray]] = {name: [] for name in properties}
 

@@ -32,6 +32,7 @@ from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
 from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.training_log import log
 
 HISTORY_NAME = "history.csv"
 
@@ -103,6 +104,7 @@ class Trainer:
                 self._train_one_batch()
                 if self.step % self.steps_per_epoch == 0:
                     self._finish_epoch()
+                    log.debug(self._describe_last_epoch())
                     bar.set_postfix_str(self._describe_last_epoch(), refresh=False)
                 bar.update()
                 if request.signal_number:

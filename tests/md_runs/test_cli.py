@@ -12,6 +12,7 @@ from ase.io import read
 from md_runs import ethanol
 from md_runs.c20 import MODEL, STRUCTURE
 from md_runs.cli import main
+from mlpotential.inference import prepared_model
 
 COMMAND = Path(sys.executable).with_name("md-runs")
 RUN = ("--n-steps", 40, "--stride", 4, "--temperature-K", 300)
@@ -80,6 +81,16 @@ def test_relax_modes_classical_pimd(call_installed, tmp_path):
     assert len(read(tmp_path / "pimd_bead_1.extxyz", index=":")) == 11
 
 
+def test_the_first_line_says_what_evaluates(call, capsys):
+    """Not where results are printed."""
+    prepared_model.say_once.cache_clear()
+    model = ("--model", ethanol.MODEL, "--backend", "tabulated")
+    assert main(["relax", str(ethanol.STRUCTURE), *map(str, model), "--output", "r.xyz"]) == 0
+    output = capsys.readouterr()
+    assert output.err.splitlines()[0] == "C2H6O: tabulated backend, float64"
+    assert "tabulated" not in output.out
+
+
 def test_the_installed_command(call_installed):
     error = call_installed("export", "absent", "run.h5", code=2)
     assert error.count("\n") == 1
@@ -120,7 +131,10 @@ def test_the_installed_command(call_installed):
          "n_steps must be"),
         (["c20", "--beads", "0"], "n_beads must be a whole number of at least 1"),
         (["c20", "--model", "absent"], "No such file"),
-        (["c21"], "invalid choice"),
+        (["c21"], "there is no command 'c21'. Did you mean 'c20'?"),
+        (["pimd", STRUCTURE, "--n_steps", "10"], "no option --n_steps. Did you mean '--n-steps'?"),
+        (["pimd", STRUCTURE, "--beads=4"], "no option --beads. Did you mean '--n-beads'?"),
+        (["classical", STRUCTURE, "--temperature-k", "9"], "Did you mean '--temperature-K'?"),
         (["export", ".", "run.h5"], "holds no run"),
         (["export", ".", "run.xyz"], "must end in .h5 or .extxyz"),
         (["export", __file__, "run.h5"], "not a trajectory of this program"),

@@ -42,7 +42,6 @@ from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.nn.hermite import hermite_basis
 
 NEEDED = {"stress": "virial", "dipole": "charges"}  # what each is made from
-REMEDY = "install the package where a C++ compiler is, or use backend='tabulated'"
 
 
 class NativeBackend(EvaluationBackend):
@@ -55,6 +54,12 @@ class NativeBackend(EvaluationBackend):
         self._charge_readout = potential.charge_readout
         self._network = NativeSchNet(potential, table_of(potential), threads, domain=domain)
         self.table_error = self._network.table_error
+
+    def at_work(self, dtype: str) -> str:
+        """What evaluates, in words."""
+        network = self._network
+        threads = "1 thread" if network.threads == 1 else f"{network.threads} threads"
+        return f"native kernel ({network.instruction_set}), {dtype}, {threads}"
 
     @classmethod
     def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:
@@ -69,18 +74,22 @@ class NativeBackend(EvaluationBackend):
         if not available_instruction_sets():
             return Obstacle(
                 error=_no_kernel(None),
-                notice="there is no compiled kernel (the package was installed without a C++ "
-                "compiler): models are evaluated by the {backend} backend, which is several "
-                "times slower",
+                notice="there is no compiled kernel, so models are evaluated by the {backend} "
+                f"backend, which is several times slower: {kernel.why_there_is_none()}",
             )
         return None
 
     @classmethod
+    def installation(cls) -> list[str]:
+        """Which kernels there are."""
+        if not (available := available_instruction_sets()):
+            return [f"compiled kernel: none. {kernel.why_there_is_none()}"]
+        return [f"compiled kernel: {available[-1]} (usable here: {', '.join(available)})"]
+
+    @classmethod
     def describe(cls, potential: Potential) -> list[str]:
         """Which kernels there are; that there is none is an obstacle."""
-        if not (available := available_instruction_sets()):
-            return []
-        return [f"compiled kernel: {available[-1]} (usable here: {', '.join(available)})"]
+        return cls.installation() if available_instruction_sets() else []
 
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool
@@ -254,10 +263,11 @@ class NativeSchNet:
 
 def _no_kernel(instruction_set: InstructionSet | None) -> str:
     """What is missing, and what to do."""
-    there = ", ".join(available_instruction_sets()) or "none"
+    there = ", ".join(available_instruction_sets())
     return (
         f"there is no compiled kernel for {instruction_set or 'this processor'} "
-        f"(there are: {there}): {REMEDY}"
+        f"(there are: {there or 'none'}): use backend='tabulated'"
+        + ("" if there else f". {kernel.why_there_is_none()}")
     )
 
 
