@@ -105,7 +105,9 @@ def test_a_run_that_stays_outside_is_no_success(model_of, ethanol, tmp_path, cap
     assert run_classical(ethanol, longer, folder).extrapolation.n_outside == 20
     options = {"model": model_of(5.0), "folder": tmp_path / "again", "n-steps": 19}
     words = [f"--{name}={value}" for name, value in options.items()]
-    assert main(["classical", str(tmp_path / "ethanol.xyz"), *words]) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["classical", str(tmp_path / "ethanol.xyz"), *words]) == 2
     told = capsys.readouterr().err
     assert "md-runs classical: warning: outside the training data: " in told
     assert "stayed outside for 20 of 20 structures" in told
