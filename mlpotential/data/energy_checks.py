@@ -116,7 +116,7 @@ def energies_against_forces(data: ReferenceData) -> str | None:
         reason = _reason(slope, _slope(labelled * n_atoms, integrated))
         return (
             f"between {len(pairs)} pairs of near frames the energy changes by {slope:.3g} times "
-            f"what the forces say, with errors of {np.median(error):.2g} eV. {reason}"
+            f"what the forces say, with errors up to {error.max():.2g} eV. {reason}"
         )
     worst = int(np.argmax(error))
     if error[worst] < max(OUTLYING_CHANGE, OUTLIER * usual):
