@@ -69,12 +69,6 @@ def test_states_that_the_model_cannot_see(
     assert "occur before with another energy" in str(warned[1].message)
 
 
-def test_damaged_molecules_of_qm7(public_data: Path) -> None:
-    """Two frames are H2 with -60 eV: their heavy atoms are lost."""
-    with pytest.warns(SuspiciousDataWarning, match="the energy of frame 4567 is 56.97 eV away"):
-        read_reference_data(public_data / "qm7/qm7.extxyz.gz", **EV, properties=("energy",))
-
-
 @pytest.mark.parametrize(
     ("name", "energy_unit"),
     [
