@@ -152,14 +152,22 @@ def choose_files(
     beads = _by_field(OF_BEADS | OF_EXTRAS, there)
     centroids = _by_field(OF_CENTROID, there)
     n_files = max((bead_of(there[name][-1]) + 1 for name in beads.values()), default=1)
-    n_beads = n_beads or n_files
+    is_known, n_beads = n_beads is not None, n_beads or n_files
     complete = {field for field, name in beads.items() if _is_complete(there[name], n_beads)}
     single = {field for field, name in beads.items() if len(there[name]) == 1} - complete
     wanted = [*leading, "positions"]
     lead = next((field for field in wanted if field in beads or field in centroids), "")
     if not lead:
         return ChosenFiles({}, n_beads, of_centroid)
-    if lead not in complete and lead in centroids and (leading or lead not in beads):
+    if not is_known and n_beads == 1 and centroids:
+        warnings.warn(
+            f"{files.place} has files of the centroid, but nothing tells how many beads there are: "
+            "put the input beside them",
+            stacklevel=4,
+        )
+    # Of one bead without more knowledge, it may be one of many.
+    is_whole = lead in complete and (is_known or n_beads > 1)
+    if not is_whole and lead in centroids and (leading or lead not in beads):
         of_centroid = True
         if not leading:
             warnings.warn(

@@ -148,6 +148,11 @@ def test_spectra_take_the_centroid_where_beads_lack(tmp_path):
     assert "dynamics: RPMD" in str(found)
     assert "velocities against positions" not in str(found)
     assert "classical" not in str(found)
+    (tmp_path / "input.xml").unlink()  # bead 0 alone may be one of many
+    found = vdos_report(open_runs([tmp_path], VELOCITIES, frame_interval_fs=1.0))
+    assert peaks(found) == pytest.approx([LINE_PER_CM], abs=3)
+    assert "nothing tells how many beads there are" in str(found)
+    assert "velocities against positions" not in str(found)
 
 
 @pytest.fixture
