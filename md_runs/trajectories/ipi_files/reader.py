@@ -22,6 +22,7 @@ from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.trajectories.frame_arrays import (
     FrameArray,
     SubstituteFrames,
+    centroid,
     missing_frames,
 )
 from md_runs.trajectories.frame_cache import FrameCache
@@ -226,6 +227,8 @@ def _positions_between(
     )
     name = next(n for n in QUANTITIES if QUANTITIES[n][0] == "positions" and n in files.quantities)
     positions = beads_of_series(name, some, steps[anchors], masses)["positions"]
+    if velocities.shape[1] == 1:
+        positions = centroid(positions, keep_bead=True)
 
     def read(start: int, stop: int) -> np.ndarray:
         first, last = np.searchsorted(anchors, [start, stop - 1], side="right") - 1
