@@ -18,6 +18,7 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.analysis.path_integrals.energy_series import EnergySeries
+from md_runs.analysis.spectra.dynamics import VelocityUnit
 from md_runs.classical.checkpoint import ClassicalState
 from md_runs.classical.settings import ClassicalRun
 from md_runs.pimd.ipi_run import read_pimd_energies, read_pimd_trajectory
@@ -28,7 +29,6 @@ from md_runs.run_folders import (
     TRAJECTORY_NAME,
 )
 from md_runs.trajectories.ase_reader import read_ase_output
-from md_runs.trajectories.extxyz_reader import VelocityUnit
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from md_runs.analysis.sampling.results import AnalysisResult, plain
 from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
-from md_runs.commands.options import check_folder, file_name
+from md_runs.commands.options import check_folder
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
-from md_runs.run_folders import RUN_SUFFIXES
+from md_runs.run_folders import RUN_SUFFIXES, file_name
 from mlpotential.command_line import Command
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically

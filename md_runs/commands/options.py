@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,8 +27,3 @@ def check_file(path: Path | None) -> None:
     """Raises ConfigError, before the work, for a file in a folder that does not exist."""
     if path is not None and not path.parent.is_dir():
         raise ConfigError(f"the folder {path.parent} of the output does not exist: make it first")
-
-
-def file_name(name: str) -> str:
-    """A name without what shells and file systems dislike."""
-    return re.sub(r"[^\w.+-]+", "_", name)

@@ -23,10 +23,10 @@ from ase.io.formats import ioformats
 from ase.io.trajectory import Trajectory as AseTrajectory
 from tqdm import tqdm
 
+from md_runs.analysis.spectra.dynamics import VelocityUnit
 from md_runs.trajectories.extxyz_reader import (
     ANGSTROM_PER_FS,
     VELOCITY_COLUMNS,
-    VelocityUnit,
     open_xyz,
 )
 from md_runs.trajectories.extxyz_writer import RESULTS, TIME_KEY

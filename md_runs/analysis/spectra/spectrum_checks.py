@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.constants import physical_constants
 from scipy.special import stdtrit
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.spectra.dynamics import Dynamics
 from mlpotential.errors import DataError
-from mlpotential.units import ANGSTROM_PER_BOHR, ASE_TIME_PER_FS, FS_PER_ATOMIC_TIME
+from mlpotential.units import ANGSTROM_PER_BOHR, ASE_TIME_PER_FS
 
 MODES_TOLERANCE = 0.02  # chosen: of the number of modes; a thermostat 5 % off must be seen
 SMALLEST_GROUP = 0.05  # chosen: modes; the share of a group that hardly vibrates is not checked
@@ -27,6 +28,7 @@ HARMONIC_TOLERANCE = 0.05  # chosen: anharmonic shifts of stiff molecules at 300
 VISIBLE_SHARE = 0.5  # chosen: of the resolution; less broadens a line by less than an eighth
 JUMP_FACTOR = 10.0  # chosen: of the median change per frame; thermal changes stay below 5
 
+FS_PER_ATOMIC_TIME = physical_constants["atomic unit of time"][0] * 1e15  # CODATA of scipy
 TEMPERATURE_FACTOR_OF_UNIT = {  # what velocities taken for A/fs do to the temperature
     "A per ASE time unit": ASE_TIME_PER_FS**-2,
     "bohr per atomic unit of time": (ANGSTROM_PER_BOHR / FS_PER_ATOMIC_TIME) ** -2,
