@@ -137,8 +137,9 @@ def _energies_without_forces(
     """From the series that i-PI records beside frames; the kinetic energy (eV)."""
     trajectory, n_blocks = run.trajectory, run.n_blocks
     masses = np.asarray(trajectory.masses, np.float64)
-    rows: list[tuple[str, str]] = []
     from md_runs.reading import read_energy_series
+
+    rows: list[tuple[str, str]] = []
 
     series = read_energy_series(run.path)
     times_fs = np.asarray(trajectory.times_fs)
