@@ -28,7 +28,6 @@ from md_runs.run_folders import (
     TRAJECTORY_NAME,
 )
 from md_runs.trajectories.ase_reader import read_ase_output
-from md_runs.trajectories.extxyz_reader import VelocityUnit
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md
@@ -40,6 +39,7 @@ from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import (
     REPEATED,
     Trajectory,
+    VelocityUnit,
     centroid_of,
     last_records,
     with_frames,

@@ -125,16 +125,16 @@ def run_study(
 
     Raises:
         InputError: for an unusable model or folder.
-        RunInterrupted: on SIGINT or SIGTERM; the same call continues.
+        RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = study.folder
     model = load_model(study.model)
     with lock_folder(folder):
         _require_same_study(study, model, folder)
+        precise = replace(study.execution, dtype="float64")
+        exact = Evaluator(model.potential, _start().numbers, **asdict(precise))
         say("[1/5] relaxed structure and normal modes")
         relaxed = _relaxed_structure(study, model, folder)
-        precise = replace(study.execution, dtype="float64")
-        exact = Evaluator(model.potential, relaxed.numbers, **asdict(precise))
         hessian = exact.hessian(relaxed.positions)
         modes = normal_modes(hessian, relaxed.get_masses(), relaxed.positions)
         relaxed.calc = MLPotentialCalculator(
@@ -177,10 +177,15 @@ def run_study(
         )
 
 
-def estimated_hours(study: C20Study) -> float:
-    """Time of both runs here, from a few evaluations (h); i-PI's own work is about 1 ms a step."""
+def _start() -> Atoms:
     start = read(STRUCTURE)
     assert isinstance(start, Atoms)
+    return start
+
+
+def estimated_hours(study: C20Study) -> float:
+    """Time of both runs here, from a few evaluations (h); i-PI's own work is about 1 ms a step."""
+    start = _start()
     evaluator = Evaluator(study.model, start.numbers, **asdict(study.execution))
 
     def seconds(n_replicas: int) -> float:
@@ -221,8 +226,7 @@ def _relaxed_structure(study: C20Study, model: LoadedModel, folder: Path) -> Ato
     """The minimum in float64, read back from its file so that a continued study sees the same."""
     path = folder / "relaxed.traj"
     if not path.exists():
-        start = read(STRUCTURE)
-        assert isinstance(start, Atoms)
+        start = _start()
         precise = replace(study.execution, dtype="float64")
         start.calc = MLPotentialCalculator(model.potential, **asdict(precise))
         relaxed, _ = relax(start, force_tolerance=RELAXED_FORCE)

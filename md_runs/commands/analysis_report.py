@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from md_runs.analysis.sampling.results import AnalysisResult, plain
 from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
@@ -21,6 +19,9 @@ from mlpotential.command_line import Command
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 from mlpotential.settings_checks import check_number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Found = TypeVar("Found")
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from md_runs.reading import read_run
-from md_runs.trajectories.extxyz_reader import VelocityUnit
-from md_runs.trajectories.extxyz_writer import write_extended_xyz
-from md_runs.trajectories.h5md_writer import write_h5md
+from md_runs.trajectories.trajectory import VelocityUnit
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 
@@ -53,6 +50,10 @@ def export_run(
     """
     if output.suffix not in (".h5", ".extxyz"):
         raise ConfigError(f"the output must end in .h5 or .extxyz, not {output.name!r}")
+    from md_runs.reading import read_run
+    from md_runs.trajectories.extxyz_writer import write_extended_xyz
+    from md_runs.trajectories.h5md_writer import write_h5md
+
     trajectory = read_run(run, frame_interval_fs, format=format, velocity_unit=velocity_unit)
     if output.suffix == ".extxyz":
         return write_extended_xyz(trajectory, output)

@@ -25,8 +25,8 @@ from md_runs.commands.analysis_report import Table
 from md_runs.commands.infrared_and_raman import read_numbers
 from md_runs.commands.mode_thermochemistry import GasConditions, thermochemistry_text
 from md_runs.commands.options import (
-    check_file,
     check_folder,
+    check_model,
     isotope_masses,
     parse_isotopes,
     taken,
@@ -37,6 +37,7 @@ from md_runs.figures.modes import matched_modes_figure, stick_spectra_figure
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
+from mlpotential.input_files import check_output_file, check_picture_file
 from mlpotential.settings_checks import check_number
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ class ModeFiles:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name != "xyz":
-                check_file(getattr(self, field.name))
+            if field.name not in ("xyz", "figure"):
+                check_output_file(getattr(self, field.name))
+        check_picture_file(self.figure)
         if self.xyz is not None:
             check_folder(self.xyz, "--xyz")
 
@@ -126,6 +128,7 @@ def run(
     _check_together(files, compare, quasi_harmonic, polarizability_derivatives, laser_nm)
     precise = Execution(**(options | {"dtype": options["dtype"] or "float64"}))
     atoms = _read(structure, isotope)
+    check_model(model)
     reference = _reference(compare, quasi_harmonic, atoms.positions, conditions)
     from md_runs.molecular_modes import molecular_modes
 

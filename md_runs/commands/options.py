@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 from ase.data import chemical_symbols
 
-from mlpotential.errors import ConfigError
+from mlpotential.errors import ConfigError, ExtrapolationWarning
+from mlpotential.input_files import require_model_files
 
 Settings = TypeVar("Settings")
 
@@ -25,16 +29,24 @@ def taken(options: dict[str, Any], settings: type[Settings]) -> Settings:
     return settings(**{name: options.pop(name) for name in names})
 
 
+@contextmanager
+def printed_extrapolation() -> Iterator[None]:
+    """For commands that print what a path-integral run says of it at its end: once is enough."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "extrapolation: ", ExtrapolationWarning)
+        yield
+
+
+def check_model(model: Path) -> None:
+    """Raises ModelFileError, before torch is imported, for a file that cannot be read."""
+    if glob.escape(str(model)) == str(model):  # no pattern of a committee
+        require_model_files([str(model)])
+
+
 def check_folder(path: Path, option: str) -> None:
     """Raises ConfigError, before the work, for a folder that is a file."""
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{option} {path} is a file: name a folder")
-
-
-def check_file(path: Path | None) -> None:
-    """Raises ConfigError, before the work, for a file in a folder that does not exist."""
-    if path is not None and not path.parent.is_dir():
-        raise ConfigError(f"the folder {path.parent} of the output does not exist: make it first")
 
 
 def parse_isotopes(texts: Sequence[str]) -> dict[str, float]:

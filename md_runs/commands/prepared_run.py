@@ -29,11 +29,13 @@ from md_runs.analysis.spectra.dynamics import (
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.commands.options import file_name
-from md_runs.reading import read_run
 from md_runs.run_folders import segment_paths
-from md_runs.trajectories.extxyz_reader import VelocityUnit
-from md_runs.trajectories.structure_file import read_structure
-from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
+from md_runs.trajectories.trajectory import (
+    FRAME_FIELDS,
+    Trajectory,
+    VelocityUnit,
+    with_frames,
+)
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
 
@@ -159,6 +161,9 @@ def open_runs(
     Raises:
         DataError, ConfigError, RunError: runs that cannot be read, or not as the options say.
     """
+    from md_runs.reading import read_run
+    from md_runs.trajectories.structure_file import read_structure
+
     paths = [Path(path) for path in paths]
     atoms = read_structure(structure) if structure else None
     units = _named_units(extras_units) if extras_units else None
@@ -245,7 +250,12 @@ def _sampling_warnings(
     """What a run that is too short, or too correlated for its blocks, must not be believed."""
     warnings = []
     if not equilibration.is_trustworthy:
-        warnings.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
+        n_kept = equilibration.n_frames - equilibration.n_equilibration
+        warnings.append(
+            f"{name}: too short to tell when it has equilibrated: the {n_kept * stride} frames "
+            f"that are kept are worth {equilibration.n_effective:.0f} independent ones (run "
+            "longer, or set the start with --skip-ps)"
+        )
     correlated = equilibration.statistical_inefficiency * stride
     if n_blocks > 1 and correlated > n_frames / n_blocks:
         warnings.append(

@@ -26,7 +26,6 @@ from tqdm import tqdm
 from md_runs.trajectories.extxyz_reader import (
     ANGSTROM_PER_FS,
     VELOCITY_COLUMNS,
-    VelocityUnit,
     open_xyz,
 )
 from md_runs.trajectories.extxyz_writer import RESULTS, TIME_KEY
@@ -39,7 +38,7 @@ from md_runs.trajectories.structure_file import (
     periodic_directions,
     with_masses_of_column,
 )
-from md_runs.trajectories.trajectory import Trajectory
+from md_runs.trajectories.trajectory import Trajectory, VelocityUnit
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.units import ASE_TIME_PER_FS
 

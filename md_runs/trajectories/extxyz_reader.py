@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from ase import Atoms
@@ -19,12 +18,12 @@ from ase import Atoms
 from md_runs.trajectories.extxyz_writer import TIME_KEY
 from md_runs.trajectories.frame_cache import Batch
 from md_runs.trajectories.structure_file import atoms_of_xyz
+from md_runs.trajectories.trajectory import VelocityUnit
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
 from mlpotential.data.extended_xyz import DEFAULT_COLUMNS, column_layout
 from mlpotential.errors import RunError
 from mlpotential.units import ANGSTROM_PER_BOHR, ASE_TIME_PER_FS, EV_PER_HARTREE, FS_PER_ATOMIC_TIME
 
-VelocityUnit = Literal["A/fs", "A/ps", "nm/ps", "bohr/au", "ASE"]
 ANGSTROM_PER_FS = {  # of each unit of velocity; au is the atomic unit of time
     "A/fs": 1.0,
     "A/ps": 1e-3,

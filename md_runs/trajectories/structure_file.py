@@ -14,6 +14,7 @@ from ase.data import atomic_numbers as number_of_symbol
 from ase.io import read
 
 from mlpotential.errors import StructureError
+from mlpotential.input_files import unreadable
 
 # amu; M. Wang et al. (AME2020), Chin. Phys. C 45, 030003 (2021), doi:10.1088/1674-1137/abddaf
 ISOTOPES = {"D": 2.014101778, "T": 3.016049281}
@@ -26,10 +27,12 @@ def read_structure(path: Path) -> Atoms:
     try:
         atoms = _isotopes_of_xyz(path) or read(path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise StructureError(f"cannot read the structure {path}: {reason}") from error
+        raise StructureError(
+            f"cannot read the structure {path}: {unreadable(path, error)}"
+        ) from error
     except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
-        raise StructureError(f"{path} is no structure ASE can read: {error}") from error
+        reason = unreadable(path, error)
+        raise StructureError(f"{path} is no structure ASE can read: {reason}") from error
     assert isinstance(atoms, Atoms)
     atoms.calc = None
     return with_masses_of_column(atoms)

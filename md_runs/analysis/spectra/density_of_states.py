@@ -47,7 +47,6 @@ from md_runs.analysis.spectra.spectrum_checks import (
     check_temperature,
     equipartition_check,
     harmonic_check,
-    integral_check,
     modes_check,
     rotation_check,
     thermostat_check,
@@ -267,9 +266,7 @@ def _checks(
 ) -> tuple[Check, ...]:
     """Everything the density of states can be held against."""
     checks = [thermostat_check(dynamics, total.resolution_per_cm)]
-    if temperature_K is None or not motion.mass_weighted:
-        checks.append(integral_check(total.integral, total.n_modes))
-    else:
+    if temperature_K is not None and motion.mass_weighted:  # else normalised by what is found
         checks.append(modes_check(total.kinetic_temperature_K, temperature_K, total.n_modes))
     if motion.mass_weighted and np.sum(expected > SMALLEST_GROUP) > 1:
         checks.append(equipartition_check(motion.labels, integrals, expected))

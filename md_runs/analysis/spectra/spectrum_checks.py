@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
@@ -112,17 +112,6 @@ def modes_check(kinetic_temperature_K: Estimate, temperature_K: float, n_modes: 
     return check("integral (modes)", found, n_modes, MODES_TOLERANCE * n_modes, remark)
 
 
-def integral_check(integral: Estimate, n_modes: int) -> Check:
-    """The integral of a density of states normalised by its own kinetic energy."""
-    return check(
-        "integral (modes)",
-        integral,
-        n_modes,
-        1e-3 * n_modes,
-        "normalised by the kinetic energy found: give temperature_K for a check of that",
-    )
-
-
 def equipartition_check(
     labels: tuple[str, ...], integrals: Estimate, expected: np.ndarray
 ) -> Check:
@@ -141,7 +130,8 @@ def equipartition_check(
     labels = tuple(np.array(labels)[vibrating])
     ratios = integrals.value[vibrating] / expected[vibrating]
     errors = integrals.standard_error[vibrating] / expected[vibrating]
-    n_errors = float(stdtrit(max(1, integrals.n_blocks - 1), 1 - CHANCE / len(labels)))
+    n_free = max(1, integrals.n_blocks - 1)
+    n_errors = float(scipy.special.stdtrit(n_free, 1 - CHANCE / len(labels)))
     excess = np.abs(ratios - 1) - n_errors * np.nan_to_num(errors)
     worst = int(np.argmax(excess))
     found = Estimate(ratios[worst], errors[worst], integrals.n_blocks)

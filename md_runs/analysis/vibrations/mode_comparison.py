@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import pdist
+import scipy
 
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.normal_modes import (
@@ -84,7 +83,9 @@ def compare_modes(
     own = _membership(modes.wavenumbers_per_cm, tolerance_per_cm)
     others = _membership(reference.wavenumbers_per_cm, tolerance_per_cm)
     shares = own / own.sum(axis=1, keepdims=True) @ duschinsky**2 @ others
-    rows, columns = linear_sum_assignment(shares + TIE_BREAK * duschinsky**2, maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(
+        shares + TIE_BREAK * duschinsky**2, maximize=True
+    )
     matches = rows[np.argsort(columns)]
     paired = compare_paired_frequencies(
         modes.wavenumbers_per_cm[matches], reference.wavenumbers_per_cm
@@ -115,7 +116,10 @@ def _superposition(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.n
     rotation, difference = _laid_on(modes, reference)
     r0 = reference.positions
     atom = int(np.argmax(np.linalg.norm(difference, axis=1)))
-    distance, nearest = np.linalg.norm(difference[atom]), pdist(r0).min(initial=np.inf)
+    distance, nearest = (
+        np.linalg.norm(difference[atom]),
+        scipy.spatial.distance.pdist(r0).min(initial=np.inf),
+    )
     if distance > 0.5 * nearest:
         raise DataError(
             f"laid on each other, the structures have atom {atom} {distance:.2f} A apart, more "

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
-from scipy.constants import atomic_mass
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.vibrations.degrees_of_freedom import n_vibrations
@@ -39,8 +38,9 @@ if TYPE_CHECKING:
     from ase.thermochemistry import HarmonicMode
 
 SoftModes = Literal["harmonic", "quasi-RRHO", "raised"]
+KILOGRAM_PER_AMU = 1.66053906660e-27  # CODATA 2018
 SOFT_PER_CM = 100.0  # nu_0 of both papers
-ROTOR_INERTIA = 1e-44 / (1e-20 * atomic_mass)  # B of (2) (amu A^2)
+ROTOR_INERTIA = 1e-44 / (1e-20 * KILOGRAM_PER_AMU)  # B of (2) (amu A^2)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def water(tmp_path, monkeypatch):
     infrared = infrared_intensities(modes, born)
     symmetries = mode_symmetries(modes, group)
     found = MolecularModes(-1.0, 0.0, modes, group, symmetries, born, infrared)
+    Path("model.safetensors").touch()  # not read
     monkeypatch.setattr(md_runs.molecular_modes, "molecular_modes", lambda *_: found)
     return ["modes", "water.xyz", "--model", "model.safetensors"], modes
 

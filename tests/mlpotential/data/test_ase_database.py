@@ -99,10 +99,17 @@ def test_contradicting_force_unit(waters: list[Atoms], tmp_path: Path) -> None:
         "_property_unit_dict": {"energy": "Ha", "forces": "Ha/Bohr"},
         "_distance_unit": "Ang",
     }
-    write_rows(tmp_path / "a.db", [(bare(a), labels(a), {}) for a in waters], metadata)
-    message = r"a.db \(_property_unit_dict, forces\) states the length unit 'Bohr', but 'Angstrom'"
+    per_unit = units.Hartree / units.Bohr
+    rows = [(bare(a), labels(a) | {"forces": a.get_forces() / per_unit}, {}) for a in waters]
+    write_rows(tmp_path / "a.db", rows, metadata)
+    message = (
+        r"a.db \(_property_unit_dict, forces\) states the force unit 'Ha/Bohr', but "
+        "'Hartree/Angstrom' follows from the declared units: declare force_unit 'Hartree/Bohr'"
+    )
     with pytest.raises(DataError, match=message):
         read_database(tmp_path / "a.db", energy_unit="Hartree")
+    data = read_database(tmp_path / "a.db", energy_unit="Hartree", force_unit="Hartree/Bohr")
+    np.testing.assert_allclose(data[1].forces, waters[1].get_forces(), rtol=1e-13)
 
 
 def test_schnetpack_0_base64(waters: list[Atoms], tmp_path: Path) -> None:

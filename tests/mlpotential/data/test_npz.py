@@ -151,7 +151,9 @@ def test_sgdml_models_are_refused(tmp_path: Path, extra: dict[str, Any], what: s
 
 
 def test_lattice_of_unknown_orientation_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"set.npz holds a lattice, and the format does not fix"):
+    with pytest.raises(
+        DataError, match=r"holds a cell under 'lattice', and the format does not fix"
+    ):
         read_arrays(tmp_path, {**water(), "lattice": np.eye(3)})
 
 
