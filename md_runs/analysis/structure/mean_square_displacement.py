@@ -115,7 +115,10 @@ def mean_square_displacements(
     if not is_free.any():
         raise DataError("all atoms are fixed: nothing travels")
     if remove_drift and len(masses) == 1:
-        raise DataError("one atom does not move relative to its own centre of mass: keep the drift")
+        raise DataError(
+            "one atom does not move relative to its own centre of mass: keep the drift "
+            "(--keep-drift)"
+        )
     n_lags = _number_of_lags(longest_lag_fs, timestep_fs, min(len(block) for block in blocks))
     times_fs = timestep_fs * np.arange(n_lags)
     fitted = _fitted_lags(times_fs, fit_from_fs, fit_to_fs)

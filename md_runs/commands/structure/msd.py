@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from md_runs.analysis.structure.mean_square_displacement import (
 )
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun
+from md_runs.commands.structure.overlays import panels_of
 from md_runs.figures.transport import mean_square_figure
 from md_runs.trajectories.frame_arrays import FRAMES_AT_ONCE, FrameArray, centroid
 from md_runs.trajectories.trajectory import Trajectory, unwrapped
@@ -75,7 +76,7 @@ def msd_report(
     rows = tuple((name, *_row(one)) for name, found in by_run.items() for one in found)
     columns = ("run", "element", "D (A^2/ps)", "D (1e-5 cm^2/s)", "exponent", "fitted (ps)")
     builder.tables.append(Table("diffusion coefficients, msd = 6 D t", columns, rows))
-    builder.figures["msd"] = mean_square_figure(_panels(by_run))
+    builder.figures["msd"] = mean_square_figure(panels_of(by_run))
     return builder.report("msd", "mean square displacements and diffusion coefficients")
 
 
@@ -124,6 +125,11 @@ def _note(
     )
     if all(run.segments[0].pbc) and run.is_periodic:
         builder.assumptions.append(f"{run.name}: {_finite_size(run)}")
+    if run.dynamics is not None and run.dynamics.broadening_per_cm != 0:
+        builder.warnings.append(
+            f"{run.name}: {run.dynamics} slows diffusion by its friction: D of the system is that "
+            "of NVE or Bussi"
+        )
     for one in found:
         exponent = one.exponent
         error = np.nan_to_num(exponent.standard_error)
@@ -158,19 +164,6 @@ def _row(one: MeanSquareDisplacement) -> tuple[str, ...]:
     fitted = f"{one.fit_from_fs / 1000:.4g} to {one.fit_to_fs / 1000:.4g}"
     numbers = (estimate_text(d), estimate_text(in_cm), estimate_text(one.exponent))
     return (f"{one.label} ({one.n_atoms})", *numbers, fitted)
-
-
-def _panels(
-    by_run: Mapping[str, tuple[MeanSquareDisplacement, ...]],
-) -> list[dict[str, MeanSquareDisplacement]]:
-    """Elements of one run together; of several, a panel for each element."""
-    if len(by_run) == 1:
-        return [{one.label: one for one in found} for found in by_run.values()]
-    labels = dict.fromkeys(one.label for found in by_run.values() for one in found)
-    return [
-        {name: one for name, found in by_run.items() for one in found if one.label == label}
-        for label in labels
-    ]
 
 
 COMMAND = analysis_command("msd", msd_report, EXAMPLES)

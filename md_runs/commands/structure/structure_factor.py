@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from md_runs.analysis.structure.structure_factor import (
 )
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun, beads_text
+from md_runs.commands.structure.overlays import panels_of
 from md_runs.commands.structure.rdf import blocks_sentence, parse_pair
 from md_runs.figures.transport import structure_factor_figure
 from md_runs.trajectories.trajectory import Trajectory, with_frames
@@ -67,7 +68,7 @@ def structure_factor_report(
     rows = tuple((name, *_row(one)) for name, found in by_run.items() for one in found)
     columns = ("run", "pair", "smallest q (1/A)", "S", "highest at (1/A)", "S")
     builder.tables.append(Table("structure factors (Ashcroft-Langreth)", columns, rows))
-    builder.figures["structure_factor"] = structure_factor_figure(_panels(by_run))
+    builder.figures["structure_factor"] = structure_factor_figure(panels_of(by_run))
     return builder.report("structure-factor", "static structure factors S(q)")
 
 
@@ -127,19 +128,6 @@ def _row(one: StructureFactor) -> tuple[str, ...]:
         value, error = one.ashcroft_langreth[place], one.standard_error[place]
         texts += [f"{one.wavevectors[place]:.4g}", number_text(float(value), float(error))]
     return (one.label, *texts)
-
-
-def _panels(
-    by_run: Mapping[str, tuple[StructureFactor, ...]],
-) -> list[dict[str, StructureFactor]]:
-    """Pairs of one run together; of several, a panel for each pair."""
-    if len(by_run) == 1:
-        return [{one.label: one for one in found} for found in by_run.values()]
-    labels = dict.fromkeys(one.label for found in by_run.values() for one in found)
-    return [
-        {name: one for name, found in by_run.items() for one in found if one.label == label}
-        for label in labels
-    ]
 
 
 COMMAND = analysis_command("structure-factor", structure_factor_report, EXAMPLES)

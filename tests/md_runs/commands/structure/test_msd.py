@@ -73,6 +73,9 @@ def test_several_runs_are_laid_over_each_other(gas):
     assert [row[0] for row in found.tables[0].rows] == ["open", "open", "wrapped", "wrapped"]
     assert [len(ax.lines) for ax in found.figures["msd"].axes] == [4, 4]  # curves and lines
     assert not found.warnings
+    langevin = opened(gas / "open.frames", dynamics="Langevin", friction_per_fs=0.01)
+    (warning,) = msd_report(langevin).warnings
+    assert "Langevin, friction 0.01/fs slows diffusion by its friction" in warning
 
 
 def test_what_does_not_diffuse_is_said(tmp_path):
