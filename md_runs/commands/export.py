@@ -9,6 +9,7 @@ from md_runs.trajectories.extxyz_writer import write_extended_xyz
 from md_runs.trajectories.h5md_writer import write_h5md
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
+from mlpotential.input_files import check_output_file
 
 EXAMPLES = """  md-runs export nvt nvt.h5
   md-runs export pimd pimd.extxyz          (one file for each bead)
@@ -22,6 +23,7 @@ def command(run: Path, output: Path) -> int:
         run: run folder (classical or pimd), .frames or .h5.
         output: file to write, .h5 (H5MD) or .extxyz.
     """
+    check_output_file(output)
     for path in export_run(run, output):
         print(path)
     return 0
