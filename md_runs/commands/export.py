@@ -8,6 +8,7 @@ from typing import Any
 from md_runs.analysis.spectra.dynamics import VelocityUnit
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
+from mlpotential.input_files import check_output_file
 
 EXAMPLES = """  md-runs export nvt nvt.h5
   md-runs export pimd pimd.extxyz          (one file for each bead)
@@ -22,6 +23,7 @@ def command(run: Path, output: Path, **reading: Any) -> int:
         output: file to write, .h5 (H5MD) or .extxyz.
         reading: options of `export_run`.
     """
+    check_output_file(output)
     for path in export_run(run, output, **reading):
         print(path)
     return 0

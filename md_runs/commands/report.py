@@ -29,6 +29,7 @@ from md_runs.run_folders import RECORD_NAME, RUN_SUFFIXES, TRAJECTORY_NAME, run_
 from mlpotential import __version__
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, InputError, RunError
+from mlpotential.input_files import check_output_file
 from mlpotential.run_folder import write_atomically
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def run(
         resolution_per_cm: of spectra, 1/cm (10 to 30).
         reading: arguments of `open_runs`.
     """
+    check_output_file(output)
     output = output or folder / REPORT_NAME
     if output.suffix != ".html":
         raise ConfigError(f"the report is a page: --output must end in .html, not {output.name!r}")

@@ -138,6 +138,8 @@ def test_the_installed_command(call_installed):
         (["classical", STRUCTURE, "--temperature-k", "9"], "Did you mean --temperature-K?"),
         (["export", ".", "run.h5"], "holds no run"),
         (["export", ".", "run.xyz"], "must end in .h5 or .extxyz"),
+        (["export", ".", "absent/run.h5"], "cannot write absent/run.h5: No such folder"),
+        (["report", ".", "--output", "absent/page.html"], "cannot write absent/page.html: No such"),
         (["export", __file__, "run.h5"], "not a trajectory of this program"),
     ],
 )  # fmt: skip
