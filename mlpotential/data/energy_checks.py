@@ -136,8 +136,8 @@ def energies_against_forces(data: ReferenceData) -> str | None:
 
 def _slope(y: np.ndarray, x: np.ndarray) -> float:
     """Of y = slope x, from medians: single outliers do not move it."""
-    large = np.abs(x) >= np.median(np.abs(x))
-    return float(np.median(y[large] / np.where(x[large] == 0.0, 1e-300, x[large])))
+    large = (np.abs(x) >= np.median(np.abs(x))) & (x != 0.0)
+    return float(np.median(y[large] / x[large])) if large.any() else np.inf
 
 
 def _reason(slope: float, slope_of_totals: float) -> str:

@@ -37,6 +37,7 @@ _NAMES: dict[str, Kind] = {
     "configtype": "config_type",
 }
 _CELL_WORDS = {name for name, kind in _NAMES.items() if kind == "cell"}
+_CELL_SIZES = {"length", "lengths", "size", "side", "edge", "constant", "constants", "parameter"}
 _N_CELL_NUMBERS = (3, 6, 9)  # orthorhombic, lengths and angles, vectors
 _QUANTITIES = {
     **dict.fromkeys(("energy", "energies", "e"), "energy"),
@@ -60,7 +61,7 @@ def kind_of(key: str) -> Kind | None:
     words = _words(key)
     if key == "Q":  # PhysNet
         return "charge"
-    if {"unit", "units"} & set(words) and words[:2] != ["unit", "cell"]:
+    if words and (words[-1] in ("unit", "units") or words[0] == "units"):
         return "units"
     return _NAMES.get("".join(words)) or ("cell" if _CELL_WORDS & set(words) else None)
 
@@ -108,8 +109,9 @@ def check_stated(
 
 def _refuse_cell(key: str, value: object, frame: RawFrame) -> None:
     """A key named as a cell, or with a word of it and as many numbers, where nothing says F F F."""
-    numbers = np.asarray(value)
-    n_allowed = (1, *_N_CELL_NUMBERS) if "".join(_words(key)) in _NAMES else _N_CELL_NUMBERS
+    numbers, words = np.asarray(value), _words(key)
+    of_cube = "".join(words) in _NAMES or _CELL_SIZES & set(words)
+    n_allowed = (1, *_N_CELL_NUMBERS) if of_cube else _N_CELL_NUMBERS
     if numbers.dtype.kind not in "iuf" or numbers.size not in n_allowed or not numbers.any():
         return
     periodicity = [v for k, v in frame.stated.items() if kind_of(k) == "periodicity"]

@@ -48,6 +48,7 @@ def read_frames(folder: Path, *words: str, **options: object) -> ReferenceData:
         ("stress", None),
         ("name", None),
         ("cellulose", None),
+        ("unit_test", None),
         ("q", None),
     ],
 )
@@ -57,7 +58,13 @@ def test_looks_of_keys(key: str, kind: str | None) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ['cell="9 0 0 0 9 0 0 0 9"', 'box="9 9 9"', "box=9.0", 'unit_cell="9 9 9 90 90 90"'],
+    [
+        'cell="9 0 0 0 9 0 0 0 9"',
+        'box="9 9 9"',
+        "box=9.0",
+        "box_length=9",
+        'unit_cell="9 9 9 90 90 90"',
+    ],
 )
 def test_a_cell_under_another_key_is_refused(tmp_path: Path, words: str) -> None:
     key = words.split("=")[0]
@@ -68,7 +75,7 @@ def test_a_cell_under_another_key_is_refused(tmp_path: Path, words: str) -> None
 
 
 def test_what_only_sounds_like_a_cell(tmp_path: Path) -> None:
-    words = 'lattice_type=fcc box_id=17 n_formula_units=4 cell="0 0 0 0 0 0 0 0 0"'
+    words = 'lattice_type=fcc box_id=17 n_formula_units=4 unit_test=yes cell="0 0 0 0 0 0 0 0 0"'
     assert len(read_frames(tmp_path, words)) == 1
 
 
