@@ -103,7 +103,7 @@ def stick_spectra_figure(
 ) -> Figure:
     """Infrared and Raman sticks, one panel each; arguments as of `plot_stick_spectrum`."""
     n_panels = len(spectra)
-    figure = Figure(figsize=(6.4, 0.8 + 3.2 * n_panels), dpi=150, layout="constrained")
+    figure = new_figure(6.4, 0.8 + 3.2 * n_panels)
     panels = figure.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0]
     for panel, lines in zip(panels, spectra, strict=True):
         plot_stick_spectrum(lines, labels, style_axes(panel))
