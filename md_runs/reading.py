@@ -18,6 +18,7 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.analysis.path_integrals.energy_series import EnergySeries
+from md_runs.analysis.spectra.dynamics import VelocityUnit
 from md_runs.classical.checkpoint import ClassicalState
 from md_runs.classical.settings import ClassicalRun
 from md_runs.pimd.ipi_run import read_pimd_energies, read_pimd_trajectory
@@ -39,7 +40,6 @@ from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import (
     REPEATED,
     Trajectory,
-    VelocityUnit,
     centroid_of,
     last_records,
     with_frames,

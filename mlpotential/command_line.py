@@ -54,6 +54,7 @@ from mlpotential.messages import told_in_lines
 
 USER_MISTAKE = 2
 COMPARISONS = "mlpotential.comparisons"  # entry points: (model file, reference file) -> words
+PERHAPS_MEANT, SURELY_MEANT = 0.6, 0.9  # chosen: likeness of a misspelt option, as of difflib
 PLACEHOLDERS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}  # of values, in help
 
 
@@ -134,16 +135,19 @@ class ProgramParser(argparse.ArgumentParser):
 
     def _refuse_misspelt_options(self, words: Sequence[str]) -> None:
         """Before options are found missing: they may be what was meant."""
-        known = [name for name in self._option_string_actions if name.startswith("--")]
+        known = {name.lstrip("-"): name for name in self._option_string_actions}
+        least = SURELY_MEANT if self.takes_others else PERHAPS_MEANT
         for word in words:
             name = word.partition("=")[0]
             if word == "--":
                 return
-            if not name.startswith("--") or name in known:
-                continue
-            spelt = name.lower().replace("_", "-")
-            if not self.takes_others or difflib.get_close_matches(spelt, known, cutoff=0.9):
-                self.error(f"there is no option {name}.{nearest_name(spelt, known)}")
+            if not re.match("--?[a-zA-Z]", name) or name in self._option_string_actions:
+                continue  # a value, or right
+            spelt = name.lstrip("-").lower().replace("_", "-")
+            near = difflib.get_close_matches(spelt, known, n=1, cutoff=least)
+            if near or not self.takes_others:
+                hint = f". Did you mean {known[near[0]]}?" if near else ""
+                self.error(f"there is no option {name}{hint}")
 
 
 class CommandParser(ProgramParser):

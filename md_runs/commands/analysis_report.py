@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import inspect
 import io
 import json
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from md_runs.analysis.sampling.results import AnalysisResult, plain
 from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
-from md_runs.commands.options import check_folder, file_name
+from md_runs.commands.options import check_folder
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
+from md_runs.run_folders import RUN_SUFFIXES, file_name
 from mlpotential.command_line import Command
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
@@ -27,6 +29,7 @@ Found = TypeVar("Found")
 
 # Options of `open_runs`, by their names on the command line.
 READING = tuple(inspect.getfullargspec(open_runs).kwonlyargs)
+SUFFIXES_OF_RUNS = (*RUN_SUFFIXES, ".xyz", ".extxyz", ".traj", ".lammpstrj", ".dump", ".pdb")
 POSITIVE = (  # numbers that an analysis would not refuse by itself
     "temperature_K",
     "resolution_per_cm",
@@ -227,9 +230,12 @@ def analysis_command(
 
 
 def default_folder(runs: Sequence[Path], command: str) -> Path:
-    """Beside the first run, named after it and the command."""
+    """Beside the first run, named after it and the command; with its suffix, if that tells it."""
     first = runs[0].resolve()
-    name = first.name if first.is_dir() else first.name.removesuffix("".join(first.suffixes[-1:]))
+    name = first.name if first.is_dir() else first.stem
+    beside = first.parent.glob(f"{glob.escape(first.stem)}.*") if first.is_file() else ()
+    if sum(path.suffix in SUFFIXES_OF_RUNS for path in beside) > 1:
+        name = first.name
     return runs[0].parent / f"{name}_{command}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from md_runs.trajectories.trajectory import VelocityUnit
+from md_runs.analysis.spectra.dynamics import VelocityUnit
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -95,8 +94,3 @@ def isotope_masses(
             raise ConfigError(f"{what} has no atom {who!r} to give the mass {mass:g} amu")
         new_masses[chosen] = mass
     return new_masses
-
-
-def file_name(name: str) -> str:
-    """A name without what shells and file systems dislike."""
-    return re.sub(r"[^\w.+-]+", "_", name)

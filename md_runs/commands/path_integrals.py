@@ -43,7 +43,6 @@ from md_runs.figures.path_integrals import (
     plot_perturbed_distribution,
 )
 from md_runs.figures.style import figure_of
-from md_runs.reading import read_energy_series
 from mlpotential.errors import DataError
 
 TOLERANCE = 0.01  # chosen: of the kinetic energy
@@ -138,7 +137,10 @@ def _energies_without_forces(
     """From the series that i-PI records beside frames; the kinetic energy (eV)."""
     trajectory, n_blocks = run.trajectory, run.n_blocks
     masses = np.asarray(trajectory.masses, np.float64)
+    from md_runs.reading import read_energy_series
+
     rows: list[tuple[str, str]] = []
+
     series = read_energy_series(run.path)
     times_fs = np.asarray(trajectory.times_fs)
     if series is not None:

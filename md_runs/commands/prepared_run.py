@@ -25,17 +25,12 @@ from md_runs.analysis.spectra.dynamics import (
     SAMPLING_ONLY,
     Dynamics,
     Method,
+    VelocityUnit,
 )
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
-from md_runs.commands.options import file_name
-from md_runs.run_folders import segment_paths
-from md_runs.trajectories.trajectory import (
-    FRAME_FIELDS,
-    Trajectory,
-    VelocityUnit,
-    with_frames,
-)
+from md_runs.run_folders import file_name, segment_paths
+from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
 

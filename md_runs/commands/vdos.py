@@ -16,7 +16,7 @@ from md_runs.analysis.spectra.density_of_states import (
     VibrationalSpectrum,
     decomposed_density_of_states,
 )
-from md_runs.analysis.spectra.dynamics import PATH_INTEGRAL_METHODS, Dynamics
+from md_runs.analysis.spectra.dynamics import Dynamics
 from md_runs.analysis.spectra.sampling_limits import differences_check
 from md_runs.analysis.spectra.spectrum_checks import (
     EQUIPARTITION,
@@ -45,7 +45,7 @@ from md_runs.commands.spectrum_tables import (
     spectrum_sentence,
 )
 from md_runs.figures.spectra import parts_figure
-from md_runs.trajectories.frame_arrays import DerivedFrames, centroid
+from md_runs.trajectories.frame_arrays import SubstituteFrames, centroid
 from md_runs.trajectories.trajectory import Trajectory, unwrapped, with_velocities
 from mlpotential.errors import DataError
 
@@ -164,7 +164,9 @@ def _spectrum(
     )
     if are_differences:  # central ones, of positions
         found = _without_damping(found, run.temperature_K)
-    elif mass_weighted and _are_of_one_motion(first):
+    elif (
+        mass_weighted and first.has_positions and not isinstance(first.positions, SubstituteFrames)
+    ):
         total = found.total
         contradiction = differences_check(
             centroid(first.velocities_angstrom_per_fs),
@@ -177,12 +179,6 @@ def _spectrum(
         if not contradiction.passed:
             found = replace(found, total=replace(total, checks=(*total.checks, contradiction)))
     return found, how
-
-
-def _are_of_one_motion(segment: Trajectory) -> bool:
-    """Whether positions were recorded and belong to the velocities: not a bead to the centroid."""
-    is_recorded = segment.has_positions and not isinstance(segment.positions, DerivedFrames)
-    return is_recorded and not (segment.n_beads == 1 and segment.dynamics in PATH_INTEGRAL_METHODS)
 
 
 def _freedom(segment: Trajectory, removed: Removed) -> DegreesOfFreedom:

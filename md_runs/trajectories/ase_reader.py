@@ -23,6 +23,7 @@ from ase.io.formats import ioformats
 from ase.io.trajectory import Trajectory as AseTrajectory
 from tqdm import tqdm
 
+from md_runs.analysis.spectra.dynamics import VelocityUnit
 from md_runs.trajectories.extxyz_reader import (
     ANGSTROM_PER_FS,
     VELOCITY_COLUMNS,
@@ -38,7 +39,7 @@ from md_runs.trajectories.structure_file import (
     periodic_directions,
     with_masses_of_column,
 )
-from md_runs.trajectories.trajectory import Trajectory, VelocityUnit
+from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.units import ASE_TIME_PER_FS
 

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from md_runs.analysis.spectra.dynamics import VelocityUnit
 from md_runs.trajectories.extxyz_writer import TIME_KEY
 from md_runs.trajectories.frame_cache import Batch
 from md_runs.trajectories.structure_file import atoms_of_xyz
-from md_runs.trajectories.trajectory import VelocityUnit
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
 from mlpotential.data.extended_xyz import DEFAULT_COLUMNS, column_layout
 from mlpotential.errors import RunError
 from mlpotential.units import ANGSTROM_PER_BOHR, ASE_TIME_PER_FS, EV_PER_HARTREE, FS_PER_ATOMIC_TIME
 
-ANGSTROM_PER_FS = {  # of each unit of velocity; au is the atomic unit of time
+ANGSTROM_PER_FS: dict[VelocityUnit, float] = {
     "A/fs": 1.0,
     "A/ps": 1e-3,
     "nm/ps": 1e-2,

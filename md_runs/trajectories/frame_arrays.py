@@ -103,8 +103,8 @@ class MissingFrames(LazyFrames):
     """See `missing_frames`."""
 
 
-class DerivedFrames(LazyFrames):
-    """Frames that were not recorded, but follow from another quantity of the run."""
+class SubstituteFrames(LazyFrames):
+    """Positions that stand in for others: made of velocities, or of a bead for the centroid."""
 
 
 def changed_frames(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from md_runs.trajectories.frame_arrays import (
 from md_runs.trajectories.unwrapping import unwrapped_positions
 from mlpotential.errors import DataError
 
-VelocityUnit = Literal["A/fs", "A/ps", "nm/ps", "bohr/au", "ASE"]  # those of files
 REPEATED = "{} frames were recorded again after a restart: the later ones are used"
 
 

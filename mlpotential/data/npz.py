@@ -191,7 +191,12 @@ def _one_of(known: Sequence[str], what: str, archive: NpzFile, place: str) -> st
 
 
 def _refuse_models(archive: NpzFile, place: str) -> None:
-    kind = str(read_array(archive, "type", place).astype(str)) if "type" in archive.files else ""
+    kind = ""
+    if "type" in archive.files:
+        shape, dtype = array_header(archive, "type", place)
+        if shape or dtype.kind not in "US":
+            raise DataError(f"{place}: type has shape {shape}, where a word is expected")
+        kind = str(read_array(archive, "type", place).astype(str))
     if kind in ("m", "t") or all(key in archive.files for key in _SGDML_MODEL_KEYS):
         what = "task" if kind == "t" else "model"
         raise DataError(f"{place} is an sGDML {what}, not a data set: give the data it came from")

@@ -114,7 +114,9 @@ def _named_energies(path: Path) -> dict[int, float]:
 def _atomic_number(word: str) -> int:
     """Of a symbol or, as MACE writes it, of itself. Raises KeyError if it is neither."""
     if word.isascii() and word.isdecimal() and len(word) <= 3:
-        word = dict(enumerate(chemical_symbols))[int(word)]
+        word = {str(z): symbol for z, symbol in enumerate(chemical_symbols)}[word]
+    if word == "X":
+        raise KeyError(word)
     return int(NUMBER_OF_SYMBOL[word])
 
 
@@ -122,14 +124,14 @@ def _mapping_entries(name: str, text: str) -> list[list[str]]:
     """Key and value as they are written, doubled keys too (`No` is nobelium, not False)."""
     import yaml
 
+    mapping = None
     try:
-        mapping = yaml.compose(text, yaml.BaseLoader)
+        if text.count("[") + text.count("{") <= 2:  # what is nested takes YAML very long
+            mapping = yaml.compose(text, yaml.BaseLoader)
     except yaml.YAMLError as error:
         raise DataError(f"{name} is not valid JSON or YAML: {error}") from error
-    except RecursionError:
-        raise DataError(f"{name} is nested too deeply for reference energies") from None
     if not isinstance(mapping, yaml.MappingNode):
-        raise DataError(f"{name}: expected a mapping from elements to energies")
+        raise DataError(f"{name}: expected a mapping from elements to energies, nothing nested")
     return [[str(key.value), value.value] for key, value in mapping.value]
 
 

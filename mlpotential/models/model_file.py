@@ -56,23 +56,23 @@ class ModelRecord:
         title: what it describes, for people.
         training: data hash, splits, settings of the run that made it.
         errors: by data set (`test`, `validation`), the fields of `training.metrics.Errors`.
-        wavenumbers: of the model beside a reference, by its name: `wavenumbers_per_cm`,
-            `reference_per_cm`, matched, and `mean_relative_deviation` and `max_relative_deviation`.
         shortest_distances: smallest seen in training per element pair, keys like `C-H` (A).
         feature_ranges: lowest and highest of each final feature over all training atoms of an
             element: `{"C": {"lowest": [...], "highest": [...]}}`.
         neighborhoods: how alone an atom of an element was, as `inference.training_domain` defines
             it: `{"C": {"largest_nearest_distance": 1.6, "least_coordination": 2,
             "isolated": false}}`, (A), a count, and whether there were atoms without neighbors.
+        wavenumbers: of the model beside a reference, by its name: `wavenumbers_per_cm`,
+            `reference_per_cm`, matched, and `mean_relative_deviation` and `max_relative_deviation`.
     """
 
     title: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, Any] = field(default_factory=dict)
-    wavenumbers: dict[str, Any] = field(default_factory=dict)
     shortest_distances: dict[str, float] = field(default_factory=dict)
     feature_ranges: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     neighborhoods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    wavenumbers: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

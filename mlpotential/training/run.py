@@ -138,7 +138,8 @@ def read_data_sets(config: RunConfig) -> DataSets:
         drawn = random_split(
             len(everything), n_train, n_validation, n_test, seed=settings.split_seed
         )
-        split = drawn.as_lists()
+        numbers = everything.frame_numbers or range(len(everything))
+        split = {name: [numbers[k] for k in ks] for name, ks in drawn.as_lists().items()}
         train = everything.select(drawn.train)
         validation = validation or everything.select(drawn.validation)
         if test is None and drawn.test:

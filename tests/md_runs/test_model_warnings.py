@@ -87,7 +87,7 @@ def test_inside(model_of, ethanol, tmp_path):
     )
 
 
-def test_a_run_that_stays_outside_is_no_success(model_of, ethanol, tmp_path):
+def test_a_run_that_stays_outside_is_no_success(model_of, ethanol, tmp_path, capsys):
     """It is all there, but ends with an error; also when it is only asked for again."""
     write(tmp_path / "ethanol.xyz", ethanol)
     longer = ClassicalRun(n_steps=19, stride=5, temperature_K=1.0)
@@ -105,8 +105,12 @@ def test_a_run_that_stays_outside_is_no_success(model_of, ethanol, tmp_path):
     assert run_classical(ethanol, longer, folder).extrapolation.n_outside == 20
     options = {"model": model_of(5.0), "folder": tmp_path / "again", "n-steps": 19}
     words = [f"--{name}={value}" for name, value in options.items()]
-    with pytest.warns(ExtrapolationWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
         assert main(["classical", str(tmp_path / "ethanol.xyz"), *words]) == 2
+    told = capsys.readouterr().err
+    assert "md-runs classical: warning: outside the training data: " in told
+    assert "stayed outside for 20 of 20 structures" in told
 
 
 def test_segments_that_stay_outside_are_no_success(model_of, ethanol, tmp_path):

@@ -184,9 +184,9 @@ def test_the_block_of_torch_is_tight(no_torch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["info", "m", "--chek"], "there is no option --chek. Did you mean '--check'?"),
-        (["evaluate", "m", "--energy_unit", "eV"], "Did you mean '--energy-unit'?"),
-        (["train", "x.yaml", "--comittee=3"], "Did you mean '--committee'?"),
+        (["info", "m", "--chek"], "there is no option --chek. Did you mean --check?"),
+        (["evaluate", "m", "--energy_unit", "eV"], "Did you mean --energy-unit?"),
+        (["train", "x.yaml", "--comittee=3"], "Did you mean --committee?"),
         (["inof"], "there is no command 'inof'. Did you mean 'info'?"),
         ([], "required"),
     ],

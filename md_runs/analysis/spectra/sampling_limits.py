@@ -66,7 +66,7 @@ def limit_check(
     found = Estimate(max(0.0, float(found.value)), found.standard_error, found.n_blocks)
     remark = (
         f"share of the intensity just below the limit of {limit:.0f} 1/cm: lines beyond it are "
-        "folded back; record frames more often"
+        "folded back, or positions are rounded; record frames more often"
     )
     return check("sampling (end of the spectrum)", found, 0.0, END_TOLERANCE, remark)
 

@@ -148,62 +148,109 @@ def choose_files(
     Warns:
         UserWarning: one bead of a ring polymer, or the centroid for the beads.
     """
-    there = files.quantities
-    beads = _by_field(OF_BEADS | OF_EXTRAS, there)
-    centroids = _by_field(OF_CENTROID, there)
-    n_files = max((bead_of(there[name][-1]) + 1 for name in beads.values()), default=1)
-    n_beads = n_beads or n_files
-    complete = {field for field, name in beads.items() if _is_complete(there[name], n_beads)}
-    single = {field for field, name in beads.items() if len(there[name]) == 1} - complete
-    wanted = [*leading, "positions"]
-    lead = next((field for field in wanted if field in beads or field in centroids), "")
-    if not lead:
-        return ChosenFiles({}, n_beads, of_centroid)
-    if lead not in complete and lead in centroids and (leading or lead not in beads):
-        of_centroid = True
-        if not leading:
-            warnings.warn(
-                f"{files.place} has {lead} of the centroid only: distributions lack the spread of "
-                "the beads",
-                stacklevel=4,
-            )
-    if leading and lead in single and not (of_centroid and lead in centroids):
+    shelf = _Shelf.of(files, n_beads)
+    fields = shelf.beads.keys() | shelf.centroids.keys()
+    lead = next((field for field in [*leading, "positions"] if field in fields), None)
+    if lead is None:
+        return ChosenFiles({}, shelf.n_beads, of_centroid)
+    of_centroid = of_centroid or shelf.has_centroid_alone(lead, bool(leading))
+    is_moving_bead = leading and lead in shelf.single
+    if is_moving_bead and not (of_centroid and lead in shelf.centroids):
         raise RunError(
-            f"{files.place} has {beads[lead]} of one of {n_beads} beads only, whose motion is not "
-            "that of the atoms: record those of all beads, or of the centroid"
+            f"{files.place} has {shelf.beads[lead]} of one of {shelf.n_beads} beads only, whose "
+            "motion is not that of the atoms: record those of all beads, or of the centroid"
         )
-    names: dict[str, str] = {}
-    for field in dict.fromkeys([*beads, *centroids]):
-        if of_centroid and field in centroids:
-            names[field] = centroids[field]
-        elif field in complete or (field in single and (of_centroid or lead in single)):
-            names[field] = beads[field]
-        elif field in beads and field not in single:
-            _refuse_missing(files, beads[field], n_beads)
-    if used := [names[field] for field in single if names.get(field) == beads[field]]:
-        warnings.warn(
-            f"{files.place} has {' and '.join(used)} of one of {n_beads} beads only: they are used "
-            "as those of one particle",
-            stacklevel=4,
-        )
-    if left_out := [of.get(f) for of in (beads, centroids) for f in of if f not in names]:
-        warnings.warn(
-            f"{files.place}: {' and '.join(dict.fromkeys(map(str, left_out)))} are not used, as "
-            f"they are not of all {n_beads} beads",
-            stacklevel=4,
-        )
-    is_one = of_centroid or lead in single
-    chosen = {name: there[name] for name in QUANTITIES if name in names.values()}
-    return ChosenFiles(chosen, 1 if is_one else n_beads, of_centroid)
+    names = shelf.names(lead, of_centroid)
+    shelf.tell_what_lacks(names)
+    is_one = of_centroid or lead in shelf.single
+    chosen = {name: files.quantities[name] for name in QUANTITIES if name in names.values()}
+    return ChosenFiles(chosen, 1 if is_one else shelf.n_beads, of_centroid)
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """What there is of each field of `Trajectory`.
+
+    Attributes:
+        files: of one simulation.
+        beads, centroids: i-PI's name of what is there of beads, and of the centroid, by field.
+        n_beads: of the ring polymer.
+        is_known: the number of beads is told, not counted.
+        complete, single: fields of which all beads are there, or one of several.
+    """
+
+    files: IpiFiles
+    beads: dict[str, str]
+    centroids: dict[str, str]
+    n_beads: int
+    is_known: bool
+    complete: frozenset[str]
+    single: frozenset[str]
+
+    @classmethod
+    def of(cls, files: IpiFiles, n_beads: int | None) -> _Shelf:
+        """Sorted by what is there."""
+        there = files.quantities
+        beads, centroids = (_by_field(t, there) for t in (OF_BEADS | OF_EXTRAS, OF_CENTROID))
+        numbers = {field: [bead_of(path) for path in there[name]] for field, name in beads.items()}
+        counted = max((some[-1] + 1 for some in numbers.values()), default=1)
+        every = list(range(n_beads or counted))
+        complete = frozenset(field for field, some in numbers.items() if some == every)
+        single = frozenset(field for field, some in numbers.items() if len(some) == 1) - complete
+        return cls(files, beads, centroids, len(every), n_beads is not None, complete, single)
+
+    def has_centroid_alone(self, lead: str, is_motion: bool) -> bool:
+        """Whether the leading field is taken from the centroid, as its beads are not all there."""
+        is_one_of_many = not self.is_known and self.n_beads == 1 and self.centroids
+        if is_one_of_many:
+            self._warn(
+                "has files of the centroid, but nothing tells how many beads there are: put the "
+                "input beside them"
+            )
+        if lead not in self.centroids or (lead in self.complete and not is_one_of_many):
+            return False
+        if not is_motion and lead in self.beads:
+            return False
+        if not is_motion:
+            self._warn(f"has {lead} of the centroid only: they lack the spread of the beads")
+        return True
+
+    def names(self, lead: str, of_centroid: bool) -> dict[str, str]:
+        """i-PI's name of what is read of each field. Raises RunError where a bead is missing."""
+        names = {}
+        for field in dict.fromkeys([*self.beads, *self.centroids]):
+            if of_centroid and field in self.centroids:
+                names[field] = self.centroids[field]
+            elif field in self.complete:
+                names[field] = self.beads[field]
+            elif field in self.single:
+                if of_centroid or lead in self.single:
+                    names[field] = self.beads[field]
+            elif field in self.beads:
+                _refuse_missing(self.files, self.beads[field], self.n_beads)
+        return names
+
+    def tell_what_lacks(self, names: Mapping[str, str]) -> None:
+        """Warns of single beads that are used, and of what is not used."""
+        used = [names[f] for f in self.beads if f in self.single and names.get(f) == self.beads[f]]
+        if used:
+            self._warn(
+                f"has {' and '.join(used)} of one of {self.n_beads} beads only: they are used as "
+                "those of one particle"
+            )
+        unused = [of[f] for of in (self.beads, self.centroids) for f in of if f not in names]
+        if unused:
+            self._warn(
+                f"has {' and '.join(unused)} not of all {self.n_beads} beads: they are not used"
+            )
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self.files.place} {text}", stacklevel=6)
 
 
 def _by_field(table: Mapping[str, tuple[str, str]], there: Mapping[str, object]) -> dict[str, str]:
     """Of each field the first quantity that is there: velocities may be there as momenta, too."""
     return {table[name][0]: name for name in reversed(list(table)) if name in there}
-
-
-def _is_complete(paths: Sequence[Path], n_beads: int) -> bool:
-    return [bead_of(path) for path in paths] == list(range(n_beads))
 
 
 def _refuse_missing(files: IpiFiles, name: str, n_beads: int) -> None:

@@ -20,13 +20,15 @@ from ase.data import atomic_numbers as number_of_symbol
 
 from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.trajectories.frame_arrays import (
-    DerivedFrames,
     FrameArray,
+    SubstituteFrames,
+    centroid,
     missing_frames,
 )
 from md_runs.trajectories.frame_cache import FrameCache
 from md_runs.trajectories.ipi_files.finding import ChosenFiles, IpiFiles, bead_of, choose_files
 from md_runs.trajectories.ipi_files.quantities import (
+    OF_BEADS,
     OF_EXTRAS,
     QUANTITIES,
     beads_of_series,
@@ -104,6 +106,9 @@ def read_ipi_files(
         if all(np.isin(steps, series.steps).all() for series in some):
             recorded |= beads_of_series(name, some, steps, masses, extras_units)
     times_fs = _times(files, steps, properties, settings, frame_interval_fs)
+    if chosen.of_centroid and fields.get("positions") in OF_BEADS and "positions" in recorded:
+        stand_in = recorded["positions"]
+        recorded["positions"] = SubstituteFrames(stand_in.shape, lambda a, b: stand_in[a:b])
     n_beads = chosen.n_beads if read else settings.n_beads or _beads_of(properties) or 1
     if "positions" not in recorded:
         recorded["positions"] = _positions_between(
@@ -222,6 +227,8 @@ def _positions_between(
     )
     name = next(n for n in QUANTITIES if QUANTITIES[n][0] == "positions" and n in files.quantities)
     positions = beads_of_series(name, some, steps[anchors], masses)["positions"]
+    if velocities.shape[1] == 1:
+        positions = centroid(positions, keep_bead=True)
 
     def read(start: int, stop: int) -> np.ndarray:
         first, last = np.searchsorted(anchors, [start, stop - 1], side="right") - 1
@@ -235,7 +242,7 @@ def _positions_between(
         found = positions[first : last + 1][which] + path - path[at][which]
         return found[start - begin :]
 
-    return DerivedFrames((len(steps), *velocities.shape[1:]), read)
+    return SubstituteFrames((len(steps), *velocities.shape[1:]), read)
 
 
 def _common_steps(files: IpiFiles, some: Sequence[Series]) -> np.ndarray:

@@ -7,6 +7,7 @@ from harmonic_ring_polymer import KELVIN
 from recorded_runs import write_frames, write_water_segments
 
 from md_runs.analysis.sampling.equilibration import RULE_NAME, EquilibrationRule
+from md_runs.commands.analysis_report import default_folder
 from md_runs.commands.prepared_run import open_runs
 from md_runs.commands.structure.distances import distances_report
 from md_runs.run_folders import segment_paths
@@ -90,6 +91,17 @@ def test_no_two_runs_share_a_name_or_a_file(tmp_path, files, names):
     saved = report.save(tmp_path / "out")
     assert len(report.tables[0].rows) == 3 * len(files)
     assert len(set(saved)) == len(saved) == 3 * len(files) + 2
+
+
+def test_the_folder_of_results_is_that_of_one_run(tmp_path):
+    for name in ("water.xyz", "ice.xyz", "water.json"):
+        (tmp_path / name).touch()
+    assert default_folder([tmp_path / "water.xyz"], "rdf") == tmp_path / "water_rdf"
+    (tmp_path / "water.extxyz").touch()
+    for name in ("water.xyz", "water.extxyz"):
+        assert default_folder([tmp_path / name], "rdf") == tmp_path / f"{name}_rdf"
+    (tmp_path / "run.300").mkdir()
+    assert default_folder([tmp_path / "run.300"], "rdf") == tmp_path / "run.300_rdf"
 
 
 def test_beads_sample_unless_the_user_says_otherwise(tmp_path):

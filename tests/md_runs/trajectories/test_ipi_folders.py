@@ -148,6 +148,11 @@ def test_spectra_take_the_centroid_where_beads_lack(tmp_path):
     assert "dynamics: RPMD" in str(found)
     assert "velocities against positions" not in str(found)
     assert "classical" not in str(found)
+    (tmp_path / "input.xml").unlink()  # bead 0 alone may be one of many
+    found = vdos_report(open_runs([tmp_path], VELOCITIES, frame_interval_fs=1.0))
+    assert peaks(found) == pytest.approx([LINE_PER_CM], abs=3)
+    assert "nothing tells how many beads there are" in str(found)
+    assert "velocities against positions" not in str(found)
 
 
 @pytest.fixture
@@ -175,6 +180,23 @@ def test_positions_that_were_recorded_seldom_do_not_thin_out_the_rest(seldom):
     )
     with pytest.warns(UserWarning, match="the 32 frames are used that all have"):
         assert read_run(folder).n_frames == 32
+
+
+def test_beads_that_were_recorded_seldom_beside_their_centroid(tmp_path):
+    """Positions of all beads every 16 fs, velocities of the centroid every 1 fs."""
+    positions, velocities = stretch(amplitude=0.02)
+    spread = 0.03 * np.random.default_rng(0).normal(size=(4, 1, 2, 3))
+    write_beads(
+        tmp_path, "pos", "positions{angstrom}", positions[::16] + spread - spread.mean(0), stride=16
+    )
+    write_xyz(tmp_path / "sim.vc.xyz", "v_centroid{atomic_unit}", velocities / SPEED)
+    (tmp_path / "input.xml").write_text(input_xml(4))
+    with pytest.warns(UserWarning, match="those between follow from the velocities"):
+        found = read_run(tmp_path, leading=VELOCITIES)
+    assert found.positions.shape == found.velocities_angstrom_per_fs.shape == (512, 1, 2, 3)
+    np.testing.assert_allclose(found.positions[:, 0], positions, atol=0.02 * 0.377**2 / 6)
+    with pytest.warns(UserWarning, match="has v_centroid not of all 4 beads: they are not used"):
+        assert read_run(tmp_path).positions.shape == (32, 4, 2, 3)
 
 
 def test_dipoles_are_used_as_often_as_they_were_recorded(seldom):

@@ -64,6 +64,13 @@ def test_the_only_structure_with_an_element_is_no_outlier(molecules, crystals):
     assert energy_outlier(data) is None
 
 
+def test_compositions_at_the_edge_are_no_outliers(many_molecules):
+    """Hydrogen molecules are no mixture of the others."""
+    hydrogen = AtomGraph.from_arrays([1, 1], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.8]], energy=-90.0)
+    bare = [replace(graph, forces=None) for graph in many_molecules]
+    assert energy_outlier(ReferenceData((*bare, hydrogen), "set")) is None
+
+
 def test_an_outlier_among_near_frames(molecules):
     """3 eV are little beside different molecules, but not on a step of 0.2 A."""
     waters = [graph for graph in molecules if graph.n_atoms == 3]
