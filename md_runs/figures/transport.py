@@ -12,8 +12,16 @@ import numpy as np
 
 from md_runs.analysis.structure.mean_square_displacement import MeanSquareDisplacement
 from md_runs.analysis.structure.structure_factor import StructureFactor
-from md_runs.figures.style import FAINT, INK, axes_or_new, band_legend, draw_curve, series_colors
-from md_runs.figures.style import style_axes as styled
+from md_runs.figures.style import (
+    FAINT,
+    INK,
+    axes_or_new,
+    band_legend,
+    draw_curve,
+    new_figure,
+    series_colors,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,16 +151,13 @@ def structure_factor_figure(panels: Sequence[Mapping[str, StructureFactor]]) -> 
 
 def _panels(n_panels: int) -> tuple[Figure, list[Axes]]:
     """A figure with so many Axes."""
-    from matplotlib.figure import Figure
-
     n_rows = -(-n_panels // PANELS_PER_ROW)
     n_columns = -(-n_panels // n_rows)
     width, height = PANEL_INCHES
-    size = (max(6.4, width * n_columns), max(4.0, height * n_rows))
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = new_figure(max(6.4, width * n_columns), max(4.0, height * n_rows))
     axes = list(figure.subplots(n_rows, n_columns, squeeze=False).ravel())
     for ax in axes:
-        styled(ax)
+        style_axes(ax)
     for empty in axes[n_panels:]:
         empty.set_axis_off()
     return figure, axes[:n_panels]
