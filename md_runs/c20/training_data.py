@@ -35,6 +35,7 @@ from md_runs.pimd import PimdRun, run_pimd
 from md_runs.relax import relax
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.execution import Execution
 from mlpotential.run_folder import lock_folder
 from mlpotential.settings_checks import check_count
 
@@ -188,7 +189,7 @@ def _labelled(
 def _md_frames(sample: Sample, model: str | Path, folder: Path, progress: bool) -> np.ndarray:
     """Of Langevin MD, [n_frames, n_atoms, 3] (A)."""
     atoms = _start()
-    atoms.calc = MLPotentialCalculator(model, device="cpu")
+    atoms.calc = MLPotentialCalculator(model, device="cpu", guard="off")
     settings = ClassicalRun(
         ensemble="langevin",
         temperature_K=sample.temperature_K,
@@ -215,7 +216,9 @@ def _beads(sample: Sample, model: str | Path, folder: Path, progress: bool) -> n
         stride=BEAD_STRIDE,
         seed=sample.seed,
     )
-    run = run_pimd(_start(), model, settings, folder / f"{sample.name}_beads", progress)
+    execution = Execution(device="cpu", guard="off")
+    folder = folder / f"{sample.name}_beads"
+    run = run_pimd(_start(), model, settings, folder, progress, execution)
     beads = np.array(run.trajectory.positions[-n_ring_polymers:])
     if sample.name == "train":
         beads[::STRETCHED_EVERY] = stretched_from_centroid(beads[::STRETCHED_EVERY], STRETCH)

@@ -89,8 +89,6 @@ def test_senseless_numbers(tmp_path):
         make_training_data("model.safetensors", tmp_path, DataSize(0))
 
 
-# The model moves the atoms here, where others labelled its own data.
-@pytest.mark.filterwarnings("ignore::mlpotential.errors.ExtrapolationWarning")
 def test_further_kinds(tmp_path, monkeypatch):
     """Beads beside MD, and frames near rest with their weight, at the model that ships."""
     monkeypatch.setattr(training_data, "EQUILIBRATION_FRAMES", 2)
