@@ -57,7 +57,9 @@ STRETCH = 1.4  # chosen: beyond the tails of a run of a few ns
 SOFTEST_PER_CM = 200.0  # chosen: one pair of modes, at 108/cm, lies below
 LARGEST_ANGSTROM = 0.12  # of it: beyond what MD at 300 K begins with
 NEAR_MINIMUM_TEMPERATURE_K = 5.0
-NEAR_MINIMUM_WEIGHT = 200.0  # chosen: the squared forces there are a hundredth of those at 500 K
+# Chosen: squared forces near the minimum are a hundredth of those at 500 K; beads are what the
+# model is for.
+WEIGHTS = {"md": 1.0, "beads": 3.0, "near_minimum": 50.0}
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _labelled(
         for k, geometry in enumerate(chunk):
             frame = Atoms(atoms.numbers, geometry)
             frame.info["sampling_temperature_K"] = sample.temperature_K
-            frame.info["weight"] = NEAR_MINIMUM_WEIGHT if sample.kind == "near_minimum" else 1.0
+            frame.info["weight"] = WEIGHTS[sample.kind]
             frame.calc = SinglePointCalculator(
                 frame, energy=float(answer.energy[k]), forces=forces[k]
             )

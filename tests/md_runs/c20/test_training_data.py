@@ -98,9 +98,9 @@ def test_further_kinds(tmp_path, monkeypatch):
     assert files.keys() == {"train", "validation"}
     train = read(files["train"], index=":")
     weights = [a.info["weight"] for a in train]
-    assert sorted(weights) == [1.0] * 10 + [training_data.NEAR_MINIMUM_WEIGHT] * 5
+    assert sorted(weights) == [1.0] * 2 + [3.0] * 8 + [50.0] * 5
     largest = {
-        near: max(abs(a.get_forces()).max() for a in train if (a.info["weight"] > 1.0) == near)
+        near: max(abs(a.get_forces()).max() for a in train if (a.info["weight"] > 3.0) == near)
         for near in (True, False)
     }
     assert largest[True] < 1.5 < largest[False]  # eV/A
