@@ -8,10 +8,12 @@ model sees are kept and compared.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -36,13 +38,14 @@ class MLPotentialCalculator(Calculator):
     Args:
         model: a model file; units, elements and cutoff come from it. Or a potential, or a
             committee: a list or a pattern of model files.
-        device: auto (CUDA where there is one), cpu, cuda or cuda:N.
+        device: auto (CUDA where there is one), cpu, cuda, cuda:N, or a device of torch.
         dtype: float32 or float64; None for the model's own. Results are float64 in any case.
         backend, threads, guard: as for `Evaluator`.
 
     Attributes:
         guard: counts structures outside the training data, over all atoms it was asked about; None
             before the first evaluation.
+        guard_mode: as it was given.
 
     Results: energy and free_energy (equal, eV), energies (eV per atom), forces (eV/A), and for
     periodic structures stress (Voigt order, eV/A^3, positive under tension). A model with a dipole
@@ -52,7 +55,9 @@ class MLPotentialCalculator(Calculator):
 
     A model file with an extra network NAME also gives `calc.results["energy_of_NAME"]` (eV). All
     results of a committee are means; it also gives `calc.results["energy_std"]` (eV) and
-    `["forces_std"]`, [n_atoms, 3] (eV/A), the standard deviations of its members.
+    `["forces_std"]`, [n_atoms, 3] (eV/A), the standard deviations of its members. See `Results`.
+
+    Threads may share a calculator: what each asks for is of its own atoms, computed one by one.
 
     Raises:
         ModelFileError: if the file is no usable model.
@@ -79,28 +84,37 @@ class MLPotentialCalculator(Calculator):
     def __init__(
         self,
         model: Models,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
         guard: GuardMode = "warn",
     ) -> None:
         super().__init__()
+        self._lock = threading.RLock()
         self._members = read_members(model)
         if all("dipole" in potential.properties for potential in self._potentials):
             self.implemented_properties = [*self.implemented_properties, *OF_DIPOLE_MODELS]
         self._device, self._dtype = device, dtype
-        self._backend, self._threads, self._guard_mode = backend, threads, guard
+        self._backend, self._threads, self.guard_mode = backend, threads, guard
         self._evaluator: Evaluator | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the evaluator, which belongs to a device and is soon made anew."""
-        return {**self.__dict__, "_evaluator": None}
+        return {**self.__dict__, "_evaluator": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_lock": threading.RLock()}
 
     @property
     def traits(self) -> ModelTraits:
         """What the model promises."""
         return common_traits(self._potentials)
+
+    @property
+    def dtype(self) -> str:
+        """Of the network: float32 or float64."""
+        return self._dtype or str(self._potentials[0].dtype).removeprefix("torch.")
 
     @property
     def _potentials(self) -> list[Potential]:
@@ -132,6 +146,13 @@ class MLPotentialCalculator(Calculator):
         # bytes: a tenth of the time of np.array_equal; -0.0 for 0.0 costs an evaluation
         return [name for name, a in self._seen.items() if a.tobytes() != now[name].tobytes()]
 
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
+        """As of every calculator; other threads wait."""
+        with self._lock:
+            return super().get_property(name, atoms, allow_calculation)
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -144,9 +165,10 @@ class MLPotentialCalculator(Calculator):
         """
         atoms = self._atoms_or_own(atoms)
         periodic = bool(atoms.pbc.any())
-        if "stress" in properties and not periodic:
+        if "stress" in properties and not _has_volume(atoms):
             raise PropertyNotImplementedError(
-                "a structure without periodic directions has no volume, hence no stress"
+                "a structure without periodic directions, or with a cell vector missing, has no "
+                "volume, hence no stress"
             )
         if periodic and OF_MOLECULES.intersection(properties):
             raise PropertyNotImplementedError(
@@ -157,7 +179,7 @@ class MLPotentialCalculator(Calculator):
             self.reset()  # an evaluation that fails leaves nothing behind
             evaluator = self.evaluator_for(atoms)
             prediction = evaluator.evaluate(*_arguments(atoms), _wanted(evaluator, periodic))
-            self.results = _results(prediction, 0, slice(None))
+            self.results = _results(prediction, 0, slice(None), _has_volume(atoms))
             self.atoms = atoms
         if wants_born_charges:
             evaluator = self.evaluator_for(atoms)
@@ -190,7 +212,7 @@ class MLPotentialCalculator(Calculator):
             starts = np.cumsum([0, *(len(structures[k]) for k in numbers)])
             for index, k in enumerate(numbers):
                 atoms = slice(starts[index], starts[index + 1])
-                answers[k] = _results(prediction, index, atoms)
+                answers[k] = _results(prediction, index, atoms, _has_volume(structures[k]))
         return answers
 
     def get_hessian(self, atoms: Atoms | None = None) -> np.ndarray:
@@ -202,6 +224,11 @@ class MLPotentialCalculator(Calculator):
         positions, cells = _arguments(atoms)
         cell = None if cells is None else cells[0]
         return self.evaluator_for(atoms).hessian(positions[0], cell)
+
+    def get_descriptors(self, atoms: Atoms | None = None) -> np.ndarray:
+        """Features of each atom, [n_atoms, n_features], float64; see `Evaluator.descriptors`."""
+        atoms = self._atoms_or_own(atoms)
+        return self.evaluator_for(atoms).descriptors(*_arguments(atoms))
 
     def get_vibrations(self, atoms: Atoms | None = None) -> VibrationsData:
         """Harmonic vibrations about a minimum, from the exact Hessian.
@@ -224,25 +251,53 @@ class MLPotentialCalculator(Calculator):
 
     def evaluator_for(self, atoms: Atoms) -> Evaluator:
         """The evaluator of this list of atoms, made anew only when elements or pbc change."""
-        known = self._evaluator
-        if known is None:
-            known = Evaluator(
-                self._members if len(self._members) > 1 else self._members[0],
-                atoms.numbers,
-                atoms.pbc,
-                self._device,
-                self._dtype,
-                backend=self._backend,
-                threads=self._threads,
-                guard=self._guard_mode,
-            )
-        elif not (
-            np.array_equal(known.atomic_numbers, atoms.numbers)
-            and np.array_equal(known.pbc, atoms.pbc)
-        ):
-            known = known.for_atoms(atoms.numbers, atoms.pbc)
-        self._evaluator = known
-        return known
+        with self._lock:
+            known = self._evaluator
+            if known is None:
+                known = Evaluator(
+                    self._members if len(self._members) > 1 else self._members[0],
+                    atoms.numbers,
+                    atoms.pbc,
+                    self._device,
+                    self._dtype,
+                    backend=self._backend,
+                    threads=self._threads,
+                    guard=self.guard_mode,
+                )
+            elif not (
+                np.array_equal(known.atomic_numbers, atoms.numbers)
+                and np.array_equal(known.pbc, atoms.pbc)
+            ):
+                known = known.for_atoms(atoms.numbers, atoms.pbc)
+            self._evaluator = known
+            return known
+
+
+class Results(dict[str, Any]):
+    """Results by name. What ASE has no name for is found by its own, but is none of the items.
+
+    So `SinglePointCalculator(atoms, **results)` keeps what it knows, and refuses nothing.
+
+    Attributes:
+        extra: what ASE has no name for, such as `energy_std`.
+    """
+
+    def __init__(self, known: dict[str, Any], extra: dict[str, Any]) -> None:
+        super().__init__(known)
+        self.extra = extra
+
+    def __missing__(self, name: str) -> Any:
+        return self.extra[name]
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self.extra
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of every dictionary."""
+        return super().get(name, self.extra.get(name, default))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Results, (dict(self), self.extra)
 
 
 def _wanted(evaluator: Evaluator, periodic: bool) -> list[str]:
@@ -255,7 +310,7 @@ def _wanted(evaluator: Evaluator, periodic: bool) -> list[str]:
     return wanted + (["energy_std", "forces_std"] if evaluator.n_members > 1 else [])
 
 
-def _results(prediction: Prediction, k: int, atoms: slice) -> dict[str, Any]:
+def _results(prediction: Prediction, k: int, atoms: slice, has_volume: bool) -> Results:
     """What ASE calls the results of structure `k`, whose atoms are `atoms`."""
     energy = float(prediction.energy[k])
     results = {
@@ -264,18 +319,25 @@ def _results(prediction: Prediction, k: int, atoms: slice) -> dict[str, Any]:
         "energies": prediction.atomic_energies[atoms],
         "forces": prediction.forces[atoms],
     }
-    if prediction.stress is not None:
+    if prediction.stress is not None and has_volume:
         results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[k])
     if prediction.charges is not None:
         results["charges"] = prediction.charges[atoms]
     if prediction.dipole is not None:
         results["dipole"] = prediction.dipole[k]
-    for name, extra in (prediction.extra_energies or {}).items():
-        results[f"energy_of_{name}"] = float(extra[k])
+    extra: dict[str, Any] = {
+        f"energy_of_{name}": float(energies[k])
+        for name, energies in (prediction.extra_energies or {}).items()
+    }
     if prediction.energy_std is not None:
-        results["energy_std"] = float(prediction.energy_std[k])
-        results["forces_std"] = prediction.forces_std[atoms]
-    return results
+        extra["energy_std"] = float(prediction.energy_std[k])
+        extra["forces_std"] = prediction.forces_std[atoms]
+    return Results(results, extra)
+
+
+def _has_volume(atoms: Atoms) -> bool:
+    """Whether there is a cell, and no vector of it is missing."""
+    return bool(atoms.pbc.any() and atoms.cell.array.any(axis=1).all())
 
 
 def _arguments(atoms: Atoms) -> tuple[np.ndarray, np.ndarray | None]:

@@ -32,6 +32,7 @@ from mlpotential.command_line import add_arguments, program_parser
 from mlpotential.errors import ConfigError, InputError, RunError, StructureError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.interruption import at_first_signal
+from mlpotential.messages import told_in_lines
 
 if TYPE_CHECKING:
     from calculators.ipi_driver import EvaluatorProtocol
@@ -58,7 +59,7 @@ exit codes:
   4          the server does not speak i-PI's protocol
   5          the connection broke while a message or a result was on its way
   6          the model failed, or gave a number that is not finite
-  130, 143   stopped by SIGINT, SIGTERM
+  129, 130, 143   stopped by SIGHUP, SIGINT, SIGTERM
 """
 
 
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the client; what ends it is told in one line on standard error."""
     options = build_parser().parse_args(arguments)
     try:
-        with at_first_signal(_stop):
+        with at_first_signal(_stop), told_in_lines("mlpotential-driver"):
             if options.print_xml:
                 print(_xml(options))
             else:
@@ -283,7 +284,12 @@ def _open_segment(name: str) -> memoryview:
 
 def _address(options: argparse.Namespace) -> Address:
     """Raises ConfigError unless there is exactly one address, and a possible one."""
-    if (options.unix is None) == (options.port is None) or (options.unix and options.host):
+    if options.unix is not None and (options.port is not None or options.host is not None):
+        raise ConfigError(
+            "where is i-PI? At one place only: give --unix NAME, for this machine, or --port PORT "
+            "with or without --host, for the network, not both"
+        )
+    if options.unix is None and options.port is None:
         raise ConfigError("where is i-PI? Give --unix NAME, or --port PORT with or without --host")
     if options.unix is None:
         return TcpAddress(options.host or "localhost", options.port)
@@ -325,4 +331,5 @@ def _exit_code(error: InputError) -> int:
 
 def _notify(text: str) -> None:
     """One line on standard error."""
-    print(f"mlpotential-driver: {' '.join(text.splitlines())}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the terminal has closed
+        print(f"mlpotential-driver: {' '.join(text.splitlines())}", file=sys.stderr, flush=True)

@@ -32,7 +32,7 @@ from ipi.utils.softexit import softexit
 from calculators.ipi_units import Answer, ReplicaArrays, cells_to_angstrom, to_angstrom, to_answers
 from mlpotential.errors import ConfigError, RunError, StructureError, nearest_name
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
-from mlpotential.input_files import require_model_files
+from mlpotential.input_files import require_model_files, unreadable
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -132,7 +132,8 @@ def read_template(structure: str) -> Atoms:
     try:
         template = ase.io.read(structure, index=-1)
     except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
-        raise StructureError(f"cannot read the structure file {structure}: {error}") from error
+        reason = unreadable(structure, error)
+        raise StructureError(f"cannot read the structure file {structure}: {reason}") from error
     assert isinstance(template, Atoms)  # one index, one structure
     return template
 

@@ -25,6 +25,7 @@ is recognised by its first byte that no header has; every length is checked befo
 from __future__ import annotations
 
 import enum
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -117,15 +118,12 @@ class _Reader:
         n_bytes = 8 * int(np.prod(shape, dtype=np.int64))
         return np.frombuffer(self.take(n_bytes), np.float64).reshape(shape)
 
-    def text(self, what: str, longest: int) -> str:
-        """A length and so many bytes of UTF-8."""
+    def text(self, what: str, longest: int) -> bytes:
+        """A length and so many bytes."""
         length = self.integer()
         if not 0 <= length <= longest:
             raise ProtocolError(f"{what} of {length} bytes: 0 to {longest} are possible")
-        try:
-            return self.take(length).decode()
-        except UnicodeDecodeError as error:
-            raise ProtocolError(f"{what} is not UTF-8: {error}") from error
+        return self.take(length)
 
 
 class ClientProtocol:
@@ -215,9 +213,9 @@ class ClientProtocol:
         return Send(result, is_result=True)
 
     def _initialize(self, reader: _Reader) -> None:
-        """Reads replica and parameters; only batch_size matters here."""
+        """Reads replica and parameters; only batch_size matters, whatever encoding others have."""
         reader.integer()
-        parameters = reader.text("an INIT string", LONGEST_INIT)
+        parameters = reader.text("an INIT string", LONGEST_INIT).decode(errors="replace")
         size = _batch_size(parameters)
         if size < 1 or self._n_bytes(size) > LARGEST_MESSAGE:
             raise ProtocolError(
@@ -248,7 +246,8 @@ class ClientProtocol:
         if not self._segments:
             names = [reader.text("a name of shared memory", LONGEST_NAME) for _ in SEGMENT_KINDS]
             for kind, name in zip(SEGMENT_KINDS, names, strict=True):
-                self._segments[kind] = self._checked_segment(name, self._segment_shape(kind))
+                shape = self._segment_shape(kind)
+                self._segments[kind] = self._checked_segment(_ascii(name), shape)
         return Evaluate(self._view("h").copy(), self._view("pos").copy())
 
     def _segment_shape(self, kind: str) -> tuple[int, ...]:
@@ -256,7 +255,7 @@ class ClientProtocol:
         return self.batch_size, *(per_atom if kind in ("pos", "force") else per_structure)
 
     def _checked_segment(self, name: str, shape: tuple[int, ...]) -> memoryview:
-        if not name.startswith(SEGMENT_PREFIX.decode()) or not name.isascii() or "/" in name:
+        if not name.startswith(SEGMENT_PREFIX.decode()) or "/" in name:
             raise ProtocolError(f"shared memory must be called {SEGMENT_PREFIX!r}..., not {name!r}")
         segment = self._open_segment(name)
         if len(segment) < 8 * np.prod(shape, dtype=np.int64):
@@ -286,6 +285,14 @@ class ClientProtocol:
         return header + energy + n_atoms + force + virial + texts
 
 
+def _ascii(name: bytes) -> str:
+    """Raises ProtocolError for a name that is anything else."""
+    try:
+        return name.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"the name of shared memory {name[:40]!r} is not ASCII") from error
+
+
 def _header(reader: _Reader) -> str:
     """Raises ProtocolError as soon as the bytes can be no header any more."""
     seen = reader.peek(HEADER_BYTES)
@@ -303,10 +310,7 @@ def _batch_size(parameters: str) -> int:
     for parameter in parameters.split(","):
         name, _, value = parameter.partition(":")
         if name.strip() == "batch_size":
-            try:
-                size = int(value)
-            except ValueError as error:
-                raise ProtocolError(
-                    f"batch_size must be a whole number, not {value[:40]!r}"
-                ) from error
+            if not re.fullmatch(r" *[+-]?[0-9]{1,18} *", value):
+                raise ProtocolError(f"batch_size must be a whole number, not {value[:40]!r}")
+            size = int(value)
     return size

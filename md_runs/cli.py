@@ -31,8 +31,8 @@ COMMANDS = {
     "relax": ("md_runs.commands.relax:COMMAND", "relax a structure to the nearest minimum"),
     "modes": (
         "md_runs.commands.modes:COMMAND",
-        "normal modes of a relaxed molecule, from the exact Hessian, with point group, symmetry "
-        "labels and thermochemistry",
+        "normal modes of a relaxed molecule or crystal, from the exact Hessian, with point group, "
+        "symmetry labels and thermochemistry",
     ),
     "classical": (
         "md_runs.commands.classical:COMMAND",
@@ -59,11 +59,19 @@ COMMANDS = {
         "Raman activities from polarizabilities, with error bars",
     ),
     "rdf": (
-        "md_runs.commands.rdf:COMMAND",
+        "md_runs.commands.structure.rdf:COMMAND",
         "g(r) and coordination numbers of periodic runs, h(r) of molecules, over beads",
     ),
+    "structure-factor": (
+        "md_runs.commands.structure.structure_factor:COMMAND",
+        "S(q) of periodic runs, with partials; Debye scattering of molecules, over beads",
+    ),
+    "msd": (
+        "md_runs.commands.structure.msd:COMMAND",
+        "mean square displacements and diffusion coefficients, by element, with error bars",
+    ),
     "distances": (
-        "md_runs.commands.distances:COMMAND",
+        "md_runs.commands.structure.distances:COMMAND",
         "nearest neighbours, size, bonds, angles and dihedrals, over beads; quantum effects of a "
         "classical and a path-integral run, convergence of runs with more and more beads",
     ),

@@ -6,12 +6,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlpotential.inference.guard import ExtrapolationGuard, GuardReport
+from mlpotential.errors import RunError
+from mlpotential.inference.guard import ADVICE, ExtrapolationGuard, GuardReport
 
 if TYPE_CHECKING:
     from mlpotential.models.potential import ModelTraits
 
 REPORT_NAME = "extrapolation.json"
+LONGEST_DEPARTURE = 0.03  # of a run; chosen: hot frames come back within some steps
+SHORTEST_DEPARTURE = 20  # structures; chosen: of runs too short to tell
 
 
 class RunGuard:
@@ -47,6 +50,27 @@ class RunGuard:
         """Raises RunError if the folder cannot be written."""
         if (report := self.report) is not None:
             report.write(self._folder / REPORT_NAME)
+
+
+def refuse_departure(report: GuardReport | None, folder: Path, n_beads: int = 1) -> None:
+    """Raises RunError for a run that left the training data of its model for long.
+
+    Args:
+        report: of the whole run; None where nobody counted.
+        folder: of the run.
+        n_beads: structures of a step.
+    """
+    if report is None or not report.checks:
+        return
+    longest = report.longest_stretch
+    if longest >= max(SHORTEST_DEPARTURE, LONGEST_DEPARTURE * report.n_evaluated):
+        raise RunError(
+            f"the run in {folder} left the training data of its model at step "
+            f"{report.stretch_start // n_beads} and stayed outside for {longest} of "
+            f"{report.n_evaluated} structures: {report.worst}. {ADVICE} Lower the time step or the "
+            "temperature, relax the structure, or train on such structures. The run is kept, and "
+            "guard 'off' takes it as it is"
+        )
 
 
 def read_report(folder: Path) -> GuardReport | None:

@@ -1,9 +1,9 @@
-"""Everything harmonic about a molecule from one model: modes, symmetry, infrared intensities."""
+"""Everything harmonic about a structure from one model: modes, symmetry, infrared intensities."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,23 @@ from ase import Atoms
 from ase.data import atomic_masses
 
 from calculators.ase_calculator import MLPotentialCalculator
+from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison, compare_modes
 from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, infrared_intensities
-from md_runs.analysis.vibrations.normal_modes import (
-    NormalModes,
-    normal_modes,
-    read_normal_modes,
+from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes, read_normal_modes
+from md_runs.analysis.vibrations.point_groups import (
+    LINEAR_GROUPS,
+    SYMMETRY_TOLERANCE,
+    PointGroup,
+    near_misses,
+    point_group,
 )
-from md_runs.analysis.vibrations.point_groups import PointGroup, point_group
 from md_runs.hessian import hessian_by_finite_differences
 from md_runs.relax import relax
-from mlpotential.errors import StructureError
+from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
+from mlpotential.errors import DataError, StructureError
+from mlpotential.graph import Prediction
 from mlpotential.inference.committee import Models
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
@@ -32,85 +37,136 @@ from mlpotential.models.model_file import load_model
 
 @dataclass(frozen=True)
 class MolecularModes:
-    """Vibrations of a molecule at rest.
+    """Vibrations of a structure at rest: a molecule, a crystal, or what moves beside fixed atoms.
 
     Attributes:
         energy: of the structure (eV).
-        max_force: longest force of an atom (eV/A): small at a minimum.
+        max_force: longest force of an atom that can move (eV/A): small at a stationary point.
         modes: from the exact Hessian.
-        group: point group of the structure.
+        group: point group of a free molecule; None of others.
         symmetries: of the modes in it.
         born_charges: change of dipole component y with coordinate x of atom i, [n_atoms, 3, 3] (e);
-            None for a model without dipoles.
+            None for a model without dipoles, and in a crystal.
         infrared: intensities from them.
+        near_misses: higher point groups, and the tolerances that they would need (A).
     """
 
     energy: float
     max_force: float
     modes: NormalModes
-    group: PointGroup
-    symmetries: ModeSymmetries
+    group: PointGroup | None
+    symmetries: ModeSymmetries | None
     born_charges: np.ndarray | None
     infrared: InfraredIntensities | None
+    near_misses: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, Sequence[str] | np.ndarray]:
         """What a table of the modes shows beside their wavenumbers."""
-        columns: dict[str, Sequence[str] | np.ndarray] = {"symmetry": self.symmetries.labels}
+        columns: dict[str, Sequence[str] | np.ndarray] = {}
+        if self.symmetries is not None:
+            columns["symmetry"] = self.symmetries.labels
         if self.infrared is not None:
             columns["IR (km/mol)"] = self.infrared.intensities_km_per_mol
         return columns
 
 
 def molecular_modes(
-    atoms: Atoms, model: Models, execution: Execution, displacement: float | None = None
+    atoms: Atoms,
+    model: Models,
+    execution: Execution,
+    displacement: float | None = None,
+    symmetry_tolerance: float = SYMMETRY_TOLERANCE,
 ) -> MolecularModes:
     """Evaluates energy, forces, Hessian and, where the model has them, Born charges.
 
     Args:
-        atoms: a relaxed molecule.
+        atoms: a relaxed molecule or crystal; atoms that `FixAtoms` holds stay at rest.
         model: as for `Evaluator`.
         execution: float64 is advised.
         displacement: of central differences of forces and dipoles (A), to check the exact
             derivatives; None for those.
+        symmetry_tolerance: as of `point_group` (A).
 
     Raises:
-        StructureError: for a periodic structure, one with constraints, or one that no energy can
-            be computed for.
+        StructureError: for other constraints, no atom that can move, or a structure that no energy
+            can be computed for.
+        DataError: a molecule that is linear, but for more than the tolerance.
         InputError: as `Evaluator`.
     """
-    if atoms.pbc.any():
-        raise StructureError("normal modes are of isolated molecules: set pbc=False")
-    if atoms.constraints:
-        names = ", ".join(type(constraint).__name__ for constraint in atoms.constraints)
-        raise StructureError(
-            f"normal modes are of molecules that move freely, but there are constraints ({names}): "
-            "remove them (atoms.set_constraint()) for the modes of all atoms"
-        )
-    evaluator = Evaluator(model, atoms.numbers, **asdict(execution))
-    wanted = {"energy", "forces", "born_charges"} & evaluator.properties
-    answer = evaluator.evaluate(atoms.positions[None], properties=sorted(wanted))
-    if displacement is None:
-        hessian, born = evaluator.hessian(atoms.positions), answer.born_charges
-        born = None if born is None else born.transpose(0, 2, 1)  # was [i, y, x] of d mu_y / d x_i
-    else:
-        displaced = atoms.copy()
-        displaced.calc = MLPotentialCalculator(model, **asdict(execution))
-        found = hessian_by_finite_differences(
-            displaced, displacement, with_dipoles="dipole" in evaluator.properties
-        )
-        hessian, born = found.hessian, found.dipole_derivatives
-    modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
-    group = point_group(atoms.numbers, modes.positions, modes.masses)
+    fixed = _fixed(atoms)
+    evaluator = Evaluator(model, atoms.numbers, atoms.pbc, **asdict(execution))
+    answer, hessian, born = _derivatives(atoms, evaluator, displacement, model, execution)
+    is_free = not (fixed.any() or atoms.pbc.any())
+    group, misses = _symmetry(atoms, symmetry_tolerance) if is_free else (None, {})
+    masses, is_linear = atoms.get_masses(), None if group is None else group.is_linear
+    modes = normal_modes(
+        hessian, masses, atoms.positions, fixed=fixed, pbc=atoms.pbc, linear=is_linear
+    )
     return MolecularModes(
         energy=float(answer.energy[0]),
-        max_force=float(np.linalg.norm(answer.forces, axis=1).max()),
+        max_force=float(np.linalg.norm(answer.forces[~fixed], axis=1).max()),
         modes=modes,
         group=group,
-        symmetries=mode_symmetries(modes, group),
+        symmetries=None if group is None else mode_symmetries(modes, group),
         born_charges=born,
         infrared=None if born is None else infrared_intensities(modes, born),
+        near_misses=misses,
     )
+
+
+def _derivatives(
+    atoms: Atoms,
+    evaluator: Evaluator,
+    displacement: float | None,
+    model: Models,
+    execution: Execution,
+) -> tuple[Prediction, np.ndarray, np.ndarray | None]:
+    """Energy and forces, the Hessian, and Born charges as of `MolecularModes`."""
+    cell = atoms.cell.complete().array if atoms.pbc.any() else None
+    wanted = {"energy", "forces"} | ({"born_charges"} if cell is None else set())
+    answer = evaluator.evaluate(
+        atoms.positions[None],
+        None if cell is None else cell[None],
+        sorted(wanted & evaluator.properties),
+    )
+    if displacement is None:
+        hessian, born = evaluator.hessian(atoms.positions, cell), answer.born_charges
+        # was [i, y, x] of d mu_y / d x_i
+        return answer, hessian, None if born is None else born.transpose(0, 2, 1)
+    displaced = atoms.copy()
+    displaced.calc = MLPotentialCalculator(model, **asdict(execution))
+    has_dipoles = cell is None and "dipole" in evaluator.properties
+    found = hessian_by_finite_differences(displaced, displacement, has_dipoles)
+    return answer, found.hessian, found.dipole_derivatives
+
+
+def _symmetry(atoms: Atoms, tolerance: float) -> tuple[PointGroup, Mapping[str, float]]:
+    """The point group and near misses. Raises DataError for what is linear but for the group."""
+    numbers, masses = atoms.numbers, atoms.get_masses()
+    group = point_group(numbers, atoms.positions, masses, tolerance)
+    misses = near_misses(numbers, atoms.positions, masses, group)
+    if not group.is_linear and degrees_of_freedom_at_rest(atoms.positions, masses).is_linear:
+        needed = [f" of {needed:.2g} A" for name, needed in misses.items() if name in LINEAR_GROUPS]
+        raise DataError(
+            f"the molecule is almost linear, but bent by more than the symmetry tolerance of "
+            f"{tolerance:g} A: relax it further, or take a larger one{''.join(needed[:1])} "
+            "(--symmetry-tolerance)"
+        )
+    return group, misses
+
+
+def _fixed(atoms: Atoms) -> np.ndarray:
+    """Which atoms are fixed, [n_atoms] of bool. Raises StructureError as `molecular_modes`."""
+    if names := other_constraints(atoms):
+        raise StructureError(
+            f"normal modes are of atoms that move freely or not at all (FixAtoms), but there are "
+            f"other constraints ({names}): remove them (atoms.set_constraint())"
+        )
+    fixed = fixed_atoms(atoms)
+    if fixed.all():
+        raise StructureError("all atoms are fixed: there is nothing to vibrate")
+    return fixed
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,20 @@ errors that say what to do. Another format is another row in `READERS`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
+from md_runs.analysis.path_integrals.energy_series import EnergySeries
+from md_runs.analysis.spectra.dynamics import VelocityUnit
 from md_runs.classical.checkpoint import ClassicalState
 from md_runs.classical.settings import ClassicalRun
-from md_runs.pimd.ipi_run import read_pimd_trajectory
+from md_runs.pimd.ipi_run import read_pimd_energies, read_pimd_trajectory
 from md_runs.run_folders import (
     CHECKPOINT_NAME,
     FRAMES_SUFFIX,
@@ -26,9 +29,12 @@ from md_runs.run_folders import (
     TRAJECTORY_NAME,
 )
 from md_runs.trajectories.ase_reader import read_ase_output
+from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frames_file import MAGIC, read_trajectory
 from md_runs.trajectories.h5md_reader import read_h5md
-from md_runs.trajectories.ipi_reader import find_ipi_files, read_ipi_files
+from md_runs.trajectories.ipi_files.finding import find_ipi_files
+from md_runs.trajectories.ipi_files.quantities import OF_EXTRAS, factor_of_quantity
+from md_runs.trajectories.ipi_files.reader import read_ipi_energies, read_ipi_files
 from md_runs.trajectories.mdanalysis_reader import is_universe, read_universe
 from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import (
@@ -39,7 +45,7 @@ from md_runs.trajectories.trajectory import (
     with_frames,
 )
 from md_runs.trajectories.unit_checks import warn_of_wrong_units
-from mlpotential.errors import RunError
+from mlpotential.errors import ConfigError, RunError
 from mlpotential.settings_checks import check_number
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -54,6 +60,12 @@ class ReadOptions:
     of_centroid: bool
     extras_units: dict[str, str] | None
     progress: bool
+    leading: Sequence[str]
+    format: str | None
+    velocity_unit: VelocityUnit | None
+
+
+Reader = Callable[[Any, ReadOptions], Trajectory | None]
 
 
 def read_run(
@@ -63,6 +75,9 @@ def read_run(
     of_centroid: bool = False,
     extras_units: dict[str, str] | None = None,
     progress: bool = True,
+    leading: Sequence[str] = (),
+    format: str | None = None,
+    velocity_unit: VelocityUnit | None = None,
 ) -> Trajectory:
     """Reads a run; large ones stay in their file until frames are taken.
 
@@ -73,8 +88,15 @@ def read_run(
         structure: elements, masses and periodic directions, where the file does not tell them (i-PI
             never tells the last).
         of_centroid: of a ring polymer read the centroid, as the only bead.
-        extras_units: of extras of i-PI, {"dipole": "debye"}; None for atomic units.
+        extras_units: i-PI's units by name, {"dipole": "debye"}: of its extras, in atomic units
+            where none is given, or of what a file of ASE has in other units than ASE's.
         progress: show a bar while a text file is read, if standard error is a terminal.
+        leading: of outputs of i-PI, whose quantities may be recorded at different steps: fields of
+            `Trajectory`, the first of which that is there decides which frames are read. Without
+            any, the frames that all have.
+        format: ASE's name of the format of a file, where its content or name does not tell it.
+        velocity_unit: of velocities in files that ASE reads and that do not tell it: a column of
+            extended XYZ, a dump of LAMMPS (A/fs of units real, A/ps of metal).
 
     Raises:
         RunError: if there is none, it is damaged, or lacks what must be known of it.
@@ -86,16 +108,51 @@ def read_run(
     """
     if frame_interval_fs is not None:
         check_number("frame_interval_fs", frame_interval_fs)
-    options = ReadOptions(frame_interval_fs, structure, of_centroid, extras_units, progress)
+    options = ReadOptions(
+        frame_interval_fs,
+        structure,
+        of_centroid,
+        extras_units,
+        progress,
+        leading,
+        format,
+        velocity_unit,
+    )
     run = run if is_universe(run) else Path(run)
-    found = (read(run, options) for read in READERS)
-    trajectory = _as_told(run, next(one for one in found if one is not None), options)
-    if frame_interval_fs is None:
-        trajectory = _without_repeated(trajectory)
+    readers: Sequence[Reader] = READERS if format is None else (_read_ase,)
+    found = ((read, read(run, options)) for read in readers)
+    reader, trajectory = next((read, one) for read, one in found if one is not None)
+    _check_told(run, reader, options)
+    trajectory = _without_repeated(trajectory, frame_interval_fs)
+    trajectory = _as_told(run, trajectory, options)
     if of_centroid:
         trajectory = centroid_of(trajectory)
-    warn_of_wrong_units(trajectory)
+    warn_of_wrong_units(trajectory, run)
     return trajectory
+
+
+def read_energy_series(run: Path) -> EnergySeries | None:
+    """Path-integral energies that were recorded beside frames; None for a run without.
+
+    Args:
+        run: a folder of a path-integral run, or outputs of i-PI with the columns `step`,
+            `potential` and `kinetic_cv`.
+
+    Raises:
+        RunError: outputs that are damaged.
+    """
+    if (run / RECORD_NAME).exists():
+        return read_pimd_energies(run)
+    files = find_ipi_files(run)
+    return None if files is None else read_ipi_energies(files)
+
+
+def _check_told(run: Any, reader: Callable[..., Any], options: ReadOptions) -> None:
+    """Raises ConfigError for what was told of a run that knows it by itself."""
+    if options.extras_units and reader not in (_read_ipi, _read_ase):
+        raise ConfigError(f"{run} tells the units of what it holds: leave out --extras-units")
+    if options.velocity_unit is not None and reader is not _read_ase:
+        raise ConfigError(f"{run} tells the unit of its velocities: leave out --velocity-unit")
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:
@@ -123,7 +180,17 @@ def _read_own_folder(path: Path, told: ReadOptions) -> Trajectory | None:
 
 def _read_ipi(path: Path, told: ReadOptions) -> Trajectory | None:
     files = find_ipi_files(path)
-    return None if files is None else read_ipi_files(files, **vars(told))
+    if files is None:
+        return None
+    return read_ipi_files(
+        files,
+        told.frame_interval_fs,
+        told.structure,
+        told.of_centroid,
+        told.extras_units,
+        told.progress,
+        told.leading,
+    )
 
 
 def _refuse_folder(path: Path, told: ReadOptions) -> None:
@@ -147,11 +214,32 @@ def _read_frames(path: Path, told: ReadOptions) -> Trajectory | None:
 
 
 def _read_ase(path: Path, told: ReadOptions) -> Trajectory | None:
-    return read_ase_output(path, told.frame_interval_fs, told.progress)
+    trajectory = read_ase_output(
+        path,
+        told.frame_interval_fs,
+        told.progress,
+        told.format,
+        told.structure,
+        told.velocity_unit,
+    )
+    return _in_units(path, trajectory, told.extras_units or {})
+
+
+def _in_units(path: Path, trajectory: Trajectory, units: Mapping[str, str]) -> Trajectory:
+    """With quantities that the file has in other units than ASE's, by i-PI's name."""
+    changed: dict[str, Any] = {}
+    for name, unit in units.items():
+        field = OF_EXTRAS.get(name, ("", ""))[0]
+        values = getattr(trajectory, field, None)
+        if values is None:
+            raise RunError(f"{path} has no {name!r} that could be in {unit!r} (--extras-units)")
+        factor = factor_of_quantity(name, unit, path)
+        changed[field] = changed_frames(values, partial(np.multiply, factor), values.shape[1:])
+    return replace(trajectory, **changed)
 
 
 # Each gives None for a run of another kind; the first that does not has read it.
-READERS: tuple[Callable[[Any, ReadOptions], Trajectory | None], ...] = (
+READERS: tuple[Reader, ...] = (
     _read_universe,
     _read_own_folder,
     _read_ipi,
@@ -190,9 +278,14 @@ def _settings_of_checkpoint(folder: Path) -> dict[str, Any]:
     return ClassicalRun(**ClassicalState.read(folder / CHECKPOINT_NAME).settings).recorded
 
 
-def _without_repeated(trajectory: Trajectory) -> Trajectory:
+def _without_repeated(trajectory: Trajectory, interval_fs: float | None) -> Trajectory:
+    """Without what a restart recorded again; where an interval is given, times may be wrong."""
     kept = last_records(trajectory.times_fs)
     if len(kept) == trajectory.n_frames:
+        return trajectory
+    steps = np.diff(trajectory.times_fs[kept])
+    is_even = len(steps) > 0 and np.ptp(steps) < 1e-3 * steps.mean()
+    if interval_fs is not None and not (is_even and 2 * len(kept) >= trajectory.n_frames):
         return trajectory
     warnings.warn(REPEATED.format(trajectory.n_frames - len(kept)), stacklevel=3)
     return with_frames(trajectory, kept)

@@ -49,3 +49,8 @@ def run_paths(folder: Path) -> list[Path]:
     children = sorted(folder.iterdir())
     found = [path for path in children if path.is_dir() and is_run(path)]
     return found + [p for p in children if p.is_file() and p.suffix in RUN_SUFFIXES]
+
+
+def file_name(name: str) -> str:
+    """A name without what shells and file systems dislike."""
+    return re.sub(r"[^\w.+-]+", "_", name)

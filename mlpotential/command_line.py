@@ -32,24 +32,30 @@ from __future__ import annotations
 
 import argparse
 import collections.abc
+import contextlib
+import difflib
 import importlib
 import inspect
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import MappingProxyType, NoneType
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from mlpotential import __version__
-from mlpotential.errors import ConfigError, InputError
+from mlpotential.errors import ConfigError, InputError, nearest_name
 from mlpotential.interruption import RunInterrupted
+from mlpotential.messages import told_in_lines
 
 USER_MISTAKE = 2
 COMPARISONS = "mlpotential.comparisons"  # entry points: (model file, reference file) -> words
+PERHAPS_MEANT, SURELY_MEANT = 0.6, 0.9  # chosen: likeness of a misspelt option, as of difflib
+PLACEHOLDERS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}  # of values, in help
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,55 @@ class Command:
         return cls(add_options, run, examples, summary)
 
 
-class CommandParser(argparse.ArgumentParser):
+class ProgramParser(argparse.ArgumentParser):
+    """A parser that tells a mistake in one line, and what may have been meant by a misspelt word.
+
+    Attributes:
+        commands: names of sub-commands, one of which has to be the first word; none for a program
+            without, and for a sub-command.
+        takes_others: words that are no option are somebody else's, unless they are nearly one.
+    """
+
+    commands: Collection[str] = ()
+    takes_others = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of every parser."""
+        words = sys.argv[1:] if args is None else list(args)
+        if self.commands:
+            self._refuse_unknown_command(words)
+        else:
+            self._refuse_misspelt_options(words)
+        return super().parse_known_args(words, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with a line on standard error."""
+        self.exit(USER_MISTAKE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def _refuse_unknown_command(self, words: Sequence[str]) -> None:
+        if words and not words[0].startswith("-") and words[0] not in self.commands:
+            near = nearest_name(words[0], self.commands)
+            there = ", ".join(self.commands)
+            self.error(f"there is no command {words[0]!r}.{near} There are: {there}")
+
+    def _refuse_misspelt_options(self, words: Sequence[str]) -> None:
+        """Before options are found missing: they may be what was meant."""
+        known = {name.lstrip("-"): name for name in self._option_string_actions}
+        least = SURELY_MEANT if self.takes_others else PERHAPS_MEANT
+        for word in words:
+            name = word.partition("=")[0]
+            if word == "--":
+                return
+            if not re.match("--?[a-zA-Z]", name) or name in self._option_string_actions:
+                continue  # a value, or right
+            spelt = name.lstrip("-").lower().replace("_", "-")
+            near = difflib.get_close_matches(spelt, known, n=1, cutoff=least)
+            if near or not self.takes_others:
+                hint = f". Did you mean {known[near[0]]}?" if near else ""
+                self.error(f"there is no option {name}{hint}")
+
+
+class CommandParser(ProgramParser):
     """The parser of a sub-command, which looks up its `Command` when it is used, not before."""
 
     command: Command | str | None = None  # or where it is, or None once its options are here
@@ -109,12 +163,13 @@ class CommandParser(argparse.ArgumentParser):
             self.epilog = f"examples:\n{command.examples}" if command.examples else None
             command.add_options(self)
             self.set_defaults(run_command=command.run)
+            self.takes_others = _takes_unknown(command.run)
         return super().parse_known_args(args, namespace)
 
 
-def program_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+def program_parser(name: str, description: str, examples: str) -> ProgramParser:
     """The parser of a program; words are never abbreviated, and its help ends with examples."""
-    parser = argparse.ArgumentParser(
+    parser = ProgramParser(
         prog=name,
         description=description,
         epilog=examples,
@@ -125,9 +180,7 @@ def program_parser(name: str, description: str, examples: str) -> argparse.Argum
     return parser
 
 
-def add_commands(
-    parser: argparse.ArgumentParser, table: Mapping[str, tuple[str, str]], group: str
-) -> None:
+def add_commands(parser: ProgramParser, table: Mapping[str, tuple[str, str]], group: str) -> None:
     """The sub-commands of a program and those of its plug-ins.
 
     Args:
@@ -143,19 +196,26 @@ def add_commands(
         commands.add_parser(
             name,
             help=summary.replace("%", "%%"),
-            description=summary[0].upper() + summary[1:] + ".",
+            description=_sentence(summary),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         ).command = command
 
     for name, (place, summary) in table.items():
         add(name, summary, place)
+    parser.commands = commands.choices
     for point in sorted(entry_points(group=group), key=lambda point: point.name):
         if point.name in commands.choices:
             print(f"{_origin(point)} is left out: there is another command", file=sys.stderr)
             continue
         plug_in = _plug_in(point)
         add(point.name, plug_in.summary, plug_in)
+
+
+def _sentence(summary: str) -> str:
+    """With a capital where it begins with a word; g(r) is another function than G(r)."""
+    is_word = summary.split()[0].rstrip(",:").isalpha()
+    return (summary[0].upper() if is_word else summary[0]) + summary[1:] + "."
 
 
 def run_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
@@ -168,11 +228,11 @@ def run_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     options, unknown = parser.parse_known_args(arguments)
     given = vars(options)
     name, run = f"{parser.prog} {given.pop('command')}", given.pop("run_command")
-    if _takes_unknown(run):
-        return exit_code(name, run, unknown, **given)
-    if unknown:
+    takes_unknown = _takes_unknown(run)
+    if unknown and not takes_unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    return exit_code(name, run, **given)
+    with told_in_lines(name):
+        return exit_code(name, run, *([unknown] if takes_unknown else []), **given)
 
 
 def _takes_unknown(run: Callable[..., int]) -> bool:
@@ -198,7 +258,7 @@ def add_arguments(
         aliases: second names of options, by parameter.
         only_named: leave parameters out that need no name.
     """
-    hints, texts = get_type_hints(described), _explanations(described)
+    hints, texts = get_type_hints(described), explanations(described)
     for name, parameter in inspect.signature(described).parameters.items():
         is_named = parameter.kind is parameter.KEYWORD_ONLY or inspect.isclass(described)
         is_collecting = parameter.kind in (parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY)
@@ -207,6 +267,7 @@ def add_arguments(
         kinds = [kind for kind in _alternatives(hints.get(name)) if kind is not NoneType]
         default, text = parameter.default, texts.get(name, "").replace("%", "%%")
         how: dict[str, Any] = {"help": text}
+        has_default = default is not parameter.empty
         if get_origin(kinds[0]) is collections.abc.Sequence:
             kinds, how["nargs"] = list(get_args(kinds[0])), "+"
         if get_origin(kinds[0]) is Literal:
@@ -216,15 +277,26 @@ def add_arguments(
             how["action"] = "store_true" if is_flag else argparse.BooleanOptionalAction
         else:
             how["type"] = kinds[0]
+            how["metavar"] = PLACEHOLDERS.get(kinds[0]) if is_named else None
         if not is_named:
+            if has_default:
+                how["nargs"] = "?"
             parser.add_argument(name, **how)
-        elif default is parameter.empty:
+        elif not has_default:
+            how["help"] += " (required)"
             parser.add_argument(_option(name), required=True, **how)
         else:
-            if isinstance(default, int | float | str) and not isinstance(default, bool):
-                how["help"] = f"{text} ({str(default).replace('%', '%%')})"
+            if how.get("action") != "store_true" and isinstance(default, int | float | str):
+                how["help"] += f" (default: {_shown(default).replace('%', '%%')})"
             names = [_option(name)] + ([aliases[name]] if name in aliases else [])
             parser.add_argument(*names, dest=name, default=default, **how)
+
+
+def _shown(default: float | str) -> str:
+    """A default as it would be typed."""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _option(name: str) -> str:
@@ -236,8 +308,15 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if NoneType in get_args(hint) else (hint,)
 
 
+def explanations(described: Callable[..., Any]) -> dict[str, str]:
+    """What a docstring says of each parameter or attribute, those that a class inherits too."""
+    inherited: dict[str, str] = {}
+    for base in reversed(described.__mro__[1:-1] if inspect.isclass(described) else ()):
+        inherited |= explanations(base)
+    return inherited | _explanations(described)
+
+
 def _explanations(described: Callable[..., Any]) -> dict[str, str]:
-    """What a docstring says of each parameter or attribute."""
     document = inspect.cleandoc(described.__doc__ or "")
     _, _, section = document.partition("Attributes:\n" if inspect.isclass(described) else "Args:\n")
     texts: dict[str, str] = {}
@@ -258,7 +337,8 @@ def exit_code(name: str, command: Callable[..., int], *arguments: Any, **options
         sys.stdout.flush()
         return code
     except InputError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal that closed, which stopped the run
+            print(f"{name}: {error}", file=sys.stderr)
         return 128 + error.signal_number if isinstance(error, RunInterrupted) else USER_MISTAKE
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)

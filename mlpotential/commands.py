@@ -6,21 +6,44 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mlpotential.command_line import Command, comparison_with
-from mlpotential.input_files import require_data_files, require_model_files
+from mlpotential.errors import ConfigError
+from mlpotential.input_files import (
+    check_output_file,
+    check_picture_file,
+    require_data_files,
+    require_model_files,
+)
+from mlpotential.training.config_schema import settings_list
 
 Dtype = Literal["float32", "float64"]
 
 
-def train(overrides: Sequence[str], /, config: str, *, committee: int | None = None) -> int:
+def train(
+    overrides: Sequence[str],
+    /,
+    config: str | None = None,
+    *,
+    committee: int | None = None,
+    print_config: bool = False,
+    print_schema: bool = False,
+) -> int:
     """Trains, or continues to train, one model or a committee.
 
     Args:
         overrides: settings that replace those of the file, such as `--training.seed 1`.
         config: YAML file with data:, model: and training:.
         committee: train N models, with seeds training.seed, training.seed + 1 and so on.
+        print_config: only print a configuration with every setting explained: a template or, with
+            a file, its own.
+        print_schema: only print the JSON schema of such files, for editors.
     """
     from mlpotential.training.config_file import read_config
 
+    if print_schema or print_config:
+        _print_settings(config, overrides, print_schema)
+        return 0
+    if config is None:
+        raise ConfigError("a configuration is needed: mlpotential train --print-config > run.yaml")
     settings = read_config(config, overrides)
     data = settings.data
     require_data_files(p for p in (data.path, data.validation_path, data.test_path) if p)
@@ -40,6 +63,20 @@ def train(overrides: Sequence[str], /, config: str, *, committee: int | None = N
     return 0
 
 
+def _print_settings(config: str | None, overrides: Sequence[str], as_schema: bool) -> None:
+    import json
+
+    from mlpotential.training.config_file import read_config
+    from mlpotential.training.config_schema import EXAMPLE, commented_yaml, json_schema
+
+    if config is None and overrides:
+        raise ConfigError(f"{' '.join(overrides)} needs a file whose settings it replaces")
+    if as_schema:
+        print(json.dumps(json_schema(), indent=2))
+    else:
+        print(commented_yaml(EXAMPLE if config is None else read_config(config, overrides)))
+
+
 def evaluate(
     model: str,
     data: str,
@@ -48,6 +85,7 @@ def evaluate(
     length_unit: str,
     energy_key: str | None = None,
     forces_key: str | None = None,
+    force_unit: str | None = None,
     dipole_unit: str | None = None,
     dipole_key: str | None = None,
     no_forces: bool = False,
@@ -68,6 +106,7 @@ def evaluate(
         length_unit: e.g. Angstrom, Bohr.
         energy_key: name of the energy label in the file.
         forces_key: name of the forces label in the file.
+        force_unit: e.g. Hartree/Bohr; default: the energy unit per length unit.
         dipole_unit: e*Angstrom, Debye or a.u.: compare dipoles, too.
         dipole_key: name of the dipole label in the file.
         no_forces: the data has energies only.
@@ -82,6 +121,8 @@ def evaluate(
     """
     require_model_files([model])
     require_data_files([data, modes] if modes else [data])
+    check_output_file(json)
+    check_picture_file(plot, "the plot ")
     from mlpotential.training.evaluate import add_errors, evaluate_model
     from mlpotential.training.report import errors_as_json, format_errors
 
@@ -92,6 +133,7 @@ def evaluate(
         length_unit=length_unit,
         energy_key=energy_key,
         forces_key=forces_key,
+        force_unit=force_unit,
         dipole_unit=dipole_unit,
         dipole_key=dipole_key,
         with_forces=not no_forces,
@@ -123,7 +165,7 @@ def evaluate(
 
 
 def info(
-    model: str,
+    model: str | None = None,
     *,
     check: bool = False,
     backend: bool = False,
@@ -133,12 +175,17 @@ def info(
     """Describes a model; 1 where it does not pass its own check.
 
     Args:
-        model: model file (.safetensors).
+        model: model file (.safetensors); without one, this installation is described.
         check: evaluate its golden structures here and compare.
         backend: the compiled kernel, the filter tables and the error and time of each backend here.
         device: device of --check: auto, cpu, cuda.
         dtype: dtype of --check.
     """
+    if model is None:
+        from mlpotential.inference.backend_report import describe_installation
+
+        print(describe_installation())
+        return 0
     require_model_files([model])
     from mlpotential.inference.device import resolve_device
     from mlpotential.models.model_file import check_golden, load_model
@@ -201,7 +248,7 @@ def add_domain(
     length_unit: str,
     energy_key: str | None = None,
 ) -> int:
-    """Writes shortest distances and feature ranges into a model file.
+    """Writes what the guard knows of the training data into a model file.
 
     Args:
         model: model file (.safetensors), replaced in one step.
@@ -223,7 +270,8 @@ def add_domain(
         properties=("energy",),
     )
     add_training_domain(model, labelled)
-    print(f"shortest distances and feature ranges of {len(labelled)} structures: {model}")
+    kept = "shortest distances, feature ranges and neighborhoods"
+    print(f"{kept} of {len(labelled)} structures: {model}")
     return 0
 
 
@@ -231,7 +279,8 @@ TRAIN = Command.of(
     train,
     "  mlpotential train train.yaml\n"
     "  mlpotential train train.yaml --training.seed 1 --model.n_features=64 --folder seed_1\n"
-    "  mlpotential train train.yaml --committee 4",
+    "  mlpotential train train.yaml --committee 4\n"
+    "  mlpotential train --print-config > run.yaml\n\n" + settings_list(),
 )
 EVALUATE = Command.of(
     evaluate,
@@ -242,6 +291,7 @@ EVALUATE = Command.of(
 )
 INFO = Command.of(
     info,
+    "  mlpotential info\n"
     "  mlpotential info model.safetensors --check --device cuda\n"
     "  mlpotential info model.safetensors --backend",
 )

@@ -11,7 +11,10 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used."""
+    """Something the user gave cannot be used; its words may come from a file, so they are shown."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class StructureError(InputError):
@@ -40,6 +43,14 @@ class ConfigError(InputError):
 
 class RunError(InputError):
     """A run that cannot start, go on, or be trusted."""
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what could steer it is written as Python writes it, `\\x1b` for ESC."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

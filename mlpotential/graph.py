@@ -93,12 +93,12 @@ class AtomGraph:
         cell = None if cell is None or not pbc.any() else np.asarray(cell, np.float64)
         check_structure(numbers, positions, cell, pbc)
         return cls(
-            atomic_numbers=torch.tensor(numbers, dtype=torch.int64),
-            positions=torch.tensor(positions),
-            graph_index=torch.zeros(len(numbers), dtype=torch.int64),
+            atomic_numbers=torch.tensor(numbers, dtype=torch.int64, device="cpu"),
+            positions=torch.tensor(positions, device="cpu"),
+            graph_index=torch.zeros(len(numbers), dtype=torch.int64, device="cpu"),
             n_graphs=1,
-            pbc=torch.tensor(pbc[None].copy()),
-            cell=None if cell is None else torch.tensor(cell[None]),
+            pbc=torch.tensor(pbc[None].copy(), device="cpu"),
+            cell=None if cell is None else torch.tensor(cell[None], device="cpu"),
             **{name: _label(name, value, len(numbers)) for name, value in labels.items()},
         )
 
@@ -262,7 +262,7 @@ def _label(name: str, value: np.ndarray | float | None, n_atoms: int) -> Tensor 
     values = np.array([value] if row.per == "graph" else value, np.float64)
     if values.shape != row.array_shape(n_atoms, n_graphs=1):
         raise ValueError(f"{name} of {n_atoms} atoms cannot have the shape {np.shape(value)}")
-    return torch.tensor(values)
+    return torch.tensor(values, device="cpu")
 
 
 def _cell_or_zeros(graph: AtomGraph) -> Tensor:

@@ -1,4 +1,8 @@
-"""SIGTERM and SIGINT as requests: the work finishes its step, saves, and then stops."""
+"""Signals as requests: the work finishes its step, saves, and then stops.
+
+They are SIGTERM, SIGINT (Ctrl-C) and SIGHUP, which comes when a terminal closes or ssh is lost.
+Under `nohup` the last is ignored, and stays so.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from dataclasses import dataclass
 from types import FrameType
 
 from mlpotential.errors import RunError
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class RunInterrupted(RunError):
@@ -33,7 +39,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turns SIGTERM and SIGINT into a request, as `at_first_signal`."""
+    """Turns the signals into a request, as `at_first_signal`."""
     request = StopRequest()
 
     def note(number: int) -> None:
@@ -45,14 +51,16 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
 @contextlib.contextmanager
 def at_first_signal(act: Callable[[int], None]) -> Iterator[None]:
-    """Calls `act` with the number of a SIGTERM or SIGINT; a second one acts as it did before.
+    """Calls `act` with the number of the first signal; a second one acts as it did before.
 
     Outside the main thread signals cannot be caught, so there they keep their usual effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.getsignal(number) for number in STOPPING}
+    if previous[signal.SIGHUP] is signal.SIG_IGN:
+        del previous[signal.SIGHUP]
 
     def restore() -> None:
         for number, handler in previous.items():

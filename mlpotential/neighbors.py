@@ -6,6 +6,7 @@ them reversed.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +20,17 @@ from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, cell_heights, collate, reduction
 from mlpotential.properties import LABELS
 
+BYTES_PER_PAIR = 200.0  # measured: a periodic crystal of 8,000 atoms, its pairs, and its forces
 MOST_SEARCH_BOXES = 1e5  # vesin's own limit, beyond which it makes boxes larger
 
 
 def all_pairs(n_atoms: int) -> np.ndarray:
-    """Every unordered pair i < j, [2, n_atoms (n_atoms - 1) / 2], int64."""
+    """Every unordered pair i < j, [2, n_atoms (n_atoms - 1) / 2], int64.
+
+    Raises:
+        StructureError: if so many do not fit into the memory.
+    """
+    _check_memory(0.5 * n_atoms * (n_atoms - 1.0), n_atoms, "without a cutoff")
     return np.stack(np.triu_indices(n_atoms, k=1)).astype(np.int64)
 
 
@@ -40,7 +47,12 @@ def neighbor_pairs(
 
     Returns:
         Pairs i, j, [2, n_pairs], int64, and lattice translations of j, [n_pairs, 3], float64.
+
+    Raises:
+        StructureError: if so many do not fit into the memory.
     """
+    n_pairs = _estimated_pairs(positions, cutoff, cell, pbc)
+    _check_memory(n_pairs, len(positions), f"within {cutoff:g} A")
     change = np.eye(3) if cell is None else reduction(cell, pbc)
     box = np.zeros((3, 3)) if cell is None else change @ cell
     wrapped, translation = _wrap(
@@ -57,6 +69,37 @@ def neighbor_pairs(
     if translation.any():
         shifts += np.take(translation, pairs[1], axis=0) - np.take(translation, pairs[0], axis=0)
     return pairs, shifts if np.array_equal(change, np.eye(3)) else shifts @ change
+
+
+def _estimated_pairs(
+    positions: np.ndarray, cutoff: float, cell: np.ndarray | None, pbc: np.ndarray
+) -> float:
+    """As many as atoms spread evenly have in a cube of twice the cutoff, about twice too many.
+
+    Along a periodic direction it holds more than one cell where the cutoff is long; along another
+    one at most all atoms.
+    """
+    vectors = np.zeros((0, 3)) if cell is None else cell[np.asarray(pbc, bool)]
+    share = 1.0
+    if cell is not None:
+        share *= float(np.prod(2.0 * cutoff / cell_heights(cell)[np.asarray(pbc, bool)]))
+    if len(vectors) < 3:
+        directions = np.linalg.svd(vectors)[2][len(vectors) :]
+        extents = np.ptp(positions @ directions.T, axis=0)
+        share *= float(np.prod(2.0 * cutoff / np.maximum(extents, 2.0 * cutoff)))
+    return 0.5 * len(positions) ** 2 * share
+
+
+def _check_memory(n_pairs: float, n_atoms: int, where: str) -> None:
+    """Raises StructureError for pairs that this machine could not hold."""
+    needed = BYTES_PER_PAIR * n_pairs
+    there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if needed > there:
+        raise StructureError(
+            f"{n_atoms} atoms have about {n_pairs:.1e} pairs {where}, which need about "
+            f"{needed / 1e9:.3g} GB of memory, more than the {there / 1e9:.3g} GB of this machine: "
+            "use fewer atoms, a larger cell, or a model with a shorter cutoff"
+        )
 
 
 def _is_beyond_vesin(box: np.ndarray, cutoff: float) -> bool:

@@ -7,6 +7,7 @@ by kill -9 is never mistaken for a live one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -27,9 +28,12 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / LOCK_NAME, "a+")  # noqa: SIM115 - the lock lives as long as the handle
+        # a link would have another file emptied; the lock lives as long as the handle
+        handle = open(_opened(folder / LOCK_NAME, os.O_RDWR | os.O_APPEND), "a+")  # noqa: SIM115
     except OSError as error:
-        raise RunError(f"cannot write in the folder {folder}: {error.strerror}") from error
+        is_link = error.errno == errno.ELOOP
+        reason = f"its {LOCK_NAME} is a link: remove it" if is_link else error.strerror
+        raise RunError(f"cannot write in the folder {folder}: {reason}") from error
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,6 +51,11 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
 
 
+def _opened(path: Path, flags: int) -> int:
+    """The descriptor of a file, made where needed. Raises OSError for a symbolic link."""
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Replaces a file in one step: after a crash it holds the old content or the new.
 
@@ -56,7 +65,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     partial = path.with_name(path.name + ".partial")
     try:
-        with open(partial, "wb") as handle:
+        with open(_opened(partial, os.O_WRONLY | os.O_TRUNC), "wb") as handle:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())

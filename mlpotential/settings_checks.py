@@ -12,7 +12,7 @@ from mlpotential.errors import ConfigError, nearest_name
 def check_number(name: str, value: object, zero_allowed: bool = False) -> None:
     """Raises ConfigError unless the value is a positive finite number, or zero where allowed."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
-    good = is_number and math.isfinite(value) and value >= 0  # type: ignore[arg-type, operator]
+    good = is_number and 0 <= value < math.inf  # type: ignore[operator]
     if not good or (value == 0 and not zero_allowed):
         expected = "zero or positive" if zero_allowed else "positive"
         raise ConfigError(f"{name} must be a {expected} number, not {value!r}")

@@ -20,6 +20,7 @@ ANGSTROM_PER_BOHR = _ase.Bohr
 ANGSTROM_PER_NM = 10.0
 E_ANGSTROM_PER_DEBYE = _ase.Debye
 ASE_TIME_PER_FS = _ase.fs
+FS_PER_ATOMIC_TIME = _ase.AUT / _ase.fs
 WAVENUMBER_PER_INVERSE_FS = 1e13 / speed_of_light  # 1/cm for a frequency of 1/fs; c is exact (SI)
 
 EV_PER_ENERGY_UNIT = {

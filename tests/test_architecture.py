@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from md_runs.c20 import MODEL, STRUCTURE
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("mlpotential", "calculators", "md_runs")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -21,6 +23,7 @@ LAYERS = {
     "mlpotential.interruption": 0,
     "mlpotential.command_line": 0,
     "mlpotential.lazy_names": 0,
+    "mlpotential.messages": 0,
     "mlpotential.run_folder": 0,
     "mlpotential.settings_checks": 0,
     "mlpotential.properties": 1,
@@ -215,6 +218,25 @@ def modules_after():
 )
 def test_free_of_torch(statement, modules_after):
     assert "torch" not in modules_after(statement)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["relax", STRUCTURE, "--model", "absent", "--output", "o.xyz"],
+        ["modes", STRUCTURE, "--model", "absent"],
+        ["modes", "absent.xyz", "--model", MODEL],
+        ["classical", STRUCTURE, "--model", "absent", "--folder", "f"],
+        ["pimd", STRUCTURE, "--model", "absent", "--folder", "f", "--n-steps", "1"],
+        ["pimd", "absent.xyz", "--model", MODEL, "--folder", "f", "--n-steps", "1"],
+        ["c20", "--model", "absent"],
+        ["c20-data", "--model", "absent", "--folder", "f"],
+    ],
+)
+def test_a_misspelt_file_does_not_cost_torch(arguments, modules_after):
+    words = [str(word) for word in arguments]
+    modules = modules_after(f"from md_runs.cli import main; assert main({words!r}) == 2")
+    assert "torch" not in modules
 
 
 def test_analysis_and_figures_leave_torch_and_pyplot_alone(modules_after):

@@ -1,4 +1,4 @@
-"""What the README shows works: programs run, commands parse, settings are known."""
+"""What the README and the pages of docs show works: programs run, commands parse, links lead."""
 
 import importlib.util
 import json
@@ -13,11 +13,15 @@ from calculators.ipi_driver import PARAMETERS
 from mlpotential import cli as mlpotential_cli
 from mlpotential.training.config_file import read_config
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    """Of all pages, each once."""
+    fenced = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    found = [block for page in PAGES for block in fenced.findall(page.read_text())]
+    return list(dict.fromkeys(found))
 
 
 @pytest.mark.parametrize("program", blocks("python"))
@@ -28,8 +32,9 @@ def test_programs_run(program, tmp_path, monkeypatch, capsys):
 
 
 def commands() -> list[list[str]]:
+    """Of all blocks, each once."""
     lines = "".join(blocks("sh")).replace(".venv/bin/", "").replace("&&", "\n").splitlines()
-    words = [shlex.split(line) for line in lines]
+    words = [shlex.split(line.partition(" > ")[0]) for line in dict.fromkeys(lines)]
     return [w for w in words if w and w[0] in ("mlpotential", "md-runs")]
 
 
@@ -57,20 +62,36 @@ def test_settings_are_known(tmp_path):
 
 
 def test_input_of_ipi():
-    (text,) = blocks("xml")
+    (text,) = blocks("xml")  # README and its page show the same
     parameters = ElementTree.fromstring(text).findtext("parameters")
     names = [pair.split(":")[0].strip() for pair in parameters.strip("{}").split(",")]
     assert set(names) <= set(PARAMETERS)
 
 
-def test_links_lead_somewhere():
-    root = Path(__file__).parent.parent
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://") or (root / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short_and_leads_to_every_page():
+    readme = PAGES[0].read_text()
+    assert readme.count("\n") < 160
+    for page in PAGES[1:]:
+        assert f"](docs/{page.name})" in readme
+
+
+def test_the_install_command_leaves_a_kernel_in_the_clone_and_shows_its_progress():
+    executed = re.findall(r"<!-- executed -->\n```sh\n(.*?)```", PAGES[0].read_text(), re.DOTALL)
+    assert len(executed) == 2
+    for command in executed:
+        (install,) = re.findall(r"pip install ([^&]*)", command)
+        assert "-e" in install.split()
+        assert not {"-q", "--quiet"} & set(install.split())
 
 
 def test_tables_of_the_benchmark_are_those_measured():
-    """README's tables of times are made from the stored results, not by hand."""
+    """The tables of times are made from the stored results, not by hand."""
     folder = Path(__file__).parent / "benchmarks"
     specification = importlib.util.spec_from_file_location(
         "benchmark_report", folder / "benchmark_report.py"
@@ -79,5 +100,6 @@ def test_tables_of_the_benchmark_are_those_measured():
     specification.loader.exec_module(report)
     tables = report.markdown(json.loads((folder / "results/cpu.json").read_text())).split("\n\n")
     assert len(tables) == 2
+    page = (ROOT / "docs/performance.md").read_text()
     for table in tables:
-        assert table.strip() in README
+        assert table.strip() in page

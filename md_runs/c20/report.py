@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from md_runs.analysis.path_integrals.bead_convergence import BeadConvergence, bead_convergence
+from md_runs.analysis.path_integrals.harmonic_beads import HarmonicBeads, harmonic_beads
 from md_runs.analysis.sampling.results import plain
 from md_runs.analysis.sampling.uncertainty import (
     Estimate,
@@ -28,7 +29,7 @@ from md_runs.figures.path_integrals import bead_convergence_figure
 from md_runs.figures.spectra import plot_spectrum
 from md_runs.figures.style import add_banner, figure_of
 from mlpotential.run_folder import write_atomically
-from mlpotential.units import EV_PER_KCAL_PER_MOL
+from mlpotential.units import EV_PER_KCAL_PER_MOL, EV_PER_KELVIN
 
 CARBON = 6
 QUANTITIES = {
@@ -142,6 +143,19 @@ def quantum_effect(results: C20Results) -> dict[str, Estimate]:
     }
 
 
+def quantum_energies(results: C20Results) -> dict[str, Estimate]:
+    """Of the cage with its beads; potential and total energy above the minimum (eV), C (k_B)."""
+    found = results.quantum_energies
+    assert found.heat_capacity is not None  # all beads have positions
+    minimum = Estimate(results.energy, 0.0, found.potential_energy.n_blocks)
+    return {
+        "kinetic_energy_eV": found.kinetic_energy,
+        "potential_energy_eV": difference_of_estimates(found.potential_energy, minimum),
+        "total_energy_eV": difference_of_estimates(found.total_energy, minimum),
+        "heat_capacity_k_B": found.heat_capacity,
+    }
+
+
 def projected_hours(steps_per_second: float, study: C20Study) -> float:
     """Time for the 1.25 ns of path-integral MD in the paper (h)."""
     return FULL_LENGTH_PS * 1000.0 / study.timestep_fs / steps_per_second / 3600.0
@@ -180,6 +194,10 @@ def summarise(
         "classical": _sampling_summary(results.classical),
         "path_integral": _sampling_summary(results.path_integral),
         "quantum_effect": quantum_effect(results),
+        "quantum_energies": quantum_energies(results),
+        "harmonic_vibrations": dict(
+            zip(("with_beads", "infinitely_many"), harmonic_limits(study, results), strict=True)
+        ),
         "bead_series": {str(p): _sampling_summary(run) for p, run in results.bead_series.items()},
         "bead_convergence": {
             name: {
@@ -249,6 +267,7 @@ def table(
         "",
         f"quantum - classical mean bond: {estimate_text(shift, 'A')} [{bonds:.4f}]",
         f"quantum / classical bond standard deviation: {ratio} [{widths:.2f}]",
+        _energies(study, results),
         f"{len(comparison.wavenumbers_per_cm)} modes, {results.modes.n_imaginary} imaginary; "
         f"deviation from the network that labelled: mean "
         f"{100 * comparison.mean_relative_deviation:.2f} %, "
@@ -270,12 +289,41 @@ def table(
     return "\n".join(lines)
 
 
+def _energies(study: C20Study, results: C20Results) -> str:
+    """Beside what harmonic vibrations give; translation and rotation hold 3 kT and 3 k."""
+    energies, kT = quantum_energies(results), study.temperature_K * EV_PER_KELVIN
+    limits = harmonic_limits(study, results)
+    rows = (
+        ("kinetic_energy_eV", "kinetic", "eV", [0.5 * h.energy + 3 * kT for h in limits]),
+        ("potential_energy_eV", "potential", "eV", [0.5 * h.energy for h in limits]),
+        ("total_energy_eV", "total", "eV", [h.energy + 3 * kT for h in limits]),
+        ("heat_capacity_k_B", "heat capacity", "k_B", [h.heat_capacity + 3 for h in limits]),
+    )
+    texts = (
+        f"{label} {estimate_text(energies[name], unit)} [{of_beads:.4g}, {of_all:.4g}]"
+        for name, label, unit, (of_beads, of_all) in rows
+    )
+    return (
+        f"quantum energies above the minimum with {study.n_beads} beads [harmonic with as many, "
+        f"with infinitely many]: {'; '.join(texts)}"
+    )
+
+
+def harmonic_limits(study: C20Study, results: C20Results) -> tuple[HarmonicBeads, HarmonicBeads]:
+    """What the modes of the model give with the beads of the study, and with infinitely many."""
+    wavenumbers = results.modes.wavenumbers_per_cm[results.modes.wavenumbers_per_cm > 0]
+    counts = (study.n_beads, None)
+    with_beads, limit = (harmonic_beads(wavenumbers, study.temperature_K, p) for p in counts)
+    return with_beads, limit
+
+
 def _model_errors(results: C20Results, reference: dict[str, Any]) -> str:
     errors = results.model.record.errors.get("test", {}).get("forces_mae")
-    paper = reference["paper"]["forces_mae_kcal_per_mol_per_angstrom"]
+    paper = reference["paper"]["forces_mae_kcal_per_mol_per_angstrom_by_rho"]
+    by_rho = ", ".join(f"{mae} at rho = {rho}" for rho, mae in paper.items())
     if errors is None:
         return "the model file states no force error"
     return (
         f"force MAE of the model: {errors / EV_PER_KCAL_PER_MOL:.3f} kcal/mol/A on its test "
-        f"frames (paper: {paper} on its own)"
+        f"frames (paper, against DFT: {by_rho})"
     )

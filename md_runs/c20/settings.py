@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from md_runs.c20 import MODEL
+from md_runs.c20 import STRUCTURE as STRUCTURE  # version 0.1.0 had it here
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.settings_checks import check_count, check_number
 
+SHIPPED_MODEL = MODEL  # its name in version 0.1.0
 HERE = Path(__file__).parent
 REFERENCE = HERE / "reference.json"
 

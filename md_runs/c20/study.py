@@ -27,6 +27,11 @@ from ase import Atoms
 from ase.io import read, write
 
 from calculators.ase_calculator import MLPotentialCalculator
+from md_runs.analysis.path_integrals.energies import (
+    RecordedEnergies,
+    primitive_kinetic_series,
+    recorded_energies,
+)
 from md_runs.analysis.sampling.equilibration import RULE_NAME, EquilibrationRule
 from md_runs.analysis.sampling.frames import uniform_timestep_fs
 from md_runs.analysis.sampling.results import plain
@@ -104,6 +109,7 @@ class C20Results:
     path_integral: Sampling
     pimd_steps_per_second: float | None
     spectrum: VibrationalSpectrum
+    quantum_energies: RecordedEnergies  # of the path-integral run, all atoms
     bead_series: dict[int, Sampling]  # by number of beads, the study's own too; empty without
 
 
@@ -119,16 +125,16 @@ def run_study(
 
     Raises:
         InputError: for an unusable model or folder.
-        RunInterrupted: on SIGINT or SIGTERM; the same call continues.
+        RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = study.folder
     model = load_model(study.model)
     with lock_folder(folder):
         _require_same_study(study, model, folder)
+        precise = replace(study.execution, dtype="float64")
+        exact = Evaluator(model.potential, _start().numbers, **asdict(precise))
         say("[1/5] relaxed structure and normal modes")
         relaxed = _relaxed_structure(study, model, folder)
-        precise = replace(study.execution, dtype="float64")
-        exact = Evaluator(model.potential, relaxed.numbers, **asdict(precise))
         hessian = exact.hessian(relaxed.positions)
         modes = normal_modes(hessian, relaxed.get_masses(), relaxed.positions)
         relaxed.calc = MLPotentialCalculator(
@@ -164,16 +170,22 @@ def run_study(
             modes=modes,
             classical=_sampling(trajectory, bonds, antipodes, temperatures_K),
             path_integral=quantum[study.n_beads],
+            quantum_energies=_quantum_energies(pimd, study.temperature_K),
             pimd_steps_per_second=pimd.steps_per_second,
             spectrum=spectrum,
             bead_series=quantum if len(quantum) > 1 else {},
         )
 
 
-def estimated_hours(study: C20Study) -> float:
-    """Time of both runs here, from a few evaluations (h); i-PI's own work is about 1 ms a step."""
+def _start() -> Atoms:
     start = read(STRUCTURE)
     assert isinstance(start, Atoms)
+    return start
+
+
+def estimated_hours(study: C20Study) -> float:
+    """Time of both runs here, from a few evaluations (h); i-PI's own work is about 1 ms a step."""
+    start = _start()
     evaluator = Evaluator(study.model, start.numbers, **asdict(study.execution))
 
     def seconds(n_replicas: int) -> float:
@@ -214,8 +226,7 @@ def _relaxed_structure(study: C20Study, model: LoadedModel, folder: Path) -> Ato
     """The minimum in float64, read back from its file so that a continued study sees the same."""
     path = folder / "relaxed.traj"
     if not path.exists():
-        start = read(STRUCTURE)
-        assert isinstance(start, Atoms)
+        start = _start()
         precise = replace(study.execution, dtype="float64")
         start.calc = MLPotentialCalculator(model.potential, **asdict(precise))
         relaxed, _ = relax(start, force_tolerance=RELAXED_FORCE)
@@ -284,6 +295,21 @@ def _spectrum(
         [s.positions[:, 0] for s in segments],
         trajectory.masses,
         uniform_timestep_fs(segments[0].times_fs),
+    )
+
+
+def _quantum_energies(run: PimdResult, temperature_K: float) -> RecordedEnergies:
+    """Of the frames that are analysed, at which i-PI records energies, too."""
+    trajectory, properties = run.trajectory, run.properties
+    first = EQUILIBRATION.n_frames(trajectory.times_fs)
+    return recorded_energies(
+        properties.kinetic_cv[first:],
+        properties.potential[first:],
+        temperature_K,
+        primitive=primitive_kinetic_series(
+            trajectory.positions[first:], trajectory.masses, temperature_K
+        ),
+        n_atoms=trajectory.n_atoms,
     )
 
 

@@ -35,6 +35,7 @@ from md_runs.pimd import PimdRun, run_pimd
 from md_runs.relax import relax
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.execution import Execution
 from mlpotential.run_folder import lock_folder
 from mlpotential.settings_checks import check_count
 
@@ -56,7 +57,9 @@ STRETCH = 1.4  # chosen: beyond the tails of a run of a few ns
 SOFTEST_PER_CM = 200.0  # chosen: one pair of modes, at 108/cm, lies below
 LARGEST_ANGSTROM = 0.12  # of it: beyond what MD at 300 K begins with
 NEAR_MINIMUM_TEMPERATURE_K = 5.0
-NEAR_MINIMUM_WEIGHT = 200.0  # chosen: the squared forces there are a hundredth of those at 500 K
+# Chosen: squared forces near the minimum are a hundredth of those at 500 K; beads are what the
+# model is for.
+WEIGHTS = {"md": 1.0, "beads": 3.0, "near_minimum": 50.0}
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def _labelled(
         for k, geometry in enumerate(chunk):
             frame = Atoms(atoms.numbers, geometry)
             frame.info["sampling_temperature_K"] = sample.temperature_K
-            frame.info["weight"] = NEAR_MINIMUM_WEIGHT if sample.kind == "near_minimum" else 1.0
+            frame.info["weight"] = WEIGHTS[sample.kind]
             frame.calc = SinglePointCalculator(
                 frame, energy=float(answer.energy[k]), forces=forces[k]
             )
@@ -188,7 +191,7 @@ def _labelled(
 def _md_frames(sample: Sample, model: str | Path, folder: Path, progress: bool) -> np.ndarray:
     """Of Langevin MD, [n_frames, n_atoms, 3] (A)."""
     atoms = _start()
-    atoms.calc = MLPotentialCalculator(model, device="cpu")
+    atoms.calc = MLPotentialCalculator(model, device="cpu", guard="off")
     settings = ClassicalRun(
         ensemble="langevin",
         temperature_K=sample.temperature_K,
@@ -215,7 +218,9 @@ def _beads(sample: Sample, model: str | Path, folder: Path, progress: bool) -> n
         stride=BEAD_STRIDE,
         seed=sample.seed,
     )
-    run = run_pimd(_start(), model, settings, folder / f"{sample.name}_beads", progress)
+    execution = Execution(device="cpu", guard="off")
+    folder = folder / f"{sample.name}_beads"
+    run = run_pimd(_start(), model, settings, folder, progress, execution)
     beads = np.array(run.trajectory.positions[-n_ring_polymers:])
     if sample.name == "train":
         beads[::STRETCHED_EVERY] = stretched_from_centroid(beads[::STRETCHED_EVERY], STRETCH)

@@ -20,7 +20,7 @@ from md_runs.classical.steps import (
     progress_bar,
     record_frame,
 )
-from md_runs.model_warnings import warn_of_hard_cutoff
+from md_runs.model_warnings import RunGuard, refuse_departure, warn_of_hard_cutoff
 from md_runs.run_folders import FRAMES_SUFFIX, SEGMENT_NAME
 from md_runs.thermal_velocities import (
     LINEAR_KEY,
@@ -70,8 +70,8 @@ def run_nve_segments(
         ConfigError: steps, stride or time step that cannot be used.
         StructureError: frames or atoms that dynamics cannot use.
         RunError: the folder is in use or holds other segments, the disk is full, or the dynamics
-            exploded.
-        RunInterrupted: after SIGTERM or SIGINT; finished segments are kept.
+            exploded or was outside the training data for long.
+        RunInterrupted: after SIGTERM, SIGINT or SIGHUP; finished segments are kept.
 
     Warns:
         UserWarning: if the calculator's model has a hard cutoff.
@@ -94,12 +94,16 @@ def run_nve_segments(
         progress_bar(len(starts) * segment_steps, 0, progress) as bar,
         stop_on_signals() as request,
     ):
+        guard = RunGuard(atoms.calc, folder, continues=any(path.exists() for path in paths))
         for start, path in zip(starts, paths, strict=True):
             if path.exists():
                 _check_finished(path, header, start, segment_steps // stride + 1)
                 bar.update(segment_steps)
             else:
                 _run_segment(start, path, header, segment_steps, bar, request)
+                guard.save()
+    if getattr(atoms.calc, "guard_mode", None) != "off":
+        refuse_departure(guard.report, folder)
     return [read_trajectory(path) for path in paths]
 
 
@@ -134,7 +138,7 @@ def _run_segment(
     with FrameRecorder(partial, header) as recorder:
         record_frame(recorder, start, forces, n_dof, 0)
         for step in range(1, n_steps + 1):
-            forces = advance(integrator, forces, step)
+            forces = advance(integrator, forces, step, n_dof)
             if step % header.stride == 0:
                 record_frame(recorder, start, forces, n_dof, step)
             bar.update()

@@ -47,7 +47,7 @@ from md_runs.classical.steps import (
     progress_bar,
     record_frame,
 )
-from md_runs.model_warnings import RunGuard, warn_of_hard_cutoff
+from md_runs.model_warnings import RunGuard, refuse_departure, warn_of_hard_cutoff
 from md_runs.run_folders import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (
@@ -111,9 +111,9 @@ def run_classical(
             use.
         RunError: the folder is in use or holds another run, the calculator is another one, the run
             was begun with another count of its degrees of freedom, the disk is full, or the
-            dynamics exploded or, with guard `stop`, left the training data; the frames and the
-            checkpoint before it are kept.
-        RunInterrupted: after SIGTERM or SIGINT; the state is saved.
+            dynamics exploded or left the training data: at once with guard `stop`, else at the end
+            if it stayed outside for long. What was recorded is kept.
+        RunInterrupted: after SIGTERM, SIGINT or SIGHUP; the state is saved.
 
     Warns:
         UserWarning: if the calculator's model has a hard cutoff.
@@ -127,16 +127,23 @@ def run_classical(
         state = _read_or_start(atoms, settings, folder)
         if state.step < settings.n_steps:
             state = _Simulation(atoms, settings, folder, state, guard).run(progress)
+    if getattr(atoms.calc, "guard_mode", None) != "off":
+        refuse_departure(guard.report, folder)
     return _result(atoms, settings, folder, state, guard.report)
 
 
 def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> ClassicalState:
     """The state in the folder, checked; or step 0, written there before anything else."""
     identity, n_dof = settings_of(settings), n_degrees_of_freedom(atoms, settings.rotates)
+    dtype = getattr(atoms.calc, "dtype", None)
+    if isinstance(dtype, str):
+        identity["dtype"] = dtype
     start = structure_of(atoms) | {"velocities": atoms.get_velocities()}
     checkpoint = folder / CHECKPOINT_NAME
     if checkpoint.exists():
         state = ClassicalState.read(checkpoint)
+        if "dtype" not in state.settings:  # version 0.1.0 did not write it
+            identity.pop("dtype", None)
         refuse_another_run(folder, state.settings | state.start, identity | start)
         if state.step > settings.n_steps:
             raise RunError(
@@ -215,6 +222,7 @@ class _Simulation:
         self.step = state.step
         self.atoms = moving_copy(atoms, state.positions, state.momenta)
         self.n_dof = n_degrees_of_freedom(atoms, settings.rotates)
+        self.hottest_K = hottest_K(settings.temperature_K)
         if not atoms.pbc.any():
             self.atoms.info[LINEAR_KEY] = thermal_motion(atoms, rotates=False).is_linear
         _check_same_calculator(self.atoms, state)
@@ -240,7 +248,9 @@ class _Simulation:
             while self.step < self.settings.n_steps:
                 target = self.next_stop()
                 while self.step < target and not request.signal_number:
-                    self.forces = advance(self.integrator, self.forces, self.step + 1)
+                    self.forces = advance(
+                        self.integrator, self.forces, self.step + 1, self.n_dof, self.hottest_K
+                    )
                     self.step += 1
                     bar.update()
                 if self.step == target and self.step % self.settings.stride == 0:
@@ -266,9 +276,8 @@ class _Simulation:
 
     def record(self, recorder: FrameRecorder) -> str:
         """Appends the frame; temperature and energy for the progress bar."""
-        hottest = hottest_K(self.settings.temperature_K)
         temperature_K, energy = record_frame(
-            recorder, self.atoms, self.forces, self.n_dof, self.step, hottest
+            recorder, self.atoms, self.forces, self.n_dof, self.step, self.hottest_K
         )
         return f"T {temperature_K:.0f} K, E {energy:.3f} eV"
 

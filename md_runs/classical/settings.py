@@ -17,16 +17,16 @@ class ClassicalRun:
     """Settings of a classical run.
 
     Attributes:
-        ensemble: "langevin", "bussi" or "nve".
-        temperature_K: of the thermostat and of the velocities drawn at the start; 0 starts an NVE
-            or Langevin run at rest.
-        timestep_fs: integration step.
-        n_steps: length of the run; the same folder can be continued with more.
-        stride: steps between recorded frames.
-        friction_per_fs: Langevin only.
-        time_constant_fs: relaxation time of the temperature, Bussi only.
-        seed: of the velocities and of the thermostat.
-        checkpoint_stride: steps between checkpoints.
+        ensemble: langevin and bussi are thermostats (constant temperature), nve keeps the energy.
+        temperature_K: of the thermostat and of the velocities drawn at the start (K); 0 starts an
+            NVE or Langevin run at rest.
+        timestep_fs: time step of the integrator (fs).
+        n_steps: length of the run (time steps); the same folder can be continued with more.
+        stride: time steps from one recorded frame to the next.
+        friction_per_fs: of the Langevin thermostat (1/fs).
+        time_constant_fs: in which the Bussi thermostat relaxes the temperature (fs).
+        seed: of the random numbers of first velocities and thermostat.
+        checkpoint_stride: time steps from one checkpoint to the next: what a killed run repeats.
     """
 
     ensemble: Ensemble = "langevin"

@@ -121,13 +121,10 @@ def record_frame(
     Raises:
         RunError: if the frame is hotter than allowed, or the disk is full.
     """
-    temperature_K = kinetic_temperature_K(float(atoms.get_kinetic_energy()), n_dof)
+    temperature_K = checked_temperature_K(atoms, n_dof, step, largest_temperature_K)
     energy = float(atoms.get_potential_energy())
-    if not temperature_K < largest_temperature_K or not math.isfinite(energy):
-        raise RunError(
-            f"the dynamics exploded before step {step}: {temperature_K:.3g} K, {energy:.6g} eV. "
-            f"{EXPLOSION_ADVICE}"
-        )
+    if not math.isfinite(energy):
+        raise _explosion(step, f"the energy is {energy} eV")
     dipole = _stored_results(atoms).get("dipole")
     recorder.append(
         positions=atoms.positions,
@@ -140,12 +137,37 @@ def record_frame(
     return temperature_K, energy
 
 
-def advance(integrator: VelocityVerlet | Langevin, forces: np.ndarray, step: int) -> np.ndarray:
+def checked_temperature_K(
+    atoms: Atoms, n_dof: int, step: int, largest_temperature_K: float
+) -> float:
+    """Of the kinetic energy. Raises RunError where it is higher than allowed."""
+    temperature_K = kinetic_temperature_K(float(atoms.get_kinetic_energy()), n_dof)
+    if not temperature_K < largest_temperature_K:
+        raise _explosion(step, f"the temperature is {temperature_K:.3g} K")
+    return temperature_K
+
+
+def advance(
+    integrator: VelocityVerlet | Langevin,
+    forces: np.ndarray,
+    step: int,
+    n_dof: int,
+    largest_temperature_K: float = HOTTEST_K,
+) -> np.ndarray:
     """One step, from the forces before it to those after it, [n_atoms, 3] (eV/A).
+
+    A thermostat may have cooled an explosion by the next frame, so each step is looked at.
+
+    Args:
+        integrator: of the moving atoms.
+        forces: before the step, [n_atoms, 3] (eV/A).
+        step: number of the step, for messages.
+        n_dof: degrees of freedom that the temperature counts.
+        largest_temperature_K: beyond it the dynamics has exploded.
 
     Raises:
         RunError: if the potential or its guard refuses the structure, a force is not finite or
-            beyond any chemistry, or the potential energy jumps.
+            beyond any chemistry, the potential energy jumps, or the atoms are too hot.
     """
     atoms = integrator.atoms
     energy_before = _stored_results(atoms).get("energy")
@@ -163,6 +185,7 @@ def advance(integrator: VelocityVerlet | Langevin, forces: np.ndarray, step: int
         change = abs(energy - energy_before) / len(atoms)
         if not change < LARGEST_ENERGY_CHANGE:
             raise _explosion(step, f"the energy changed by {change:.3g} eV/atom in one step")
+    checked_temperature_K(atoms, n_dof, step, largest_temperature_K)
     return forces
 
 

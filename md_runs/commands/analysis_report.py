@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import glob
 import inspect
 import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from md_runs.analysis.sampling.results import AnalysisResult, plain
 from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
 from md_runs.commands.options import check_folder
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
+from md_runs.run_folders import RUN_SUFFIXES, file_name
 from mlpotential.command_line import Command
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 from mlpotential.settings_checks import check_number
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Found = TypeVar("Found")
 
-# Arguments of `open_runs`, by their names on the command line.
-READING = tuple(inspect.signature(open_runs).parameters)[1:]
+# Options of `open_runs`, by their names on the command line.
+READING = tuple(inspect.getfullargspec(open_runs).kwonlyargs)
+SUFFIXES_OF_RUNS = (*RUN_SUFFIXES, ".xyz", ".extxyz", ".traj", ".lammpstrj", ".dump", ".pdb")
 POSITIVE = (  # numbers that an analysis would not refuse by itself
     "temperature_K",
     "resolution_per_cm",
@@ -35,6 +38,11 @@ POSITIVE = (  # numbers that an analysis would not refuse by itself
     "tolerance",
     "r_max",
     "coordination_within",
+    "laser_nm",
+    "longest_lag_ps",
+    "fit_to_ps",
+    "q_max",
+    "bin_width",
 )
 
 
@@ -180,6 +188,7 @@ def analysis_command(
     examples: str,
     aliases: Mapping[str, str] = MappingProxyType({}),
     more: Sequence[Callable[..., Any]] = (),
+    leading: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: (),
 ) -> Command:
     """A command that analyses runs: reads them, prints what is found and saves it.
 
@@ -189,6 +198,7 @@ def analysis_command(
         examples: as of `Command`.
         aliases: second names of options.
         more: functions to which `analyse` hands its other options on.
+        leading: from the options, the fields of `Trajectory` that decide which frames are read.
     """
 
     def run(
@@ -208,7 +218,7 @@ def analysis_command(
             if options.get(option) is not None:
                 check_number(f"--{option.replace('_', '-')}", options[option])
         reading = {option: options.pop(option) for option in READING if option in options}
-        report = analyse(open_runs(runs, **reading), **options)
+        report = analyse(open_runs(runs, leading(options), **reading), **options)
         paths = report.save(folder, svg)
         print(report)
         n_tables = sum(path.suffix == ".csv" for path in paths)
@@ -220,9 +230,12 @@ def analysis_command(
 
 
 def default_folder(runs: Sequence[Path], command: str) -> Path:
-    """Beside the first run, named after it and the command."""
+    """Beside the first run, named after it and the command; with its suffix, if that tells it."""
     first = runs[0].resolve()
-    name = first.name if first.is_dir() else first.name.removesuffix("".join(first.suffixes[-1:]))
+    name = first.name if first.is_dir() else first.stem
+    beside = first.parent.glob(f"{glob.escape(first.stem)}.*") if first.is_file() else ()
+    if sum(path.suffix in SUFFIXES_OF_RUNS for path in beside) > 1:
+        name = first.name
     return runs[0].parent / f"{name}_{command}"
 
 
@@ -231,8 +244,3 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format=kind)
     return content.getvalue()
-
-
-def file_name(name: str) -> str:
-    """A name without what shells and file systems dislike."""
-    return re.sub(r"[^\w.+-]+", "_", name)

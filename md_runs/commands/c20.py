@@ -8,6 +8,7 @@ from typing import Any
 
 from md_runs.c20 import MODEL
 from md_runs.c20.settings import FULL_LENGTH_PS, C20Study, recording_stride
+from md_runs.commands.options import check_model, printed_extrapolation
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
 
@@ -49,6 +50,7 @@ def run_study(
         yes: start --full after seeing its time.
         execution: fields of `Execution`.
     """
+    check_model(model)
     length_ps = FULL_LENGTH_PS if full else length_ps
     folder = folder or Path("c20_full" if full else "c20_study")
     study = C20Study(
@@ -71,7 +73,9 @@ def run_study(
         if not yes:
             print("add --yes to start; it can be stopped and continued at any moment")
             return 1
-    print(report.write_report(study, stages.run_study(study)))
+    with printed_extrapolation():
+        results = stages.run_study(study)
+    print(report.write_report(study, results))
     print(f"\nfigures, tables and summary.json: {study.folder}")
     return 0
 
@@ -97,6 +101,7 @@ def make_data(
         n_beads: beads of path-integral MD in training; a tenth more in validation.
         n_near_minimum: frames near the minimum in training; a tenth more in validation.
     """
+    check_model(model)
     from md_runs.c20.training_data import DataSize, make_training_data
 
     size = DataSize(n_train, n_validation, n_test, n_beads, n_near_minimum)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from md_runs.classical.settings import ClassicalRun
-from md_runs.commands.options import check_folder, taken
+from md_runs.commands.options import check_folder, check_model, taken
 from md_runs.force_provider import ModelForces
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
@@ -21,10 +21,10 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     """Runs, or continues, classical MD.
 
     Args:
-        structure: any format ASE reads.
+        structure: file with the atoms to start from, any format ASE reads.
         model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
             committee.
-        folder: of the run; continued if used.
+        folder: for all files of the run; a run that is there goes on.
         options: fields of `ClassicalRun` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
@@ -32,6 +32,7 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     settings, execution = taken(options, ClassicalRun), Execution(**options)
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
+    check_model(model)
     from md_runs.classical.run import run_classical
 
     atoms.calc = ModelForces(model, execution).calculator()

@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from md_runs.reading import read_run
-from md_runs.trajectories.extxyz_writer import write_extended_xyz
-from md_runs.trajectories.h5md_writer import write_h5md
+from md_runs.analysis.spectra.dynamics import VelocityUnit
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
+from mlpotential.input_files import check_output_file
 
 EXAMPLES = """  md-runs export nvt nvt.h5
   md-runs export pimd pimd.extxyz          (one file for each bead)
   md-runs export nve/segment_0.frames segment.extxyz"""
 
 
-def command(run: Path, output: Path) -> int:
+def command(run: Path, output: Path, **reading: Any) -> int:
     """Writes a run and prints the names of the files.
 
     Args:
-        run: run folder (classical or pimd), .frames or .h5.
+        run: run folder (classical or pimd), .frames or .h5, or any that ASE reads.
         output: file to write, .h5 (H5MD) or .extxyz.
+        reading: options of `export_run`.
     """
-    for path in export_run(run, output):
+    check_output_file(output)
+    for path in export_run(run, output, **reading):
         print(path)
     return 0
 
 
-def export_run(run: Path, output: Path, frame_interval_fs: float | None = None) -> list[Path]:
+def export_run(
+    run: Path,
+    output: Path,
+    frame_interval_fs: float | None = None,
+    *,
+    velocity_unit: VelocityUnit | None = None,
+    format: str | None = None,
+) -> list[Path]:
     """Writes a run to `output`, by its ending: `.h5` or `.extxyz`. Returns the files written.
+
+    Args:
+        run: to read.
+        output: to write.
+        frame_interval_fs: between frames, where the run does not tell it.
+        velocity_unit: of velocities in a column or a dump of LAMMPS.
+        format: of a file, as ASE names it (by its content or name).
 
     Raises:
         ConfigError: for another ending.
@@ -36,11 +52,15 @@ def export_run(run: Path, output: Path, frame_interval_fs: float | None = None) 
     """
     if output.suffix not in (".h5", ".extxyz"):
         raise ConfigError(f"the output must end in .h5 or .extxyz, not {output.name!r}")
-    trajectory = read_run(run, frame_interval_fs)
+    from md_runs.reading import read_run
+    from md_runs.trajectories.extxyz_writer import write_extended_xyz
+    from md_runs.trajectories.h5md_writer import write_h5md
+
+    trajectory = read_run(run, frame_interval_fs, format=format, velocity_unit=velocity_unit)
     if output.suffix == ".extxyz":
         return write_extended_xyz(trajectory, output)
     write_h5md(trajectory, output)
     return [output]
 
 
-COMMAND = Command.of(command, EXAMPLES)
+COMMAND = Command.of(command, EXAMPLES, more=[export_run])

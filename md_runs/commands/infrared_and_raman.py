@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,9 +24,9 @@ from md_runs.analysis.spectra.infrared_parts import (
     dipole_flux_of_modes,
     infrared_parts,
 )
-from md_runs.analysis.spectra.peaks import PeakTable
+from md_runs.analysis.spectra.peaks import PeakTable, find_spectrum_peaks
 from md_runs.analysis.spectra.quantum_corrections import QuantumCorrection
-from md_runs.analysis.spectra.raman import RamanSpectra, raman_spectra
+from md_runs.analysis.spectra.raman import RamanSpectra, raman_spectra, stokes_spectrum
 from md_runs.analysis.spectra.response_spectra import ResponseSpectrum
 from md_runs.analysis.spectra.spectrum_corrections import without_verlet_shift
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
@@ -41,14 +41,15 @@ from md_runs.commands.spectrum_tables import (
     draw_spectra,
     integration_step_fs,
     note_spectrum,
+    peak_table,
     shown_range_per_cm,
     spectrum_sentence,
     without_far_end,
 )
-from md_runs.figures.spectra import parts_figure, plot_raman
+from md_runs.figures.spectra import parts_figure, plot_raman, spectra_figure
 from md_runs.figures.style import figure_of, style_axes
 from md_runs.trajectories.frame_arrays import LazyFrames, centroid
-from md_runs.trajectories.trajectory import Trajectory
+from md_runs.trajectories.trajectory import Trajectory, unwrapped
 from mlpotential.errors import ConfigError, DataError
 
 AnyResponse = TypeVar("AnyResponse", bound=ResponseSpectrum)
@@ -144,11 +145,14 @@ def infrared_report(
     return builder.report("ir", "infrared absorption, (km/mol) per 1/cm")
 
 
-def raman_report(runs: Sequence[PreparedRun], **options: Any) -> AnalysisReport:
+def raman_report(
+    runs: Sequence[PreparedRun], *, laser_nm: float | None = None, **options: Any
+) -> AnalysisReport:
     """Raman activities of all runs, with peaks, depolarisation ratios and checks.
 
     Args:
         runs: with motion in time.
+        laser_nm: wavelength of a laser, nm: its Stokes spectrum at the temperature of the run, too.
         options: as of `note_responses`.
 
     Raises:
@@ -165,7 +169,28 @@ def raman_report(runs: Sequence[PreparedRun], **options: Any) -> AnalysisReport:
     if len(found) == 1:
         ax = plot_raman(next(iter(found.values())), None, right)
         builder.figures["raman_polarised"] = figure_of(style_axes(ax))
+    if laser_nm is not None:
+        _note_stokes(builder, found, laser_nm, right)
     return builder.report("raman", "Raman activity, (A^4/amu) per 1/cm")
+
+
+def _note_stokes(
+    builder: ReportBuilder, found: Mapping[str, RamanSpectra], laser_nm: float, right_per_cm: float
+) -> None:
+    """What a laser makes of the activities of all runs."""
+    stokes = {
+        name: stokes_spectrum(spectra.unpolarised, laser_nm) for name, spectra in found.items()
+    }
+    for name, spectrum in stokes.items():
+        peaks = find_spectrum_peaks(spectrum)
+        builder.results |= {f"{name}_stokes": spectrum, f"{name}_stokes_peaks": peaks}
+        builder.tables.append(peak_table(peaks, name, {}))
+        builder.assumptions.append(
+            f"{name}: {spectrum.corrections[-1]}, at a right angle, all polarisations, without a "
+            f"resonance: activity times (k_0 - k)^4 / (k (1 - exp(-hck/kT))), from "
+            f"{spectrum.wavenumbers_per_cm[0]:.3g} 1/cm on"
+        )
+    builder.figures["raman_stokes"] = spectra_figure(stokes, right_per_cm)
 
 
 def note_responses(
@@ -308,7 +333,7 @@ def _parts(
         labels = atom_labels(by, first.atomic_numbers)
         flux = partial(dipole_flux_of_atoms, born_charges=charges)
     sources = [
-        (_velocities(segment), *([centroid(segment.positions)] if by == "mode" else []))
+        (_velocities(segment), *([centroid(unwrapped(segment).positions)] if by == "mode" else []))
         for segment in run.segments
     ]
     fluxes = [_of_pieces((len(labels), 3), flux, *source) for source in sources]
@@ -344,7 +369,7 @@ def _dipoles_of_charges(segment: Trajectory) -> LazyFrames:
         sums: np.ndarray = np.einsum("fba,fbax->fbx", charges, positions)
         return sums
 
-    return _of_pieces((segment.n_beads, 3), dipoles, segment.charges, segment.positions)
+    return _of_pieces((segment.n_beads, 3), dipoles, segment.charges, unwrapped(segment).positions)
 
 
 def _raman(
@@ -358,11 +383,13 @@ def _raman(
 
 def _depolarization_ratios(spectra: RamanSpectra, peaks: PeakTable) -> dict[str, list[str]]:
     """Of each peak, over a resolution or its width to each side."""
-    texts = []
+    texts, natural = [], []
     for k, width in zip(peaks.wavenumbers_per_cm, peaks.widths_per_cm, strict=True):
         margin = np.nanmax([width, peaks.resolution_per_cm])
         texts.append(estimate_text(spectra.depolarization_ratio(k - margin, k + margin)))
-    return {"depolarisation ratio": texts}
+        of_lamp = spectra.natural_depolarization_ratio(k - margin, k + margin)
+        natural.append(estimate_text(of_lamp))
+    return {"in natural light": natural, "depolarisation ratio": texts}
 
 
 INFRARED = analysis_command(
@@ -371,7 +398,14 @@ INFRARED = analysis_command(
     EXAMPLES.format("ir", "infrared")
     + "\n  md-runs ir nve --born-charges born.npy --by mode --modes modes.json",
     more=[note_responses],
+    leading=lambda options: (
+        ("velocities_angstrom_per_fs",) if options.get("born_charges") else ("dipoles", "charges")
+    ),
 )
 RAMAN = analysis_command(
-    "raman", raman_report, EXAMPLES.format("raman", "raman"), more=[note_responses]
+    "raman",
+    raman_report,
+    EXAMPLES.format("raman", "raman") + "\n  md-runs raman nve --laser-nm 532",
+    more=[note_responses],
+    leading=lambda _: ("polarizabilities",),
 )

@@ -8,8 +8,11 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from md_runs.analysis.path_integrals.energies import (
+    RecordedEnergies,
+    means,
     path_integral_energies,
-    primitive_kinetic_energy,
+    primitive_kinetic_series,
+    recorded_energies,
 )
 from md_runs.analysis.path_integrals.imaginary_time import (
     ImaginaryTimeSpread,
@@ -22,18 +25,25 @@ from md_runs.analysis.path_integrals.perturbed_path_integrals import (
     perturbed_distance_distribution,
     perturbed_energies,
 )
-from md_runs.analysis.sampling.uncertainty import Estimate, estimate_text, number_text
+from md_runs.analysis.sampling.block_sums import sums_of_series
+from md_runs.analysis.sampling.uncertainty import (
+    Estimate,
+    block_bootstrap,
+    estimate_text,
+    number_text,
+)
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
-from md_runs.commands.distances import convergence_with_beads, of_one_molecule
-from md_runs.commands.prepared_run import PreparedRun
-from md_runs.commands.rdf import blocks_sentence
+from md_runs.commands.options import isotope_masses, parse_isotopes
+from md_runs.commands.prepared_run import PreparedRun, beads_text
+from md_runs.commands.structure.distances import convergence_with_beads, of_one_molecule
+from md_runs.commands.structure.rdf import blocks_sentence
 from md_runs.figures.path_integrals import (
     imaginary_time_figure,
     plot_bead_convergence,
     plot_perturbed_distribution,
 )
 from md_runs.figures.style import figure_of
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import DataError
 
 TOLERANCE = 0.01  # chosen: of the kinetic energy
 LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
@@ -41,23 +51,6 @@ LARGEST_PAIRS = 5_000  # chosen: pairs of the corrected h(r); more take too long
 EXAMPLES = """  md-runs path-integrals pimd
   md-runs path-integrals pimd --isotope C=13.003
   md-runs path-integrals pimd_4 pimd_8 pimd_16 --output beads"""
-
-
-def parse_isotopes(texts: Sequence[str]) -> dict[str, float]:
-    """`C=13.003` and `4=2.014` by element or atom. Raises ConfigError for others."""
-    masses = {}
-    for text in texts:
-        who, _, mass = text.partition("=")
-        try:
-            masses[who] = float(mass)
-        except ValueError:
-            masses[who] = float("nan")
-        if not (who.isalnum() and np.isfinite(masses[who]) and masses[who] > 0):
-            raise ConfigError(
-                f"{text!r} is no isotope: write element or number of the atom and its new mass "
-                "(amu), C=13.003 or 4=2.014"
-            )
-    return masses
 
 
 def path_integral_report(
@@ -70,7 +63,7 @@ def path_integral_report(
 
     Args:
         runs: of ring polymers.
-        isotope: element or number of the atom (from 0) and new mass, amu, C=13.003.
+        isotope: element or number of the atom (from 0) and new mass, amu, C=13.003, H=D.
         tolerance: share of the kinetic energy that beads may lack.
 
     Raises:
@@ -81,8 +74,9 @@ def path_integral_report(
     builder = ReportBuilder()
     kinetic: dict[str, Estimate] = {}
 
-    def analyse(run: PreparedRun) -> ImaginaryTimeSpread:
-        if run.n_beads < 2:
+    def analyse(run: PreparedRun) -> ImaginaryTimeSpread | None:
+        has_positions = run.trajectory.has_positions
+        if run.n_beads < 2 and has_positions:
             raise DataError(f"{run.path} has one bead: a path-integral run is needed")
         temperature_K, source = run.known_temperature_K()
         builder.assumptions.append(
@@ -90,14 +84,19 @@ def path_integral_report(
             f"counts as a free one (3/2 kT); {blocks_sentence(run.n_blocks)}"
         )
         kinetic[run.name] = _energies(builder, run, temperature_K, tolerance)
+        if not has_positions:
+            builder.assumptions.append(f"{run.name}: no positions, so there are energies only")
+            return None
         spread = _spread(builder, run, temperature_K)
         if isotopes:
             _isotopes(builder, run, temperature_K, isotopes)
         return spread
 
-    spreads = builder.for_each(runs, analyse)
-    builder.tables.insert(0, _spread_table(spreads))
-    builder.figures["imaginary_time"] = imaginary_time_figure(spreads)
+    found = builder.for_each(runs, analyse)
+    spreads = {name: spread for name, spread in found.items() if spread is not None}
+    if spreads:
+        builder.tables.insert(0, _spread_table(spreads))
+        builder.figures["imaginary_time"] = imaginary_time_figure(spreads)
     _bead_convergence(builder, runs, kinetic, tolerance)
     return builder.report("path-integrals", "statistics of quantum nuclei from ring polymers")
 
@@ -109,16 +108,7 @@ def _energies(
     trajectory, n_blocks = run.trajectory, run.n_blocks
     masses = np.asarray(trajectory.masses, np.float64)
     if trajectory.forces is None or trajectory.energies is None:
-        builder.assumptions.append(
-            f"{run.name}: forces and energies of the beads were not recorded: only the primitive "
-            "kinetic energy, and nothing on what more beads would change"
-        )
-        primitive = primitive_kinetic_energy(trajectory.positions, masses, temperature_K, n_blocks)
-        rows: tuple[tuple[str, ...], ...] = (
-            ("kinetic energy, primitive (eV)", estimate_text(primitive)),
-        )
-        builder.tables.append(Table(f"{run.name}: energies", ("quantity", "P beads"), rows))
-        return primitive
+        return _energies_without_forces(builder, run, temperature_K)
     sources = (trajectory.positions, trajectory.forces, trajectory.energies, masses)
     plain = path_integral_energies(*sources, temperature_K, n_blocks)
     perturbed = perturbed_energies(*sources, temperature_K, n_blocks)
@@ -141,9 +131,85 @@ def _energies(
     return plain.kinetic_energy
 
 
+def _energies_without_forces(
+    builder: ReportBuilder, run: PreparedRun, temperature_K: float
+) -> Estimate:
+    """From the series that i-PI records beside frames; the kinetic energy (eV)."""
+    trajectory, n_blocks = run.trajectory, run.n_blocks
+    masses = np.asarray(trajectory.masses, np.float64)
+    from md_runs.reading import read_energy_series
+
+    rows: list[tuple[str, str]] = []
+
+    series = read_energy_series(run.path)
+    times_fs = np.asarray(trajectory.times_fs)
+    if series is not None:
+        series = series.between(times_fs[0], times_fs[-1])
+    if trajectory.has_positions:
+        frames = primitive_kinetic_series(trajectory.positions, masses, temperature_K)
+        kinetic = block_bootstrap(sums_of_series({"K": frames}, n_blocks), means)["K"]
+        rows.append(("kinetic energy, primitive (eV)", estimate_text(kinetic)))
+    if series is None or len(series.times_fs) < n_blocks:
+        if not rows:
+            raise DataError(
+                f"{run.path} has neither positions nor the columns kinetic_cv and potential"
+            )
+        builder.assumptions.append(
+            f"{run.name}: forces and energies of the beads were not recorded, nor kinetic_cv and "
+            "potential: only the primitive kinetic energy, and nothing on what more beads would "
+            "change"
+        )
+    else:
+        primitive = series.primitive
+        if primitive is None and trajectory.has_positions:
+            primitive = series.at_records(times_fs, frames)
+        found = recorded_energies(
+            series.kinetic,
+            series.potentials,
+            temperature_K,
+            n_blocks,
+            primitive if _is_enough(primitive, n_blocks) else None,
+            trajectory.n_atoms,
+        )
+        builder.results[f"{run.name}_energies"], kinetic = found, found.kinetic_energy
+        _note_recorded(builder, run, found)
+        rows.insert(0, ("kinetic energy, centroid virial (eV)", estimate_text(kinetic)))
+        rows += [
+            ("potential energy (eV)", estimate_text(found.potential_energy)),
+            ("total energy (eV)", estimate_text(found.total_energy)),
+        ]
+        if found.heat_capacity is not None:
+            rows.append(("heat capacity (k_B)", estimate_text(found.heat_capacity)))
+    title = f"{run.name}: energies of all atoms"
+    builder.tables.append(Table(title, ("quantity", beads_text(run.n_beads)), tuple(rows)))
+    return kinetic
+
+
+def _is_enough(primitive: np.ndarray | None, n_blocks: int) -> bool:
+    return primitive is not None and bool(np.isfinite(primitive).sum() >= max(2, n_blocks))
+
+
+def _note_recorded(builder: ReportBuilder, run: PreparedRun, found: RecordedEnergies) -> None:
+    text = (
+        f"{run.name}: energies from the columns kinetic_cv and potential at {found.n_records} "
+        "steps; forces of the beads were not recorded, so nothing is said on what more beads would "
+        "change (--record-forces)"
+    )
+    if found.heat_capacity is None:
+        text += (
+            "; no heat capacity, whose estimator takes the primitive kinetic energy, too: of "
+            "positions of all beads at these steps, or of a column kinetic_td"
+        )
+    builder.assumptions.append(text)
+
+
 def _corrected(perturbed: PerturbedEnergies, field: str) -> str:
     estimate = getattr(perturbed, field, None)
-    return "" if estimate is None else estimate_text(estimate)
+    if estimate is None:
+        return ""
+    if field == "heat_capacity" and not perturbed.is_heat_capacity_trustworthy:
+        return f"{estimate_text(estimate)}, not to be trusted"
+    return estimate_text(estimate)
 
 
 def _kinetic_by_element(run: PreparedRun, energies: Estimate) -> Table:
@@ -176,9 +242,10 @@ def _check_beads(
         "(perturbed path integrals, 95 % confidence)"
     )
     if not perturbed.is_trustworthy:
+        what = "heat capacity" if perturbed.are_energies_trustworthy else "energies"
         builder.warnings.append(
-            f"{run.name}: the correction is so large that its first order is not to be trusted: "
-            "run with more beads"
+            f"{run.name}: the correction of the {what} is so large that its first order is not to "
+            "be trusted: run with more beads"
         )
 
 
@@ -232,7 +299,8 @@ def _isotopes(
     """The free energy of exchanging isotopes."""
     trajectory = run.trajectory
     masses = np.asarray(trajectory.masses, np.float64)
-    new_masses = _new_masses(masses, np.asarray(trajectory.atomic_numbers), isotopes, run)
+    numbers = np.asarray(trajectory.atomic_numbers)
+    new_masses = isotope_masses(masses, numbers, isotopes, run.path)
     effect = isotope_effect_from_springs(
         trajectory.positions, masses, new_masses, temperature_K, run.n_blocks
     )
@@ -257,20 +325,6 @@ def _isotopes(
         )
 
 
-def _new_masses(
-    masses: np.ndarray, atomic_numbers: np.ndarray, isotopes: Mapping[str, float], run: PreparedRun
-) -> np.ndarray:
-    """[n_atoms] (amu). Raises ConfigError for atoms that are not there."""
-    new_masses = masses.copy()
-    symbols = np.array([chemical_symbols[int(z)] for z in atomic_numbers])
-    for who, mass in isotopes.items():
-        chosen = np.arange(len(masses)) == int(who) if who.isdecimal() else symbols == who
-        if not chosen.any():
-            raise ConfigError(f"{run.path} has no atom {who!r} to give the mass {mass:g} amu")
-        new_masses[chosen] = mass
-    return new_masses
-
-
 def _bead_convergence(
     builder: ReportBuilder,
     runs: Sequence[PreparedRun],
@@ -287,4 +341,6 @@ def _bead_convergence(
         builder.figures["bead_convergence"] = figure_of(plot_bead_convergence(found))
 
 
-COMMAND = analysis_command("path-integrals", path_integral_report, EXAMPLES)
+COMMAND = analysis_command(
+    "path-integrals", path_integral_report, EXAMPLES, leading=lambda _: ("energies",)
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from md_runs.commands.options import check_folder, taken
+from md_runs.commands.options import check_folder, check_model, printed_extrapolation, taken
 from md_runs.pimd.settings import PimdRun
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
@@ -25,11 +25,12 @@ def run(
     """Runs, or continues, PIMD or segments of RPMD or TRPMD.
 
     Args:
-        structure: any format ASE reads.
+        structure: file with the atoms to start from, any format ASE reads.
         model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
             committee.
-        folder: of the run; continued if used.
-        source: folder of the pimd run whose frames segments of rpmd or trpmd start from (its own).
+        folder: for all files of the run; a run that is there goes on.
+        source: folder of the pimd run whose frames segments of rpmd or trpmd start from (default:
+            a pimd run of their own).
         options: fields of `PimdRun` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
@@ -39,15 +40,17 @@ def run(
         raise ConfigError("--from is for segments: add --dynamics rpmd or trpmd")
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
+    check_model(model)
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
 
     result: PimdResult | SegmentsResult
-    if settings.dynamics == "pimd":
-        result = run_pimd(atoms, model, settings, folder, execution=execution)
-    else:
-        result = run_ring_polymer_segments(
-            atoms, model, settings, folder, source, execution=execution
-        )
+    with printed_extrapolation():
+        if settings.dynamics == "pimd":
+            result = run_pimd(atoms, model, settings, folder, execution=execution)
+        else:
+            result = run_ring_polymer_segments(
+                atoms, model, settings, folder, source, execution=execution
+            )
     print(f"{result}: {folder}")
     if result.extrapolation is not None:
         print(result.extrapolation)

@@ -20,12 +20,16 @@ from md_runs.analysis.sampling.equilibration import (
     EquilibrationRule,
     detect_equilibration,
 )
-from md_runs.analysis.spectra.dynamics import SAMPLING_ONLY, Dynamics, Method
+from md_runs.analysis.spectra.dynamics import (
+    PATH_INTEGRAL_METHODS,
+    SAMPLING_ONLY,
+    Dynamics,
+    Method,
+    VelocityUnit,
+)
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
-from md_runs.reading import read_run
-from md_runs.run_folders import segment_paths
-from md_runs.trajectories.structure_file import read_structure
+from md_runs.run_folders import file_name, segment_paths
 from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
@@ -120,6 +124,7 @@ class PreparedRun:
 
 def open_runs(
     paths: Sequence[Path],
+    leading: Sequence[str] = (),
     *,
     skip_ps: float | None = None,
     temperature_K: float | None = None,
@@ -129,11 +134,14 @@ def open_runs(
     frame_interval_fs: float | None = None,
     structure: Path | None = None,
     extras_units: Sequence[str] | None = None,
+    velocity_unit: VelocityUnit | None = None,
+    format: str | None = None,
 ) -> list[PreparedRun]:
     """The runs of a command, in order. What is None is found out.
 
     Args:
         paths: run folders or trajectory files.
+        leading: as of `read_run`: which quantity decides on the frames.
         skip_ps: left out at the start, ps (until equilibrated, as detected).
         temperature_K: of the runs, K (as recorded).
         dynamics: what moved the atoms (as recorded).
@@ -141,17 +149,30 @@ def open_runs(
         blocks: of frames, for the error bars of distributions (10).
         frame_interval_fs: time between frames, fs (as recorded).
         structure: file with elements, masses, pbc, where a run does not tell them.
-        extras_units: of extras in outputs of i-PI, dipole=debye (atomic units).
+        extras_units: of dipoles and other extras, dipole=debye (atomic units of i-PI, ASE's).
+        velocity_unit: of velocities in a column or a dump of LAMMPS.
+        format: of a file, as ASE names it (by its content or name).
 
     Raises:
         DataError, ConfigError, RunError: runs that cannot be read, or not as the options say.
     """
+    from md_runs.reading import read_run
+    from md_runs.trajectories.structure_file import read_structure
+
     paths = [Path(path) for path in paths]
     atoms = read_structure(structure) if structure else None
     units = _named_units(extras_units) if extras_units else None
 
     def read(path: Path) -> Trajectory:
-        return read_run(path, frame_interval_fs, atoms, extras_units=units, progress=True)
+        return read_run(
+            path,
+            frame_interval_fs,
+            atoms,
+            extras_units=units,
+            leading=leading,
+            format=format,
+            velocity_unit=velocity_unit,
+        )
 
     given = None if dynamics is None else Dynamics(dynamics, friction_per_fs)
     return [
@@ -224,7 +245,12 @@ def _sampling_warnings(
     """What a run that is too short, or too correlated for its blocks, must not be believed."""
     warnings = []
     if not equilibration.is_trustworthy:
-        warnings.append(f"{name}: too short to tell when it has equilibrated ({equilibration})")
+        n_kept = equilibration.n_frames - equilibration.n_equilibration
+        warnings.append(
+            f"{name}: too short to tell when it has equilibrated: the {n_kept * stride} frames "
+            f"that are kept are worth {equilibration.n_effective:.0f} independent ones (run "
+            "longer, or set the start with --skip-ps)"
+        )
     correlated = equilibration.statistical_inefficiency * stride
     if n_blocks > 1 and correlated > n_frames / n_blocks:
         warnings.append(
@@ -235,24 +261,34 @@ def _sampling_warnings(
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Last part of each path, with the folders before it where that is not unique."""
-    n_parts = 1
-    while True:
-        names = ["/".join(path.resolve().parts[-n_parts:]) for path in paths]
-        if len(set(names)) == len(names) or n_parts > 20:
-            break
-        n_parts += 1
-    if len(set(names)) < len(names):
+    """Last part of each path, with the folders before it and the suffix where they are needed.
+
+    Names differ as names of files, too, in which some characters become others.
+    """
+    whole = [path.resolve() for path in paths]
+    if len(set(whole)) < len(whole):
         raise ConfigError("a run is given twice: name each once")
-    return [name.removesuffix(Path(name).suffix) if Path(name).suffix else name for name in names]
+    for n_parts in range(1, max(len(path.parts) for path in whole) + 1):
+        names = ["/".join(path.parts[-n_parts:]) for path in whole]
+        stems = [
+            name.removesuffix(path.suffix) if path.is_file() else name
+            for name, path in zip(names, whole, strict=True)
+        ]
+        for some in (stems, names):
+            if len({file_name(name) for name in some}) == len(some):
+                return some
+    return [f"{k + 1}: {path.name}" for k, path in enumerate(whole)]
 
 
 def _size(segments: Sequence[Trajectory]) -> str:
     first, n_frames = segments[0], sum(s.n_frames for s in segments)
     length_ps = sum(float(s.times_fs[-1] - s.times_fs[0]) for s in segments) / 1000
-    beads = "classical" if first.n_beads == 1 else beads_text(first.n_beads)
+    beads = beads_text(first.n_beads)
+    if first.n_beads == 1 and first.dynamics not in (*PATH_INTEGRAL_METHODS, SAMPLING_ONLY):
+        beads = "classical"
     several = f"{len(segments)} segments, " if len(segments) > 1 else ""
-    return f"{several}{n_frames} frames, {length_ps:.6g} ps, {first.n_atoms} atoms, {beads}"
+    atoms = f"{first.n_atoms} atoms" if first.n_atoms else "atoms not recorded"
+    return f"{several}{n_frames} frames, {length_ps:.6g} ps, {atoms}, {beads}"
 
 
 def beads_text(n_beads: int) -> str:
@@ -355,10 +391,10 @@ def _settling_series(trajectory: Trajectory, stride: int) -> Iterator[tuple[str,
     elif velocities is not None:
         pieces = (np.einsum("a,fbax,fbax->f", masses, v, v) for v in _pieces(velocities))
         yield "kinetic energy", np.concatenate(list(pieces))[::stride]
-    elif not any(trajectory.pbc) and trajectory.n_atoms > 1:
+    elif trajectory.has_positions and not any(trajectory.pbc) and trajectory.n_atoms > 1:
         radii = (radii_of_gyration(r, masses).mean(axis=(1, 2)) for r in _pieces(positions))
         yield "radius of gyration", np.concatenate(list(radii))[::stride]
-    if trajectory.n_beads > 1:
+    if trajectory.has_positions and trajectory.n_beads > 1:
         spreads = (r.var(axis=1).mean(axis=(1, 2)) for r in _pieces(positions))
         yield "spread of the beads", np.concatenate(list(spreads))[::stride]
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from ase.io import write
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats
-
-from md_runs.commands.options import check_file
-from md_runs.force_provider import ModelForces
-from md_runs.relax import check_settings, relax
-from md_runs.trajectories.structure_file import read_structure
+from md_runs.commands.options import check_model
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import Execution
+from mlpotential.input_files import check_output_file
 
 EXAMPLES = "  md-runs relax start.xyz --model model.safetensors --output relaxed.xyz"
 
@@ -41,11 +36,18 @@ def run(
         optimizer: bfgs takes the fewest steps, fire is robust far from a minimum.
         execution: fields of `Execution`.
     """
+    from ase.io import write
+
+    from md_runs.force_provider import ModelForces
+    from md_runs.relax import check_settings, relax
+    from md_runs.trajectories.structure_file import read_structure
+
     execution["dtype"] = execution["dtype"] or "float64"
     precise = Execution(**execution)
     check_settings(force_tolerance, max_steps, optimizer)
     _check_output(output)
     atoms = read_structure(structure)
+    check_model(model)
     atoms.calc = ModelForces(model, precise).calculator()
     relaxed, result = relax(atoms, force_tolerance, max_steps, optimizer)
     try:
@@ -61,13 +63,15 @@ def run(
 
 def _check_output(path: Path) -> None:
     """Raises ConfigError, before the work, for a structure file that could not be written after."""
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
     try:
         file_format = ioformats.get(filetype(path.name, read=False))
     except UnknownFileTypeError:
         file_format = None
     if file_format is None or not file_format.can_write:
         raise ConfigError(f"ASE writes no structures to files like {path.name!r}: end it in .xyz")
-    check_file(path)
+    check_output_file(path)
 
 
 COMMAND = Command.of(run, EXAMPLES, more=[Execution])

@@ -18,6 +18,11 @@ from md_runs.analysis.sampling.correlation_stream import BLOCK_LAGS
 from md_runs.analysis.sampling.uncertainty import number_text
 from md_runs.analysis.spectra.density_of_states import DecomposedSpectrum
 from md_runs.analysis.spectra.peaks import PeakTable, find_spectrum_peaks
+from md_runs.analysis.spectra.sampling_limits import (
+    fastest_stretch,
+    limit_check,
+    nyquist_limit_per_cm,
+)
 from md_runs.analysis.spectra.spectrum import Spectrum, lags_for_resolution
 from md_runs.analysis.spectra.spectrum_corrections import AnySpectrum
 from md_runs.analysis.spectra.spectrum_parts import SpectrumParts
@@ -135,10 +140,17 @@ def check_parts(by: By | None, modes: NormalModes | None, runs: Sequence[Prepare
         return
     for run in runs:
         masses = run.segments[0].masses
+        none_fixed = np.zeros(len(masses), bool)
         if len(modes.masses) != len(masses) or not np.allclose(modes.masses, masses, rtol=1e-3):
             raise DataError(
                 f"the modes are of another molecule than {run.path}: its atoms, their order or "
                 "their masses differ"
+            )
+        still = [none_fixed if f is None else f for f in (modes.fixed, run.segments[0].fixed)]
+        if not np.array_equal(still[0], still[1]):
+            raise DataError(
+                f"{int(still[0].sum())} atoms are fixed in the modes, {int(still[1].sum())} in "
+                f"{run.path}: take the modes of the structure that the run began with"
             )
 
 
@@ -167,12 +179,37 @@ def note_spectrum(
     whole = found.total if isinstance(found, SpectrumParts) else found
     peaks = find_spectrum_peaks(whole)
     builder.assumptions.append(f"{run.name}: {sentence}")
+    end = limit_check(whole.wavenumbers_per_cm, whole.blocks, whole.timestep_fs)
+    builder.warnings += _beyond_the_limit(run, whole.timestep_fs)
+    if end is not None and not end.passed:
+        builder.warnings.append(f"{run.name}: {end}")
     for check in whole.checks:
         (builder.remarks if check.passed else builder.warnings).append(f"{run.name}: {check}")
     builder.results |= {run.name: found, f"{run.name}_peaks": peaks}
     builder.tables.append(peak_table(peaks, run.name, columns(peaks) if columns else {}))
     if isinstance(found, SpectrumParts):
         builder.tables.append(_parts_table(found, run.name))
+
+
+def _beyond_the_limit(run: PreparedRun, timestep_fs: float) -> list[str]:
+    """A bond that vibrates too fast for the frames, in a sentence; none where all are slow."""
+    first = run.segments[0]
+    if not first.has_positions:
+        return []
+    numbers = np.asarray(first.atomic_numbers)
+    masses = np.asarray(first.masses)
+    fastest = fastest_stretch(np.asarray(first.positions[0:1][0, 0]), numbers, masses)
+    limit_per_cm = nyquist_limit_per_cm(timestep_fs)
+    if fastest is None or fastest[0] < limit_per_cm:
+        return []
+    stretch_per_cm, *atoms = fastest
+    bond = "-".join(chemical_symbols[int(numbers[k])] for k in atoms)
+    enough_fs = timestep_fs * limit_per_cm / (1.5 * stretch_per_cm)
+    return [
+        f"{run.name}: frames {timestep_fs:.4g} fs apart tell wavenumbers up to {limit_per_cm:.0f} "
+        f"1/cm, but {bond} bonds vibrate at {stretch_per_cm:.0f} 1/cm or more: their lines are "
+        f"folded back, unless the bonds are rigid. Record frames every {enough_fs:.2g} fs"
+    ]
 
 
 def _parts_table(found: SpectrumParts[Any], name: str) -> Table:

@@ -10,18 +10,26 @@ from typing import Any, Literal
 import numpy as np
 
 from md_runs.analysis.sampling.correlation_stream import correlation_function
-from md_runs.analysis.sampling.uncertainty import estimate_text
+from md_runs.analysis.sampling.uncertainty import estimate_text, mean_of_blocks
 from md_runs.analysis.spectra.density_of_states import (
     DecomposedSpectrum,
     VibrationalSpectrum,
     decomposed_density_of_states,
 )
 from md_runs.analysis.spectra.dynamics import Dynamics
+from md_runs.analysis.spectra.sampling_limits import differences_check
+from md_runs.analysis.spectra.spectrum_checks import (
+    EQUIPARTITION,
+    equipartition_check,
+    modes_check,
+)
 from md_runs.analysis.spectra.spectrum_corrections import (
     without_difference_damping,
     without_verlet_shift,
 )
 from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed
+from md_runs.analysis.structure.periodic_images import checked_cells
+from md_runs.analysis.vibrations.degrees_of_freedom import DegreesOfFreedom, degrees_of_freedom
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun
@@ -37,8 +45,9 @@ from md_runs.commands.spectrum_tables import (
     spectrum_sentence,
 )
 from md_runs.figures.spectra import parts_figure
-from md_runs.trajectories.frame_arrays import centroid
-from md_runs.trajectories.trajectory import Trajectory, with_velocities
+from md_runs.trajectories.frame_arrays import SubstituteFrames, centroid
+from md_runs.trajectories.trajectory import Trajectory, unwrapped, with_velocities
+from mlpotential.errors import DataError
 
 EXAMPLES = """  md-runs vdos nve
   md-runs vdos nve --by element --modes modes.json --resolution-per-cm 5
@@ -141,21 +150,74 @@ def _spectrum(
         parts = ModeProjection(modes.modes, modes.positions)
     found = decomposed_density_of_states(
         [centroid(segment.velocities_angstrom_per_fs) for segment in segments],
-        [centroid(segment.positions) for segment in segments] if needs_positions else None,
+        [_whole_positions(s) for s in segments] if needs_positions else None,
         np.asarray(first.masses, np.float64),
         timestep_fs,
         parts,
         n_lags,
         removed,
-        temperature_K=None if are_differences else run.temperature_K,
+        temperature_K=None if are_differences else run.temperature_K,  # damped: see below
         dynamics=run.dynamics or Dynamics(),
         harmonic_per_cm=modes.wavenumbers_per_cm if modes is not None and is_checked else None,
         mass_weighted=mass_weighted,
         fixed=first.fixed,
     )
     if are_differences:  # central ones, of positions
-        found = _changed(found, lambda spectrum: without_difference_damping(spectrum, 2))
+        found = _without_damping(found, run.temperature_K)
+    elif (
+        mass_weighted and first.has_positions and not isinstance(first.positions, SubstituteFrames)
+    ):
+        total = found.total
+        contradiction = differences_check(
+            centroid(first.velocities_angstrom_per_fs),
+            centroid(unwrapped(first).positions),
+            _freedom(first, removed),
+            timestep_fs,
+            total.wavenumbers_per_cm,
+            total.intensity,
+        )
+        if not contradiction.passed:
+            found = replace(found, total=replace(total, checks=(*total.checks, contradiction)))
     return found, how
+
+
+def _freedom(segment: Trajectory, removed: Removed) -> DegreesOfFreedom:
+    frames = np.asarray(centroid(segment.positions)[:1000])
+    return degrees_of_freedom(frames, segment.masses, removed, fixed=segment.fixed, pbc=segment.pbc)
+
+
+def _whole_positions(segment: Trajectory) -> Any:
+    """Unwrapped, of the centroid. Raises DataError for a molecule that lies across a face."""
+    positions = centroid(unwrapped(segment).positions)
+    if segment.cells is not None and any(segment.pbc):
+        inverse = np.linalg.inv(checked_cells(np.asarray(segment.cells[0]), segment.pbc))
+        extent = np.ptp(np.asarray(positions[0]) @ inverse, axis=0)
+        if (extent[list(segment.pbc)] > 0.5).any():
+            raise DataError(
+                "rotation can be removed of a molecule only, and this one is wider than half the "
+                "cell: make it whole, or remove translation only"
+            )
+    return positions
+
+
+def _without_damping(found: DecomposedSpectrum, temperature_K: float | None) -> DecomposedSpectrum:
+    """Of central differences, which lack kinetic energy: the temperature is that of the rest."""
+    ratio = without_difference_damping(found.total, 2).integral.value / found.total.n_modes
+    changed = _changed(found, lambda spectrum: without_difference_damping(spectrum, 2))
+    total, expected = changed.total, changed.expected_modes
+    damped = total.kinetic_temperature_K
+    kelvin = replace(
+        damped, value=damped.value * ratio, standard_error=damped.standard_error * ratio
+    )
+    integrals = mean_of_blocks(np.trapezoid(changed.blocks, total.wavenumbers_per_cm).T)
+    checks = {check.name: check for check in total.checks}
+    if temperature_K is not None and total.mass_weighted:
+        of_run = modes_check(kelvin, temperature_K, total.n_modes)
+        checks[of_run.name] = of_run
+    if EQUIPARTITION in checks:
+        checks[EQUIPARTITION] = equipartition_check(changed.labels, integrals, expected)
+    total = replace(total, kinetic_temperature_K=kelvin, checks=tuple(checks.values()))
+    return replace(changed, total=total, integrals=integrals)
 
 
 def _sentence(run: PreparedRun, total: VibrationalSpectrum, how: str) -> str:
@@ -204,4 +266,6 @@ def _overview(spectra: Mapping[str, DecomposedSpectrum]) -> Table:
     return Table("in all", columns, rows)
 
 
-COMMAND = analysis_command("vdos", vdos_report, EXAMPLES)
+COMMAND = analysis_command(
+    "vdos", vdos_report, EXAMPLES, leading=lambda _: ("velocities_angstrom_per_fs",)
+)

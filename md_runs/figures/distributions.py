@@ -7,10 +7,9 @@ K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from md_runs.analysis.structure.angle_distributions import AngleDistribution
 from md_runs.analysis.structure.distribution_difference import (
@@ -29,9 +28,14 @@ from md_runs.figures.style import (
     axes_or_new,
     band_legend,
     draw_curve,
+    new_figure,
     series_colors,
     style_axes,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Radial = RadialDistribution | Sequence[RadialDistribution] | Mapping[str, RadialDistribution]
 
@@ -101,7 +105,7 @@ def radial_distribution_figure(
     max_g: float | None = None,
 ) -> Figure:
     """g(r) above, coordination numbers below; arguments as `plot_radial_distributions`."""
-    figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained")
+    figure = new_figure(6.4, 5.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
     plot_radial_distributions(distributions, style_axes(upper), reference, max_g).set_xlabel("")
     legend = plot_coordination_numbers(distributions, style_axes(lower)).get_legend()
@@ -137,7 +141,7 @@ def quantum_effect_figure(
         classical: of a classical run.
         difference: of the two.
     """
-    figure = Figure(figsize=(6.4, 5.6), dpi=150, layout="constrained")
+    figure = new_figure(6.4, 5.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
     style_axes(upper)
     for one, name, color in (
@@ -223,7 +227,7 @@ def plot_distributions(
 
 def distribution_figure(pairs: Sequence[tuple[Distribution, Distribution]]) -> Figure:
     """Fig. 8: one panel for each (classical, path-integral) pair of distributions."""
-    figure = Figure(figsize=(4.0 * len(pairs), 3.4), dpi=150, layout="constrained")
+    figure = new_figure(4.0 * len(pairs), 3.4)
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     for panel, (classical, path_integral) in zip(panels, pairs, strict=True):
         plot_distributions(classical, path_integral, style_axes(panel))
@@ -264,8 +268,7 @@ def overlay_figure(panels: Sequence[Mapping[str, Distribution]]) -> Figure:
     n_rows = -(-len(panels) // PANELS_PER_ROW)
     n_columns = -(-len(panels) // n_rows)
     width, height = PANEL_INCHES
-    size = (max(6.4, width * n_columns), height * n_rows)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = new_figure(max(6.4, width * n_columns), height * n_rows)
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for k, distributions in enumerate(panels):
         ax = plot_overlay(distributions, style_axes(axes[k]))

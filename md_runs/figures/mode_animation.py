@@ -11,8 +11,6 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
-from ase.io import write
-from matplotlib.colors import to_hex
 
 from md_runs.analysis.vibrations.normal_modes import ModeSet, cartesian_displacements
 from md_runs.analysis.vibrations.rigid_body import centered
@@ -67,6 +65,8 @@ def write_mode_xyz(
         DataError: atomic numbers that do not fit the modes.
         RunError: if the file cannot be written.
     """
+    from ase.io import write
+
     numbers = _checked_numbers(atomic_numbers, modes)
     frames = []
     for k, positions in enumerate(mode_frames(modes, mode_index, n_frames, amplitude)):
@@ -102,6 +102,8 @@ def write_mode_page(
         DataError: atomic numbers or columns that do not fit the modes.
         RunError: if the file cannot be written.
     """
+    from matplotlib.colors import to_hex
+
     numbers = _checked_numbers(atomic_numbers, modes)
     columns = columns or {}
     n_modes = len(modes.wavenumbers_per_cm)

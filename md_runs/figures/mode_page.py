@@ -35,11 +35,6 @@ const canvas = document.getElementById("view"), context = canvas.getContext("2d"
 const rows = document.getElementById("rows"), list = document.getElementById("list");
 const play = document.getElementById("play"), amplitude = document.getElementById("amplitude");
 const extent = Math.max(1, ...molecule.positions.map((r) => Math.hypot(...r)));
-const bonds = molecule.bonds.map(([i, j]) => {  // from surface to surface
-  const length = Math.hypot(...[0, 1, 2].map((k) =>
-    molecule.positions[i][k] - molecule.positions[j][k]));
-  return [i, j, 0.9 * molecule.radii[i] / length, 1 - 0.9 * molecule.radii[j] / length];
-});
 const PERIOD_MS = 1500, LIGHT = 0.45;
 let rotation = [[1, 0, 0], [0, 1, 0], [0, 0, 1]], zoom = 1, selected = 0, phase = 0, before = null;
 let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -71,9 +66,7 @@ function drawAtom(x, y, radius, color) {
   context.fill();
 }
 
-function drawBond(a, b, start, end, width) {
-  const at = (share) => [0, 1].map((k) => a[k] + share * (b[k] - a[k]));
-  const from = at(start), to = at(end);
+function drawBond(from, to, width) {
   context.strokeStyle = "#8a8a8a";
   context.lineWidth = width;
   context.beginPath();
@@ -97,11 +90,11 @@ function draw() {
     const [x, y, z] = applied(rotation, moved);
     return [width / 2 + scale * x, height / 2 - scale * y, z];
   });
-  const parts = places.map(([x, y, z], i) => ({
+  const parts = molecule.bonds.map(([i, j]) => ({  // below both spheres: equal depths keep order
+    depth: Math.min(places[i][2], places[j][2]),
+    draw: () => drawBond(places[i], places[j], 0.14 * scale) }));
+  places.forEach(([x, y, z], i) => parts.push({
     depth: z, draw: () => drawAtom(x, y, scale * molecule.radii[i], molecule.colors[i]) }));
-  for (const [i, j, start, end] of bonds)
-    parts.push({ depth: (places[i][2] + places[j][2]) / 2,
-      draw: () => drawBond(places[i], places[j], start, end, 0.14 * scale) });
   parts.sort((a, b) => a.depth - b.depth).forEach((part) => part.draw());
 }
 

@@ -7,20 +7,48 @@ K. T. Schuett et al., J. Chem. Phys. 148, 241722 (2018), doi:10.1063/1.5019779.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison
-from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, RamanIntensities
+from md_runs.analysis.vibrations.mode_intensities import (
+    InfraredIntensities,
+    RamanIntensities,
+    StokesIntensities,
+)
 from md_runs.analysis.vibrations.normal_modes import FrequencyComparison, degenerate_groups
-from md_runs.figures.style import CLASSICAL_COLOR, FAINT, INK, MODE_COLOR, axes_or_new, style_axes
+from md_runs.figures.style import (
+    CLASSICAL_COLOR,
+    FAINT,
+    INK,
+    MODE_COLOR,
+    axes_or_new,
+    new_figure,
+    style_axes,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 LABELLED_SHARE = 0.03  # chosen: of the strongest line; weaker ones bear no label
-OVERLAP_COLORS = LinearSegmentedColormap.from_list("overlap", ["#FFFFFF", FAINT, MODE_COLOR])
+OVERLAP_COLORS = ("#FFFFFF", FAINT, MODE_COLOR)
+
+
+def _overlap_colors() -> Colormap:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("overlap", OVERLAP_COLORS)
+
+
+def _count_on(axis: Axis) -> None:
+    """Ticks at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def plot_stick_spectrum(
@@ -40,6 +68,9 @@ def plot_stick_spectrum(
     ax = axes_or_new(ax)
     if isinstance(lines, InfraredIntensities):
         heights, name = lines.intensities_km_per_mol, "intensity (km/mol)"
+    elif isinstance(lines, StokesIntensities):
+        heights = np.nan_to_num(lines.stokes_cross_sections)
+        name = r"Stokes cross section (10$^{-30}$ cm$^2$/sr)"
     else:
         heights, name = lines.activities, "Raman activity (Å$^4$/amu)"
     groups = degenerate_groups(lines.wavenumbers_per_cm, tolerance_per_cm)
@@ -67,6 +98,20 @@ def plot_stick_spectrum(
     return ax
 
 
+def stick_spectra_figure(
+    spectra: Sequence[InfraredIntensities | RamanIntensities], labels: Sequence[str] | None = None
+) -> Figure:
+    """Infrared and Raman sticks, one panel each; arguments as of `plot_stick_spectrum`."""
+    n_panels = len(spectra)
+    figure = new_figure(6.4, 0.8 + 3.2 * n_panels)
+    panels = figure.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0]
+    for panel, lines in zip(panels, spectra, strict=True):
+        plot_stick_spectrum(lines, labels, style_axes(panel))
+    for panel in panels[:-1]:
+        panel.set_xlabel("")
+    return figure
+
+
 def plot_matched_deviations(comparison: ModeComparison, ax: Axes | None = None) -> Axes:
     """Deviation of each wavenumber in per cent of its reference (Fig. 7), matched by overlap.
 
@@ -78,7 +123,7 @@ def plot_matched_deviations(comparison: ModeComparison, ax: Axes | None = None) 
         numbers,
         comparison.relative_deviations,
         c=comparison.overlaps,
-        cmap=OVERLAP_COLORS,
+        cmap=_overlap_colors(),
         vmin=0,
         vmax=1,
         s=26,
@@ -107,7 +152,7 @@ def plot_duschinsky(
     n_modes = len(comparison.duschinsky)
     image = ax.imshow(
         comparison.duschinsky**2,
-        cmap=OVERLAP_COLORS,
+        cmap=_overlap_colors(),
         vmin=0,
         vmax=1,
         origin="lower",
@@ -117,8 +162,8 @@ def plot_duschinsky(
     ax.figure.colorbar(image, ax=ax, label="squared overlap", pad=0.02)
     ax.set_xlabel(f"mode, {labels[1]}")
     ax.set_ylabel(f"mode, {labels[0]}")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _count_on(ax.xaxis)
+    _count_on(ax.yaxis)
     return ax
 
 
@@ -126,7 +171,7 @@ def matched_modes_figure(
     comparison: ModeComparison, labels: tuple[str, str] = ("model", "reference")
 ) -> Figure:
     """Fig. 7 with modes matched by overlap, and beside it the Duschinsky matrix."""
-    figure = Figure(figsize=(11.0, 5.2), dpi=150, layout="constrained")
+    figure = new_figure(11.0, 5.2)
     panels = figure.subplot_mosaic(
         [["wavenumbers", "overlaps"], ["deviations", "overlaps"]],
         width_ratios=[1.3, 1],
@@ -157,7 +202,7 @@ def plot_wavenumbers(
     ax.axhline(0, color=INK, lw=0.6)
     ax.set_xlim(0, len(numbers) + 1)
     ax.set_xlabel("mode")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count_on(ax.xaxis)
     ax.set_ylabel(r"wavenumber (cm$^{-1}$)")
     ax.legend(frameon=False, fontsize="small", loc="upper left")
     return ax
@@ -171,11 +216,13 @@ def plot_relative_deviations(comparison: FrequencyComparison, ax: Axes | None = 
     ax.vlines(numbers, 0, deviations, color=MODE_COLOR, lw=1.2)
     ax.plot(numbers, deviations, "o", ms=3, color=MODE_COLOR)
     ax.axhline(0, color=INK, lw=0.6)
+    from matplotlib.ticker import PercentFormatter
+
     ax.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     ax.margins(y=0.2)
     ax.set_xlim(0, len(numbers) + 1)
     ax.set_xlabel("mode")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count_on(ax.xaxis)
     ax.set_ylabel("deviation")
     ax.set_title(
         f"mean {comparison.mean_relative_deviation:.1%}, "
@@ -191,7 +238,7 @@ def mode_comparison_figure(
     comparison: FrequencyComparison, labels: tuple[str, str] = ("model", "reference")
 ) -> Figure:
     """Fig. 7: wavenumbers above, their relative deviations below."""
-    figure = Figure(figsize=(6.4, 5.2), dpi=150, layout="constrained")
+    figure = new_figure(6.4, 5.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
     plot_wavenumbers(comparison, style_axes(upper), labels).set_xlabel("")
     plot_relative_deviations(comparison, style_axes(lower))

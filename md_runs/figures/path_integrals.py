@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from md_runs.analysis.path_integrals.bead_convergence import BeadConvergence
 from md_runs.analysis.path_integrals.imaginary_time import ImaginaryTimeSpread
@@ -34,13 +30,17 @@ from md_runs.figures.style import (
     band_legend,
     draw_band,
     draw_curve,
+    new_figure,
     series_colors,
+    shades,
     style_axes,
 )
 
-VERDICT_CHARACTERS = 60  # of one line above a panel
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-BEAD_COLORS = colormaps["viridis"]
+VERDICT_CHARACTERS = 60  # of one line above a panel
 
 
 def plot_distributions_by_beads(
@@ -78,6 +78,8 @@ def plot_bead_convergence(convergence: BeadConvergence, ax: Axes | None = None) 
         capsize=3, color=PIMD_COLOR, label="±1 standard error",
     )  # fmt: skip
     ax.set_xscale("log", base=2)
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     ax.xaxis.set_major_locator(FixedLocator(n_beads.tolist()))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter("{x:g}")
@@ -93,7 +95,7 @@ def bead_convergence_figure(
     distributions: Mapping[int, Distribution], convergence: BeadConvergence
 ) -> Figure:
     """Fig. 11: distributions at the left, a mean and its verdict at the right."""
-    figure = Figure(figsize=(9.6, 3.8), dpi=150, layout="constrained")
+    figure = new_figure(9.6, 3.8)
     left, right = figure.subplots(1, 2)
     plot_distributions_by_beads(distributions, style_axes(left))
     plot_bead_convergence(convergence, style_axes(right))
@@ -158,13 +160,13 @@ def plot_imaginary_time(spread: ImaginaryTimeSpread, ax: Axes | None = None) -> 
 
 def _bead_colors(n: int) -> list[str]:
     """From dark to bright, with more beads."""
-    return [to_hex(BEAD_COLORS(0.85 * k / max(1, n - 1))) for k in range(n)]
+    return shades([0.85 * k / max(1, n - 1) for k in range(n)])
 
 
 def imaginary_time_figure(spreads: Mapping[str, ImaginaryTimeSpread]) -> Figure:
     """One panel for each run, on the same axes."""
     n_runs = len(spreads)
-    figure = Figure(figsize=(max(6.4, 4.0 * n_runs), 3.8), dpi=150, layout="constrained")
+    figure = new_figure(max(6.4, 4.0 * n_runs), 3.8)
     panels = figure.subplots(1, n_runs, sharey=True, squeeze=False)[0]
     for panel, (name, spread) in zip(panels, spreads.items(), strict=True):
         plot_imaginary_time(spread, style_axes(panel))

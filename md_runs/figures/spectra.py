@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_hex
-from matplotlib.figure import Figure
 
 from md_runs.analysis.spectra.peaks import PeakTable
 from md_runs.analysis.spectra.raman import RamanSpectra
@@ -28,23 +23,30 @@ from md_runs.figures.style import (
     CLASSICAL_COLOR,
     INK,
     MODE_COLOR,
+    ORDER_COLORS,
     PIMD_COLOR,
     SERIES_COLORS,
     axes_or_new,
     band_legend,
     draw_curve,
+    new_figure,
     series_colors,
+    shades,
     style_axes,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CHECK_CHARACTERS = 105  # of one line of failed checks above a panel
 MOST_NAMED_PARTS = 12  # chosen: more have no room in a legend
 MOST_MARKED_PEAKS = 15  # chosen: more wavenumbers above a spectrum of usual width overlap
-PART_COLORS = colormaps["viridis"]
 UNIT_LABELS = {
     "cm": r"modes per cm$^{-1}$",
     "km/mol cm": r"absorption (km mol$^{-1}$ per cm$^{-1}$)",
     "A^4/amu cm": r"activity (Å$^4$ u$^{-1}$ per cm$^{-1}$)",
+    "1e-30 cm^2/sr cm": r"cross section (10$^{-30}$ cm$^2$ sr$^{-1}$ per cm$^{-1}$)",
 }
 WAVENUMBER_LABEL = r"wavenumber (cm$^{-1}$)"
 
@@ -72,6 +74,9 @@ def plot_spectrum(
         height = 0.08 * spectrum.intensity[spectrum.wavenumbers_per_cm <= right].max()
         ends = -1.5 * height, -0.5 * height
         ax.vlines(harmonic_per_cm, *ends, color=MODE_COLOR, lw=1, label="harmonic modes")
+        low, high = ax.get_ylim()
+        ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= high])  # below are modes
+        ax.set_ylim(low, 1.2 * high)  # room for the legend
         band_legend(ax, spectrum.standard_error, place="upper left")  # "best" overlooks sticks
     return ax
 
@@ -93,7 +98,7 @@ def plot_parts(
     n_parts = len(spectrum.labels)
     colors = series_colors(n_parts)
     if n_parts > len(SERIES_COLORS):
-        colors = [to_hex(color) for color in PART_COLORS(np.linspace(0, 0.9, n_parts))]
+        colors = shades(np.linspace(0, 0.9, n_parts))
     for label, color, intensity, error in zip(
         spectrum.labels, colors, spectrum.intensities, spectrum.standard_errors, strict=True
     ):
@@ -107,10 +112,13 @@ def plot_parts(
 
 def _show_order(ax: Axes, labels: Sequence[str]) -> None:
     """Colours of many parts on a bar, from the first to the last."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     legend = ax.get_legend()
     assert legend is not None
     legend.remove()
-    scale = ScalarMappable(Normalize(1, len(labels)), PART_COLORS)
+    scale = ScalarMappable(Normalize(1, len(labels)), ORDER_COLORS)
     bar = ax.figure.colorbar(scale, ax=ax, pad=0.01, label=f"{labels[0]} to {labels[-1]}")
     bar.set_ticks([])
 
@@ -224,7 +232,7 @@ def spectra_figure(
     peaks: PeakTable | None = None,
 ) -> Figure:
     """A figure of its own of `plot_spectra`, peaks marked where they are few."""
-    figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
+    figure = new_figure(7.2, 4.4)
     ax = plot_spectra(spectra, max_wavenumber_per_cm, sticks, style_axes(figure.subplots()))
     if peaks is not None and len(peaks) <= MOST_MARKED_PEAKS:
         mark_peaks(ax, peaks)
@@ -234,7 +242,7 @@ def spectra_figure(
 def parts_figure(spectra: Mapping[str, SpectrumParts[Any]], max_wavenumber_per_cm: float) -> Figure:
     """Spectra and their parts, one panel for each run."""
     n_runs = len(spectra)
-    figure = Figure(figsize=(7.2, 0.6 + 3.4 * n_runs), dpi=150, layout="constrained")
+    figure = new_figure(7.2, 0.6 + 3.4 * n_runs)
     panels = figure.subplots(n_runs, 1, sharex=True, squeeze=False)[:, 0]
     for panel, (name, spectrum) in zip(panels, spectra.items(), strict=True):
         plot_parts(spectrum, style_axes(panel), max_wavenumber_per_cm)

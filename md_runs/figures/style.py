@@ -6,29 +6,39 @@ readers can tell apart; classical and path-integral runs keep theirs throughout.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+if TYPE_CHECKING:  # Matplotlib takes its time, which a help has not
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CLASSICAL_COLOR = "#0072B2"  # blue
 PIMD_COLOR = "#D55E00"  # vermilion
 MODE_COLOR = "#009E73"  # bluish green
 # Of the same source, without yellow, which is faint on white.
 SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+ORDER_COLORS = "viridis"
 BANNER_COLOR = "#A03000"
 BANNER_INCHES = 0.4
 INK = "#333333"
 FAINT = "#B8B8B8"
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size (inches)."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
 def axes_or_new(ax: Axes | None) -> Axes:
     """The given Axes, or those of a new figure."""
     if ax is not None:
         return ax
-    return style_axes(Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained").subplots())
+    return style_axes(new_figure(6.4, 4.0).subplots())
 
 
 def style_axes(ax: Axes) -> Axes:
@@ -42,6 +52,14 @@ def style_axes(ax: Axes) -> Axes:
 def series_colors(n: int) -> list[str]:
     """One colour for each of n curves; beyond seven they repeat."""
     return [SERIES_COLORS[k % len(SERIES_COLORS)] for k in range(n)]
+
+
+def shades(shares: Sequence[float] | np.ndarray) -> list[str]:
+    """Colours of an order, dark to light, at shares of the whole (0 to 1)."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps[ORDER_COLORS](share)) for share in shares]
 
 
 def draw_band(
@@ -110,6 +128,8 @@ def add_banner(figure: Figure, text: str | None) -> Figure:
     if text is None:
         return figure
     margin = BANNER_INCHES / figure.get_figheight()
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
         engine.set(rect=(0, 0, 1, 1 - margin))
     figure.text(

@@ -86,9 +86,10 @@ def to_ipi_frame(atoms: Atoms) -> Atoms:
         StructureError: for constraints, which i-PI would not see, or a left-handed cell.
     """
     if atoms.constraints:
+        names = ", ".join(dict.fromkeys(type(one).__name__ for one in atoms.constraints))
         raise StructureError(
-            "the structure has constraints, which a path-integral run does not keep (kinetic "
-            "energies of ring polymers are those of all atoms): remove them "
+            f"the structure has constraints ({names}), which a path-integral run does not keep "
+            "(kinetic energies of ring polymers are those of all atoms): remove them "
             "(atoms.set_constraint()), or run classical MD, which keeps fixed atoms"
         )
     bare = Atoms(atoms.numbers, positions=atoms.positions, masses=atoms.get_masses())

@@ -1,4 +1,4 @@
-"""What i-PI leaves in a run folder, read with `trajectories.ipi_series` as any outputs of i-PI.
+"""What i-PI leaves in a run folder, read with `trajectories.ipi_files` as any outputs of i-PI.
 
 i-PI appends after a restart, so outputs are cut back to the checkpoint before it; each record says
 its step, and every file must hold every step exactly once.
@@ -24,9 +24,9 @@ from md_runs.pimd.ipi_input import (
 )
 from md_runs.pimd.settings import PimdRun
 from md_runs.trajectories.frame_cache import FrameCache
-from md_runs.trajectories.ipi_reader import beads_of_series
-from md_runs.trajectories.ipi_run_settings import converted
-from md_runs.trajectories.ipi_series import (
+from md_runs.trajectories.ipi_files.quantities import beads_of_series
+from md_runs.trajectories.ipi_files.run_settings import converted
+from md_runs.trajectories.ipi_files.series import (
     Series,
     read_extras_series,
     read_properties_file,
@@ -224,13 +224,19 @@ def read_frames(
 
 
 class ProgressReader:
-    """Follows the properties while i-PI writes them."""
+    """Follows the properties while i-PI writes them.
+
+    Attributes:
+        step, temperature_K: of the last record; of a new run NaN.
+        hottest_step, hottest_K: of the hottest: a thermostat cools an explosion quickly.
+    """
 
     def __init__(self, folder: Path, start_step: int) -> None:
         self._path = folder / PROPERTIES_NAME
         self._offset = self._path.stat().st_size if self._path.exists() else 0
         self.step = start_step
         self.temperature_K = float("nan")
+        self.hottest_step, self.hottest_K = start_step, 0.0
 
     def update(self) -> int:
         """Reads new complete lines. Raises RunError if one has a number that is not finite."""
@@ -246,6 +252,8 @@ class ProgressReader:
             self.step, self.temperature_K = int(values[0]), float(values[3])
             if not np.isfinite(values).all():
                 raise RunError(f"{self._path} has a number that is not finite at step {self.step}")
+            if self.temperature_K > self.hottest_K:
+                self.hottest_step, self.hottest_K = self.step, self.temperature_K
         return self.step
 
 

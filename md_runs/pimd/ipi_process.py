@@ -20,6 +20,7 @@ LOG_NAME = "i-pi.log"
 POLL_S = 0.2  # chosen: how often outputs are looked at
 GRACE_S = 20.0  # chosen: i-PI looks for signals once a second, then closes its files
 LOG_TAIL_LINES = 15
+DISK_FULL = ("No space left on device", "Disk quota exceeded")
 
 
 def ipi_program() -> Path:
@@ -84,7 +85,7 @@ def follow(
 
     Raises:
         RunError: if the run stands still.
-        RunInterrupted: at SIGTERM or SIGINT.
+        RunInterrupted: at SIGTERM, SIGINT or SIGHUP.
     """
     step, step_time = newest_step(), time.monotonic()
     first: tuple[int, float] | None = None  # the first new step, after the start-up
@@ -116,6 +117,8 @@ def log_tail(path: Path, start: int) -> str:
     with open(path, "rb") as log:
         log.seek(start)
         lines = log.read().decode(errors="replace").splitlines()
+    if any(words in line for line in lines for words in DISK_FULL):
+        return f"the disk is full: make room, and the same command goes on. See {path}"
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
     reason = errors[-1].removeprefix("mlpotential.errors.") if errors else "it gave no reason"
     return "\n".join([reason, f"The end of {path}:", *lines[-LOG_TAIL_LINES:]])

@@ -20,10 +20,11 @@ import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
+from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.analysis.sampling.uncertainty import block_average
 from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING
 from md_runs.force_provider import IpiDriver
-from md_runs.model_warnings import REPORT_NAME, read_report
+from md_runs.model_warnings import REPORT_NAME, read_report, refuse_departure
 from md_runs.pimd.ipi_checkpoints import (
     CONTINUED_NAME,
     Checkpoint,
@@ -148,10 +149,28 @@ def read_pimd_trajectory(folder: Path, progress: bool = True) -> Trajectory:
     """
     atoms, settings, identity = read_record(folder)
     outputs = Outputs(folder, settings, len(atoms), is_dipole_recorded(identity))
+    return _read_trajectory(outputs, atoms, _newest_step(outputs), progress)
+
+
+def read_pimd_energies(folder: Path) -> EnergySeries:
+    """Energies of a run up to its latest checkpoint, as often as they were recorded.
+
+    Raises:
+        RunError: as `read_pimd_trajectory`.
+    """
+    atoms, settings, identity = read_record(folder)
+    outputs = Outputs(folder, settings, len(atoms), is_dipole_recorded(identity))
+    found = read_properties(outputs, _newest_step(outputs))
+    return EnergySeries(found.times_fs, found.kinetic_cv, found.potential)
+
+
+def _newest_step(outputs: Outputs) -> int:
     checkpoint = newest_checkpoint(outputs)
     if checkpoint is None:
-        raise RunError(f"the run in {folder} has not reached its first checkpoint: let it go on")
-    return _read_trajectory(outputs, atoms, checkpoint.step, progress)
+        raise RunError(
+            f"the run in {outputs.folder} has not reached its first checkpoint: let it go on"
+        )
+    return checkpoint.step
 
 
 def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int, progress: bool) -> Trajectory:
@@ -272,10 +291,22 @@ class _Run:
 
     def result(self, steps_per_second: float | None, progress: bool) -> PimdResult:
         """Reads and checks all outputs."""
+        if self.driver.parameters.get("guard") != "off":
+            refuse_departure(read_report(self.folder), self.folder, self.settings.n_beads)
         last_step = self.settings.n_steps
         trajectory = _read_trajectory(self.outputs, self.atoms, last_step, progress)
         properties = read_properties(self.outputs, last_step)
+        hottest = int(properties.temperature_K.argmax())
+        self._refuse_explosion(int(properties.steps[hottest]), properties.temperature_K[hottest])
         return PimdResult(trajectory, properties, steps_per_second, read_report(self.folder))
+
+    def _refuse_explosion(self, step: int, temperature_K: float) -> None:
+        """Raises RunError where the hottest record is hotter than any dynamics."""
+        if temperature_K > hottest_K(self.settings.temperature_K):
+            raise RunError(
+                f"the dynamics exploded before step {step}: {temperature_K:.3g} K. "
+                f"{EXPLOSION_ADVICE}"
+            )
 
     def _take_report(self, checkpoint: Checkpoint | None) -> GuardReport | None:
         """What was counted before, out of the way of what i-PI's driver writes at its end."""
@@ -323,11 +354,7 @@ class _Run:
         def newest_step() -> int:
             """Looks at the outputs, shows them on the bar, and returns their last step."""
             shown, step = reader.step, reader.update()
-            if reader.temperature_K > hottest_K(self.settings.temperature_K):
-                raise RunError(
-                    f"the dynamics exploded before step {step}: {reader.temperature_K:.3g} K. "
-                    f"{EXPLOSION_ADVICE}"
-                )
+            self._refuse_explosion(reader.hottest_step, reader.hottest_K)
             remove_old_checkpoints(self.folder)
             bar.set_postfix_str(f"{reader.temperature_K:.0f} K", refresh=False)
             bar.update(step - shown)

@@ -41,7 +41,7 @@ def run_pimd(
         StructureError, ModelFileError, ConfigError: if there can be no such run.
         RunError: if the folder is in use or holds another run, if i-PI fails or stands still, or if
             a number in the outputs is not finite.
-        RunInterrupted: after SIGTERM or SIGINT; i-PI has stopped softly.
+        RunInterrupted: after SIGTERM, SIGINT or SIGHUP; i-PI has stopped softly.
 
     Warns:
         UserWarning: if the model has a hard cutoff.
@@ -82,7 +82,7 @@ def run_ring_polymer_segments(
     Raises:
         StructureError, ModelFileError, ConfigError: if there can be no such run.
         RunError: as `run_pimd`, or if the source is another one or too short.
-        RunInterrupted: after SIGTERM or SIGINT; the same call continues.
+        RunInterrupted: after SIGTERM, SIGINT or SIGHUP; the same call continues.
 
     Warns:
         UserWarning: if the model has a hard cutoff.

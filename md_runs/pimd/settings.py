@@ -31,22 +31,24 @@ class PimdRun:
                the spectrum.
 
     Attributes:
-        n_steps: length of the run, or of all segments; the only setting that may grow in a folder
-            with a run.
-        n_beads: replicas of the ring polymer; 1 is classical.
-        temperature_K: of the quantum ensemble.
-        timestep_fs: of the integrator.
-        thermostat_time_fs: friction time of the centroid; chosen: 100 fs, a few vibrations.
-        stride: steps between stored positions of all beads.
-        properties_stride: steps between stored energies and temperatures.
-        checkpoint_stride: steps between checkpoints: what is lost at most when the run is killed.
-        seed: of initial velocities and thermostat.
-        fix_center_of_mass: remove its motion; temperatures count 3 degrees of freedom less.
-            Segments of a molecule then start without rotation, too.
-        dynamics: "pimd", or segments of "rpmd" or "trpmd".
-        segment_ps: length of each segment; its inverse is the resolution of a spectrum.
-        start_spacing_ps: of the frames of the PIMD run that segments start from, the first after
-            one spacing; chosen: ten times the thermostat's.
+        n_steps: length of the run, or of all segments together (time steps); the only setting that
+            may grow in a folder with a run.
+        n_beads: beads, replicas of the ring polymer; 1 is classical.
+        temperature_K: of the quantum ensemble (K).
+        timestep_fs: time step of the integrator (fs).
+        thermostat_time_fs: friction time of the centroid (fs); chosen: a few vibrations.
+        stride: time steps from one recorded frame, the positions of all beads, to the next.
+        properties_stride: time steps between recorded energies and temperatures.
+        checkpoint_stride: time steps from one checkpoint to the next: what is lost at most when the
+            run is killed.
+        seed: of the random numbers of first velocities and thermostat.
+        fix_center_of_mass: remove the motion of the center of mass; temperatures count 3 degrees of
+            freedom less. Segments of a molecule then start without rotation, too.
+        dynamics: pimd samples at constant temperature; rpmd and trpmd make segments, for spectra.
+        segment_ps: length of each segment of rpmd or trpmd (ps); its inverse is the resolution of a
+            spectrum.
+        start_spacing_ps: time between the frames of the PIMD run that segments start from (ps), the
+            first after one spacing; chosen: ten times the thermostat's.
         record_forces: store forces and potentials of every bead with the positions, for perturbed
             path integrals.
 

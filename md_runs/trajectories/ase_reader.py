@@ -1,16 +1,15 @@
 """Files that ASE reads as a `Trajectory`.
 
 Each file is read once, from its beginning to its end, and kept as numbers in a temporary file
-(`frame_cache`). Extended XYZ, which is most used and longest, is read here in bulk, five times as
-fast as ASE does it; a test compares the two. A run that was killed leaves a last frame that is cut;
-it is dropped with a warning.
+(`frame_cache`). XYZ files are read in bulk (`extxyz_reader`), and what dumps of LAMMPS leave open
+is asked for (`lammps_dump`). A run that was killed leaves a last frame that is cut; it is dropped
+with a warning.
 """
 
 from __future__ import annotations
 
-import io
+import difflib
 import itertools
-import re
 import warnings
 from collections.abc import Iterator
 from itertools import islice
@@ -20,62 +19,73 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.io import iread
+from ase.io.formats import ioformats
 from ase.io.trajectory import Trajectory as AseTrajectory
 from tqdm import tqdm
 
+from md_runs.analysis.spectra.dynamics import VelocityUnit
+from md_runs.trajectories.extxyz_reader import (
+    ANGSTROM_PER_FS,
+    VELOCITY_COLUMNS,
+    open_xyz,
+)
 from md_runs.trajectories.extxyz_writer import RESULTS, TIME_KEY
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frame_cache import Batch, FrameCache, warn_of_missing
-from md_runs.trajectories.structure_file import fixed_atoms, other_constraints, periodic_directions
+from md_runs.trajectories.lammps_dump import LammpsDump, dump_frames, read_dump_head
+from md_runs.trajectories.structure_file import (
+    fixed_atoms,
+    other_constraints,
+    periodic_directions,
+    with_masses_of_column,
+)
 from md_runs.trajectories.trajectory import Trajectory
-from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
-from mlpotential.data.extended_xyz import DEFAULT_COLUMNS, column_layout
-from mlpotential.errors import RunError
+from mlpotential.errors import ConfigError, RunError
 from mlpotential.units import ASE_TIME_PER_FS
 
 FRAMES_AT_ONCE = 256  # chosen: frames of ASE in memory
-# Columns of extended XYZ by the quantity they hold; velocities are made of momenta.
-COLUMNS = {"pos": "positions", "momenta": "momenta", "forces": "forces", "charge": "charges"}
-COLUMNS |= {"force": "forces", "charges": "charges"}
-COMMENT_SHAPES: dict[str, tuple[int, ...]] = {
-    "energy": (),
-    "dipole": (3,),
-    "polarizability": (3, 3),
-    "Lattice": (3, 3),
-    TIME_KEY: (),
-}
-COMMENT_FIELDS = {"energy": "energies", "dipole": "dipoles", "polarizability": "polarizabilities"}
-COMMENT_FIELDS |= {"Lattice": "cells", TIME_KEY: "times_fs"}
 READ_RESULTS = RESULTS | {"polarizability": "polarizabilities"}
-_KEYS = {
-    key: re.compile(rf'(?:^|\s){key}=(?:"([^"]*)"|\{{([^}}]*)\}}|(\S+))')
-    for key in (*COMMENT_SHAPES, "pbc", "Properties")
-}
-_NO_BRACKETS = str.maketrans("[],", "   ")
+# Formats that ASE does not read, or not in time, by their suffix.
+OF_MDANALYSIS = (".xtc", ".trr", ".dcd", ".nc", ".ncdf", ".mdcrd", ".tng", ".h5r", ".trz", ".crd")
 
 
 def read_ase_output(
-    path: Path, frame_interval_fs: float | None = None, progress: bool = True
+    path: Path,
+    frame_interval_fs: float | None = None,
+    progress: bool = True,
+    format: str | None = None,
+    structure: Atoms | None = None,
+    velocity_unit: VelocityUnit | None = None,
 ) -> Trajectory:
     """Reads a whole file; velocities, forces, energies, ... where every frame has them.
 
     Args:
         path: any format of ASE, known by its content or its name.
-        frame_interval_fs: time between frames; None where each frame has `time_fs` in its info.
+        frame_interval_fs: time between frames, where they do not tell it: `time_fs` in their info,
+            times of CP2K, steps of LAMMPS.
         progress: show a bar, if standard error is a terminal.
+        format: ASE's name of it, where that is not known by content or name.
+        structure: elements of a dump of LAMMPS that tells types only.
+        velocity_unit: of velocities in a column, or in a dump of LAMMPS that tells no units.
 
     Raises:
         RunError: a file that is missing, damaged before its last frame or empty; frames of
-            different structures or with numbers that are not finite; unknown times.
+            different structures or with numbers that are not finite; unknown times or elements.
+        ConfigError: a format that ASE does not have.
 
     Warns:
-        UserWarning: a last frame that is cut, or quantities that only some frames have.
+        UserWarning: a last frame that is cut, quantities that only some frames have, or what looks
+            as if it counted and is not used.
     """
-    first, batches = _opened(path, progress)
+    _check_format(format)
+    dump = read_dump_head(path) if format in (None, "lammps-dump-text") else None
+    first, batches = _opened(path, progress, format, dump, structure, velocity_unit)
     recorded: dict[str, Any] = FrameCache().cached_frames(batches, path)
     times = recorded.pop("times_fs", None)
-    if frame_interval_fs is not None:
+    if times is None and frame_interval_fs is not None:
         times = np.arange(len(recorded["positions"])) * frame_interval_fs
+        if dump is not None and len(dump.steps) >= len(times):
+            times = dump.times_fs(frame_interval_fs)[: len(times)]
     if times is None:
         raise RunError(
             f"{path} tells no times ({TIME_KEY}): give frame_interval_fs (--frame-interval-fs)"
@@ -83,13 +93,15 @@ def read_ase_output(
     cells = recorded.pop("cells", None)
     if first.pbc.any() and cells is None:
         raise RunError(f"{path} is periodic, but not every frame has a cell (Lattice)")
-    masses = first.get_masses()
+    masses = with_masses_of_column(first).get_masses()
     momenta = recorded.pop("momenta", None)
     if momenta is not None:
         factors = ASE_TIME_PER_FS / masses[:, None]
         recorded["velocities_angstrom_per_fs"] = changed_frames(
             momenta, lambda frames: frames * factors, momenta.shape[1:]
         )
+    if velocity_unit is not None and "velocities_angstrom_per_fs" not in recorded:
+        raise RunError(f"{path} has no velocities that could be in {velocity_unit}: leave it out")
     fixed = fixed_atoms(first)
     if names := other_constraints(first):
         warnings.warn(
@@ -108,15 +120,36 @@ def read_ase_output(
     )
 
 
-def _opened(path: Path, progress: bool) -> tuple[Atoms, Iterator[Batch]]:
+def _check_format(format: str | None) -> None:
+    """Raises ConfigError for a name that is not one of ASE's."""
+    if format is not None and format not in ioformats:
+        near = difflib.get_close_matches(format, ioformats, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`ase info --formats` lists them"
+        raise ConfigError(f"ASE has no format {format!r}: {hint}")
+
+
+def _opened(
+    path: Path,
+    progress: bool,
+    format: str | None,
+    dump: LammpsDump | None,
+    structure: Atoms | None,
+    velocity_unit: VelocityUnit | None,
+) -> tuple[Atoms, Iterator[Batch]]:
     """The first frame, and all frames."""
-    if path.suffix in (".xyz", ".extxyz"):
-        head = read_head(path)
-        first = _first_xyz_frame(path, head)
-        columns = _columns(path, head)
-        if columns is not None:
-            return first, _xyz_batches(path, head, columns, progress)
-    frames = _traj_frames(path) if path.suffix == ".traj" else _ase_frames(path)
+    if format in ("xyz", "extxyz") or (format is None and path.suffix in (".xyz", ".extxyz")):
+        in_bulk = open_xyz(path, velocity_unit, structure is not None)
+        if in_bulk is not None:
+            return in_bulk.first, in_bulk.batches(progress)
+    if dump is not None:
+        frames = dump_frames(dump, structure, velocity_unit)
+        velocity_unit = None
+    elif format is None and path.suffix == ".traj":
+        frames = _traj_frames(path)
+    else:
+        frames = iread(path, format=format)
+    if path.suffix != ".traj":
+        frames = _named_faults(path, frames)
     shown: tqdm[Any] = tqdm(
         frames, desc=f"reading {path.name}", unit="frame", disable=None if progress else True
     )
@@ -124,7 +157,7 @@ def _opened(path: Path, progress: bool) -> tuple[Atoms, Iterator[Batch]]:
     begin = next(iterator, None)
     if begin is None:
         raise RunError(f"{path} holds no complete frame")
-    return begin, _atoms_batches(path, begin, iterator)
+    return begin, _atoms_batches(path, begin, iterator, velocity_unit)
 
 
 def _traj_frames(path: Path) -> Iterator[Atoms]:
@@ -147,27 +180,33 @@ def _traj_frames(path: Path) -> Iterator[Atoms]:
             yield atoms
 
 
-def _ase_frames(path: Path) -> Iterator[Atoms]:
-    """Frame after frame of any other format."""
+def _named_faults(path: Path, frames: Iterator[Atoms]) -> Iterator[Atoms]:
+    """Frame after frame; what ASE makes of a damaged one says which it is."""
     if not path.exists():
         raise RunError(f"cannot read the trajectory {path}: No such file or directory")
-    frames = iread(path)
     for k in itertools.count():
         try:
             atoms = next(frames, None)
-        except OSError:
+        except (OSError, RunError):
             raise
         except Exception as error:  # ASE raises whatever the damaged text leads to
             what = f"frame {k} of {path} is damaged"
             if k == 0:
                 what = f"{path} is not a trajectory of this program, of i-PI or of ASE"
+            if k == 0 and path.suffix.lower() in OF_MDANALYSIS:
+                what += (
+                    ". MDAnalysis may read it: read_run(MDAnalysis.Universe(TOPOLOGY, FILE)) in "
+                    "Python, or write it as extended XYZ with it"
+                )
             raise RunError(f"{what}: {error!r}") from error
         if atoms is None:
             return
         yield atoms
 
 
-def _atoms_batches(path: Path, first: Atoms, others: Iterator[Atoms]) -> Iterator[Batch]:
+def _atoms_batches(
+    path: Path, first: Atoms, others: Iterator[Atoms], velocity_unit: VelocityUnit | None
+) -> Iterator[Batch]:
     frames = itertools.chain([first], others)
     n_before = 0
     while some := list(islice(frames, FRAMES_AT_ONCE)):
@@ -177,7 +216,7 @@ def _atoms_batches(path: Path, first: Atoms, others: Iterator[Atoms]) -> Iterato
                 raise RunError(
                     f"frame {n_before + k} of {path} has other atoms or periodicity than frame 0"
                 )
-        values = [_of_atoms(atoms) for atoms in some]
+        values = [_of_atoms(atoms, velocity_unit) for atoms in some]
         shared = set(values[0]).intersection(*values)
         for name in set().union(*values) - shared:
             warn_of_missing(path, name, n_before)
@@ -185,7 +224,7 @@ def _atoms_batches(path: Path, first: Atoms, others: Iterator[Atoms]) -> Iterato
         n_before += len(some)
 
 
-def _of_atoms(atoms: Atoms) -> Batch:
+def _of_atoms(atoms: Atoms, velocity_unit: VelocityUnit | None) -> Batch:
     """Everything of one frame, quantities of the bead behind an axis for it."""
     results = dict(atoms.info) if atoms.calc is None else {**atoms.info, **atoms.calc.results}
     values = {"positions": atoms.get_positions()[None]}
@@ -193,6 +232,11 @@ def _of_atoms(atoms: Atoms) -> Batch:
         values["cells"] = np.array(atoms.cell)
     if atoms.has("momenta"):
         values["momenta"] = atoms.get_momenta()[None]
+    velocities = next((name for name in VELOCITY_COLUMNS if atoms.has(name)), None)
+    if velocities is not None and velocity_unit is not None:
+        values.pop("momenta", None)
+        in_unit = np.asarray(atoms.arrays[velocities], np.float64)
+        values["velocities_angstrom_per_fs"] = in_unit[None] * ANGSTROM_PER_FS[velocity_unit]
     if TIME_KEY in atoms.info:
         values["times_fs"] = np.asarray(atoms.info[TIME_KEY], np.float64)
     for key, name in READ_RESULTS.items():
@@ -200,72 +244,6 @@ def _of_atoms(atoms: Atoms) -> Batch:
             value = np.asarray(results[key], np.float64)
             values[name] = value.reshape(3, 3)[None] if key == "polarizability" else value[None]
     return values
-
-
-def _first_xyz_frame(path: Path, head: XyzHead) -> Atoms:
-    try:
-        return next(iread(io.StringIO(head.text), format="extxyz"))
-    except Exception as error:  # ASE raises whatever the damaged text leads to
-        raise RunError(f"frame 0 of {path} is damaged: {error}") from error
-
-
-def _columns(path: Path, head: XyzHead) -> dict[str, list[int]] | None:
-    """Columns of each quantity; None for an order of columns that is left to ASE."""
-    properties = _value(head.comment, "Properties") or DEFAULT_COLUMNS
-    layout = column_layout(properties, f"{path}, frame 0")
-    columns = {
-        COLUMNS[name]: list(range(place.start, place.stop))
-        for name, (_, place) in layout.items()
-        if name in COLUMNS
-    }
-    begins_with_element = next(iter(layout)) in ("species", "Z")
-    return columns if begins_with_element and "positions" in columns else None
-
-
-def _xyz_batches(
-    path: Path, head: XyzHead, columns: dict[str, list[int]], progress: bool
-) -> Iterator[Batch]:
-    same = {key: _value(head.comment, key) for key in ("Properties", "pbc")}
-    keys = [key for key in COMMENT_SHAPES if _value(head.comment, key) is not None]
-    places = [place for some in columns.values() for place in some]
-    for block in xyz_blocks(path, head, places, progress):
-        for k, comment in enumerate(block.comments):
-            if any(_value(comment, key) != value for key, value in same.items()):
-                raise RunError(
-                    f"frame {block.first_frame + k} of {path} has other columns (Properties) or "
-                    "periodicity than frame 0"
-                )
-        batch, start = {}, 0
-        for name, some in columns.items():
-            values = block.columns[:, :, start : start + len(some)]
-            batch[name] = values[:, None, :, 0] if name == "charges" else values[:, None]
-            start += len(some)
-        for key in keys:
-            numbers = _numbers(path, block, key)
-            if numbers is not None:
-                in_bead = key not in ("Lattice", TIME_KEY)
-                batch[COMMENT_FIELDS[key]] = numbers[:, None] if in_bead else numbers
-        yield batch
-
-
-def _value(comment: str, key: str) -> str | None:
-    """The text behind `key=` in a comment."""
-    match = _KEYS[key].search(comment)
-    return None if match is None else next(text for text in match.groups() if text is not None)
-
-
-def _numbers(path: Path, block: XyzBlock, key: str) -> np.ndarray | None:
-    """Of each comment, [n, ...]; None where one has none."""
-    texts = [_value(comment, key) for comment in block.comments]
-    if any(text is None for text in texts):
-        return None
-    try:
-        rows = [str(text).removeprefix("_JSON").translate(_NO_BRACKETS).split() for text in texts]
-        return np.array(rows, np.float64).reshape(len(rows), *COMMENT_SHAPES[key])
-    except ValueError as error:
-        raise RunError(
-            f"{key} of a frame from {block.first_frame} on of {path} is damaged: {error}"
-        ) from error
 
 
 def _warn_cut(path: Path, n_frames: int) -> None:

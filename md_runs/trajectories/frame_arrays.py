@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from mlpotential.errors import RunError
+
 FRAMES_AT_ONCE = 1024  # chosen: read together where frames are taken with a stride
 
 FrameArray = Any  # a NumPy array, a memory map or LazyFrames, [n_frames, ...]
@@ -88,6 +90,23 @@ class LazyFrames:
         return values
 
 
+def missing_frames(shape: Sequence[int], reason: str) -> LazyFrames:
+    """Frames that are not there: taking any raises RunError, which says why."""
+
+    def read(start: int, stop: int) -> np.ndarray:
+        raise RunError(reason)
+
+    return MissingFrames(shape, read)
+
+
+class MissingFrames(LazyFrames):
+    """See `missing_frames`."""
+
+
+class SubstituteFrames(LazyFrames):
+    """Positions that stand in for others: made of velocities, or of a bead for the centroid."""
+
+
 def changed_frames(
     values: FrameArray, change: Callable[[np.ndarray], np.ndarray], frame_shape: Sequence[int]
 ) -> LazyFrames:
@@ -135,6 +154,5 @@ def chosen_frames(values: FrameArray, chosen: np.ndarray) -> FrameArray:
         return values[chosen[0] : chosen[-1] + 1]
     if not isinstance(values, LazyFrames):
         values = changed_frames(values, lambda frames: frames, values.shape[1:])
-    return LazyFrames(
-        (len(chosen), *values.shape[1:]), lambda start, stop: values[chosen[start:stop]]
-    )
+    kind = type(values)
+    return kind((len(chosen), *values.shape[1:]), lambda start, stop: values[chosen[start:stop]])

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from md_runs.analysis.sampling.frames import uniform_timestep_fs
-from md_runs.trajectories.frame_arrays import FrameArray, LazyFrames, centroid, chosen_frames
+from md_runs.trajectories.frame_arrays import (
+    FrameArray,
+    LazyFrames,
+    MissingFrames,
+    centroid,
+    chosen_frames,
+)
+from md_runs.trajectories.unwrapping import unwrapped_positions
 from mlpotential.errors import DataError
 
 REPEATED = "{} frames were recorded again after a restart: the later ones are used"
@@ -24,7 +31,8 @@ class Trajectory:
         atomic_numbers: [n_atoms].
         masses: [n_atoms] (amu).
         times_fs: [n_frames], ascending.
-        positions: unwrapped, [n_frames, n_beads, n_atoms, 3] (A).
+        positions: [n_frames, n_beads, n_atoms, 3] (A); `has_positions` tells whether there are any,
+            `unwrapped` takes them across the faces of a cell that they may be wrapped into.
         velocities_angstrom_per_fs: [n_frames, n_beads, n_atoms, 3].
         forces: [n_frames, n_beads, n_atoms, 3] (eV/A).
         energies: potential energies, [n_frames, n_beads] (eV).
@@ -75,6 +83,11 @@ class Trajectory:
         return int(self.positions.shape[2])
 
     @property
+    def has_positions(self) -> bool:
+        """Whether positions can be taken; outputs of i-PI may hold dipoles or energies alone."""
+        return not isinstance(self.positions, MissingFrames)
+
+    @property
     def frame_interval_fs(self) -> float:
         """The time between frames. Raises DataError where it varies, or there is one frame."""
         return uniform_timestep_fs(self.times_fs)
@@ -118,15 +131,28 @@ def centroid_of(trajectory: Trajectory) -> Trajectory:
     return replace(trajectory, **means)
 
 
+def unwrapped(trajectory: Trajectory) -> Trajectory:
+    """The same run with positions that do not jump at the faces of its cell.
+
+    Raises:
+        DataError, StructureError: as `unwrapped_positions`.
+    """
+    if trajectory.cells is None or not any(trajectory.pbc) or not trajectory.has_positions:
+        return trajectory
+    positions = unwrapped_positions(trajectory.positions, trajectory.cells, trajectory.pbc)
+    return replace(trajectory, positions=positions)
+
+
 def with_velocities(trajectory: Trajectory) -> Trajectory:
     """Velocities from positions where none were recorded; the first and the last frame go.
 
     They are central differences (x(t + h) - x(t - h)) / 2h, which damp a spectrum by
     sinc(w h)^2: `analysis.without_difference_damping(spectrum, 2)` takes that
-    back. Positions must be unwrapped.
+    back. Positions that are wrapped into a
+    cell are unwrapped first.
 
     Raises:
-        DataError: fewer than four frames, or frames that are not evenly spaced.
+        DataError: fewer than four frames, frames that are not evenly spaced, or as `unwrapped`.
 
     Warns:
         UserWarning: that velocities are differences.
@@ -138,7 +164,8 @@ def with_velocities(trajectory: Trajectory) -> Trajectory:
             f"velocities as differences of positions take at least 4 frames, not "
             f"{trajectory.n_frames}: run longer, or record velocities"
         )
-    positions, interval_fs = trajectory.positions, trajectory.frame_interval_fs
+    trajectory, interval_fs = unwrapped(trajectory), trajectory.frame_interval_fs
+    positions = trajectory.positions
     inner = with_frames(trajectory, np.arange(1, trajectory.n_frames - 1))
 
     def read(start: int, stop: int) -> np.ndarray:
@@ -147,8 +174,8 @@ def with_velocities(trajectory: Trajectory) -> Trajectory:
         return differences
 
     warnings.warn(
-        "no velocities were recorded: they are central differences of the positions, which damp "
-        f"high wavenumbers (frames {interval_fs:.4g} fs apart)",
+        "velocities are not those of the run: they are central differences of the positions, which "
+        f"damp high wavenumbers (frames {interval_fs:.4g} fs apart)",
         stacklevel=2,
     )
     return replace(inner, velocities_angstrom_per_fs=LazyFrames(inner.positions.shape, read))

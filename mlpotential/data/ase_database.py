@@ -33,6 +33,7 @@ from mlpotential.data.raw_frame import (
     choose_key,
     label_weights,
 )
+from mlpotential.data.stated import check_units, kind_of, may_lack_forces
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
 
@@ -44,6 +45,7 @@ _DAMAGE = (
     IndexError,
     AssertionError,
     OverflowError,
+    RecursionError,  # JSON nested deeper than anybody writes
 )
 
 
@@ -70,8 +72,9 @@ def read_ase_database(path: Path, request: LabelRequest, units: DeclaredUnits) -
     except _DAMAGE as error:
         raise DataError(f"{path} is damaged or not an ASE database: {error}") from error
     places = [f"{path.name}, frame {k} (row {row.id})" for k, row in enumerate(rows)]
-    keys = _choose_keys(request, labels, places)
+    keys = _choose_keys(request, rows, labels, places)
     _check_units(metadata, keys, units, path.name)
+    check_units(_other_units(metadata), units, request.properties, path.name)
     return [_frame(*one, keys) for one in zip(rows, labels, places, strict=True)]
 
 
@@ -99,12 +102,18 @@ def _decoded(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choose_keys(
-    request: LabelRequest, labels: list[dict[str, list[Any]]], places: list[str]
+    request: LabelRequest,
+    rows: list[AtomsRow],
+    labels: list[dict[str, list[Any]]],
+    places: list[str],
 ) -> dict[str, str]:
     """The key of each label, the same in all rows."""
     keys: dict[str, str] = {}
-    for values, place in zip(labels, places, strict=True):
+    for row, values, place in zip(rows, labels, places, strict=True):
         for label in request.properties:
+            absent = LABELS[label].per == "atom" and not request.names(label) & values.keys()
+            if absent and may_lack_forces(row.natoms, row["pbc"], _stated(values)):
+                continue
             key = choose_key(label, request, LABELS[label].keys, values, place)
             if keys.setdefault(label, key) != key:
                 raise DataError(
@@ -125,11 +134,25 @@ def _check_units(
             units.check_label(label, stated[key], f"{place} (_property_unit_dict, {key})")
 
 
+def _other_units(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What else the metadata state, such as `units` or `force_unit`."""
+    known = ("_distance_unit", "_property_unit_dict")
+    return {k: v for k, v in metadata.items() if kind_of(k) == "units" and k not in known}
+
+
+def _stated(values: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """What `data.stated` judges; the cell of a row is always read."""
+    kinds = ("units", "charge", "spin", "config_type")
+    return {key: found[0] for key, found in values.items() if kind_of(key) in kinds}
+
+
 def _frame(
     row: AtomsRow, values: Mapping[str, list[Any]], place: str, keys: Mapping[str, str]
 ) -> RawFrame:
     labels: dict[str, float | np.ndarray] = {}
     for label, key in keys.items():
+        if key not in values:
+            continue  # of an isolated atom
         first, *others = (
             checked_label(label, value, row.natoms, key, place) for value in values[key]
         )
@@ -140,4 +163,13 @@ def _frame(
             )
         labels[label] = first
     weights = label_weights({key: found[0] for key, found in values.items()}, place)
-    return RawFrame(row["numbers"], row.positions, place, row["cell"], row["pbc"], labels, weights)
+    return RawFrame(
+        row["numbers"],
+        row.positions,
+        place,
+        row["cell"],
+        row["pbc"],
+        labels,
+        weights,
+        _stated(values),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,28 +11,34 @@ from mlpotential.errors import DataError, nearest_name
 from mlpotential.properties import OWN_LABELS
 from mlpotential.units import ANGSTROM_PER_LENGTH_UNIT, EV_PER_ENERGY_UNIT
 
-# Spellings met in files (SchNetPack and sGDML write ASE's names), in lower case.
+# Spellings met in files (SchNetPack and sGDML write ASE's names), as `_squeezed` leaves them.
 _ENERGY_SPELLINGS = {
     **{name.lower(): name for name in EV_PER_ENERGY_UNIT},
-    "ha": "Hartree",
-    "au": "Hartree",
+    **dict.fromkeys(("ha", "eh", "au", "a.u."), "Hartree"),
     "ry": "Rydberg",
+    "electronvolt": "eV",
+    "kcalmol-1": "kcal/mol",
+    "kjmol-1": "kJ/mol",
 }
 _LENGTH_SPELLINGS = {
     **{name.lower(): name for name in ANGSTROM_PER_LENGTH_UNIT},
-    "ang": "Angstrom",
-    "a": "Angstrom",
-    "a0": "Bohr",
-    "au": "Bohr",
+    **dict.fromkeys(("ang", "a"), "Angstrom"),
+    **dict.fromkeys(("a0", "au", "a.u."), "Bohr"),
+    "nanometer": "nm",
 }
+_FORCE_SPELLINGS = {
+    spelling: f"{energy}/{length}"
+    for e, energy in _ENERGY_SPELLINGS.items()
+    for a, length in _LENGTH_SPELLINGS.items()
+    for spelling in (f"{e}/{a}", f"{e}{a}-1", f"{e}{a}" if "/" in e else f"{e}/{a}")
+} | dict.fromkeys(("au", "a.u."), "Hartree/Bohr")
 _OWN_LABEL_SPELLINGS = {
     "dipole": {
-        "e*ang": "e*Angstrom",
-        "e*a": "e*Angstrom",
-        "e ang": "e*Angstrom",
+        "eang": "e*Angstrom",
+        "ea": "e*Angstrom",
         "d": "Debye",
         "au": "a.u.",
-        "e*bohr": "a.u.",
+        "ebohr": "a.u.",
     }
 }
 
@@ -50,19 +57,48 @@ def angstrom_per_length(unit: str) -> float:
     return _factor("length", unit, ANGSTROM_PER_LENGTH_UNIT)
 
 
+def ev_per_angstrom(unit: str) -> float:
+    """Factor from a force unit such as `Hartree/Bohr` to eV/A. Raises DataError if unknown."""
+    energy, slash, length = unit.rpartition("/")
+    if not slash or energy not in EV_PER_ENERGY_UNIT or length not in ANGSTROM_PER_LENGTH_UNIT:
+        meant = force_unit_meant(unit)
+        raise DataError(
+            f"unknown force unit {unit!r}: give an energy unit per length unit, such as "
+            "'Hartree/Bohr' or 'kcal/mol/Angstrom'."
+            + (f" Did you mean {meant!r}?" if meant else "")
+        )
+    return ev_per_energy(energy) / angstrom_per_length(length)
+
+
 def energy_unit_meant(text: object) -> str | None:
     """Our name of an energy unit as programs spell it, such as `kcal/mol`; None if unknown."""
-    return _ENERGY_SPELLINGS.get(str(text).strip().lower())
+    return _meant(text, _ENERGY_SPELLINGS)
 
 
 def length_unit_meant(text: object) -> str | None:
     """Our name of a length unit as programs spell it, such as `Ang`; None if unknown."""
-    return _LENGTH_SPELLINGS.get(str(text).strip().lower())
+    return _meant(text, _LENGTH_SPELLINGS)
+
+
+def force_unit_meant(text: object) -> str | None:
+    """Our name of a force unit as programs spell it, such as `Ha/a0`; None if unknown."""
+    return _meant(text, _FORCE_SPELLINGS)
+
+
+def _meant(text: object, spellings: Mapping[str, str]) -> str | None:
+    squeezed = _squeezed(text)
+    return spellings.get(squeezed, spellings.get(squeezed.removesuffix("s")))
+
+
+def _squeezed(text: object) -> str:
+    """`kcal / (mol * \u00c5)` -> `kcal/mola`, `Hartree per bohr` -> `hartree/bohr`."""
+    words = str(text).strip().lower().replace("\u00e5", "a")
+    return re.sub(r"[\s()\[\]*^_\u00b7]", "", re.sub(r"[\s_]per[\s_]", "/", words))
 
 
 @dataclass(frozen=True)
 class DeclaredUnits:
-    """The units the user declares; forces are in energy unit / length unit.
+    """The units the user declares; forces are in energy unit / length unit unless `force` is given.
 
     `labels` has those of `properties.OWN_LABELS` that are read.
 
@@ -73,19 +109,21 @@ class DeclaredUnits:
     energy: str
     length: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    force: str | None = None
 
     def __post_init__(self) -> None:
         ev_per_energy(self.energy)
         angstrom_per_length(self.length)
-        for label in self.labels:
+        for label in ("forces", *self.labels):
             self.factor(label)
 
     def factor(self, label: str) -> float:
         """From the declared unit of a label to that of `properties.LABELS`."""
         if label in OWN_LABELS:
             return _factor(label, self.labels[label], OWN_LABELS[label].declared_units)
-        energy = ev_per_energy(self.energy)
-        return energy / angstrom_per_length(self.length) if label == "forces" else energy
+        if label == "forces":
+            return ev_per_angstrom(self.force or f"{self.energy}/{self.length}")
+        return ev_per_energy(self.energy)
 
     def check_energy(self, in_file: object, place: str) -> None:
         """Raises DataError if the file states another energy unit."""
@@ -97,14 +135,14 @@ class DeclaredUnits:
 
     def check_force(self, in_file: object, place: str) -> None:
         """Raises DataError if the file states another force unit, such as `eV/Ang`."""
-        energy, _, length = str(in_file).rpartition("/")
-        self.check_energy(energy or in_file, place)
-        self.check_length(length, place)
+        declared = self.force or f"{self.energy}/{self.length}"
+        how = "was declared" if self.force else "follows from the declared units"
+        _compare("force", declared, in_file, _FORCE_SPELLINGS, place, how)
 
     def check_label(self, label: str, in_file: object, place: str) -> None:
         """Raises DataError if the file states another unit of this label."""
         if label in OWN_LABELS:
-            spellings = {name.lower(): name for name in OWN_LABELS[label].declared_units}
+            spellings = {_squeezed(name): name for name in OWN_LABELS[label].declared_units}
             spellings |= _OWN_LABEL_SPELLINGS.get(label, {})
             _compare(label, self.labels[label], in_file, spellings, place)
         elif label == "forces":
@@ -122,9 +160,14 @@ def _factor(kind: str, name: str, known: Mapping[str, float]) -> float:
 
 
 def _compare(
-    kind: str, declared: str, in_file: object, spellings: Mapping[str, str], place: str
+    kind: str,
+    declared: str,
+    in_file: object,
+    spellings: Mapping[str, str],
+    place: str,
+    how: str = "was declared",
 ) -> None:
-    meant = spellings.get(str(in_file).strip().lower())
+    meant = _meant(in_file, spellings)
     if meant is None:
         warnings.warn(
             f"{place} states {in_file!r} as {kind} unit, which is not known here; "
@@ -134,6 +177,6 @@ def _compare(
         )
     elif meant != declared:
         raise DataError(
-            f"{place} states the {kind} unit {in_file!r}, but {declared!r} was declared: "
-            f"declare {meant!r}, or correct the file"
+            f"{place} states the {kind} unit {in_file!r}, but {declared!r} {how}: "
+            f"declare {kind}_unit {meant!r}, or correct the file"
         )

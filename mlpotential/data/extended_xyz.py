@@ -1,8 +1,8 @@
-"""Extended XYZ files, plain or gzip-compressed.
+"""Extended XYZ files, plain or gzip-compressed, read line by line.
 
-The comment line is read by ASE's parser; the columns are read here, because ASE takes a row that is
-too long, or whose last number is cut (`-0.` for `-0.478000`), without a word. The whole file is
-decompressed into memory first.
+The columns are read here, because ASE takes a row that is too long, or whose last number is cut
+(`-0.` for `-0.478000`), without a word. D and T are hydrogen. Blank lines between frames are passed
+over.
 
 Energies are looked for under `energy`, then `REF_energy`; forces under `forces`, then `REF_forces`;
 dipoles under `dipole`, then `REF_dipole`. Where both exist, the key must be given.
@@ -10,17 +10,20 @@ dipoles under `dipole`, then `REF_dipole`. Where both exist, the key must be giv
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
-from ase.io.extxyz import key_val_str_to_dict
 
+from mlpotential.data.comment_line import is_number, parse_comment
 from mlpotential.data.declared_units import DeclaredUnits
 from mlpotential.data.raw_frame import (
     LabelRequest,
@@ -29,10 +32,16 @@ from mlpotential.data.raw_frame import (
     choose_key,
     label_weights,
 )
+from mlpotential.data.stated import kind_of, may_lack_forces
 from mlpotential.errors import DataError
 from mlpotential.properties import LABELS
 
 DEFAULT_COLUMNS = "species:S:1:pos:R:3"
+LONGEST_LINE = 2**24  # bytes, chosen: longer ones are no text of frames
+_CHECKED_PIECES = 256  # chosen: seconds
+_MOST_BLANK_LINES = 100  # chosen: between frames
+_MOST_DIGITS = 12  # chosen: of a number of atoms or columns
+_NUMBERS = NUMBER_OF_SYMBOL | {"D": 1, "T": 1}
 
 
 @dataclass(frozen=True)
@@ -54,77 +63,113 @@ class _FrameText:
 
 
 def read_extended_xyz(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[RawFrame]:
-    """Reads every frame; the format states no units.
+    """Reads every frame; units that comment lines state are left to `data.stated`.
 
     Raises:
         DataError: if the file is damaged, or a label is absent, ambiguous or not a number; the
             message names frame and line.
     """
     keys: dict[str, str] = {}
-    return [_parse(text, request, keys) for text in _split_frames(path, _read_text(path))]
-
-
-def _read_text(path: Path) -> str:
-    content = path.read_bytes()
     try:
+        return [_parse(text, request, keys) for text in _frames(path)]
+    except DataError:
         if path.suffix.lower() == ".gz":
-            content = gzip.decompress(content)
-        text = content.decode()
+            _check_whole(path)  # if a damaged byte is the reason, that is what to say
+        raise
+
+
+def _check_whole(path: Path) -> None:
+    """Raises DataError if the first `_CHECKED_PIECES` MiB of a packed file are damaged."""
+    with _damage_of(path), gzip.open(path) as handle:
+        for _ in range(_CHECKED_PIECES):
+            if not handle.read(2**20):
+                break
+
+
+@contextlib.contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is cut or not a gzip file: {error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a text file (byte {error.start})") from error
-    if not text.strip():
-        raise DataError(f"{path} is empty")
-    if not text.endswith("\n"):
-        raise DataError(
-            f"{path} ends without a newline in line {text.count(chr(10)) + 1}: the last number may "
-            "be cut. Copy the file again or, if it is whole, add the newline"
-        )
-    return text
 
 
-def _split_frames(path: Path, text: str) -> list[_FrameText]:
-    lines = text.rstrip().split("\n")
-    frames: list[_FrameText] = []
-    start = 0
-    while start < len(lines):
-        place = f"{path.name}, frame {len(frames)} (line {start + 1})"
-        n_atoms = _atom_count(lines[start], place)
-        end = start + 2 + n_atoms
-        if end > len(lines):
+def _lines(path: Path) -> Iterator[str]:
+    """The lines without their ends, one by one: nothing is kept of a file that is no text."""
+    n_lines = n_bytes = 0
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with _damage_of(path), opened(path, "rb") as handle:
+        while raw := handle.readline(LONGEST_LINE):
+            n_lines += 1
+            if not n_bytes and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise DataError(f"{path} is UTF-16 text: save it as UTF-8")
+            try:
+                line = raw.decode("utf-8" if n_bytes else "utf-8-sig")
+            except UnicodeDecodeError as error:
+                byte = n_bytes + error.start
+                raise DataError(f"{path} is not a text file (byte {byte})") from error
+            if "\0" in line or len(raw) == LONGEST_LINE:
+                raise DataError(f"{path} is not a text file (line {n_lines})")
+            if not line.endswith("\n"):
+                raise DataError(
+                    f"{path} ends without a newline in line {n_lines}: the last number may be "
+                    "cut. Copy the file again or, if it is whole, add the newline"
+                )
+            n_bytes += len(raw)
+            yield line.rstrip("\r\n")
+
+
+def _frames(path: Path) -> Iterator[_FrameText]:
+    lines = _lines(path)
+    n_frames = n_lines = n_blank = 0
+    for line in lines:
+        n_lines += 1
+        place = f"{path.name}, frame {n_frames} (line {n_lines})"
+        n_blank = 0 if line.strip() else n_blank + 1
+        if n_blank > _MOST_BLANK_LINES:
+            raise DataError(f"{place}: more than {_MOST_BLANK_LINES} blank lines")
+        if n_blank:
+            continue
+        n_atoms = _atom_count(line, place, n_frames)
+        rest = list(islice(lines, 1 + n_atoms))
+        if len(rest) < 1 + n_atoms:
             raise DataError(
                 f"{place}: {n_atoms} atoms are announced, but the file ends after "
-                f"{max(0, len(lines) - start - 2)}"
+                f"{max(0, len(rest) - 1)}"
             )
-        comment, rows = lines[start + 1], lines[start + 2 : end]
-        frames.append(_FrameText(path, len(frames), start + 1, comment, rows))
-        start = end
-    return frames
+        yield _FrameText(path, n_frames, n_lines, rest[0], rest[1:])
+        n_frames, n_lines = n_frames + 1, n_lines + len(rest)
+    if not n_frames:
+        raise DataError(f"{path} is empty")
 
 
-def _atom_count(line: str, place: str) -> int:
-    if not (line.strip().isascii() and line.strip().isdigit() and int(line) > 0):
-        raise DataError(
-            f"{place}: expected the number of atoms, found {line.strip()[:60]!r}; "
-            "is the number of atoms of the frame before right?"
-        )
-    return int(line)
+def _atom_count(line: str, place: str, frame: int) -> int:
+    word = line.strip()
+    if not (word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS):
+        before = "; is the number of atoms of the frame before right?" if frame else ""
+        raise DataError(f"{place}: expected the number of atoms, found {word[:60]!r}{before}")
+    if int(word) == 0:
+        raise DataError(f"{place}: frame {frame} has no atoms: remove it")
+    return int(word)
 
 
 def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> RawFrame:
     """One frame; `keys` remembers the key of each label, which must not change along the file."""
     info = _parse_comment(text)
-    properties = str(info.pop("Properties", DEFAULT_COLUMNS))
-    layout = column_layout(properties, text.place)
+    properties = info.pop("Properties", None)
+    layout = column_layout(str(properties or DEFAULT_COLUMNS), text.place)
     if "pos" not in layout or not ("species" in layout or "Z" in layout):
         raise DataError(f"{text.place}: Properties={properties} lacks species (or Z) or pos")
-    columns = _Columns(text, layout)
+    columns = _Columns(text, layout, stated=properties is not None)
     cell, pbc = _cell(info, text.place)
+    stated = {key: value for key, value in info.items() if kind_of(key) and key != "Lattice"}
     labels: dict[str, float | np.ndarray] = {}
     for label in request.properties:
         of_atoms = LABELS[label].per == "atom"  # a column, else a word of the comment
         present = set(layout if of_atoms else info) - {"Lattice", "pbc", "species", "pos", "Z"}
+        absent = of_atoms and not present & request.names(label)
+        if absent and may_lack_forces(len(text.rows), pbc, stated):
+            continue
         key = choose_key(label, request, LABELS[label].keys, present, text.place)
         if keys.setdefault(label, key) != key:
             raise DataError(
@@ -133,23 +178,21 @@ def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> Raw
             )
         value = columns.vectors(key) if of_atoms else info[key]
         labels[label] = checked_label(label, value, len(text.rows), key, text.place)
+    numbers, positions = columns.atomic_numbers(), columns.vectors("pos")
     weights = label_weights(info, text.place)
-    return RawFrame(
-        columns.atomic_numbers(), columns.vectors("pos"), text.place, cell, pbc, labels, weights
-    )
+    return RawFrame(numbers, positions, text.place, cell, pbc, labels, weights, stated)
 
 
 def _parse_comment(text: _FrameText) -> dict[str, Any]:
     try:
-        return dict(key_val_str_to_dict(text.comment)) if text.comment.strip() else {}
-    except (ValueError, IndexError, TypeError) as error:
+        return parse_comment(text.comment)
+    except ValueError as error:
         raise DataError(f"{text.place}: the comment line cannot be read: {error}") from error
 
 
 def _cell(info: dict[str, Any], place: str) -> tuple[np.ndarray | None, np.ndarray]:
     """Lattice vectors as rows; with a lattice and no `pbc`, all directions are periodic."""
-    lattice = info.get("Lattice")
-    cell = None if lattice is None else np.asarray(lattice, np.float64).T  # ASE gives columns
+    cell = info.get("Lattice")
     pbc = np.asarray(info.get("pbc", cell is not None))
     if pbc.dtype != bool or pbc.shape not in ((), (3,)):
         raise DataError(f'{place}: pbc should be like "T T F", not {info["pbc"]!r}')
@@ -164,9 +207,11 @@ def column_layout(properties: str, place: str) -> dict[str, tuple[str, slice]]:
     """
     fields = properties.split(":")
     kinds, counts = fields[1::3], fields[2::3]
-    whole = len(fields) % 3 == 0 and all(c.isdigit() and int(c) > 0 for c in counts)
+    whole = len(fields) % 3 == 0 and all(
+        c.isascii() and c.isdecimal() and len(c) <= _MOST_DIGITS and int(c) > 0 for c in counts
+    )
     if not whole or not set(kinds) <= set("SRIL"):
-        raise DataError(f"{place}: cannot understand Properties={properties}")
+        raise DataError(f"{place}: cannot understand Properties={properties[:200]}")
     ends = np.cumsum([int(c) for c in counts]).tolist()
     layout = {
         name: (kind, slice(end - int(count), end))
@@ -180,16 +225,25 @@ def column_layout(properties: str, place: str) -> dict[str, tuple[str, slice]]:
 class _Columns:
     """The rows of one frame, split and checked to be full."""
 
-    def __init__(self, text: _FrameText, layout: dict[str, tuple[str, slice]]) -> None:
+    def __init__(
+        self, text: _FrameText, layout: dict[str, tuple[str, slice]], stated: bool
+    ) -> None:
         self.text, self.layout = text, layout
         self.rows = [line.split() for line in text.rows]
         n_columns = max(columns.stop for _, columns in layout.values())
+        why = (
+            "is the number of atoms right?"
+            if stated
+            else (f"without Properties=... in the comment line they are {DEFAULT_COLUMNS}")
+        )
         for k, row in enumerate(self.rows):
             if len(row) != n_columns:
                 raise DataError(
                     f"{text.row_place(k)}: expected {n_columns} columns, found {len(row)} "
-                    f"({text.rows[k].strip()[:60]!r}); is the number of atoms right?"
+                    f"({text.rows[k].strip()[:60]!r}); {why}"
                 )
+        # What Python's float takes for digits, but nobody else does.
+        self.is_plain = not any("_" in line or not line.isascii() for line in text.rows)
 
     def vectors(self, name: str) -> np.ndarray:
         """[n_atoms, 3]. Raises DataError if it is not three columns of numbers."""
@@ -198,31 +252,32 @@ class _Columns:
             raise DataError(f"{self.text.place}: {name} is not three columns of numbers")
         cells = [row[columns] for row in self.rows]
         try:
-            return np.array(cells, dtype=np.float64)
+            if self.is_plain or all(is_number(word) for cell in cells for word in cell):
+                return np.array(cells, dtype=np.float64)
         except ValueError:
-            k = next(k for k, cell in enumerate(cells) if not all(map(_is_number, cell)))
-            raise DataError(
-                f"{self.text.row_place(k)}: {name} should be three numbers, "
-                f"not {' '.join(cells[k])}"
-            ) from None
+            pass
+        k = next(k for k, cell in enumerate(cells) if not all(map(is_number, cell)))
+        raise DataError(
+            f"{self.text.row_place(k)}: {name} should be three numbers, not {' '.join(cells[k])}"
+        )
 
     def atomic_numbers(self) -> np.ndarray:
         """[n_atoms]. Raises DataError naming the line of an unknown element."""
         name = "species" if "species" in self.layout else "Z"
         column = self.layout[name][1].start
-        numbers = []
-        for k, row in enumerate(self.rows):
-            symbol = row[column]
-            number = int(symbol) if symbol.isdigit() else NUMBER_OF_SYMBOL.get(symbol.capitalize())
-            if number is None:
-                raise DataError(f"{self.text.row_place(k)}: unknown element {symbol!r}")
-            numbers.append(number)
-        return np.array(numbers)
+        return np.array([self._number(row[column], name, k) for k, row in enumerate(self.rows)])
 
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    def _number(self, word: str, name: str, row: int) -> int:
+        if name == "Z" and word.isascii() and word.isdecimal():
+            return int(word[:_MOST_DIGITS])
+        number = _NUMBERS.get(word.capitalize())
+        if number is None:
+            types = (
+                ": numbers may be types of LAMMPS; write symbols or, for atomic numbers, Z:I:1 "
+                "instead of species:S:1"
+            )
+            raise DataError(
+                f"{self.text.row_place(row)}: unknown element {word[:60]!r}"
+                + (types if word.isdecimal() else "")
+            )
+        return number

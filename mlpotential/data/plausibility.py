@@ -3,35 +3,73 @@
 from __future__ import annotations
 
 import warnings
-from itertools import pairwise
+from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from mlpotential.data.declared_units import SuspiciousDataWarning
+from mlpotential.data.energy_checks import (
+    energies_against_forces,
+    energies_per_atom,
+    energy_outlier,
+    equal_energies,
+    repeated_structures,
+)
+from mlpotential.data.force_checks import bond_forces, net_forces, net_torques, zero_forces
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.same_structures import first_occurrences
 from mlpotential.data.statistics import shortest_distances
-from mlpotential.graph import AtomGraph
 
 N_FRAMES_LOOKED_AT = 100  # chosen: enough for a minimum and a median
 # Chosen: the shortest distance over the sum of covalent radii is 0.6 to 1.2 in the sets of bonded
 # matter known to us; bohr taken for angstrom gives 1.3 and more, angstrom taken for bohr about 0.5.
 PLAUSIBLE_BOND_RATIO = (0.55, 1.35)
 PLAUSIBLE_MEDIAN_FORCE = (0.01, 100.0)  # eV/A, chosen: sets at 10 K to shock waves lie inside
-SMALL_STEP = 0.05  # A, chosen: so near that the forces of both frames give the energy between
-FEWEST_STEPS = 5  # chosen: pairs of near frames that make a verdict
-UNEXPLAINED_SHARE = 0.25  # chosen: of the squared energy differences; rounding and noise stay below
 OUTLIER_FORCE = 50.0  # eV/A, chosen: ten times the largest force at 1000 K
 
 
 def warn_if_suspicious(data: ReferenceData) -> None:
-    """Emits a SuspiciousDataWarning for implausible distances or forces."""
+    """Emits a SuspiciousDataWarning for each thing that is implausible.
+
+    A structure that occurs again is no further evidence. Of the energies nothing is said that
+    follows from forces at fault.
+    """
     sample = data.select(range(0, len(data), max(1, len(data) // N_FRAMES_LOOKED_AT)))
     _check_distances(sample)
-    if data.has("forces"):
-        _check_forces(data)
-        if data.has("energy"):
-            _check_forces_against_energies(data)
+    first = first_occurrences(data.graphs)
+    once = data.select(np.unique(first))
+    forces = energies = None
+    if pulled := _with_weight(once, "forces"):
+        _check_forces(pulled)
+        forces = _first(pulled, zero_forces, net_forces, net_torques, bond_forces)
+    if known := _with_weight(data, "energy"):
+        repeated = repeated_structures(
+            known, first if known is data else first_occurrences(known.graphs)
+        )
+        if repeated:
+            _warn(f"{data.source}: {repeated}")
+        energies = repeated or _first(
+            _with_weight(once, "energy"), equal_energies, energy_outlier, energies_per_atom
+        )
+    if pulled and known and not (forces or energies):
+        _first(_with_weight(pulled, "energy"), energies_against_forces)
+
+
+def _with_weight(data: ReferenceData, label: str) -> ReferenceData:
+    """The structures whose label counts; none where it was not read."""
+    if not data.has(label):
+        return data.select([])
+    weights = [float(graph.label_weights(label)) for graph in data]
+    return data if all(weights) else data.select(np.flatnonzero(weights))
+
+
+def _first(data: ReferenceData, *checks: Callable[[ReferenceData], str | None]) -> str | None:
+    """Warns of the first of several faults: the later ones may follow from it."""
+    for check in checks:
+        if message := check(data):
+            _warn(f"{data.source}: {message}")
+            return message
+    return None
 
 
 def _check_distances(data: ReferenceData) -> None:
@@ -57,7 +95,10 @@ def _check_forces(data: ReferenceData) -> None:
     magnitudes = [
         np.linalg.norm(graph.forces, axis=1) for graph in data if graph.forces is not None
     ]
-    median = float(np.median(np.concatenate(magnitudes)))
+    all_of_them = np.concatenate(magnitudes)
+    if not all_of_them.any():
+        return
+    median = float(np.median(all_of_them[all_of_them > 0.0]))  # those of crystals are zero often
     low, high = PLAUSIBLE_MEDIAN_FORCE
     if not low <= median <= high:
         _warn(
@@ -68,41 +109,10 @@ def _check_forces(data: ReferenceData) -> None:
     frame = int(np.argmax(largest))
     if largest[frame] > OUTLIER_FORCE and median <= high:
         _warn(
-            f"{data.source}: the largest force is {largest[frame]:.3g} eV/A, in frame {frame} "
+            f"{data.source}: the largest force is {largest[frame]:.3g} eV/A, in "
+            f"{data.name_of(frame)} "
             f"(over {OUTLIER_FORCE} is unusual). Did that calculation converge?"
         )
-
-
-def _check_forces_against_energies(data: ReferenceData) -> None:
-    """Between near frames, dE = -(F_1 + F_2) / 2 . dr to third order in dr."""
-    changes = np.array([change for pair in pairwise(data) if (change := _energy_changes(*pair))])
-    if len(changes) < FEWEST_STEPS:
-        return
-    labelled, integrated = changes.T
-    unexplained = np.sum((labelled - integrated) ** 2) / np.sum(labelled**2)
-    if unexplained > UNEXPLAINED_SHARE:
-        slope = np.sum(labelled * integrated) / np.sum(integrated**2)
-        _warn(
-            f"{data.source}: between {len(changes)} pairs of near frames the energy changes by "
-            f"{slope:.3g} times what the forces say. Are units and signs right, and are both "
-            "labels of one calculation?"
-        )
-
-
-def _energy_changes(first: AtomGraph, second: AtomGraph) -> tuple[float, float] | None:
-    """E_2 - E_1 as labelled and from the forces (eV); None for frames that are not near."""
-    if not torch.equal(first.atomic_numbers, second.atomic_numbers):
-        return None
-    step = second.positions - first.positions
-    largest = float(step.abs().max())
-    if not 0.0 < largest <= SMALL_STEP or first.cell is not None or second.cell is not None:
-        return None
-    assert first.energy is not None
-    assert second.energy is not None
-    assert first.forces is not None
-    assert second.forces is not None
-    integrated = -0.5 * ((first.forces + second.forces) * step).sum()
-    return float(second.energy - first.energy), float(integrated)
 
 
 def _warn(message: str) -> None:

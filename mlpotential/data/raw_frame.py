@@ -28,6 +28,7 @@ class RawFrame:
         labels: those that were asked for, each a number or an array of the shape that
             `properties.LABELS` states (units of the file).
         weights: of its labels in a loss, by label; 1 for those that are absent.
+        stated: what stands under keys that look like a cell, units, a charge, ... (`data.stated`).
     """
 
     atomic_numbers: np.ndarray
@@ -37,6 +38,7 @@ class RawFrame:
     pbc: np.ndarray | Sequence[bool] | bool = False
     labels: Mapping[str, float | np.ndarray] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    stated: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class LabelRequest:
                 )
         if not self.properties:
             raise DataError("no property was asked for: properties must name 'energy' or 'forces'")
+
+    def names(self, label: str) -> set[str]:
+        """Those under which a label is looked for."""
+        asked = self.keys.get(label)
+        return set(LABELS[label].keys) if asked is None else {asked}
 
 
 def choose_key(

@@ -6,7 +6,7 @@ cut or not finite is an error that names its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,15 @@ from mlpotential.data.declared_units import DeclaredUnits, angstrom_per_length
 from mlpotential.data.plausibility import warn_if_suspicious
 from mlpotential.data.raw_frame import LabelRequest, RawFrame
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.stated import check_stated, is_marked_isolated
 from mlpotential.errors import DataError, StructureError
 from mlpotential.graph import AtomGraph, complete_cell
 from mlpotential.properties import LABELS, OWN_LABELS
+
+# Chosen: beyond them numbers are damaged bytes, not the outcome of a calculation.
+LARGEST_POSITION = 1e8  # A
+LARGEST_FORCE = 1e8  # eV/A: two uranium nuclei at 0.03 A
+LARGEST_ENERGY = 1e10  # eV: a thousand uranium atoms have 1e9
 
 
 def read_reference_data(
@@ -29,6 +35,7 @@ def read_reference_data(
     forces_key: str | None = None,
     dipole_unit: str | None = None,
     dipole_key: str | None = None,
+    force_unit: str | None = None,
     properties: Sequence[str] = ("energy", "forces"),
     index: slice | Sequence[int] | None = None,
 ) -> ReferenceData:
@@ -37,11 +44,11 @@ def read_reference_data(
     Args:
         path: the file.
         energy_unit: a name of `units.EV_PER_ENERGY_UNIT`.
-        length_unit: a name of `units.ANGSTROM_PER_LENGTH_UNIT`; forces are in energy_unit per
-            length_unit.
+        length_unit: a name of `units.ANGSTROM_PER_LENGTH_UNIT`.
         energy_key: the file's name for energies; None for the names the reader documents.
         forces_key, dipole_key: the same for forces and dipoles.
         dipole_unit: a name of `units.E_ANGSTROM_PER_DIPOLE_UNIT`; needed where dipoles are read.
+        force_unit: such as `Hartree/Bohr`; None for energy_unit per length_unit.
         properties: the labels to read, energy, forces, dipole; the others stay None.
         index: which frames to keep; None for all.
 
@@ -56,7 +63,10 @@ def read_reference_data(
     declared = {"dipole": dipole_unit}
     path, request = Path(path), LabelRequest(tuple(properties), keys)
     units = DeclaredUnits(
-        energy_unit, length_unit, {k: unit for k, unit in declared.items() if unit is not None}
+        energy_unit,
+        length_unit,
+        {label: unit for label, unit in declared.items() if unit is not None},
+        force_unit,
     )
     for label, row in OWN_LABELS.items():
         if label in properties and label not in units.labels:
@@ -70,15 +80,68 @@ def read_reference_data(
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     if not frames:
         raise DataError(f"{path} holds no structures")
-    weighted = any(frame.weights for frame in frames)
-    graphs = tuple(_to_graph(frame, units, weighted) for frame in frames)
-    data = ReferenceData(graphs, path.name)
-    if index is not None:
-        data = data[index] if isinstance(index, slice) else data.select(index)
-        if not len(data):
-            raise DataError(f"{path}: the index {index} selects none of the {len(frames)} frames")
+    data = _data(path, frames, units, request.properties, index)
     warn_if_suspicious(data)
     return data
+
+
+def _data(
+    path: Path,
+    frames: Sequence[RawFrame],
+    units: DeclaredUnits,
+    properties: Sequence[str],
+    index: slice | Sequence[int] | None,
+) -> ReferenceData:
+    """The chosen frames in eV and A; isolated atoms beside others are set aside."""
+    numbers = _chosen(path, len(frames), index)
+    check_stated([frames[k] for k in numbers], units, properties)
+    aside = {
+        k
+        for k in numbers
+        if is_marked_isolated(len(frames[k].atomic_numbers), frames[k].stated)
+        or not frames[k].labels.keys() >= set(properties)
+    }
+    weighted = any(frames[k].weights for k in numbers)
+    graphs = {k: _to_graph(frames[k], units, weighted) for k in numbers}
+    atoms = _isolated_atoms(path.name, {k: graphs[k] for k in sorted(aside)})
+    if len(aside) < len(set(numbers)):
+        numbers = [k for k in numbers if k not in aside]
+    elif "forces" in properties and any(graphs[k].forces is None for k in aside):
+        raise DataError(
+            f"{path} holds isolated atoms without forces alone: such a file is a source of "
+            "reference energies (data.atom_references), not of training data"
+        )
+    return ReferenceData(tuple(graphs[k] for k in numbers), path.name, tuple(numbers), atoms)
+
+
+def _chosen(path: Path, n_frames: int, index: slice | Sequence[int] | None) -> list[int]:
+    numbers = list(range(n_frames))
+    if isinstance(index, slice):
+        numbers = numbers[index]
+    elif index is not None:
+        numbers = [int(k) for k in index]
+        for k in numbers:
+            if not 0 <= k < n_frames:
+                raise DataError(f"{path.name} has no frame {k}: there are {n_frames}, from 0")
+    if not numbers:
+        raise DataError(f"{path}: the index {index} selects none of the {n_frames} frames")
+    return numbers
+
+
+def _isolated_atoms(source: str, atoms: Mapping[int, AtomGraph]) -> dict[int, float]:
+    """Energy (eV) of each element; atoms by their frames."""
+    first: dict[int, tuple[int, float]] = {}
+    for k, atom in atoms.items():
+        if atom.energy is None:
+            continue
+        z, energy = int(atom.atomic_numbers[0]), float(atom.energy)
+        before, other = first.setdefault(z, (k, energy))
+        if energy != other:
+            raise DataError(
+                f"{source}: the isolated atom of frame {k} has {energy:.6g} eV, that of frame "
+                f"{before}, of the same element, {other:.6g} eV: keep the right one"
+            )
+    return {z: energy for z, (_, energy) in sorted(first.items())}
 
 
 def _reader(path: Path) -> Callable[[Path, LabelRequest, DeclaredUnits], list[RawFrame]]:
@@ -111,6 +174,13 @@ def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGrap
     for name, value in frame.labels.items():
         _check_finite(name, np.asarray(value), frame.place)
     labels = {name: value * units.factor(name) for name, value in frame.labels.items()}
+    _check_magnitude("position", frame.positions * length, LARGEST_POSITION, "A", frame.place)
+    if "forces" in labels:
+        forces = np.asarray(labels["forces"])
+        _check_magnitude("force", forces, LARGEST_FORCE, "eV/A", frame.place)
+    if "energy" in labels:
+        energy = np.asarray(labels["energy"]).reshape(1, 1)
+        _check_magnitude("energy", energy, LARGEST_ENERGY, "eV", frame.place)
     try:
         graph = AtomGraph.from_arrays(
             frame.atomic_numbers, frame.positions * length, cell, pbc, **labels
@@ -128,3 +198,14 @@ def _check_finite(label: str, value: np.ndarray, place: str) -> None:
         atom = int(np.argmax(~np.isfinite(value).reshape(len(value), -1).all(axis=1)))
         what, value = f"the {label.removesuffix('s')} on atom {atom} is", value[atom]
     raise DataError(f"{place}: {what} {value.tolist()}: mend or remove this frame")
+
+
+def _check_magnitude(what: str, values: np.ndarray, largest: float, unit: str, place: str) -> None:
+    if np.all(np.abs(values) <= largest) or not np.isfinite(values).all():
+        return
+    atom = int(np.argmax((np.abs(values) > largest).any(axis=1)))
+    of_atom = "" if what == "energy" else f" of atom {atom}"
+    raise DataError(
+        f"{place}: the {what}{of_atom} is {np.abs(values[atom]).max():.3g} {unit}, which no "
+        "calculation gives: mend or remove this frame"
+    )

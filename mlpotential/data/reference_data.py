@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import overload
 
@@ -27,10 +27,15 @@ class ReferenceData(Sequence[AtomGraph]):
     Attributes:
         graphs: one structure each, labels in the units of `properties.LABELS`.
         source: where they come from, for messages and model files.
+        frame_numbers: where each stands in its file, from 0, for messages; None for their order.
+        isolated_atoms: energies (eV) by atomic number of frames that are no training data, but
+            reference energies: those marked `config_type=IsolatedAtom`.
     """
 
     graphs: tuple[AtomGraph, ...]
     source: str
+    frame_numbers: tuple[int, ...] | None = None
+    isolated_atoms: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphs", tuple(self.graphs))
@@ -39,7 +44,7 @@ class ReferenceData(Sequence[AtomGraph]):
             if any(present) and not all(present):
                 raise DataError(
                     f"{self.source}: {label} is known for {sum(present)} of {len(present)} "
-                    f"structures; the first without is frame {present.index(False)}"
+                    f"structures; the first without is {self.name_of(present.index(False))}"
                 )
 
     def __len__(self) -> int:
@@ -51,7 +56,7 @@ class ReferenceData(Sequence[AtomGraph]):
     def __getitem__(self, index: slice) -> ReferenceData: ...
     def __getitem__(self, index: int | slice) -> AtomGraph | ReferenceData:
         if isinstance(index, slice):
-            return ReferenceData(self.graphs[index], self.source)
+            return self.select(range(len(self))[index])
         return self.graphs[index]
 
     def __repr__(self) -> str:
@@ -67,7 +72,16 @@ class ReferenceData(Sequence[AtomGraph]):
         for i in chosen:
             if not 0 <= i < len(self):
                 raise DataError(f"{self.source} has no frame {i}: there are {len(self)}, from 0")
-        return ReferenceData(tuple(self.graphs[i] for i in chosen), self.source)
+        numbers = self.frame_numbers or range(len(self))
+        return replace(
+            self,
+            graphs=tuple(self.graphs[i] for i in chosen),
+            frame_numbers=tuple(numbers[i] for i in chosen),
+        )
+
+    def name_of(self, k: int) -> str:
+        """`frame 61`: the number that the k-th structure has in its file."""
+        return f"frame {self.frame_numbers[k] if self.frame_numbers else k}"
 
     def has(self, label: str) -> bool:
         """Whether this label, a name of `properties.LABELS`, was read."""
@@ -77,6 +91,20 @@ class ReferenceData(Sequence[AtomGraph]):
     def elements(self) -> tuple[int, ...]:
         """The atomic numbers that occur, ascending."""
         return tuple(sorted({int(z) for g in self.graphs for z in g.atomic_numbers.unique()}))
+
+    @cached_property
+    def element_counts(self) -> np.ndarray:
+        """Atoms of each element of `elements` in each structure, [n_frames, n_elements].
+
+        Raises:
+            DataError: if there are no structures.
+        """
+        if not len(self):
+            raise DataError(f"{self.source}: statistics of no structures")
+        elements = np.array(self.elements)
+        return np.array(
+            [(g.atomic_numbers.numpy()[:, None] == elements).sum(axis=0) for g in self], np.float64
+        )
 
     @cached_property
     def energies(self) -> np.ndarray:
@@ -93,10 +121,10 @@ class ReferenceData(Sequence[AtomGraph]):
         """The structures whose weight for this label is not zero: where it is one."""
         if all(graph.weights is None for graph in self.graphs):
             return self
-        chosen = [graph for graph in self.graphs if graph.label_weights(label).item() > 0.0]
+        chosen = [k for k, g in enumerate(self.graphs) if g.label_weights(label).item() > 0.0]
         if not chosen:
             raise DataError(f"{self.source}: the weight of the {label} is 0 in all structures")
-        return ReferenceData(tuple(chosen), self.source)
+        return self.select(chosen)
 
     @cached_property
     def sha256(self) -> str:

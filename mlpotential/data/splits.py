@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlpotential.data.same_structures import first_occurrences
 from mlpotential.errors import DataError
 
 if TYPE_CHECKING:
     from mlpotential.data.reference_data import ReferenceData
-    from mlpotential.graph import AtomGraph
-
-SAME_POSITION = 1e-6  # A, chosen: the decimals of the files in use; nearer structures are the same
 
 
 @dataclass(frozen=True)
@@ -67,27 +64,17 @@ def random_split(
 def check_no_overlap(train: ReferenceData, held_out: ReferenceData) -> None:
     """Refuses a validation or test set that shares structures with the training set.
 
-    Structures are the same if elements, periodicity, positions and cell agree to `SAME_POSITION`.
+    What is the same is said in `data.same_structures`: moved, turned, or by other images, too.
 
     Raises:
         DataError: naming the first such pair of frames.
     """
-    first_seen: dict[bytes, int] = {}
-    for k, graph in enumerate(train):
-        first_seen.setdefault(_fingerprint(graph), k)
-    twins = [(first_seen.get(_fingerprint(graph)), k) for k, graph in enumerate(held_out)]
-    shared = [(i, k) for i, k in twins if i is not None]
+    first = first_occurrences([*train, *held_out])[len(train) :]
+    shared = [k for k in range(len(held_out)) if first[k] < len(train)]
     if shared:
+        k = shared[0]
         raise DataError(
             f"{len(shared)} of {len(held_out)} held-out structures are also in the training set; "
-            f"the first is frame {shared[0][1]} of {held_out.source}, which is frame "
-            f"{shared[0][0]} of {train.source} (counted in each set): remove the duplicates"
+            f"the first is {held_out.name_of(k)} of {held_out.source}, which is "
+            f"{train.name_of(first[k])} of {train.source}: remove the duplicates"
         )
-
-
-def _fingerprint(graph: AtomGraph) -> bytes:
-    digest = hashlib.sha256(graph.atomic_numbers.numpy().tobytes() + graph.pbc.numpy().tobytes())
-    for lengths in (graph.positions, graph.cell):
-        if lengths is not None:
-            digest.update(np.rint(lengths.numpy() / SAME_POSITION).astype(np.int64).tobytes())
-    return digest.digest()

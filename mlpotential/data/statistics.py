@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
+from ase.data import chemical_symbols
 
+from mlpotential.data.comment_line import is_number
 from mlpotential.data.declared_units import ev_per_energy
 from mlpotential.data.npz import open_archive, read_array
 from mlpotential.data.reference_data import ReferenceData
@@ -41,7 +43,7 @@ def fit_atom_references(data: ReferenceData) -> dict[int, float]:
 
 def fit_element_energies(data: ReferenceData, energies: np.ndarray) -> dict[int, float]:
     """The same for any energies, [n_frames] (eV), of the structures of `data`."""
-    counts = _element_counts(data, data.elements)
+    counts = data.element_counts
     references = np.linalg.lstsq(counts, energies, rcond=None)[0]
     return dict(zip(data.elements, references.tolist(), strict=True))
 
@@ -51,10 +53,10 @@ def read_atom_references(
 ) -> dict[int, float]:
     """Reads reference energies of elements.
 
-    Either text, one element and one energy: a mapping in `.json`, `.yaml` or `.yml`, or lines such
-    as `C, -1027.6` in any other file (`#` starts a comment); or SchNetPack's `.npz`, with energies
-    by atomic number in the columns of `atom_ref`, named in `labels`, or in one array per name.
-    Zeros in the latter mean that there is no reference.
+    Either text, one element (symbol or atomic number) and one energy: a mapping in `.json`, `.yaml`
+    or `.yml`, or lines such as `C, -1027.6` in any other file (`#` starts a comment); or
+    SchNetPack's `.npz`, with energies by atomic number in the columns of `atom_ref`, named in
+    `labels`, or in one array per name. Zeros in the latter mean that there is no reference.
 
     Args:
         path: the file.
@@ -92,8 +94,10 @@ def _named_energies(path: Path) -> dict[int, float]:
     for entry in entries:
         try:
             symbol, energy = entry
-            z = NUMBER_OF_SYMBOL[str(symbol)]
+            z = _atomic_number(symbol)
             value = float(energy)
+            if not is_number(energy):
+                raise ValueError(energy)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path.name}: expected an element and its energy, such as 'C, -1027.6', "
@@ -107,16 +111,28 @@ def _named_energies(path: Path) -> dict[int, float]:
     return energies
 
 
+def _atomic_number(word: str) -> int:
+    """Of a symbol or, as MACE writes it, of itself. Raises KeyError if it is neither."""
+    if word.isascii() and word.isdecimal() and len(word) <= 3:
+        word = {str(z): symbol for z, symbol in enumerate(chemical_symbols)}[word]
+    if word == "X":
+        raise KeyError(word)
+    return int(NUMBER_OF_SYMBOL[word])
+
+
 def _mapping_entries(name: str, text: str) -> list[list[str]]:
+    """Key and value as they are written, doubled keys too (`No` is nobelium, not False)."""
     import yaml
 
+    mapping = None
     try:
-        mapping = yaml.load(text, yaml.BaseLoader)  # plain text only: `No` is nobelium, not False
+        if text.count("[") + text.count("{") <= 2:  # what is nested takes YAML very long
+            mapping = yaml.compose(text, yaml.BaseLoader)
     except yaml.YAMLError as error:
         raise DataError(f"{name} is not valid JSON or YAML: {error}") from error
-    if not isinstance(mapping, dict):
-        raise DataError(f"{name}: expected a mapping from elements to energies")
-    return [list(item) for item in mapping.items()]
+    if not isinstance(mapping, yaml.MappingNode):
+        raise DataError(f"{name}: expected a mapping from elements to energies, nothing nested")
+    return [[str(key.value), value.value] for key, value in mapping.value]
 
 
 def _atom_reference_column(path: Path, key: str | None) -> dict[int, float]:
@@ -157,7 +173,7 @@ def energy_statistics(
     if missing:
         raise DataError(f"no reference energy for the elements {missing} of {data.source}")
     known = _with_energies(data)
-    counts = _element_counts(known, known.elements)
+    counts = known.element_counts
     n_atoms = counts.sum(axis=1)
     references = np.array([atom_references[z] for z in known.elements])
     per_atom = (known.energies - counts @ references) / n_atoms
@@ -171,14 +187,6 @@ def _with_energies(data: ReferenceData) -> ReferenceData:
     if not len(data):
         raise DataError(f"{data.source}: statistics of no structures")
     return data.with_label("energy")
-
-
-def _element_counts(data: ReferenceData, elements: Sequence[int]) -> np.ndarray:
-    """Atoms of each of these elements in each structure, [n_frames, n_elements]."""
-    numbers = np.array(elements)
-    return np.array(
-        [(g.atomic_numbers.numpy()[:, None] == numbers).sum(axis=0) for g in data], np.float64
-    )
 
 
 def shortest_distances(data: ReferenceData) -> dict[tuple[int, int], float]:

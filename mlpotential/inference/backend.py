@@ -74,6 +74,10 @@ class EvaluationBackend(ABC):
     @abstractmethod
     def __init__(self, potential: Potential, domain: TrainingDomain, threads: int) -> None: ...
 
+    def at_work(self, dtype: str) -> str:
+        """What evaluates, and in which dtype, in words."""
+        return f"{self.name} backend, {dtype}"
+
     @classmethod
     @abstractmethod
     def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:
@@ -83,6 +87,11 @@ class EvaluationBackend(ABC):
     def supports(cls, potential: Potential, device: torch.device) -> bool:
         """Whether it can evaluate this potential on this device."""
         return cls.obstacle(potential, device) is None
+
+    @classmethod
+    def installation(cls) -> list[str]:
+        """What was installed for it, and can be used on this machine, in lines."""
+        return []
 
     @classmethod
     def describe(cls, potential: Potential) -> list[str]:

@@ -7,12 +7,14 @@ whatever device and by whatever backend it runs.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
+from ase.symbols import Symbols
 
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, Prediction, check_structure
@@ -28,7 +30,7 @@ from mlpotential.inference.committee import (
 )
 from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
-from mlpotential.inference.prepared_model import PreparedModel
+from mlpotential.inference.prepared_model import PreparedModel, say_once
 from mlpotential.inference.replicas import Replicas
 from mlpotential.inference.structures import ConnectedStructures, Structures
 from mlpotential.inference.torch_backend import checked_distances
@@ -40,6 +42,7 @@ from mlpotential.models.potential import (
     unknown_property,
 )
 from mlpotential.models.readouts import require_molecules
+from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import split
 
 PROPERTIES = frozenset(f.name for f in fields(Prediction)) - {"features"}
@@ -53,7 +56,7 @@ class Evaluator:
             pattern of files (`runs/*/model.safetensors`), are a committee: all results are means.
         atomic_numbers: [n_atoms].
         pbc: periodic directions, [3] or one for all.
-        device: auto (CUDA where there is one), cpu, cuda, cuda:N.
+        device: auto (CUDA where there is one), cpu, cuda, cuda:N, or a device of torch.
         dtype: float32 or float64; None for the model's own. Distances, sums over atoms and all
             results are float64 in any case.
         backend: `reference`, the model itself in torch; for SchNet also `tabulated`, with filters
@@ -81,7 +84,7 @@ class Evaluator:
         model: Models,
         atomic_numbers: np.ndarray | Sequence[int],
         pbc: np.ndarray | Sequence[bool] | bool = False,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
@@ -93,6 +96,15 @@ class Evaluator:
         check_alike(members)
         monitor = ExtrapolationGuard(guard, [member.domain for member in members])
         self._connect_to(members, atomic_numbers, pbc, monitor)
+        say_once(str(self), logging.INFO)
+
+    def __str__(self) -> str:
+        """Which atoms are evaluated by what: `C20: native kernel (avx512), float32, 1 thread`."""
+        formula = Symbols(self.atomic_numbers).get_chemical_formula()
+        committee = f"committee of {self.n_members}, " if self.n_members > 1 else ""
+        how = "; ".join(sorted({member.at_work for member in self._members}))
+        place = "" if self.device.type == "cpu" else f", on {self.device}"
+        return f"{formula}: {committee}{how}{place}"
 
     def for_atoms(
         self,
@@ -248,7 +260,7 @@ class Evaluator:
         predictions = [prediction for prediction, _ in found]
         return predictions[0] if self.n_members == 1 else combined(predictions, properties)
 
-    @torch.inference_mode(False)
+    @own_torch_state()
     def hessian(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
         """Exact second derivatives of the energy of one structure, by the reference.
 
@@ -266,6 +278,32 @@ class Evaluator:
         checked_distances(graph)
         hessians = [member.potential.hessian(graph).cpu().numpy() for member in self._members]
         return np.asarray(np.mean(hessians, axis=0, dtype=np.float64))
+
+    @own_torch_state()
+    def descriptors(self, positions: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
+        """What the network knows of each atom: its features before the readout, by the reference.
+
+        They do not change when the structure moves, turns, or lists its atoms in another order.
+        Whatever the backend is, the model itself computes them, in its dtype.
+
+        Args:
+            positions: [n_replicas, n_atoms, 3] (A).
+            cells: as for `evaluate`.
+
+        Returns:
+            [n_replicas * n_atoms, n_features], float64. Raises as `evaluate`.
+
+        Raises:
+            ConfigError: for a committee, of which each member has features of its own.
+        """
+        if self.n_members > 1:
+            raise ConfigError(
+                "the models of a committee have no features in common: ask one of them alone"
+            )
+        graph = self._replicas.structures(positions, cells).graph.to(self.device)
+        checked_distances(graph)
+        found = self._members[0].potential(graph, ("features",)).features
+        return found.to(torch.float64).cpu().numpy()
 
     def _check_properties(self, properties: Collection[str], periodic: bool) -> None:
         if self.properties.issuperset(properties):

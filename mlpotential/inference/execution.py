@@ -18,10 +18,11 @@ class Execution:
     """What an `Evaluator` takes by the same names: `Evaluator(..., **asdict(execution))`.
 
     Attributes:
-        device: auto (CUDA where there is one), cpu, cuda or cuda:N.
-        dtype: float32 or float64; that of the model where none is given.
-        backend: auto (the fastest there is), native, tabulated or reference.
-        threads: of the native backend, best for many beads.
+        device: where the model is evaluated: auto (CUDA where there is one), cpu, cuda or cuda:N.
+        dtype: precision of the network, float32 or float64; that of the model where none is given.
+        backend: what evaluates: auto takes the fastest there is; native is the compiled kernel, for
+            the CPU; tabulated and reference are in torch.
+        threads: number of threads of the native backend; more than 1 pays for many beads.
         guard: what happens outside the training data of the model: warn (once a run), stop or off.
 
     Raises:

@@ -27,11 +27,13 @@ from mlpotential.inference.training_domain import (
     UNKNOWN_DOMAIN,
     Outliers,
     TrainingDomain,
+    is_alone,
 )
 from mlpotential.run_folder import write_atomically
 
 _log = logging.getLogger("mlpotential")
 
+KINDS = ("distances", "features", "neighborhoods")
 ADVICE = "Energies and forces are extrapolated here."
 
 
@@ -90,14 +92,61 @@ class UnusualAtom:
 
 
 @dataclass(frozen=True)
+class LoneAtom:
+    """An atom farther from its neighbours, or with fewer, than any of its element in training.
+
+    Attributes:
+        atom: number within the structure, from 0.
+        symbol: its element.
+        nearest: distance of its nearest neighbour (A); None where it has none.
+        largest: that distance in training, at most (A).
+        coordination, least: how many neighbours it has, and how many were the fewest in training.
+        graph: number of the structure, from 0; None where it is the only one.
+    """
+
+    atom: int
+    symbol: str
+    nearest: float | None
+    largest: float
+    coordination: int
+    least: int
+    graph: int | None = None
+
+    @property
+    def excess(self) -> float:
+        """Distance in units of the largest; of atoms near enough, coordination that is missing."""
+        ratio = np.inf if self.nearest is None else self.nearest / self.largest
+        if is_alone(ratio, 0):
+            return ratio
+        return (self.least - self.coordination) / self.least  # at most 1
+
+    def __str__(self) -> str:
+        name = f"atom {self.atom} ({self.symbol}){_of_structure(self.graph)}"
+        if self.nearest is None:
+            return f"{name} has no neighbour (each {self.symbol} had one in training)"
+        if is_alone(self.nearest / self.largest, 0):
+            return (
+                f"the nearest neighbour of {name} is {self.nearest:.3f} A away "
+                f"(in training at most {self.largest:.3f} A)"
+            )
+        return (
+            f"{name} has a coordination number of {self.coordination} "
+            f"(in training at least {self.least})"
+        )
+
+
+@dataclass(frozen=True)
 class GuardReport:
     """How much of a run was outside the training data.
 
     Attributes:
-        checks: what was checked: distances, features; empty where nothing was.
+        checks: what was checked: distances, features, neighborhoods; empty where nothing was.
         n_evaluated, n_outside: structures.
         nearest: the pair that was nearest in comparison with training; None where none was nearer.
         farthest: the atom farthest beyond; None where none was.
+        loneliest: the atom most alone in comparison with training; None where none was.
+        longest_stretch: structures of evaluations in a row of which most were outside.
+        stretch_start: number of the first of them.
     """
 
     checks: tuple[str, ...] = ()
@@ -105,11 +154,14 @@ class GuardReport:
     n_outside: int = 0
     nearest: NearPair | None = None
     farthest: UnusualAtom | None = None
+    loneliest: LoneAtom | None = None
+    longest_stretch: int = 0
+    stretch_start: int = 0
 
     def __str__(self) -> str:
         if not self.checks:
             return "extrapolation: not checked (switched off, or not in the model file)"
-        checked = f"of {self.n_evaluated} structures ({' and '.join(self.checks)} checked)"
+        checked = f"of {self.n_evaluated} structures ({_in_words(self.checks)} checked)"
         if not self.n_outside:
             return f"extrapolation: none {checked} was outside the training data"
         return (
@@ -120,16 +172,23 @@ class GuardReport:
     @property
     def worst(self) -> str:
         """The worst of each kind in words."""
-        return ", ".join(str(x) for x in (self.nearest, self.farthest) if x is not None)
+        found = (self.loneliest, self.nearest, self.farthest)
+        return ", ".join(str(x) for x in found if x is not None)
 
     def __add__(self, later: GuardReport) -> GuardReport:
         """Of two parts of one run."""
+        longest, start = self.longest_stretch, self.stretch_start
+        if later.longest_stretch > longest:
+            longest, start = later.longest_stretch, self.n_evaluated + later.stretch_start
         return GuardReport(
             checks=later.checks,
             n_evaluated=self.n_evaluated + later.n_evaluated,
             n_outside=self.n_outside + later.n_outside,
             nearest=_worse(self.nearest, later.nearest),
             farthest=_worse(self.farthest, later.farthest),
+            loneliest=_worse(self.loneliest, later.loneliest),
+            longest_stretch=longest,
+            stretch_start=start,
         )
 
     def write(self, path: Path) -> None:
@@ -142,12 +201,14 @@ class GuardReport:
         try:
             content: dict[str, Any] = json.loads(path.read_text())
             near, far = content.pop("nearest"), content.pop("farthest")
+            lone = content.pop("loneliest", None)  # files of version 0.1.0 have none
             return cls(
                 checks=tuple(content.pop("checks")),
                 nearest=None
                 if near is None
                 else NearPair(tuple(near.pop("atoms")), tuple(near.pop("symbols")), **near),
                 farthest=None if far is None else UnusualAtom(**far),
+                loneliest=None if lone is None else LoneAtom(**lone),
                 **content,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -184,7 +245,7 @@ class ExtrapolationGuard:
 
     def start_run(self) -> None:
         """Forgets all it has seen: the next run is warned of, and counted, by itself."""
-        self._n_evaluated = 0
+        self._n_evaluated = self._stretch = 0
         self._outside = GuardReport(self.checks)
 
     @property
@@ -209,16 +270,25 @@ class ExtrapolationGuard:
         with self._lock:
             self._n_evaluated += n_graphs
             if not found:
+                self._stretch = 0
                 return
             is_first = not self._outside.n_outside
             outside = np.logical_or.reduce([outliers.graphs_outside() for outliers in found])
+            self._stretch = self._stretch + n_graphs if 2 * outside.sum() > n_graphs else 0
             this = GuardReport(
                 self.checks,
                 n_outside=int(outside.sum()),
                 nearest=reduce(_worse, map(_nearest, found)),
                 farthest=reduce(_worse, map(_farthest, found)),
+                loneliest=reduce(_worse, map(_loneliest, found)),
             )
             self._outside += this
+            if self._stretch > self._outside.longest_stretch:
+                self._outside = replace(
+                    self._outside,
+                    longest_stretch=self._stretch,
+                    stretch_start=self._n_evaluated - self._stretch,
+                )
         if self.mode == "stop":
             raise ExtrapolationError(f"outside the training data: {this.worst}. {ADVICE}")
         if is_first:
@@ -236,10 +306,13 @@ def _notify_of_missing_checks(checks: tuple[str, ...]) -> None:
         _log.warning(
             "the model file says nothing of its training data: structures outside it go unnoticed"
         )
-    elif "features" not in checks:
+        return
+    missing = [name for name in KINDS if name not in checks]
+    if missing:
         _log.warning(
-            "the model file has no feature ranges: only distances tell that a structure is outside "
-            "its training data"
+            "the model file says nothing of the %s in its training data, so what is outside there "
+            "goes unnoticed: `mlpotential add-domain MODEL DATA` adds it",
+            _in_words(missing),
         )
 
 
@@ -270,6 +343,30 @@ def _farthest(outliers: Outliers) -> UnusualAtom | None:
         excess=(float(outliers.feature_deviations[i]) - 1.0) / 2.0,
         graph=outliers.graph_of(i),
     )
+
+
+def _loneliest(outliers: Outliers) -> LoneAtom | None:
+    ratios, deficits = outliers.nearest_ratios, outliers.coordination_deficits
+    if not is_alone(ratios, deficits).any():
+        return None
+    i = int((ratios if is_alone(ratios, 0).any() else deficits).argmax())
+    assert outliers.domain.neighborhoods is not None  # or none would be alone
+    z = outliers.atomic_numbers[i]
+    largest, least, _ = outliers.domain.neighborhoods[z]
+    return LoneAtom(
+        atom=outliers.number_in_graph(i),
+        symbol=chemical_symbols[z],
+        nearest=None if np.isinf(ratios[i]) else float(ratios[i] * largest),
+        largest=float(largest),
+        coordination=int(least - deficits[i]),
+        least=int(least),
+        graph=outliers.graph_of(i),
+    )
+
+
+def _in_words(names: Sequence[str]) -> str:
+    """One, two and three."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _of_structure(graph: int | None) -> str:

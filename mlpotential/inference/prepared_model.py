@@ -31,6 +31,7 @@ from mlpotential.inference.torch_backend import to_array
 from mlpotential.inference.training_domain import UNKNOWN_DOMAIN, Outliers, TrainingDomain
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
+from mlpotential.models.torch_state import own_torch_state
 
 # The fastest first; the last one supports everything.
 BACKENDS: tuple[type[EvaluationBackend], ...] = (NativeBackend, TabulatedBackend, ReferenceBackend)
@@ -50,15 +51,17 @@ class PreparedModel:
         potential: in evaluation mode, on the device.
         device: where it is.
         backend: name of the one that was chosen.
+        at_work: what evaluates, in words.
         table_error: of the tabulated filters; None for a backend without.
         extras: the extra networks of a model file, by name.
         domain: where the model was trained, as far as its file says.
     """
 
+    @own_torch_state()
     def __init__(
         self,
         model: Potential | LoadedModel | str | Path,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         dtype: str | None = None,
         backend: Backend = "auto",
         threads: int = 1,
@@ -88,6 +91,7 @@ class PreparedModel:
         chosen = choose_backend(backend, potential, self.device)
         self._backend = chosen(potential, domain, threads)
         self.backend, self.table_error = chosen.name, self._backend.table_error
+        self.at_work = self._backend.at_work(str(potential.dtype).removeprefix("torch."))
         self.extras = {
             name: PreparedModel(network, device, dtype, backend, threads)
             for name, network in networks.items()
@@ -137,7 +141,7 @@ class PreparedModel:
             prediction = replace(prediction, extra_energies=energies)
         return prediction, outliers
 
-    @torch.inference_mode(False)
+    @own_torch_state()
     def _born_charges(self, structures: Structures) -> np.ndarray | None:
         """[n_atoms, 3, 3] (e)."""
         tensors = self.potential(structures.graph.to(self.device), ("born_charges",))
@@ -165,13 +169,14 @@ def choose_backend(
             break
         notices += [] if obstacle.notice is None else [obstacle.notice]
     if notices:
-        _notify_once(notices[0].format(backend=backend.name))
+        say_once(notices[0].format(backend=backend.name), logging.WARNING)
     return backend
 
 
 @cache
-def _notify_once(message: str) -> None:
-    _log.warning(message)
+def say_once(message: str, level: int) -> None:
+    """Through the log of the package."""
+    _log.log(level, message)
 
 
 def _torch_dtype(dtype: str) -> torch.dtype:

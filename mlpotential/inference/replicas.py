@@ -17,6 +17,7 @@ from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, check_cell, check_finite_positions, collate
 from mlpotential.inference.pair_graph import PairGraph
 from mlpotential.inference.structures import Structures
+from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import all_pairs, with_pairs
 from mlpotential.verlet_list import VerletList
 
@@ -78,7 +79,7 @@ class Replicas:
                 self._checked_cell = cell.copy()
         return cells
 
-    @torch.inference_mode(False)  # tensors made within a caller's could not be differentiated
+    @own_torch_state()
     def graph(self, positions: np.ndarray, cells: np.ndarray | None) -> AtomGraph:
         """Checked replicas with the edges within the cutoff, as tensors.
 

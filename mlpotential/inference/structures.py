@@ -10,10 +10,10 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import connect
 
 
@@ -50,7 +50,7 @@ class ConnectedStructures(Structures):
         cutoff: of the model (A); None for all pairs.
     """
 
-    @torch.inference_mode(False)  # tensors made within a caller's could not be differentiated
+    @own_torch_state()
     def __init__(self, graph: AtomGraph, cutoff: float | None) -> None:
         self._graph = connect(graph.to("cpu"), cutoff)
         super().__init__(

@@ -21,8 +21,14 @@ from mlpotential.inference.backend import (
     coincident_atoms,
 )
 from mlpotential.inference.structures import Structures
-from mlpotential.inference.training_domain import Outliers, TrainingDomain, is_outside
+from mlpotential.inference.training_domain import (
+    Outliers,
+    TrainingDomain,
+    is_outside,
+    watched_bond_lengths,
+)
 from mlpotential.models.potential import Potential
+from mlpotential.models.torch_state import own_torch_state
 
 PREDICTED = fields(Prediction)
 Network = Callable[[AtomGraph, Collection[str]], Prediction]  # as `Potential.forward`
@@ -39,12 +45,17 @@ class TorchBackend(EvaluationBackend):
         self._network = self.network(potential)
         self._domain = domain
         self._shortest, self._ranges = _tensors_of(domain, potential.dtype, self._device)
+        self._neighborhoods = self._bond_lengths = None
+        if domain.neighborhoods is not None:
+            lengths = watched_bond_lengths(len(domain.neighborhoods))
+            self._neighborhoods = torch.tensor(domain.neighborhoods, device=self._device)
+            self._bond_lengths = torch.tensor(lengths, device=self._device)
 
     @abstractmethod
     def network(self, potential: Potential) -> Network:
         """What evaluates a connected graph on the device."""
 
-    @torch.inference_mode(False)  # all forces would be zero within a caller's
+    @own_torch_state()
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool
     ) -> tuple[Prediction, Outliers | None]:
@@ -72,15 +83,13 @@ class TorchBackend(EvaluationBackend):
         """
         numbers, deficits, deviations = graph.atomic_numbers, None, None
         if self._shortest is not None and len(distances):
-            # element [second, first] of the table is number second + size * first of it flattened
-            first, second = numbers.take(graph.pair_index)
-            row = torch.add(second, first, alpha=len(self._shortest))
-            deficits = self._shortest.take(row) - distances
+            deficits = _of_pairs(graph, self._shortest) - distances
         if self._ranges is not None and features is not None:
             scales, offsets = self._ranges.index_select(0, numbers).chunk(2, dim=1)
             deviations = torch.addcmul(offsets, features, scales).abs()  # |x - c| s
-        largest = [-np.inf if x is None else float(x.max()) for x in (deficits, deviations)]
-        if not is_outside(*largest):
+        ratios, lacking = self._solitude(graph, distances)
+        found = (deficits, deviations, ratios, lacking)
+        if not is_outside(*(-np.inf if x is None else float(x.max()) for x in found)):
             return None
         starts = np.zeros(graph.n_graphs + 1, np.int64)
         np.cumsum(graph.atoms_per_graph().cpu().numpy(), out=starts[1:])
@@ -92,9 +101,36 @@ class TorchBackend(EvaluationBackend):
             feature_deviations=np.zeros(graph.n_atoms)
             if deviations is None
             else deviations.amax(dim=1).cpu().numpy(),
+            nearest_ratios=np.zeros(graph.n_atoms) if ratios is None else ratios.cpu().numpy(),
+            coordination_deficits=np.zeros(graph.n_atoms, np.int64)
+            if lacking is None
+            else lacking.cpu().numpy(),
             atomic_numbers=numbers.cpu().numpy(),
             graph_start=starts,
         )
+
+    def _solitude(self, graph: AtomGraph, distances: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Nearest ratio and coordination deficit of each atom; None where they are not known."""
+        if self._neighborhoods is None or self._bond_lengths is None:
+            return None, None
+        atoms = graph.pair_index.reshape(-1)  # each pair is of both
+        bonded = (distances < _of_pairs(graph, self._bond_lengths)).to(torch.int64)
+        nearest = distances.new_full((graph.n_atoms,), torch.inf)
+        nearest = nearest.scatter_reduce(0, atoms, distances.repeat(2), "amin")
+        coordination = bonded.new_zeros(graph.n_atoms).scatter_add(0, atoms, bonded.repeat(2))
+        largest, least, isolated = self._neighborhoods.index_select(0, graph.atomic_numbers).T
+        is_usual = nearest.isinf() & (isolated != 0.0)
+        return (
+            (nearest / largest).masked_fill(is_usual, 0.0),
+            (least.to(torch.int64) - coordination).masked_fill(is_usual, 0),
+        )
+
+
+def _of_pairs(graph: AtomGraph, table: Tensor) -> Tensor:
+    """Elements of a table [n_elements, n_elements] for each pair, [n_pairs]."""
+    # element [second, first] is number second + size * first of the table flattened
+    first, second = graph.atomic_numbers.take(graph.pair_index)
+    return table.take(torch.add(second, first, alpha=len(table)))
 
 
 def _tensors_of(

@@ -7,15 +7,19 @@ files, so each has a default that keeps older ones readable.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+from mlpotential.lazy_names import lazy_names
 from mlpotential.settings_checks import check_choice, require
 
 LARGEST_ATOMIC_NUMBER = 118
 # Chosen: far beyond any use, so that a slip or a hostile model file ends in words, not in memory.
+LARGEST_CHARGE = 1e6  # e; chosen: likewise
 LARGEST = {"n_readout_hidden": 10_000, "max_atomic_number": LARGEST_ATOMIC_NUMBER}
+
+# Version 0.1.0 had them here.
+__getattr__ = lazy_names("mlpotential.models", {"schnet_config": ["SchNetConfig"]})
 
 ReadoutActivation = Literal["ssp", "ssp_linear_from_14", "silu"]
 
@@ -56,11 +60,16 @@ class PotentialConfig:
         for name, most in self.largest.items():
             value = getattr(self, name)
             if value is not None:
-                require(1 <= value <= most, f"model.{name}", f"from 1 to {most}", value)
+                is_count = isinstance(value, int) and not isinstance(value, bool)
+                good = is_count and 1 <= value <= most
+                require(good, f"model.{name}", f"from 1 to {most}", value)
         check_choice(
             "model.readout_activation", self.readout_activation, get_args(ReadoutActivation)
         )
+        require(isinstance(self.dipole, bool), "model.dipole", "true or false", self.dipole)
         if self.total_charge is not None:
             total = self.total_charge
             require(self.dipole, "model.total_charge", "none without model.dipole", total)
-            require(math.isfinite(total), "model.total_charge", "a finite charge (e)", total)
+            is_number = isinstance(total, int | float) and not isinstance(total, bool)
+            finite = is_number and -LARGEST_CHARGE <= total <= LARGEST_CHARGE
+            require(finite, "model.total_charge", "a finite charge (e)", total)

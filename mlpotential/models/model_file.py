@@ -8,8 +8,8 @@ nothing. It holds
 - `golden/*`: a few structures with energies and forces in float64, evaluated when it was written or
   by the program that the network comes from;
 - one metadata string `mlpotential`: canonical JSON with the format version, architecture, units,
-  elements, cutoff, dtype, where the training data came from, errors, the ranges of distances and
-  features seen, and a sha256 over all tensor bytes and the JSON itself without the hash.
+  elements, cutoff, dtype, where the training data came from, errors, the distances, features and
+  neighborhoods seen, and a sha256 over all tensor bytes and the JSON itself without the hash.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from mlpotential.models.golden import golden_extras, golden_graph, golden_tensor
 from mlpotential.models.potential import Potential
 from mlpotential.models.readouts import with_all_elements
 from mlpotential.models.registry import build_potential, config_of
+from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import connect, split
 from mlpotential.run_folder import write_atomically
 
@@ -55,19 +56,23 @@ class ModelRecord:
         title: what it describes, for people.
         training: data hash, splits, settings of the run that made it.
         errors: by data set (`test`, `validation`), the fields of `training.metrics.Errors`.
-        wavenumbers: of the model beside a reference, by its name: `wavenumbers_per_cm`,
-            `reference_per_cm`, matched, and `mean_relative_deviation` and `max_relative_deviation`.
         shortest_distances: smallest seen in training per element pair, keys like `C-H` (A).
         feature_ranges: lowest and highest of each final feature over all training atoms of an
             element: `{"C": {"lowest": [...], "highest": [...]}}`.
+        neighborhoods: how alone an atom of an element was, as `inference.training_domain` defines
+            it: `{"C": {"largest_nearest_distance": 1.6, "least_coordination": 2,
+            "isolated": false}}`, (A), a count, and whether there were atoms without neighbors.
+        wavenumbers: of the model beside a reference, by its name: `wavenumbers_per_cm`,
+            `reference_per_cm`, matched, and `mean_relative_deviation` and `max_relative_deviation`.
     """
 
     title: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, Any] = field(default_factory=dict)
-    wavenumbers: dict[str, Any] = field(default_factory=dict)
     shortest_distances: dict[str, float] = field(default_factory=dict)
     feature_ranges: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    neighborhoods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    wavenumbers: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -210,6 +215,7 @@ def _check_extra(name: str, network: Potential, main: Potential) -> None:
         )
 
 
+@own_torch_state()
 def load_model(path: str | Path) -> LoadedModel:
     """Reads a model file without executing anything from it.
 
@@ -252,6 +258,7 @@ def load_model(path: str | Path) -> LoadedModel:
         raise ModelFileError(f"{path} was not written by this program: {error}") from error
 
 
+@own_torch_state()
 def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = None) -> GoldenCheck:
     """Evaluates the golden structures on a device and compares.
 
@@ -282,7 +289,8 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
 
 def _read_record(metadata: dict[str, Any]) -> ModelRecord:
     """Raises KeyError or TypeError where a part is missing or of another type."""
-    metadata = {"feature_ranges": {}, "wavenumbers": {}} | metadata  # older files have none
+    later = ("feature_ranges", "wavenumbers", "neighborhoods")  # than version 0.1.0
+    metadata = {name: {} for name in later} | metadata
     for f in fields(ModelRecord):
         expected = str if f.name == "title" else dict
         if not isinstance(metadata[f.name], expected):
@@ -298,13 +306,15 @@ def _build(description: dict[str, Any]) -> Potential:
     with torch.device("meta"), _WithoutInitialNumbers():
         potential = build_potential(config)
     potential.to(getattr(torch, description["dtype"]))
-    if description["cutoff"] != potential.cutoff:
+    if description["cutoff"] != potential.cutoff or isinstance(description["cutoff"], bool):
         raise ConfigError(f"two cutoffs, {description['cutoff']} and {potential.cutoff} A")
-    elements = tuple(int(z) for z in description["elements"])
-    if not elements:
-        raise ConfigError("no elements")
+    elements = description["elements"]
+    if not elements or not all(type(z) is int for z in elements):
+        raise ConfigError(f"elements must be whole numbers, not {elements}")
+    if len(set(elements)) < len(elements):
+        raise ConfigError(f"an element twice: {elements}")
     potential.check_elements(elements)
-    potential.elements = elements
+    potential.elements = tuple(elements)
     return potential
 
 
@@ -364,7 +374,9 @@ def _read_metadata(content: bytes, path: str | Path) -> dict[str, Any]:
     """The `mlpotential` JSON of a file, its version and units checked."""
     not_ours = (
         f"{path} is not a model file of this program (a .safetensors file written by it is "
-        "expected; it may be truncated or of another kind)"
+        "expected; it may be truncated or of another kind"
+        + ("" if Path(path).suffix == ".safetensors" else ", or another argument in its place")
+        + ")"
     )
     try:
         (header_size,) = struct.unpack("<Q", content[:8])

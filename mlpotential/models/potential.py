@@ -6,9 +6,8 @@ energies; their sum in float64 is the energy, and everything else is a derivativ
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.models.config import PotentialConfig
 from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale, sum_per_graph
+from mlpotential.models.torch_state import own_torch_state
 from mlpotential.properties import OF_CHARGES, OWN_LABELS, PROPERTIES
 
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
@@ -146,7 +146,7 @@ class Potential(nn.Module, ABC):
         derivatives = {PROPERTIES[name].derivative for name in properties}
         needs_virial = "strain" in derivatives
         needs_gradients = needs_virial or "positions" in derivatives
-        with _own_modes(graph), torch.set_grad_enabled(self.training or needs_gradients):
+        with own_torch_state(), torch.set_grad_enabled(self.training or needs_gradients):
             variables: dict[str, Tensor] = {}
             if needs_gradients:
                 variables["positions"] = graph.positions.detach().clone().requires_grad_()
@@ -214,7 +214,8 @@ class Potential(nn.Module, ABC):
         """Exact d2E/dr2 of one structure, symmetric, [3 n_atoms, 3 n_atoms] (eV/A^2)."""
         if graph.n_graphs != 1:
             raise ValueError(f"a Hessian is of one structure, not of {graph.n_graphs}")
-        with _own_modes(graph), torch.enable_grad():
+        # anomaly detection cannot look into many backward passes at once
+        with own_torch_state(), torch.enable_grad(), torch.autograd.set_detect_anomaly(False):
             positions = graph.positions.detach().clone().requires_grad_()
             size = positions.numel()
             energy = self.atomic_energies(replace(graph, positions=positions)).sum()
@@ -234,13 +235,6 @@ class Potential(nn.Module, ABC):
             ]
         hessian = torch.cat(rows)
         return 0.5 * (hessian + hessian.T)
-
-
-@contextlib.contextmanager
-def _own_modes(graph: AtomGraph) -> Iterator[None]:
-    """Undoes a caller's inference_mode (all forces would be zero) and autocast (half precision)."""
-    with torch.inference_mode(False), torch.autocast(graph.positions.device.type, enabled=False):
-        yield
 
 
 def stress_of(virial: Any, cell: Any) -> Any:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, Literal, get_args
 
 from mlpotential.errors import ConfigError
 from mlpotential.models.config import LARGEST, PotentialConfig
-from mlpotential.settings_checks import check_choice, check_number, require
+from mlpotential.settings_checks import check_choice, check_count, check_number, require
 
-MOST_GAUSSIANS = 100_000  # chosen: as `config.LARGEST`
+MOST_GAUSSIANS = 100_000  # chosen: as `config.LARGEST`, and so are those below
+SHORTEST_CUTOFF, LARGEST_DISTANCE = 0.1, 1000.0  # A
+WIDEST_GAMMA, NARROWEST_GAMMA = 1e-6, 1e9  # 1/A^2
 
 CutoffFunction = Literal["none", "hard", "cosine"]
 FilterOutputActivation = Literal["ssp", "none"]
@@ -65,14 +68,15 @@ class SchNetConfig(PotentialConfig):
             expected = "none with cutoff_function none"
             require(self.cutoff is None, "model.cutoff", expected, self.cutoff)
         else:
-            radius = self.cutoff if self.cutoff is not None else math.nan
-            require(0.0 < radius < math.inf, "model.cutoff", "a positive radius (A)", self.cutoff)
+            expected = f"a positive radius from {SHORTEST_CUTOFF:g} to {LARGEST_DISTANCE:g} A"
+            self._check_range("cutoff", SHORTEST_CUTOFF, LARGEST_DISTANCE, expected)
 
     def _check_radial_basis(self) -> None:
         if self.n_rbf is not None and self.rbf_spacing is not None:
             raise ConfigError("give model.n_rbf or model.rbf_spacing, not both")
+        check_number("model.rbf_start", self.rbf_start, zero_allowed=True)
         require(
-            0.0 <= self.rbf_start < self.rbf_stop < math.inf,
+            _is_number(self.rbf_stop) and self.rbf_start < self.rbf_stop < math.inf,
             "model.rbf_stop",
             f"a distance beyond rbf_start = {self.rbf_start} A, which must not be negative",
             self.rbf_stop,
@@ -81,8 +85,17 @@ class SchNetConfig(PotentialConfig):
             check_number("model.rbf_spacing", self.rbf_spacing)
         if self.rbf_gamma is not None:
             check_number("model.rbf_gamma", self.rbf_gamma)
+            expected = f"from {WIDEST_GAMMA:g} to {NARROWEST_GAMMA:g} 1/A^2"
+            self._check_range("rbf_gamma", WIDEST_GAMMA, NARROWEST_GAMMA, expected)
+        if self.n_rbf is not None:
+            check_count("model.n_rbf", self.n_rbf)
         n = self.n_gaussians
         require(2 <= n <= MOST_GAUSSIANS, "model.n_rbf", f"from 2 to {MOST_GAUSSIANS}", n)
+        self._check_range("rbf_stop", 0.0, LARGEST_DISTANCE, f"at most {LARGEST_DISTANCE:g} A")
+
+    def _check_range(self, name: str, least: float, most: float, expected: str) -> None:
+        value = getattr(self, name)
+        require(_is_number(value) and least <= value <= most, f"model.{name}", expected, value)
 
     @property
     def n_gaussians(self) -> int:
@@ -99,3 +112,7 @@ class SchNetConfig(PotentialConfig):
             return self.rbf_gamma
         spacing = (self.rbf_stop - self.rbf_start) / (self.n_gaussians - 1)
         return 0.5 / spacing**2
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

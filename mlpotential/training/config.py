@@ -24,9 +24,10 @@ class DataConfig:
     Attributes:
         path: training data (.xyz/.extxyz(.gz), .npz, .db), relative to the configuration file.
         energy_unit: unit of the energies in the file, e.g. eV, kcal/mol, Hartree.
-        length_unit: unit of the positions, e.g. Angstrom, Bohr; forces are energy / length.
+        length_unit: unit of the positions, e.g. Angstrom, Bohr.
         energy_key: name of the energy label; None for `energy` or `REF_energy`.
         forces_key: name of the forces label; None for `forces` or `REF_forces`.
+        force_unit: unit of the forces, e.g. Hartree/Bohr; None for energy_unit / length_unit.
         dipole_unit: unit of the dipoles in the file: e*Angstrom, Debye or a.u.; needed where
             `training.dipole_weight` is not zero.
         dipole_key: name of the dipole label; None for `dipole` or `REF_dipole`.
@@ -35,8 +36,9 @@ class DataConfig:
         n_train: frames to train on; None for all that remain.
         n_validation: validation frames; of `validation_path` the first so many, None for all.
         split_seed: seed of the random split.
-        atom_references: `none`, `least_squares`, or a file of energies per element in
-            `energy_unit`.
+        atom_references: `none`, `least_squares`, `isolated_atoms` (of the training data: frames
+            with config_type=IsolatedAtom, or lone atoms), or a file: energies in `energy_unit` by
+            symbol or atomic number, or frames of isolated atoms.
     """
 
     path: str
@@ -44,6 +46,7 @@ class DataConfig:
     length_unit: str
     energy_key: str | None = None
     forces_key: str | None = None
+    force_unit: str | None = None
     dipole_unit: str | None = None
     dipole_key: str | None = None
     validation_path: str | None = None
@@ -68,7 +71,7 @@ class DataConfig:
     def label_options(self) -> dict[str, Any]:
         """Keys of labels, and units that are their own, by their names as arguments of readers."""
         names = [f"{label}_key" for label in LABELS] + [f"{label}_unit" for label in OWN_LABELS]
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in (*names, "force_unit")}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ settings the others below `model:` are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
@@ -22,12 +23,13 @@ from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.models.registry import DEFAULT_ARCHITECTURE, find_architecture
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
+from mlpotential.training.config_schema import kind_in_words
 
 PATH_FIELDS = {
     "data": ("path", "validation_path", "test_path", "atom_references"),
     "training": ("start_from",),
 }
-NO_PATHS = ("none", "least_squares")  # of reference energies
+NO_PATHS = ("none", "least_squares", "isolated_atoms")  # of reference energies
 ARCHITECTURE = "model.architecture"
 
 
@@ -66,7 +68,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         target[field] = _parse_value(name, text, types[name])
         _check_value(name, target[field], types[name], where="command line")
     _anchor_paths(settings, Path.cwd())
-    return _build(settings, sections)
+    return _build(settings, sections, types)
 
 
 def write_config(path: Path, config: RunConfig) -> None:
@@ -188,7 +190,9 @@ def _parse_value(name: str, text: str, kind: Any) -> Any:
         raise ConfigError(f"command line: {name!r} cannot be {text!r}") from error
 
 
-def _build(settings: dict[str, Any], sections: Mapping[str, type[Any]]) -> RunConfig:
+def _build(
+    settings: dict[str, Any], sections: Mapping[str, type[Any]], types: Mapping[str, Any]
+) -> RunConfig:
     parser = _parser(tuple(sections.items()))
     model = {k: v for k, v in settings.get("model", {}).items() if k != "architecture"}
     try:
@@ -201,7 +205,20 @@ def _build(settings: dict[str, Any], sections: Mapping[str, type[Any]]) -> RunCo
         cause = _config_error_within(error)
         if cause is not None:
             raise cause from error
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(_in_our_words(str(error), settings, types)) from error
+
+
+def _in_our_words(text: str, settings: Mapping[str, Any], types: Mapping[str, Any]) -> str:
+    """What the parser says of a value of the wrong type, or of one that is missing."""
+    if found := re.match(r"Parser key \"([\w.]+)\":", text):
+        name = found[1]
+        section, _, field = name.rpartition(".")
+        value = settings[section][field] if section else settings[field]
+        expected = re.sub(r"^(?=number|whole)", "a ", kind_in_words(types[name]))
+        return f"{name} must be {expected.replace(' | ', ' or ')}, not {value!r}"
+    if found := re.match(r"the following arguments are required: (.*)", text):
+        return f"the configuration lacks {found[1]}"
+    return " ".join(text.split())
 
 
 @cache

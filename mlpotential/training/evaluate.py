@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,11 +13,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.inference.device import resolve_device
+from mlpotential.inference.prepared_model import say_once
 from mlpotential.models.model_file import load_model, replace_record
 from mlpotential.models.potential import Potential, lacking
 from mlpotential.neighbors import connect
@@ -56,9 +60,9 @@ def evaluate_model(
         with_forces: read, predict and compare forces too.
         device, dtype: as for an `Evaluator`.
         batch_size: structures at once.
-        declared: `energy_unit`, `length_unit` and, where needed, `dipole_unit` and keys such as
-            `energy_key`, as for `read_reference_data`. Labels whose unit is given are read,
-            predicted and compared too.
+        declared: `energy_unit`, `length_unit` and, where needed, `force_unit`, `dipole_unit` and
+            keys such as `energy_key`, as for `read_reference_data`. Labels whose unit is given are
+            read, predicted and compared too.
 
     Raises:
         InputError: for an unusable model or data file, elements the model does not know, or a
@@ -76,6 +80,14 @@ def evaluate_model(
     unknown = sorted(set(data.elements) - set(potential.elements))
     if unknown:
         raise StructureError(f"the model was not trained on the atomic numbers {unknown}")
+    if data.isolated_atoms:
+        warnings.warn(
+            f"{data.source}: {len(data.isolated_atoms)} isolated atoms are left out",
+            SuspiciousDataWarning,
+            stacklevel=2,
+        )
+    dtype = str(potential.dtype).removeprefix("torch.")
+    say_once(f"{len(data)} structures: reference backend, {dtype}", logging.INFO)
     accumulator = ErrorAccumulator()
     pairs: dict[str, list[np.ndarray]] = {name: [] for name in properties}
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ase.data import chemical_symbols
 
-from mlpotential.errors import ModelFileError
+from mlpotential.errors import ModelFileError, printable
 from mlpotential.models.model_file import LoadedModel
 from mlpotential.properties import LABELS
 from mlpotential.training.metrics import Errors
@@ -74,9 +74,14 @@ def describe_model(model: LoadedModel) -> str:
         ModelFileError: if its record of data and errors cannot be understood.
     """
     try:
-        return "\n".join(_lines_about(model))
+        return printable("\n".join(_lines_about(model)))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ModelFileError(f"the record in the model file cannot be read: {error}") from error
+
+
+def _on_one_line(text: str) -> str:
+    """What a file says must not look like other lines."""
+    return " ".join(str(text).splitlines())
 
 
 def _lines_about(model: LoadedModel) -> list[str]:
@@ -86,7 +91,7 @@ def _lines_about(model: LoadedModel) -> list[str]:
     settings = ", ".join(f"{k}={v}" for k, v in asdict(potential.config).items() if v is not None)
     traits = ", ".join(f"{k}={v}" for k, v in asdict(potential.traits).items())
     lines = [
-        record.title or "(untitled)",
+        _on_one_line(record.title) or "(untitled)",
         f"architecture: {potential.config.architecture}, {n_parameters} parameters, "
         f"{str(potential.dtype).removeprefix('torch.')}",
         f"settings:     {settings}",
@@ -98,17 +103,19 @@ def _lines_about(model: LoadedModel) -> list[str]:
     if model.extra_networks:
         lines.append(f"extra:        energies of {', '.join(model.extra_networks)}")
     if converted := record.training.get("converted_from"):
-        lines.append(f"converted:    from a network of {converted['program']}")
-        lines.append(f"golden:       structures evaluated by {model.golden_origin}")
+        lines.append(f"converted:    from a network of {_on_one_line(converted['program'])}")
+        golden = _on_one_line(model.golden_origin)
+        lines.append(f"golden:       structures evaluated by {golden}")
     for name, origin in record.training.get("data", {}).items():
-        source = f"{origin['n_structures']} structures of {origin['source']}"
-        lines.append(f"{name} data: ".ljust(14) + source)
+        source = f"{origin['n_structures']} structures of {_on_one_line(origin['source'])}"
+        lines.append(f"{_on_one_line(name)} data: ".ljust(14) + source)
     if record.shortest_distances:
         shortest = ", ".join(f"{k} {v:.3f}" for k, v in record.shortest_distances.items())
         lines.append(f"shortest distances seen in training (A): {shortest}")
     kept = ["shortest distances"] if record.shortest_distances else []
     kept += ["feature ranges"] if record.feature_ranges else []
-    lines.append(f"guard:        {' and '.join(kept) or 'nothing'} of the training data stored")
+    kept += ["neighborhoods"] if record.neighborhoods else []
+    lines.append(f"guard:        {', '.join(kept) or 'nothing'} of the training data stored")
     if record.errors:
         lines.append(format_errors({k: Errors(**v) for k, v in record.errors.items()}))
     for name, found in record.wavenumbers.items():

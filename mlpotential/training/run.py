@@ -22,9 +22,15 @@ from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
-from mlpotential.training.seen_in_training import feature_ranges, named_shortest_distances
+from mlpotential.training.report import format_errors
+from mlpotential.training.seen_in_training import (
+    feature_ranges,
+    named_shortest_distances,
+    neighborhoods,
+)
 from mlpotential.training.starting_point import starting_model
 from mlpotential.training.trainer import Trainer, run_fingerprint
+from mlpotential.training.training_log import log, logged_in
 
 MODEL_NAME = "model.safetensors"
 CONFIG_NAME = "config.yaml"
@@ -53,10 +59,10 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
 
     Raises:
         InputError: for unusable data or settings, a folder in use or of another run.
-        RunInterrupted: on SIGINT or SIGTERM; the same call continues.
+        RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = Path(config.folder)
-    with lock_folder(folder):
+    with lock_folder(folder), logged_in(folder):
         data = read_data_sets(config)
         fingerprint = run_fingerprint(
             config.training,
@@ -72,6 +78,7 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
         train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
         trainer = Trainer(model, train, validation, config.training, folder, fingerprint, progress)
         trainer.resume()
+        log.info(_beginning(config, data, trainer))
         write_config(folder / CONFIG_NAME, config)
         trainer.run()
         if config.training.targets == "forces":
@@ -82,7 +89,24 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
         record = _record(config, data, errors, trainer)
         golden = collate(golden_sample(list(data.test or data.validation)))
         save_model(folder / MODEL_NAME, model, golden, record)
+        log.debug(f"{format_errors(errors)}\nmodel: {folder / MODEL_NAME}")
     return TrainingResult(folder / MODEL_NAME, errors)
+
+
+def _beginning(config: RunConfig, data: DataSets, trainer: Trainer) -> str:
+    """What is trained, on what, and whether it goes on, in lines."""
+    sets = {"train on": data.train, "validate": data.validation, "test": data.test}
+    counts = [f"{len(d)} structures of {d.source} to {use}" for use, d in sets.items() if d]
+    n_parameters = sum(p.numel() for p in trainer.model.parameters())
+    done = f"after epoch {trainer.epoch}, step {trainer.step}"
+    return "\n".join(
+        [
+            *counts,
+            f"{config.model.architecture}, {n_parameters} parameters, {config.training.dtype}, on "
+            f"{trainer.device}, seed {config.training.seed}",
+            f"continues {done}" if trainer.step else f"starts in {config.folder}",
+        ]
+    )
 
 
 def read_data_sets(config: RunConfig) -> DataSets:
@@ -114,7 +138,8 @@ def read_data_sets(config: RunConfig) -> DataSets:
         drawn = random_split(
             len(everything), n_train, n_validation, n_test, seed=settings.split_seed
         )
-        split = drawn.as_lists()
+        numbers = everything.frame_numbers or range(len(everything))
+        split = {name: [numbers[k] for k in ks] for name, ks in drawn.as_lists().items()}
         train = everything.select(drawn.train)
         validation = validation or everything.select(drawn.validation)
         if test is None and drawn.test:
@@ -219,4 +244,5 @@ def _record(
         errors={name: asdict(e) for name, e in errors.items()},
         shortest_distances=named_shortest_distances(data.train),
         feature_ranges=feature_ranges(trainer.model, trainer.train, config.training.batch_size),
+        neighborhoods=neighborhoods(trainer.model, trainer.train),
     )

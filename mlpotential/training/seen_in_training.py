@@ -13,6 +13,7 @@ from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.statistics import shortest_distances
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
+from mlpotential.inference.training_domain import bond_lengths, neighborhoods_of
 from mlpotential.models.model_file import load_model, replace_record
 from mlpotential.models.potential import Potential
 from mlpotential.neighbors import connect
@@ -70,6 +71,45 @@ def feature_ranges(
     }
 
 
+def neighborhoods(
+    potential: Potential, structures: Sequence[AtomGraph]
+) -> dict[str, dict[str, Any]]:
+    """How alone the atoms of each element are, among those within the cutoff of the potential.
+
+    Args:
+        potential: of whose elements each must be in a structure.
+        structures: with or without edges.
+
+    Returns:
+        `ModelRecord.neighborhoods`.
+    """
+    from ase.data import chemical_symbols
+
+    largest, least = dict.fromkeys(potential.elements, 0.0), dict.fromkeys(potential.elements, -1)
+    isolated = dict.fromkeys(potential.elements, False)
+    lengths = bond_lengths(max(potential.elements) + 1)
+    for structure in structures:
+        graph = _connected(structure, potential.cutoff)
+        distances = np.linalg.norm(graph.pair_displacements().cpu().numpy(), axis=1)
+        numbers, pairs = graph.atomic_numbers.cpu().numpy(), graph.pair_index.cpu().numpy()
+        nearest, coordination = neighborhoods_of(numbers, pairs, distances, lengths)
+        for z in np.unique(numbers).tolist():
+            has_neighbors = (numbers == z) & np.isfinite(nearest)
+            isolated[z] |= bool(np.isinf(nearest[numbers == z]).any())
+            if has_neighbors.any():
+                largest[z] = max(largest[z], float(nearest[has_neighbors].max()))
+                fewest = int(coordination[has_neighbors].min())
+                least[z] = fewest if least[z] < 0 else min(least[z], fewest)
+    return {
+        chemical_symbols[z]: {
+            "largest_nearest_distance": float(f"{largest[z]:.6g}"),
+            "least_coordination": max(least[z], 0),
+            "isolated": isolated[z],
+        }
+        for z in potential.elements
+    }
+
+
 def _connected(graph: AtomGraph, cutoff: float | None) -> AtomGraph:
     return graph if graph.edge_index is not None else connect(graph, cutoff)
 
@@ -79,7 +119,7 @@ def _six_digits(values: np.ndarray) -> list[float]:
 
 
 def add_training_domain(model_path: str | Path, data: ReferenceData) -> None:
-    """Adds to a model file what it was trained on: shortest distances and feature ranges.
+    """Adds to a model file what it was trained on: distances, feature ranges and neighborhoods.
 
     Args:
         model_path: a model trained elsewhere, or before model files had them; replaced in one step.
@@ -91,9 +131,11 @@ def add_training_domain(model_path: str | Path, data: ReferenceData) -> None:
         RunError: if the file cannot be written.
     """
     model = load_model(model_path)
+    graphs = [connect(graph, model.potential.cutoff) for graph in data]
     record = replace(
         model.record,
         shortest_distances=named_shortest_distances(data),
-        feature_ranges=feature_ranges(model.potential, data),
+        feature_ranges=feature_ranges(model.potential, graphs),
+        neighborhoods=neighborhoods(model.potential, graphs),
     )
     replace_record(model_path, record)

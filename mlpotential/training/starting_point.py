@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 
 import numpy as np
 import torch
 
+from mlpotential.data.declared_units import SuspiciousDataWarning
+from mlpotential.data.isolated_atoms import (
+    SUFFIXES,
+    isolated_atom_energies,
+    read_isolated_atoms,
+)
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.statistics import (
     energy_statistics,
@@ -58,11 +65,28 @@ def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
 
 def _atom_references(settings: DataConfig, train: ReferenceData) -> dict[int, float]:
     """By atomic number (eV)."""
-    if settings.atom_references == "none":
+    chosen = settings.atom_references
+    if chosen == "isolated_atoms":
+        return isolated_atom_energies(train)
+    if train.isolated_atoms:
+        warnings.warn(
+            f"{train.source}: the energies of {len(train.isolated_atoms)} isolated atoms are used "
+            f"with data.atom_references: isolated_atoms alone, which is {chosen}",
+            SuspiciousDataWarning,
+            stacklevel=2,
+        )
+    if chosen == "none":
         return dict.fromkeys(train.elements, 0.0)
-    if settings.atom_references == "least_squares":
+    if chosen == "least_squares":
         return fit_atom_references(train)
-    return read_atom_references(settings.atom_references, energy_unit=settings.energy_unit)
+    if chosen.lower().endswith(SUFFIXES):
+        return read_isolated_atoms(
+            chosen,
+            energy_unit=settings.energy_unit,
+            length_unit=settings.length_unit,
+            energy_key=settings.energy_key,
+        )
+    return read_atom_references(chosen, energy_unit=settings.energy_unit)
 
 
 def _model_of_file(config: RunConfig, train: ReferenceData) -> Potential:

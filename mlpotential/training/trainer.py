@@ -32,6 +32,7 @@ from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
 from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.training_log import log
 
 HISTORY_NAME = "history.csv"
 
@@ -95,7 +96,7 @@ class Trainer:
         """Trains to the end; `resume` first continues an earlier run.
 
         Raises:
-            RunInterrupted: on SIGINT or SIGTERM, after a checkpoint.
+            RunInterrupted: on SIGTERM, SIGINT or SIGHUP, after a checkpoint.
             RunError: if the loss is no longer finite, or the folder cannot be written.
         """
         with stop_on_signals() as request, self._progress_bar() as bar:
@@ -103,6 +104,7 @@ class Trainer:
                 self._train_one_batch()
                 if self.step % self.steps_per_epoch == 0:
                     self._finish_epoch()
+                    log.debug(self._describe_last_epoch())
                     bar.set_postfix_str(self._describe_last_epoch(), refresh=False)
                 bar.update()
                 if request.signal_number:

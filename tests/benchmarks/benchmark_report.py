@@ -1,6 +1,6 @@
-"""Results of the benchmarks as text for people and as tables for the README.
+"""Results of the benchmarks as text for people and as tables for docs/performance.md.
 
-Needs only the standard library. `markdown(json.loads(text))` is what the README shows.
+Needs only the standard library. `markdown(json.loads(text))` is what that page shows.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Each scenario has the number of its row in the list of socket faults that the cl
     79 a stranger at the port             87 EXIT in any state
     80 a connection dropped anywhere      88 messages out of turn
     81 garbage                            89 batches and shared memory
-    82 another number of atoms            90 SIGTERM and SIGINT
+    82 another number of atoms            90 SIGTERM, SIGINT, SIGHUP
 """
 
 from __future__ import annotations
@@ -335,7 +335,9 @@ SCENARIOS = {
     "INIT 64 KiB": Scenario(
         83, sends_and_waits(wire.init("x" * 65536), wire.STATUS, wire.EXIT), 0, "said EXIT"
     ),
-    "INIT not UTF-8": Scenario(83, sends_and_waits(wire.init(b"a\xff")), 4, "not UTF-8"),
+    "INIT not UTF-8": Scenario(
+        83, sends_and_waits(wire.init(b"a\xff"), posdata, wire.GETFORCE, wire.EXIT), 0, "said EXIT"
+    ),
     "position nan": Scenario(
         84, refused(other_positions(with_nan)), 2, "position of atom 2", system="ethanol"
     ),
@@ -389,6 +391,7 @@ SCENARIOS = {
         89, refused(in_memory_of_nobody()), 4, "cannot use the shared memory ipi_shm_of_nobody"
     ),
     "SIGTERM": Scenario(90, signals(signal.SIGTERM), 143, "stopped by SIGTERM"),
+    "SIGHUP": Scenario(90, signals(signal.SIGHUP), 129, "stopped by SIGHUP"),
     "SIGINT": Scenario(90, signals(signal.SIGINT), 130, "stopped by SIGINT"),
     "SIGTERM in a message": Scenario(
         90, signals(signal.SIGTERM, lambda s: half(s.posdata)), 143, "stopped by SIGTERM"

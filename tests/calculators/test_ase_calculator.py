@@ -2,9 +2,11 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms, units
 from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
@@ -13,11 +15,13 @@ from ase.io import read, write
 from ase.md.verlet import VelocityVerlet
 from ase.mep import NEB
 from ase.optimize import BFGS
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from calculators import MLPotentialCalculator
 from mlpotential.errors import ConfigError, ModelFileError, StructureError
+from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
+from mlpotential.neighbors import connect
 
 
 @pytest.fixture
@@ -204,6 +208,28 @@ def test_stress_of_a_molecule_is_not_implemented(calculator, ethanol, evaluation
     assert len(evaluations) == 1
 
 
+@pytest.mark.parametrize("missing", [[2], [1, 2]])
+def test_no_stress_where_a_cell_vector_is_missing(calculator, diamond, evaluations, missing):
+    """A slab or a wire; with a vector, even if nothing repeats along it, there is a volume."""
+    thin = diamond.copy()
+    thin.pbc = [k not in missing for k in range(3)]
+    thick = thin.copy()
+    thin.cell[missing] = 0.0
+    thin.calc = calculator
+    thin.get_forces()
+    assert "stress" not in calculator.results
+    with pytest.raises(PropertyNotImplementedError, match="a cell vector missing, has no volume"):
+        thin.get_stress()
+    thin.get_forces()
+    assert len(evaluations) == 1
+    assert thick.cell.rank == 3
+    results = calculator.calculate_batch([thin, thick])
+    assert ["stress" in found for found in results] == [False, True]
+    thick.calc = calculator
+    # 1e-7 eV/A^3 of the numerical derivative
+    assert_allclose(thick.get_stress(), calculate_numerical_stress(thick, eps=1e-4), atol=1e-7)
+
+
 def test_cell_of_a_molecule_is_ignored(calculator, ethanol):
     ethanol.calc = calculator
     free = ethanol.get_potential_energy()
@@ -235,6 +261,60 @@ def test_images_of_a_band_share_a_calculator(calculator, potential, ethanol, eva
     own = MLPotentialCalculator(potential, "cpu")
     for image, energy in zip(images[1:-1], band.energies[1:-1], strict=True):
         assert own.get_potential_energy(image) == energy
+
+
+def test_devices_of_torch(model_path, ethanol):
+    """By their name, too; all else is refused in the words of other unknown devices."""
+    energy = MLPotentialCalculator(model_path, "cpu").get_potential_energy(ethanol)
+    own = MLPotentialCalculator(model_path, device=torch.device("cpu"))
+    assert own.get_potential_energy(ethanol) == energy
+    assert pickle.loads(pickle.dumps(own)).get_potential_energy(ethanol) == energy
+    for device in (None, 0, "gpu", torch.device("meta"), torch.device("mps")):
+        with pytest.raises(ConfigError, match="device must be auto, cpu, cuda or cuda:N, not "):
+            MLPotentialCalculator(model_path, device=device).get_potential_energy(ethanol)
+
+
+def test_descriptors(model_path, ethanol, diamond, potential):
+    """Those of the model before its readout, whatever the backend; they follow the atoms."""
+    graph = connect(AtomGraph.from_atoms(ethanol), potential.cutoff)
+    expected = potential(graph, ("features",)).features.numpy()
+    order = np.random.default_rng(0).permutation(len(ethanol))
+    turned = ethanol[order]
+    turned.rotate(70.0, (1, 2, 3))
+    turned.translate([1e3, 0, 0])
+    for backend in ("auto", "tabulated", "reference"):
+        calculator = MLPotentialCalculator(model_path, "cpu", backend=backend)
+        found = calculator.get_descriptors(ethanol)
+        assert (found.shape, found.dtype) == ((9, potential.n_features), np.float64)
+        assert_allclose(found, expected, rtol=1e-13)
+        assert_allclose(calculator.get_descriptors(turned), expected[order], rtol=1e-9)
+        assert calculator.get_descriptors(diamond).shape == (len(diamond), potential.n_features)
+    ethanol.calc = calculator
+    ethanol.get_forces()
+    assert_allclose(calculator.get_descriptors(), expected, rtol=1e-13)
+    committee = MLPotentialCalculator([potential, potential], "cpu")
+    with pytest.raises(ConfigError, match="no features in common"):
+        committee.get_descriptors(ethanol)
+
+
+def test_threads_share_a_calculator(calculator, ethanol, diamond):
+    """Each gets what it asked for."""
+    structures = []
+    for seed in range(12):
+        atoms = (ethanol if seed % 2 else diamond).copy()
+        atoms.rattle(0.02, seed=seed)
+        structures.append(atoms)
+    expected = [calculator.get_forces(atoms).copy() for atoms in structures]
+
+    def forces(k):
+        return structures[k].calc.get_forces(structures[k])
+
+    for atoms in structures:
+        atoms.calc = calculator
+    with ThreadPoolExecutor(8) as threads:
+        numbers = [k for _ in range(20) for k in range(12)]
+        for k, found in zip(numbers, threads.map(forces, numbers), strict=True):
+            assert_array_equal(found, expected[k])
 
 
 def test_in_a_sum_of_calculators(calculator, potential, diamond, evaluations):

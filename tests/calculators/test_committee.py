@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 import socket
 import threading
 import warnings
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.testing import assert_allclose
 
 from calculators import MLPotentialCalculator
@@ -78,6 +80,25 @@ def test_results_in_ase(pattern):
     single = MLPotentialCalculator(pattern.replace("*", "1"), "cpu")
     single.get_forces(WATER)
     assert "energy_std" not in single.results
+
+
+def test_results_can_be_frozen(pattern, tmp_path):
+    """As everybody keeps them; what ASE has no name for is left out there, and found by its own."""
+    calculator = MLPotentialCalculator(pattern, "cpu")
+    atoms = WATER.copy()
+    atoms.calc = calculator
+    forces = atoms.get_forces()
+    batch = calculator.calculate_batch([WATER])
+    for kept in (calculator.results, copy.deepcopy(calculator).results, *batch):
+        frozen = SinglePointCalculator(atoms, **kept)
+        assert_allclose(frozen.get_forces(atoms), forces, atol=1e-12 * np.abs(forces).max())
+        assert {"energy_std", "forces_std"}.isdisjoint(kept.keys())
+        assert "forces_std" in kept
+        assert kept["forces_std"].shape == (3, 3)
+        assert kept.get("energy_std") == kept.extra["energy_std"] > 0.0
+        assert kept.get("energy_of_another") is None
+    again = pickle.loads(pickle.dumps(calculator.results))
+    assert (dict(again).keys(), again.extra.keys()) == (kept.keys(), kept.extra.keys())
 
 
 def test_no_committee_in_ase(potential):

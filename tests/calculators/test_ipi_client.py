@@ -138,8 +138,8 @@ def test_reconnect(ends_well, tmp_path, trapped, capsys, monkeypatch):
     [
         ([], "where is i-PI? Give --unix NAME, or --port PORT"),
         (["--host", "node"], "where is i-PI?"),
-        (["--unix", "a", "--port", "9"], "where is i-PI?"),
-        (["--unix", "a", "--host", "node"], "where is i-PI?"),
+        (["--unix", "a", "--port", "9"], "where is i-PI? At one place only: give --unix NAME"),
+        (["--unix", "a", "--host", "node"], "where is i-PI? At one place only"),
         (["--port", "65536"], "--port must be 1 to 65535, not 65536"),
         (["--port", "9", "--host", "a" * 70], "is no name of a machine"),
         (["--unix", "x" * 108], "at most 107 bytes, but /tmp/ipi_x"),

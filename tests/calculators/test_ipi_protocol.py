@@ -229,12 +229,12 @@ BUSY_CLIENT = wire.init() + wire.posdata(H, POSITIONS[0])
         (BUSY_CLIENT + b"POSDATA     ", "POSDATA came while the client was HAVEDATA"),
         (wire.init(length=2**31 - 1), "INIT string of 2147483647 bytes"),
         (wire.init(length=-5), "INIT string of -5 bytes"),
-        (wire.init(b"\xff\xfe"), "not UTF-8"),
         (wire.init("batch_size:0"), "batch_size:0"),
         (wire.init("batch_size:-1"), "batch_size:-1"),
         (wire.init("batch_size:2000000000"), "batch_size:2000000000"),
         (wire.init("batch_size:many"), "must be a whole number"),
         (wire.init("batch_size:"), "must be a whole number"),
+        (wire.init("batch_size:1_0"), "must be a whole number"),
         (wire.init("batch_size:" + "9" * 5000), "must be a whole number, not '9{40}'"),
     ],
 )
@@ -242,6 +242,21 @@ def test_refuses_what_ipi_does_not_say(stream, message):
     with pytest.raises(ProtocolError, match=message) as refusal:
         Client().feed(stream)
     assert len(str(refusal.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("text", "batch_size"),
+    [
+        (b"\xff\xfe", 1),
+        (b"caf\xe9:1, batch_size:3", 3),  # Latin-1
+        ("Größe:1 ,batch_size: 2 ".encode(), 2),
+        (b"\xf0\x9f,batch_size:+4", 4),
+    ],
+)
+def test_only_the_batch_size_of_an_init_matters(text, batch_size):
+    client = Client().feed(wire.init(text))
+    assert client.machine.state is State.READY
+    assert client.machine.batch_size == batch_size
 
 
 @pytest.mark.parametrize("n_atoms", [2**31 - 1, 50_000_000, -1, 0, 2, 4])

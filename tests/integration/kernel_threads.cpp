@@ -28,6 +28,9 @@ void* network(bool averages, int64_t bytes_per_number) {
     const int64_t layers = 3, features = 20, hidden = 7, elements = 4, knots = 51;
     const auto weights = random_numbers(layers * features * features, 0.3);
     const auto table = random_numbers(knots * 3 * layers * features, 0.1);
+    const std::vector<double> bonds(elements * elements, 2.5);
+    const std::vector<double> neighborhoods{0.5, 1.0, 0.0, 1.5, 9.0, 1.0,
+                                            0.8, 2.0, 0.0, 1.0, 3.0, 1.0};
     std::vector<double> basis(2 * 6 * 6, 0.0);
     basis[0] = basis[3 * 6 + 1] = 1.0, basis[1] = -1.0;           // H_0 = 1 - t, H_3 = t
     basis[36] = -1.0, basis[36 + 3 * 6] = 1.0;
@@ -37,7 +40,7 @@ void* network(bool averages, int64_t bytes_per_number) {
         weights.data(), weights.data(), weights.data(), weights.data(), weights.data(),
         weights.data(), weights.data(), weights.data(), 0.1,  // charges from here on
         weights.data(), weights.data(), weights.data(),
-        weights.data(), weights.data(), weights.data()};
+        weights.data(), weights.data(), weights.data(), bonds.data(), neighborhoods.data()};
     return schnet_create(&model, bytes_per_number);
 }
 
@@ -75,11 +78,14 @@ struct Answer {
     void from(void* network, const Structures& structures, int n_threads) {
         const SchNetGraph graph = structures.graph();
         SchNetResult answer{energies.data(), charges.data(), forces.data(), virial.data(), 0.0,
-                            {0, 0}, 0.0, 0.0, findings.data()};
+                            {0, 0}, 0.0, 0.0, 0.0, 0, findings.data()};
         if (schnet_evaluate(network, &graph, n_threads, &answer) != SCHNET_DONE) std::abort();
-        extremes = {answer.closest, answer.distance_deficit, answer.feature_deviation};
+        extremes = {answer.closest, answer.distance_deficit, answer.feature_deviation,
+                    answer.nearest_ratio, double(answer.coordination_deficit)};
         for (const auto& finding : findings)
-            extremes.insert(extremes.end(), {finding.feature_deviation, double(finding.partner)});
+            extremes.insert(extremes.end(),
+                            {finding.feature_deviation, finding.nearest_ratio,
+                             double(finding.coordination_deficit), double(finding.partner)});
     }
     std::vector<double> energies, charges, forces, virial, extremes;
     std::vector<SchNetFinding> findings;

@@ -12,6 +12,7 @@ from ase.io import read
 from md_runs import ethanol
 from md_runs.c20 import MODEL, STRUCTURE
 from md_runs.cli import main
+from mlpotential.inference import prepared_model
 
 COMMAND = Path(sys.executable).with_name("md-runs")
 RUN = ("--n-steps", 40, "--stride", 4, "--temperature-K", 300)
@@ -80,6 +81,16 @@ def test_relax_modes_classical_pimd(call_installed, tmp_path):
     assert len(read(tmp_path / "pimd_bead_1.extxyz", index=":")) == 11
 
 
+def test_the_first_line_says_what_evaluates(call, capsys):
+    """Not where results are printed."""
+    prepared_model.say_once.cache_clear()
+    model = ("--model", ethanol.MODEL, "--backend", "tabulated")
+    assert main(["relax", str(ethanol.STRUCTURE), *map(str, model), "--output", "r.xyz"]) == 0
+    output = capsys.readouterr()
+    assert output.err.splitlines()[0] == "C2H6O: tabulated backend, float64"
+    assert "tabulated" not in output.out
+
+
 def test_the_installed_command(call_installed):
     error = call_installed("export", "absent", "run.h5", code=2)
     assert error.count("\n") == 1
@@ -97,21 +108,48 @@ def test_the_installed_command(call_installed):
          "ASE writes no structures to files like 'relaxed.foo'"),
         (["relax", STRUCTURE, "--model", MODEL, "--output", "absent/relaxed.xyz"],
          "the folder absent of the output does not exist"),
+        (["relax", STRUCTURE, "--model", MODEL, "--output", "folder.xyz"],
+         "the output folder.xyz is a folder: name a file"),
+        (["relax", MODEL, "--model", STRUCTURE, "--output", "o.xyz"],
+         "it is a model file; the structure comes first, the model after --model"),
+        (["relax", STRUCTURE, "--model", STRUCTURE, "--output", "o.xyz"],
+         "of another kind, or another argument in its place)"),
+        (["classical", "table.trj", "--model", MODEL, "--folder", "f"],
+         "ASE knows no format of files like 'table.trj', such as .xyz or .cif"),
+        (["classical", "zero.xyz", "--model", MODEL, "--folder", "f"],
+         "its content is not what its ending says (KeyError '0')"),
+        (["classical", "empty.xyz", "--model", MODEL, "--folder", "f"],
+         "empty.xyz is no structure ASE can read: it is empty"),
+        (["modes", STRUCTURE, "--model", MODEL, "--json", "absent/m.json"], "the folder absent"),
+        (["modes", STRUCTURE, "--model", MODEL, "--page", "folder.xyz"], "is a folder: name a"),
+        (["modes", STRUCTURE, "--model", MODEL, "--figure", "m.foo"], "Format 'foo' is no picture"),
+        (["modes", STRUCTURE, "--model", MODEL, "--temperature-K", "-5"],
+         "--temperature-K must be a positive number, not -5.0"),
         (["classical", STRUCTURE, "--model", MODEL, "--folder", "f", "--timestep-fs", "0"],
          "timestep_fs must be a positive number"),
         (["pimd", STRUCTURE, "--model", MODEL, "--folder", "f", "--n-steps", "0"],
          "n_steps must be"),
         (["c20", "--beads", "0"], "n_beads must be a whole number of at least 1"),
         (["c20", "--model", "absent"], "No such file"),
-        (["c21"], "invalid choice"),
+        (["c21"], "there is no command 'c21'. Did you mean 'c20'?"),
+        (["pimd", STRUCTURE, "--n_steps", "10"], "no option --n_steps. Did you mean --n-steps?"),
+        (["pimd", STRUCTURE, "-n-steps", "10"], "no option -n-steps. Did you mean --n-steps?"),
+        (["pimd", STRUCTURE, "--beads=4"], "no option --beads. Did you mean --n-beads?"),
+        (["classical", STRUCTURE, "--temperature-k", "9"], "Did you mean --temperature-K?"),
         (["export", ".", "run.h5"], "holds no run"),
         (["export", ".", "run.xyz"], "must end in .h5 or .extxyz"),
+        (["export", ".", "absent/run.h5"], "cannot write absent/run.h5: No such folder"),
+        (["report", ".", "--output", "absent/page.html"], "cannot write absent/page.html: No such"),
         (["export", __file__, "run.h5"], "not a trajectory of this program"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cut.xyz").write_text("3\n")
+    (tmp_path / "zero.xyz").write_text("1\n\n0 0.0 0.0 0.0\n")
+    (tmp_path / "table.trj").write_text("1 2 3\n")
+    (tmp_path / "empty.xyz").touch()
+    (tmp_path / "folder.xyz").mkdir()
     try:
         code = main(list(map(str, arguments)))
     except SystemExit as end:  # of a parser, which has printed its usage before

@@ -422,7 +422,7 @@ def test_what_cannot_be_counted_is_told(tmp_path):
         run_classical(atoms, SHORT, tmp_path / "run")
     modes = np.eye(9)[:3].reshape(3, 3, 3)
     v = np.ones((30, 3, 3))
-    with pytest.raises(DataError, match="some of its atoms are fixed"):
+    with pytest.raises(DataError, match="it turns about atoms that are fixed"):
         decomposed_density_of_states(
             v, v, np.ones(3), 1.0, ModeProjection(modes, v[0]), fixed=mask(3, (0,))
         )

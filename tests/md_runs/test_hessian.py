@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCom
 from harmonic_molecules import HarmonicCharges, water
 from spring_network import SpringNetwork, spring_cluster
 
@@ -88,6 +88,24 @@ def test_impossible_input_is_refused():
     atoms = spring_cluster(3)
     with pytest.raises(ConfigError, match="displacement"):
         hessian_by_finite_differences(atoms, 0.0)
-    atoms.set_constraint(FixAtoms([0]))
-    with pytest.raises(StructureError, match="constraints"):
+    atoms.set_constraint(FixCom())
+    with pytest.raises(StructureError, match=r"remove the constraints of the structure \(FixCom\)"):
         hessian_by_finite_differences(atoms)
+    atoms.set_constraint(FixAtoms(range(3)))
+    with pytest.raises(StructureError, match="all atoms are fixed"):
+        hessian_by_finite_differences(atoms)
+
+
+def test_fixed_atoms_are_not_moved_and_not_in_the_hessian():
+    atoms = spring_cluster(5)
+    atoms.calc = SpringNetwork(atoms.get_positions(), 5.0)
+    whole = hessian_by_finite_differences(atoms).hessian
+    atoms.set_constraint(FixAtoms([0, 3]))
+    part = hessian_by_finite_differences(atoms).hessian
+    free = np.repeat([False, True, True, False, True], 3)
+    np.testing.assert_allclose(part, whole[np.ix_(free, free)], rtol=0, atol=1e-12)
+    atoms, hessian = water()
+    atoms.calc = HarmonicCharges(atoms.get_positions(), hessian, np.array([-0.7, 0.3, 0.4]))
+    atoms.set_constraint(FixAtoms([1]))
+    found = hessian_by_finite_differences(atoms, with_dipoles=True).dipole_derivatives
+    np.testing.assert_allclose(found[:, 0, 0], [-0.7, 0.0, 0.4], atol=1e-12)

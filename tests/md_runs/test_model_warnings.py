@@ -1,6 +1,8 @@
 """Runs tell at their end how much of them was outside the training data, or stop there."""
 
 import copy
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,16 +10,18 @@ from ase.io import write
 from spring_network import spring_cluster
 
 from calculators import MLPotentialCalculator
+from md_runs.classical.nve_segments import run_nve_segments
 from md_runs.classical.run import run_classical
 from md_runs.classical.settings import ClassicalRun
 from md_runs.cli import main
-from md_runs.model_warnings import REPORT_NAME, read_report
+from md_runs.model_warnings import REPORT_NAME, read_report, refuse_departure
 from md_runs.pimd import run_pimd
 from md_runs.pimd.settings import PimdRun
 from md_runs.run_folders import TRAJECTORY_NAME
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import ExtrapolationWarning, RunError
 from mlpotential.graph import AtomGraph
+from mlpotential.inference.guard import GuardReport
 from mlpotential.models.model_file import ModelRecord, save_model
 
 COLD = ClassicalRun(n_steps=4, stride=2, temperature_K=1.0)
@@ -81,6 +85,55 @@ def test_inside(model_of, ethanol, tmp_path):
         "extrapolation: none of 5 structures (distances and features checked) was outside the "
         "training data"
     )
+
+
+def test_a_run_that_stays_outside_is_no_success(model_of, ethanol, tmp_path, capsys):
+    """It is all there, but ends with an error; also when it is only asked for again."""
+    write(tmp_path / "ethanol.xyz", ethanol)
+    longer = ClassicalRun(n_steps=19, stride=5, temperature_K=1.0)
+    ethanol.calc = MLPotentialCalculator(model_of(5.0), "cpu")
+    words = r"left the training data of its model at step 0 and stayed outside for 20 of 20"
+    folder = tmp_path / "run"
+    for expected in ([ExtrapolationWarning], []):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            with pytest.raises(RunError, match=words):
+                run_classical(ethanol, longer, folder)
+        assert [w.category for w in told] == expected
+    assert read_trajectory(folder / TRAJECTORY_NAME).n_frames == 4
+    ethanol.calc = MLPotentialCalculator(model_of(5.0), "cpu", guard="off")
+    assert run_classical(ethanol, longer, folder).extrapolation.n_outside == 20
+    options = {"model": model_of(5.0), "folder": tmp_path / "again", "n-steps": 19}
+    words = [f"--{name}={value}" for name, value in options.items()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["classical", str(tmp_path / "ethanol.xyz"), *words]) == 2
+    told = capsys.readouterr().err
+    assert "md-runs classical: warning: outside the training data: " in told
+    assert "stayed outside for 20 of 20 structures" in told
+
+
+def test_segments_that_stay_outside_are_no_success(model_of, ethanol, tmp_path):
+    ethanol.calc = MLPotentialCalculator(model_of(5.0), "cpu")
+    start = [(ethanol.positions, np.zeros((9, 3)))]
+    words = r"stayed outside for 25 of 25 structures"
+    with pytest.warns(ExtrapolationWarning), pytest.raises(RunError, match=words):
+        run_nve_segments(ethanol, start, 24, 0.1, 4, tmp_path, False)
+    ethanol.calc = MLPotentialCalculator(model_of(5.0), "cpu", guard="off")
+    (kept,) = run_nve_segments(ethanol, start, 24, 0.1, 4, tmp_path, False)  # nothing is run
+    assert kept.n_frames == 7
+
+
+def test_departures(tmp_path):
+    """A few per cent of the structures in a row; of the beads of a step most have to be outside."""
+    whole = GuardReport(("distances",), n_evaluated=1000, n_outside=400, longest_stretch=29)
+    refuse_departure(whole, tmp_path)
+    refuse_departure(None, tmp_path)
+    refuse_departure(replace(whole, n_evaluated=19, longest_stretch=19), tmp_path)
+    beads = replace(whole, longest_stretch=40, stretch_start=120)
+    refuse_departure(replace(beads, checks=()), tmp_path)
+    with pytest.raises(RunError, match="at step 30 and stayed outside for 40 of 1000 structures"):
+        refuse_departure(beads, tmp_path, n_beads=4)
 
 
 def test_stopped_where_it_leaves(model_of, ethanol, tmp_path):

@@ -1,8 +1,9 @@
-"""Modes of a molecule with infrared intensities, against finite differences of the calculator."""
+"""Modes with infrared intensities, of crystals and beside fixed atoms, against differences."""
 
 import numpy as np
 import pytest
-from ase.constraints import FixAtoms
+from ase.build import molecule
+from ase.constraints import FixAtoms, FixBondLength
 from ase.io import read
 
 from calculators import MLPotentialCalculator
@@ -12,7 +13,7 @@ from md_runs.cli import main
 from md_runs.ethanol import MODEL as ETHANOL_MODEL
 from md_runs.ethanol import STRUCTURE as ETHANOL
 from md_runs.molecular_modes import molecular_modes
-from mlpotential.errors import StructureError
+from mlpotential.errors import DataError, StructureError
 from mlpotential.inference.execution import Execution
 
 PRECISE = Execution(device="cpu", dtype="float64")
@@ -47,12 +48,65 @@ def test_a_model_without_dipoles(model_path, capsys, tmp_path):
     assert not path.exists()
 
 
-def test_crystals_and_constraints_are_refused():
+@pytest.fixture
+def c20_with_18_fixed():
     atoms = read(STRUCTURE)
     atoms.set_constraint(FixAtoms(range(18)))
-    with pytest.raises(StructureError, match=r"constraints \(FixAtoms\): remove them"):
-        molecular_modes(atoms, MODEL, PRECISE)
-    atoms.set_constraint()
-    atoms.cell, atoms.pbc = np.eye(3) * 20.0, True
-    with pytest.raises(StructureError, match="isolated molecules"):
-        molecular_modes(atoms, MODEL, PRECISE)
+    return atoms
+
+
+def test_atoms_beside_fixed_ones(c20_with_18_fixed):
+    """Six modes of two atoms: by their block of the whole Hessian, and by moving them alone."""
+    found = molecular_modes(c20_with_18_fixed, MODEL, PRECISE)
+    assert (found.group, found.symmetries, found.columns) == (None, None, {})
+    assert found.modes.n_modes == 6
+    differences = molecular_modes(c20_with_18_fixed, MODEL, PRECISE, displacement=0.002)
+    assert differences.modes.wavenumbers_per_cm == pytest.approx(
+        found.modes.wavenumbers_per_cm, rel=1e-3
+    )
+
+
+def test_a_crystal_at_gamma(potential, diamond):
+    """Exact and by finite differences of forces; three acoustic modes are left out."""
+    diamond.rattle(0.02, seed=1)
+    found = molecular_modes(diamond, potential, PRECISE)
+    differences = molecular_modes(diamond, potential, PRECISE, displacement=0.002)
+    assert found.modes.n_modes == 21
+    assert found.group is None
+    curvatures = found.modes.wavenumbers_per_cm * np.abs(found.modes.wavenumbers_per_cm)
+    others = differences.modes.wavenumbers_per_cm * np.abs(differences.modes.wavenumbers_per_cm)
+    np.testing.assert_allclose(curvatures, others, rtol=0, atol=1e-4 * np.abs(others).max())
+    assert np.abs(found.modes.residual_wavenumbers_per_cm).max() < 0.01
+    diamond.set_constraint(FixAtoms([0]))
+    assert molecular_modes(diamond, potential, PRECISE).modes.n_modes == 21  # of 7 free atoms
+
+
+def test_a_nearly_linear_molecule_has_a_way_on(potential):
+    atoms = molecule("HCN")
+    atoms.numbers[atoms.numbers == 7] = 8
+    atoms.positions[2, 0] += 0.05
+    with pytest.raises(DataError, match=r"larger one of 0\.01\d? A \(--symmetry-tolerance\)"):
+        molecular_modes(atoms, potential, PRECISE)
+    found = molecular_modes(atoms, potential, PRECISE, symmetry_tolerance=0.03)
+    assert (found.group.schoenflies, found.modes.n_modes) == ("Cinfv", 4)
+    atoms.positions[2, 0] += 0.2  # beyond what its bond angle calls linear
+    found = molecular_modes(atoms, potential, PRECISE, symmetry_tolerance=0.3)
+    assert (found.group.schoenflies, found.modes.n_modes) == ("Cinfv", 4)
+
+
+def test_near_misses_are_told(potential):
+    atoms = molecule("CH4")
+    atoms.rattle(0.01, seed=1)
+    found = molecular_modes(atoms, potential, PRECISE)
+    assert "Td" in found.near_misses
+    found = molecular_modes(atoms, potential, PRECISE, symmetry_tolerance=0.05)
+    assert (found.group.schoenflies, found.near_misses) == ("Td", {})
+
+
+def test_what_is_held_otherwise_is_refused(c20_with_18_fixed):
+    c20_with_18_fixed.set_constraint(FixBondLength(0, 1))
+    with pytest.raises(StructureError, match=r"other constraints \(FixBondLengths\): remove them"):
+        molecular_modes(c20_with_18_fixed, MODEL, PRECISE)
+    c20_with_18_fixed.set_constraint(FixAtoms(range(20)))
+    with pytest.raises(StructureError, match="all atoms are fixed"):
+        molecular_modes(c20_with_18_fixed, MODEL, PRECISE)

@@ -11,10 +11,13 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-from mlpotential import commands
+import mlpotential
+from mlpotential import __version__, commands
 from mlpotential.cli import main
 from mlpotential.command_line import Command
+from mlpotential.inference.schnet import kernel
 
+ROOT = Path(mlpotential.__file__).parents[1]
 COMMAND = Path(sys.executable).with_name("mlpotential")
 
 
@@ -52,6 +55,15 @@ def test_info_and_check(model_path):
     text = call("info", model_path, "--check")
     for word in ("SchNet", "H, C, O", "5.0 A", "C-H 0.010", "passed"):
         assert word in text
+
+
+def test_info_of_the_installation(capsys):
+    """What is installed from where, and whether models are evaluated by a kernel."""
+    assert main(["info"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"mlpotential {__version__} in {ROOT}, Python {sys.version_info[0]}.")
+    kernels = kernel.available_instruction_sets()
+    assert second.startswith(f"compiled kernel: {kernels[-1] if kernels else 'none. '}")
 
 
 def test_a_reader_that_leaves():
@@ -172,13 +184,16 @@ def test_the_block_of_torch_is_tight(no_torch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["info", "m", "--chek"], "unrecognized"),
-        (["inof"], "invalid choice"),
+        (["info", "m", "--chek"], "there is no option --chek. Did you mean --check?"),
+        (["evaluate", "m", "--energy_unit", "eV"], "Did you mean --energy-unit?"),
+        (["train", "x.yaml", "--comittee=3"], "Did you mean --committee?"),
+        (["inof"], "there is no command 'inof'. Did you mean 'info'?"),
         ([], "required"),
     ],
 )
 def test_mistakes_in_typing_are_told(arguments, message):
-    assert message in call(*arguments, code=2).splitlines()[-1]
+    (line,) = call(*arguments, code=2).splitlines()
+    assert message in line
 
 
 def test_evaluate_refuses_unknown_units(model_path, tmp_path, ethanol, capsys):

@@ -1,6 +1,8 @@
 """Sub-commands of other packages, found through entry points, in both commands."""
 
 import argparse
+import contextlib
+import io
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -100,6 +102,23 @@ def test_help_imports_nothing_heavy():
     assert float(seconds) < 1.0  # the bound of a slow machine
 
 
+def test_help_of_all_commands_imports_nothing_slow():
+    """What takes half a second and more, in a process of its own for all of them."""
+    program = (
+        "import importlib, sys, mlpotential.cli as a, md_runs.cli as b\n"
+        "places = [*a.COMMANDS.values(), *b.COMMANDS.values()]\n"
+        "[importlib.import_module(place.partition(':')[0]) for place, _ in places]\n"
+        "print(*sys.modules)"
+    )
+    text = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
+    modules = set(text.stdout.split())
+    assert "md_runs.commands.report" in modules
+    assert not modules & {
+        "torch", "matplotlib", "scipy.signal", "scipy.stats", "scipy.integrate", "scipy.spatial",
+        "ase.io", "ase.thermochemistry", "h5py", "ipi",
+    }  # fmt: skip
+
+
 def measure(
     path: Path,
     *,
@@ -149,6 +168,53 @@ def test_a_signature_becomes_options():
         "name": "x", "seed": 0, "is_fixed": False,
     }  # fmt: skip
     text = " ".join(parser.format_help().split())
-    for shown in ("of it, in 50 % of all cases (2.0)", "which ones", "of all (0)", "or not"):
+    for shown in (
+        "--length-ps X",
+        "of it, in 50 % of all cases (default: 2)",
+        "which ones",
+        "of all (default: 0)",
+        "or not (default: yes)",
+        "any (required)",
+    ):
         assert shown in text
     assert "never" not in text
+
+
+def sub_commands(cli):
+    """Their parsers, with the options of each."""
+    (commands,) = (a for a in cli.build_parser()._actions if a.dest == "command")
+    for parser in commands.choices.values():
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+            parser.parse_known_args(["--help"])
+    return commands.choices
+
+
+UNIT_OF_ENDING = {
+    "temperature_K": "(K)", "_fs": "(fs)", "_ps": "(ps)", "per_fs": "(1/fs)",
+    "n_steps": "time steps", "stride": "time steps", "n_beads": "replicas",
+    "seed": "random numbers", "threads": "number of threads",
+}  # fmt: skip
+
+
+@CLIS
+def test_every_option_of_every_command_says_what_it_means(cli):
+    for name, parser in sub_commands(cli).items():
+        for action in parser._actions:
+            assert len((action.help or "").split()) >= 2, f"{name}: {action.dest}"
+
+
+def test_what_a_function_is_called_keeps_its_case():
+    """G(r) is another function than g(r)."""
+    descriptions = {name: parser.description for name, parser in sub_commands(md_runs.cli).items()}
+    assert descriptions["rdf"].startswith("g(r) and coordination numbers")
+    assert descriptions["vdos"].startswith("Vibrational density")
+
+
+@pytest.mark.parametrize("name", ["classical", "pimd"])
+def test_every_number_of_a_run_has_its_unit_and_default(name):
+    numbers = [a for a in sub_commands(md_runs.cli)[name]._actions if a.type in (int, float)]
+    assert len(numbers) >= 8
+    for action in numbers:
+        endings = [end for end in UNIT_OF_ENDING if action.dest.endswith(end)]
+        assert UNIT_OF_ENDING[max(endings, key=len)] in action.help, action.dest
+        assert action.required or action.help.endswith(f"(default: {action.default:g})")

@@ -17,7 +17,13 @@ from hypothesis.extra.numpy import arrays
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, collate, complete_cell
-from mlpotential.neighbors import all_pairs, connect, neighbor_pairs, split
+from mlpotential.neighbors import (
+    _estimated_pairs,
+    all_pairs,
+    connect,
+    neighbor_pairs,
+    split,
+)
 
 CUTOFF = 4.0
 TIE = 1e-8  # A; a pair as near as this to the cutoff may be in or out
@@ -289,6 +295,22 @@ def test_an_exploded_molecule() -> None:
     graph = connect(AtomGraph.from_atoms(atoms), CUTOFF)
     pairs = {tuple(sorted(pair)) for pair in graph.pair_index.T.tolist()}
     assert pairs == {(2 * k, 2 * k + 1) for k in range(30)}
+
+
+def test_more_pairs_than_memory_are_refused_before_they_are_searched() -> None:
+    """The estimate is in the words; twice too large at most where atoms are spread evenly."""
+    atoms = bulk("Si", cubic=True)
+    box = atoms.cell.array
+    words = r"8 atoms have about 1\.6e\+12 pairs within 10000 A, which need about 3.2e\+05 GB"
+    with pytest.raises(StructureError, match=words):
+        neighbor_pairs(atoms.positions, 1e4, box, atoms.pbc)
+    with pytest.raises(StructureError, match=r"about 5\.0e\+11 pairs without a cutoff"):
+        all_pairs(10**6)
+    for structure in (atoms * (3, 3, 3), fcc111("Cu", (6, 6, 3), vacuum=4.0), molecule("C60")):
+        cell = structure.cell.array if structure.pbc.any() else None
+        arguments = (structure.positions, 5.0, cell, structure.pbc)
+        n_pairs = len(neighbor_pairs(*arguments)[0].T)
+        assert 0.9 * n_pairs < _estimated_pairs(*arguments) < 3.0 * n_pairs
 
 
 def test_missing_vectors_are_unit_normals() -> None:

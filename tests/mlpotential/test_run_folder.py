@@ -16,6 +16,24 @@ def test_replaces_a_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_links_are_not_followed(tmp_path):
+    """In a shared folder somebody else may have put them there."""
+    folder, victim = tmp_path / "run", tmp_path / "victim"
+    folder.mkdir()
+    victim.write_text("precious")
+    for name in ("run.lock", "file.partial"):
+        (folder / name).symlink_to(victim)
+    with pytest.raises(RunError, match=r"its run.lock is a link: remove it"), lock_folder(folder):
+        pass
+    with pytest.raises(RunError, match=r"cannot write .*file: Too many levels of symbolic links"):
+        write_atomically(folder / "file", "new")
+    assert victim.read_text() == "precious"
+    (folder / "run.lock").unlink()
+    with lock_folder(folder):
+        pass
+    write_atomically(folder / "file", "new")  # the link was taken away
+
+
 def test_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="Not a directory"):

@@ -32,10 +32,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from md_runs.analysis.sampling.block_sums import Frames, Sums, sum_blocks
+from md_runs.analysis.sampling.block_sums import Frames, Sums, sum_blocks, sums_of_series
 from md_runs.analysis.sampling.frames import check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
-from md_runs.analysis.sampling.uncertainty import Estimate
+from md_runs.analysis.sampling.uncertainty import Estimate, block_bootstrap
 from mlpotential.errors import DataError
 from mlpotential.settings_checks import check_number
 from mlpotential.units import (
@@ -48,6 +48,7 @@ from mlpotential.units import (
 # eV times ASE's unit of time, A sqrt(amu / eV)
 HBAR = EV_PER_WAVENUMBER * WAVENUMBER_PER_INVERSE_FS / (2 * np.pi) * ASE_TIME_PER_FS
 
+FRAMES_AT_ONCE = 1_000  # chosen: read at once for a series
 # chosen: steps of a free particle between beads have this width at most once in 1e80
 LONGEST_STEP = 20.0
 
@@ -132,6 +133,94 @@ def estimates_of_energies(
         "n_beads": blocks.frame_shape[0],
         "n_frames": blocks.n_frames,
     }
+
+
+@dataclass(frozen=True)
+class RecordedEnergies(AnalysisResult):
+    """Means of the energies that a path-integral program has recorded in time.
+
+    Attributes:
+        kinetic_energy: centroid virial estimator (2) (eV).
+        potential_energy: mean over the beads (eV).
+        total_energy: their sum (eV).
+        heat_capacity: at constant volume, of all atoms, estimator (3), from the records whose
+            primitive kinetic energy is known; None where it is of none (k_B).
+        temperature_K: of the ensemble.
+        n_records: number of records.
+    """
+
+    kinetic_energy: Annotated[Estimate, "eV"]
+    potential_energy: Annotated[Estimate, "eV"]
+    total_energy: Annotated[Estimate, "eV"]
+    heat_capacity: Annotated[Estimate | None, "k_B"]
+    temperature_K: Annotated[float, "K"]
+    n_records: int
+
+
+def recorded_energies(
+    kinetic: np.ndarray,
+    potentials: np.ndarray,
+    temperature_K: float,
+    n_blocks: int = 10,
+    primitive: np.ndarray | None = None,
+    n_atoms: int = 0,
+) -> RecordedEnergies:
+    """Energies and heat capacity from series, which need no forces.
+
+    Args:
+        kinetic: K_cv by (2), [n_records] (eV).
+        potentials: V, mean over the beads, [n_records] (eV).
+        temperature_K: of the ensemble.
+        n_blocks: blocks of records for the error bars; 1 goes without.
+        primitive: K_p by (1), NaN where it is not known, [n_records] (eV); None without, and
+            without a heat capacity.
+        n_atoms: number of atoms, for the heat capacity.
+
+    Raises:
+        DataError: fewer records than blocks, or records that are not finite.
+        ConfigError: if the temperature is not positive.
+    """
+    kT, V = thermal_energy(temperature_K), np.asarray(potentials) - np.mean(potentials)
+    series = {"K": np.asarray(kinetic), "V": V, "E": kinetic + V}
+
+    def energies(sums: Sums) -> dict[str, np.ndarray]:
+        mean = means(sums)
+        return mean | {name: mean[name] + np.mean(potentials) for name in ("V", "E")}
+
+    found = block_bootstrap(sums_of_series(series, n_blocks), energies)
+    capacity = None
+    if primitive is not None:
+        known = np.isfinite(primitive)
+        E = series["E"][known] - series["E"].mean()
+        E_p = (primitive + V)[known] - np.nanmean(primitive + V)
+        sums = sums_of_series({"E": E, "E_p": E_p, "E E_p": E * E_p}, n_blocks)
+        capacity = block_bootstrap(
+            sums,
+            lambda s: {"C": 1.5 * n_atoms + covariance(means(s), "E", "E_p") / kT**2},  # (3)
+        )["C"]
+    return RecordedEnergies(
+        kinetic_energy=found["K"],
+        potential_energy=found["V"],
+        total_energy=found["E"],
+        heat_capacity=capacity,
+        temperature_K=temperature_K,
+        n_records=len(V),
+    )
+
+
+def primitive_kinetic_series(
+    positions: Frames, masses: np.ndarray, temperature_K: float
+) -> np.ndarray:
+    """Estimator (1) of every frame, all atoms together, [n_frames] (eV).
+
+    Arguments and errors are those of `path_integral_energies`.
+    """
+    masses, kT = np.asarray(masses, np.float64), thermal_energy(temperature_K)
+    found = [np.empty(0)]
+    for start in range(0, positions.shape[0], FRAMES_AT_ONCE):
+        piece = np.asarray(positions[start : start + FRAMES_AT_ONCE], np.float64)
+        found.append(primitive_kinetic_energies(piece, masses, kT).sum(axis=1))
+    return np.concatenate(found)
 
 
 def primitive_kinetic_energy(

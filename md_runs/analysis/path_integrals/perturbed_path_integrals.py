@@ -30,7 +30,9 @@ and noisy, so look at its error bar.
 
 How far it carries: harmonic oscillators with beta hbar omega of 1 to 9 get an energy within 1 %
 wherever two beads or more leave at most a third of it to the correction (`TRUSTED_ERROR`), and
-within 6 % with one bead at beta hbar omega = 3. Their heat capacity converges later.
+within 6 % with one bead at beta hbar omega = 3. Their heat capacity converges later: with 8 beads
+at beta hbar omega = 14.4 it is -0.1 k a mode instead of 0, and the energy within 0.1 %. Where at
+most a third of it comes from the correction, it is within 0.5 %.
 """
 
 from __future__ import annotations
@@ -92,9 +94,20 @@ class PerturbedEnergies(AnalysisResult):
     n_frames: int
 
     @property
-    def is_trustworthy(self) -> bool:
-        """Whether the correction is small enough for first order (`TRUSTED_ERROR`)."""
+    def are_energies_trustworthy(self) -> bool:
+        """Whether the correction of energies is small enough for first order (`TRUSTED_ERROR`)."""
         return bool(abs(self.bead_error.value) <= TRUSTED_ERROR)
+
+    @property
+    def is_heat_capacity_trustworthy(self) -> bool:
+        """Whether that of the heat capacity is, too, which converges later."""
+        corrected, correction = self.heat_capacity.value, self.heat_capacity_correction.value
+        return self.are_energies_trustworthy and bool(abs(correction) <= TRUSTED_ERROR * corrected)
+
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether everything in here is, energies and heat capacity."""
+        return self.is_heat_capacity_trustworthy
 
     def are_beads_enough(self, tolerance: float = 0.01) -> Literal["yes", "no", "undecided"]:
         """Whether P beads lack less than this share of the kinetic energy, at 95 % confidence."""

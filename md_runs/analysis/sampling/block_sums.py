@@ -96,6 +96,18 @@ def sum_blocks(
     return BlockSums(blocks.stacked(), blocks.n_frames, frame_shape)
 
 
+def sums_of_series(series: Mapping[str, np.ndarray], n_blocks: int) -> Sums:
+    """Sums of series in memory, [n_frames] each, over contiguous blocks, with "frames": [n_blocks].
+
+    Raises:
+        DataError: fewer frames than blocks.
+        ConfigError: if `n_blocks` is below 1.
+    """
+    blocks = block_slices(len(next(iter(series.values()))), n_blocks)
+    sums = {name: np.array([values[b].sum() for b in blocks]) for name, values in series.items()}
+    return sums | {"frames": np.array([b.stop - b.start for b in blocks])}
+
+
 def with_cells(
     positions: Frames, cells: Frames | None
 ) -> tuple[dict[str, Frames], np.ndarray | None]:

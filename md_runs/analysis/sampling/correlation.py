@@ -9,7 +9,7 @@ zeros as there are lags holds the sums over products of frames that really are k
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from md_runs.analysis.sampling.frames import check_finite_frames
 from mlpotential.errors import ConfigError, DataError
@@ -40,8 +40,8 @@ def autocorrelation(samples: np.ndarray, n_lags: int | None = None) -> np.ndarra
             "run longer or ask for fewer"
         )
     check_finite_frames(samples, "samples")
-    n_padded = fft.next_fast_len(n_frames + n_lags - 1, real=True)
-    power = np.abs(fft.rfft(samples, n_padded, axis=0)) ** 2
-    sums = fft.irfft(power, n_padded, axis=0)[:n_lags]
+    n_padded = scipy.fft.next_fast_len(n_frames + n_lags - 1, real=True)
+    power = np.abs(scipy.fft.rfft(samples, n_padded, axis=0)) ** 2
+    sums = scipy.fft.irfft(power, n_padded, axis=0)[:n_lags]
     n_products = (n_frames - np.arange(n_lags)).reshape(-1, *[1] * (samples.ndim - 1))
     return sums / n_products  # (1)

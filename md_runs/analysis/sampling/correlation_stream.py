@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from md_runs.analysis.sampling.frame_pieces import (
     Segments,
@@ -245,7 +245,7 @@ class CorrelationStream:
     def _within(self, frames: np.ndarray) -> _Block:
         """Products of frames of one piece."""
         # Zeros behind the frames keep the circular correlation from wrapping around into any lag.
-        n_padded = fft.next_fast_len(len(frames) + self.n_lags - 1, real=True)
+        n_padded = scipy.fft.next_fast_len(len(frames) + self.n_lags - 1, real=True)
         sums = self._transformed(n_padded, frames, None)[:, : self.n_lags]
         n_products = np.maximum(len(frames) - np.arange(self.n_lags), 0)
         return _Block(sums, n_products.astype(np.float64), len(frames))
@@ -257,7 +257,7 @@ class CorrelationStream:
         # tail[i] and head[j] are k = len(tail) - i + j frames apart: the shift m = j - i of the
         # transform is k - len(tail), negative for most lags and then found from the end.
         head, lags = piece[: self.n_lags - 1], np.arange(self.n_lags)
-        n_padded = fft.next_fast_len(len(tail) + self.n_lags, real=True)
+        n_padded = scipy.fft.next_fast_len(len(tail) + self.n_lags, real=True)
         sums = self._transformed(n_padded, tail, head)[:, lags - len(tail)]
         # How many pairs (i, j) there are at a lag: it grows from 0, and falls at the far end.
         n_first = np.minimum(np.minimum(lags, len(tail)), len(head))  # lags below both: k products
@@ -278,13 +278,13 @@ class CorrelationStream:
             for start in range(0, len(columns), at_once):
                 some = columns[start : start + at_once]
                 # [n, some] -> [some, n]: each column is transformed along contiguous memory.
-                x = fft.rfft(np.ascontiguousarray(first[:, some].T), n_padded, axis=1)
+                x = scipy.fft.rfft(np.ascontiguousarray(first[:, some].T), n_padded, axis=1)
                 if second is None:
                     power[channel] += (x.real**2 + x.imag**2).sum(axis=0)
                 else:
-                    y = fft.rfft(np.ascontiguousarray(second[:, some].T), n_padded, axis=1)
+                    y = scipy.fft.rfft(np.ascontiguousarray(second[:, some].T), n_padded, axis=1)
                     power[channel] += np.einsum("cf,cf->f", x.conj(), y)
-        sums: np.ndarray = fft.irfft(power, n_padded, axis=1)
+        sums: np.ndarray = scipy.fft.irfft(power, n_padded, axis=1)
         return sums
 
     def _store(self, within: _Block, across: _Block | None) -> None:

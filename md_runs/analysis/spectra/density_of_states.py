@@ -42,11 +42,11 @@ from md_runs.analysis.spectra.spectrum import (
     sampling_fields,
 )
 from md_runs.analysis.spectra.spectrum_checks import (
+    SMALLEST_GROUP,
     Check,
     check_temperature,
     equipartition_check,
     harmonic_check,
-    integral_check,
     modes_check,
     rotation_check,
     thermostat_check,
@@ -56,7 +56,6 @@ from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed,
 from mlpotential.errors import DataError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
 
-SMALLEST_GROUP = 0.05  # chosen: modes; the share of a group that hardly vibrates is not checked
 HARMONIC_RANGE = 1.5  # chosen: times the largest harmonic wavenumber; beyond there is noise only
 
 
@@ -267,17 +266,10 @@ def _checks(
 ) -> tuple[Check, ...]:
     """Everything the density of states can be held against."""
     checks = [thermostat_check(dynamics, total.resolution_per_cm)]
-    if temperature_K is None or not motion.mass_weighted:
-        checks.append(integral_check(total.integral, total.n_modes))
-    else:
+    if temperature_K is not None and motion.mass_weighted:  # else normalised by what is found
         checks.append(modes_check(total.kinetic_temperature_K, temperature_K, total.n_modes))
-    vibrating = expected > SMALLEST_GROUP
-    if motion.mass_weighted and vibrating.sum() > 1:
-        labels = tuple(np.array(motion.labels)[vibrating])
-        found = Estimate(
-            integrals.value[vibrating], integrals.standard_error[vibrating], integrals.n_blocks
-        )
-        checks.append(equipartition_check(labels, found, expected[vibrating]))
+    if motion.mass_weighted and np.sum(expected > SMALLEST_GROUP) > 1:
+        checks.append(equipartition_check(motion.labels, integrals, expected))
     splitting = motion.line_splitting_per_cm()
     if splitting is not None:
         checks.append(rotation_check(splitting, total.resolution_per_cm))

@@ -23,6 +23,9 @@ Method = Literal["NVE", "Bussi", "Nose-Hoover", "Langevin", "GLE", "RPMD", "TRPM
 PATH_INTEGRAL_METHODS = ("RPMD", "TRPMD", "CMD")
 SAMPLING_ONLY = "PIMD"  # of a `Trajectory`: thermostatted beads, whose time has no meaning
 
+# Of velocities in files that do not tell it; au is the atomic unit of time.
+VelocityUnit = Literal["A/fs", "A/ps", "nm/ps", "bohr/au", "ASE"]
+
 # As settings of runs spell them.
 Ensemble = Literal["langevin", "bussi", "nve"]
 RingPolymerDynamics = Literal["pimd", "rpmd", "trpmd"]

@@ -27,7 +27,7 @@ from md_runs.analysis.spectra.infrared import UNIT, InfraredSpectrum, spectrum_o
 from md_runs.analysis.spectra.response_spectra import response
 from md_runs.analysis.spectra.spectrum_checks import thermostat_check
 from md_runs.analysis.spectra.spectrum_parts import PARTS_FIELDS, SpectrumParts
-from md_runs.analysis.spectra.vibrational_motion import ModeProjection, VibrationalMotion
+from md_runs.analysis.spectra.vibrational_motion import ModeProjection, Removed, VibrationalMotion
 from md_runs.analysis.vibrations.mode_intensities import KM_PER_MOL, infrared_intensities
 from md_runs.analysis.vibrations.normal_modes import ModeSet
 from mlpotential.errors import DataError
@@ -125,9 +125,9 @@ def dipole_flux_of_modes(
             f"velocities and positions [n_frames, {shape[1]}, 3] are needed, not "
             f"{list(np.shape(velocities))} and {list(np.shape(positions))}"
         )
-    motion = VibrationalMotion(
-        modes.masses, ModeProjection(modes.modes, modes.positions), "translation and rotation"
-    )
+    removed: Removed = "translation and rotation" if modes.is_free else "translation"
+    projection = ModeProjection(modes.modes, modes.positions)
+    motion = VibrationalMotion(modes.masses, projection, removed, fixed=modes.fixed)
     rates = motion.columns(np.asarray(velocities, float), np.asarray(positions, float))
     flux: np.ndarray = rates[:, :, None] * derivatives
     return flux

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-from scipy.signal import find_peaks
+import scipy
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.spectra.spectrum import Spectrum
@@ -103,7 +103,7 @@ def find_spectrum_peaks(
     k, blocks = k[inside], spectrum.blocks[:, inside]
     mean, error = spectrum.intensity[inside], np.nan_to_num(spectrum.standard_error[inside])
     prominence = smallest_share * mean.max(initial=np.finfo(float).tiny)
-    tops, found = find_peaks(mean, prominence=prominence)
+    tops, found = scipy.signal.find_peaks(mean, prominence=prominence)
     is_line = found["prominences"] > SIGNIFICANT * error[tops]
     is_line &= ~_side_lobes(k[tops], mean[tops], found["prominences"], spectrum.resolution_per_cm)
     tops = tops[is_line]

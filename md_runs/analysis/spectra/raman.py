@@ -12,15 +12,17 @@ polarised perpendicular to the plane of scattering at a right angle is scattered
     parallel       45 a'^2 + 4 g'^2     (3)
     perpendicular   3 g'^2              (4)
 
-which add up to the activity of unpolarised detection, 45 a'^2 + 7 g'^2. Activities do not depend on
-the laser; a measured Stokes spectrum has the factor (k_0 - k)^4 / (k (1 - exp(-x))) besides.
+which add up to the activity of unpolarised detection, 45 a'^2 + 7 g'^2. Natural light is scattered
+with the depolarisation ratio 6 g'^2 / (45 a'^2 + 7 g'^2). Activities do not depend on the laser; a
+measured Stokes spectrum has the factor (k_0 - k)^4 / (k (1 - exp(-x))) besides, see
+`vibrations.stokes_scattering`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -33,7 +35,13 @@ from md_runs.analysis.spectra.response_spectra import ResponseSpectrum, response
 from md_runs.analysis.spectra.spectrum import CURVE_FIELDS, curve_fields, sampling_fields
 from md_runs.analysis.spectra.spectrum_checks import absorption_check, thermostat_check
 from md_runs.analysis.spectra.spectrum_corrections import without_difference_damping
+from md_runs.analysis.vibrations.stokes_scattering import (
+    CROSS_SECTION_UNIT,
+    NM_TIMES_PER_CM,
+    stokes_weights,
+)
 from mlpotential.errors import DataError
+from mlpotential.settings_checks import check_number
 
 UNIT = "A^4/amu cm"
 ASYMMETRY_TOLERANCE = 1e-2  # chosen: of the largest element; finite differences stay below 1e-3
@@ -77,15 +85,12 @@ class RamanSpectra(AnalysisResult):
         Raises:
             DataError: if fewer than two points lie between the wavenumbers.
         """
-        part = self.perpendicular.area(low_per_cm, high_per_cm).value
-        whole = self.parallel.area(low_per_cm, high_per_cm).value
-        k = self.parallel.wavenumbers_per_cm
-        inside = (k >= low_per_cm) & (k <= high_per_cm)
-        # A ratio of means: to first order its error is that of numerator - ratio * denominator.
-        difference = self.perpendicular.blocks - part / whole * self.parallel.blocks
-        areas = np.trapezoid(difference[:, inside], k[inside], axis=1) / whole
-        error = mean_of_blocks(areas).standard_error
-        return Estimate(part / whole, error, self.parallel.n_blocks)
+        return _ratio_of_areas(self.perpendicular, self.parallel, low_per_cm, high_per_cm)
+
+    def natural_depolarization_ratio(self, low_per_cm: float, high_per_cm: float) -> Estimate:
+        """Of a band in natural light, 0 to 6/7; as `depolarization_ratio`."""
+        found = _ratio_of_areas(self.anisotropic, self.unpolarised, low_per_cm, high_per_cm)
+        return Estimate(6 / 7 * found.value, 6 / 7 * found.standard_error, found.n_blocks)
 
     def with_quantum_correction(self, name: QuantumCorrection) -> RamanSpectra:
         """All of them with another factor, see `ResponseSpectrum.with_quantum_correction`."""
@@ -94,6 +99,69 @@ class RamanSpectra(AnalysisResult):
     def changed(self, change: Callable[[RamanSpectrum], RamanSpectrum]) -> RamanSpectra:
         """All of them changed alike."""
         return RamanSpectra(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
+
+
+def _ratio_of_areas(
+    part: RamanSpectrum, whole: RamanSpectrum, low_per_cm: float, high_per_cm: float
+) -> Estimate:
+    """Of two spectra over a band, with the error of the blocks."""
+    area = whole.area(low_per_cm, high_per_cm).value
+    ratio = part.area(low_per_cm, high_per_cm).value / area
+    k = whole.wavenumbers_per_cm
+    inside = (k >= low_per_cm) & (k <= high_per_cm)
+    # A ratio of means: to first order its error is that of numerator - ratio * denominator.
+    difference = part.blocks - ratio * whole.blocks
+    areas = np.trapezoid(difference[:, inside], k[inside], axis=1) / area
+    return Estimate(ratio, mean_of_blocks(areas).standard_error, whole.n_blocks)
+
+
+@dataclass(frozen=True)
+class StokesSpectrum(ResponseSpectrum):
+    """What a laser is scattered by; the integral over a band is its cross section.
+
+    Attributes:
+        laser_nm: wavelength of the laser.
+    """
+
+    laser_nm: Annotated[float, "nm"]
+
+    UNITS: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(CURVE_FIELDS, f"{CROSS_SECTION_UNIT} cm"),
+        "integral": CROSS_SECTION_UNIT,
+    }
+
+
+def stokes_spectrum(
+    spectrum: RamanSpectrum, laser_nm: float, temperature_K: float | None = None
+) -> StokesSpectrum:
+    """Cross sections per 1/cm, by `vibrations.stokes_scattering`.
+
+    It begins one resolution above 0, where any broadening of the elastic line would be divided
+    by nothing, and ends below the laser.
+
+    Args:
+        spectrum: activities; of unpolarised detection for all light.
+        laser_nm: wavelength of the laser.
+        temperature_K: of what scatters; None for that of the run.
+
+    Raises:
+        ConfigError: a wavelength or temperature that is not positive.
+        DataError: a spectrum with nothing in between.
+    """
+    check_number("laser_nm", laser_nm)
+    k = spectrum.wavenumbers_per_cm
+    inside = (k >= spectrum.resolution_per_cm) & (k < NM_TIMES_PER_CM / laser_nm)
+    if inside.sum() < 2:
+        raise DataError("the spectrum has no points between its resolution and the laser")
+    temperature_K = spectrum.temperature_K if temperature_K is None else temperature_K
+    weights = stokes_weights(k[inside], laser_nm, temperature_K)
+    remark = f"Stokes scattering of {laser_nm:g} nm at {temperature_K:g} K"
+    changes = {
+        "quantity": spectrum.quantity.replace("Raman activity", "Stokes cross section"),
+        "corrections": (*spectrum.corrections, remark),
+        **curve_fields(k[inside], spectrum.blocks[:, inside] * weights),
+    }
+    return StokesSpectrum(**(vars(spectrum) | changes), laser_nm=float(laser_nm))
 
 
 def raman_spectra(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from md_runs.analysis.sampling.correlation_stream import BlockedCorrelation
 from md_runs.analysis.sampling.frame_pieces import check_timestep
@@ -149,11 +149,11 @@ def cosine_transform(correlations: np.ndarray, timestep_fs: float) -> tuple[np.n
     """
     n_lags = correlations.shape[-1]
     window = 0.5 * (1 + np.cos(np.pi * np.arange(n_lags) / n_lags))
-    half = fft.next_fast_len(2 * n_lags, real=True)
+    half = scipy.fft.next_fast_len(2 * n_lags, real=True)
     one_sided = np.zeros((*correlations.shape[:-1], half + 1))
     one_sided[..., :n_lags] = window * correlations
-    wavenumbers = fft.rfftfreq(2 * half, timestep_fs) * WAVENUMBER_PER_INVERSE_FS
-    both_sides = fft.dct(one_sided, type=1, axis=-1)  # x_0 + 2 sum x_t cos: the even function
+    wavenumbers = scipy.fft.rfftfreq(2 * half, timestep_fs) * WAVENUMBER_PER_INVERSE_FS
+    both_sides = scipy.fft.dct(one_sided, type=1, axis=-1)  # x_0 + 2 sum x_t cos: the even function
     return wavenumbers, both_sides * 2 * timestep_fs / WAVENUMBER_PER_INVERSE_FS
 
 

@@ -10,23 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.constants import physical_constants
-from scipy.special import stdtrit
+import scipy
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.spectra.dynamics import Dynamics
 from mlpotential.errors import DataError
-from mlpotential.units import ANGSTROM_PER_BOHR, ASE_TIME_PER_FS
+from mlpotential.units import ANGSTROM_PER_BOHR, ASE_TIME_PER_FS, FS_PER_ATOMIC_TIME
 
 MODES_TOLERANCE = 0.02  # chosen: of the number of modes; a thermostat 5 % off must be seen
+SMALLEST_GROUP = 0.05  # chosen: modes; the share of a group that hardly vibrates is not checked
+EQUIPARTITION = "equipartition"  # name of the check
 EQUIPARTITION_TOLERANCE = 0.05  # chosen: of one mode's (or group's) energy
 CHANCE = 0.00135  # beyond three standard errors to one side, of a normal distribution
 HARMONIC_TOLERANCE = 0.05  # chosen: anharmonic shifts of stiff molecules at 300 K stay below
 VISIBLE_SHARE = 0.5  # chosen: of the resolution; less broadens a line by less than an eighth
 JUMP_FACTOR = 10.0  # chosen: of the median change per frame; thermal changes stay below 5
 
-FS_PER_ATOMIC_TIME = physical_constants["atomic unit of time"][0] * 1e15  # CODATA of scipy
 TEMPERATURE_FACTOR_OF_UNIT = {  # what velocities taken for A/fs do to the temperature
     "A per ASE time unit": ASE_TIME_PER_FS**-2,
     "bohr per atomic unit of time": (ANGSTROM_PER_BOHR / FS_PER_ATOMIC_TIME) ** -2,
@@ -112,17 +112,6 @@ def modes_check(kinetic_temperature_K: Estimate, temperature_K: float, n_modes: 
     return check("integral (modes)", found, n_modes, MODES_TOLERANCE * n_modes, remark)
 
 
-def integral_check(integral: Estimate, n_modes: int) -> Check:
-    """The integral of a density of states normalised by its own kinetic energy."""
-    return check(
-        "integral (modes)",
-        integral,
-        n_modes,
-        1e-3 * n_modes,
-        "normalised by the kinetic energy found: give temperature_K for a check of that",
-    )
-
-
 def equipartition_check(
     labels: tuple[str, ...], integrals: Estimate, expected: np.ndarray
 ) -> Check:
@@ -134,16 +123,20 @@ def equipartition_check(
     Args:
         labels: names of the groups, [n_groups].
         integrals: [n_groups].
-        expected: number of modes of each group, [n_groups].
+        expected: number of modes of each group, [n_groups]; those below `SMALLEST_GROUP` are passed
+            over.
     """
-    ratios = integrals.value / expected
-    errors = integrals.standard_error / expected
-    n_errors = float(stdtrit(max(1, integrals.n_blocks - 1), 1 - CHANCE / len(labels)))
+    vibrating = expected > SMALLEST_GROUP
+    labels = tuple(np.array(labels)[vibrating])
+    ratios = integrals.value[vibrating] / expected[vibrating]
+    errors = integrals.standard_error[vibrating] / expected[vibrating]
+    n_free = max(1, integrals.n_blocks - 1)
+    n_errors = float(scipy.special.stdtrit(n_free, 1 - CHANCE / len(labels)))
     excess = np.abs(ratios - 1) - n_errors * np.nan_to_num(errors)
     worst = int(np.argmax(excess))
     found = Estimate(ratios[worst], errors[worst], integrals.n_blocks)
     remark = f"{labels[worst]}, the worst of {len(labels)}"
-    return check("equipartition", found, 1.0, EQUIPARTITION_TOLERANCE, remark, n_errors=n_errors)
+    return check(EQUIPARTITION, found, 1.0, EQUIPARTITION_TOLERANCE, remark, n_errors=n_errors)
 
 
 def rotation_check(splitting_per_cm: float, resolution_per_cm: float) -> Check:

@@ -108,10 +108,11 @@ class VibrationalMotion:
                 raise ConfigError("modes are mass-weighted: leave mass_weighted on")
             if len(parts.reference) != n_atoms:
                 raise DataError(f"the modes have {len(parts.reference)} atoms, not {n_atoms}")
-            if self.fixed.any() and removed == "translation and rotation":
+            free = degrees_of_freedom(parts.reference, self.masses, removed, fixed=self.fixed)
+            if self.fixed.any() and free.n_rotations:
                 raise DataError(
-                    "modes are followed in the frame of the whole molecule, but some of its atoms "
-                    "are fixed: divide by element or atom, or remove 'translation' only"
+                    "modes are followed in the frame of the whole molecule, but it turns about "
+                    "atoms that are fixed: divide by element or atom, or remove 'translation' only"
                 )
             self.labels = tuple(f"mode {k + 1}" for k in range(len(parts.modes)))
             self.channels = np.arange(len(parts.modes))

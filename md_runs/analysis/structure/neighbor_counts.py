@@ -78,10 +78,19 @@ class NeighborCounts:
         """The upper edge of the last bin (A)."""
         return self.n_bins * self.bin_width
 
-    def n_pairs(self, pair: tuple[int, int], has_images: bool) -> int:
-        """Ordered pairs of atoms; an atom is a pair with its own image, where there are any."""
+    def n_pairs(self, pair: tuple[int, int]) -> int:
+        """Ordered pairs of different atoms."""
         n_first, n_second = (int(np.sum(self.atomic_numbers == number)) for number in pair)
-        return n_first * (n_second - (pair[0] == pair[1] and not has_images))
+        return n_first * (n_second - (pair[0] == pair[1]))
+
+    def _volumes_per_pair(
+        self, places: np.ndarray, are_images: np.ndarray | bool, volumes: np.ndarray
+    ) -> np.ndarray:
+        """V over the number of pairs, equation (2) of `rdf`: N_A (N_B - 1), of own images N_A^2."""
+        n_pairs = np.maximum(1, [self.n_pairs(pair) for pair in self.pairs])
+        n_images = np.array([np.sum(self.atomic_numbers == first) ** 2 for first, _ in self.pairs])
+        weights: np.ndarray = volumes / np.where(are_images, n_images[places], n_pairs[places])
+        return weights
 
     def __call__(self, positions: np.ndarray, cells: np.ndarray | None) -> dict[str, Any]:
         """Sums over frames [n_frames, n_beads, n_atoms, 3] (A) in their cells."""
@@ -95,19 +104,19 @@ class NeighborCounts:
         pairwise = self.reach <= limit and len(self._atoms) <= MOST_ATOMS_PAIRWISE
         add = self._add_pairs if pairwise else self._add_neighbors
         n_cells, step = len(self.pairs) * self.n_bins, self._frames_at_once(positions.shape[1])
-        counts, counts_times_volume = np.zeros((2, n_cells))
+        counts, weighted_counts = np.zeros((2, n_cells))
         for start in range(0, len(positions), step):
             chunk = slice(start, start + step)
             chosen = positions[chunk][:, :, self._atoms]
             cells_of_chunk = None if frame_cells is None else frame_cells[chunk]
             for places, weights in add(chosen, cells_of_chunk, volumes[chunk]):
                 counts += np.bincount(places, minlength=n_cells)
-                counts_times_volume += np.bincount(places, weights, minlength=n_cells)
+                weighted_counts += np.bincount(places, weights, minlength=n_cells)
         shape, n_beads = (len(self.pairs), self.n_bins), positions.shape[1]
         return {
             "frames": len(positions),
             "counts": counts.reshape(shape) / n_beads,
-            "counts_times_volume": counts_times_volume.reshape(shape) / n_beads,
+            "weighted_counts": weighted_counts.reshape(shape) / n_beads,
             "volume": np.sum(volumes),
         }
 
@@ -132,7 +141,7 @@ class NeighborCounts:
     def _add_pairs(
         self, positions: np.ndarray, cells: np.ndarray | None, volumes: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Bins and volumes of all pairs of many frames, each pair at its nearest image.
+        """Bins and weights of all pairs of many frames, each pair at its nearest image.
 
         Within half the smallest spacing that is the only one, and no atom is its own neighbour.
         """
@@ -144,13 +153,15 @@ class NeighborCounts:
         numbers = self.atomic_numbers[self._atoms]
         for place in (self._place[numbers[i], numbers[j]], self._place[numbers[j], numbers[i]]):
             kept = (bins < self.n_bins) & (place >= 0)
-            weights = np.broadcast_to(volumes[:, None, None], bins.shape)[kept]
-            yield (place * self.n_bins + bins)[kept], weights
+            volume = np.broadcast_to(volumes[:, None, None], bins.shape)[kept]
+            places = np.broadcast_to(place, bins.shape)[kept]
+            weights = self._volumes_per_pair(places, False, volume)
+            yield places * self.n_bins + bins[kept], weights
 
     def _add_neighbors(
         self, positions: np.ndarray, cells: np.ndarray | None, volumes: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Bins and volumes of all neighbours, images among them, of one bead after another."""
+        """Bins and weights of all neighbours, images among them, of one bead after another."""
         numbers = self.atomic_numbers[self._atoms]
         for k, frame in enumerate(positions):
             for bead in frame:
@@ -158,5 +169,5 @@ class NeighborCounts:
                 i, j, r = neighbors_within(bead, self.reach, cell, self.pbc)
                 place, bins = self._place[numbers[i], numbers[j]], (r / self.bin_width).astype(int)
                 kept = (place >= 0) & (bins < self.n_bins)
-                places = place[kept] * self.n_bins + bins[kept]
-                yield places, np.full(len(places), volumes[k])
+                weights = self._volumes_per_pair(place[kept], (i == j)[kept], volumes[k])
+                yield place[kept] * self.n_bins + bins[kept], weights

@@ -12,7 +12,7 @@ Directions that are not periodic have no images, and their cell vectors do not m
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 from mlpotential.errors import ConfigError, DataError, StructureError
 
@@ -97,8 +97,10 @@ def neighbors_within(
     copies, origins = positions, np.arange(len(positions))
     if cell is not None and any(pbc):
         copies, origins = _copies_around(positions, radius, cell, pbc)
-    centers = cKDTree(copies[: len(positions)])
-    found = centers.sparse_distance_matrix(cKDTree(copies), radius, output_type="ndarray")
+    centers = scipy.spatial.cKDTree(copies[: len(positions)])
+    found = centers.sparse_distance_matrix(
+        scipy.spatial.cKDTree(copies), radius, output_type="ndarray"
+    )
     found = found[found["i"] != found["j"]]  # not itself, but its images
     return found["i"], origins[found["j"]], found["v"]
 

@@ -8,13 +8,15 @@ all interatomic distances over frames and beads, normalised so that
 The radial distribution function compares the neighbours of sort B around an atom of sort A, in a
 shell of volume v(r) = 4 pi / 3 (r_upper^3 - r_lower^3), with those of an ideal gas in the volume V,
 
-    g_AB(r) = < V n_AB(r) > / (N_pairs v(r)),   (2)
+    g_AB(r) = < V n_AB(r) > / (N_pairs v(r)) + < V s_AB(r) > / (N_A N_B v(r)),   (2)
 
-where n_AB counts ordered pairs and V is that of each frame (M. P. Allen, D. J. Tildesley, "Computer
-Simulation of Liquids", 2nd ed. (2017), sec. 2.6 and 8.2). N_pairs = N_A (N_B - 1 if A is B else
-N_B), so that an ideal gas has g = 1 exactly; where r reaches beyond half the cell, an atom also
-meets images of itself, N_pairs = N_A N_B, and correlations are those of the periodic crystal. The
-running coordination number is the sum of n_AB / N_A up to r, and needs no volume.
+where n_AB counts ordered pairs of different atoms at all their images, s_AB an atom A with its own
+images, if A is B, and V is that of each frame (M. P. Allen, D. J. Tildesley, "Computer Simulation
+of Liquids", 2nd ed. (2017), sec. 2.6 and 8.2). N_pairs = N_A (N_B - 1 if A is B else N_B), so that
+an ideal gas has g = 1 at every r, beyond half the cell too, wherever the histogram ends. Only at
+distances that are lattice vectors of the cell does s_AB add peaks to that: they belong to the
+periodic crystal, and are all there is of a cell with one atom. The running coordination number is
+the sum of (n_AB + s_AB) / N_A up to r, and needs no volume.
 
 Volume is that of the cell where all directions are periodic. In other cases it must be given: the
 empty space around a molecule or a slab is a choice, and g(r) would scale with it.
@@ -40,6 +42,8 @@ from mlpotential.errors import ConfigError, DataError
 from mlpotential.settings_checks import check_number
 
 PERIODIC = (True, True, True)
+SMALL_CELL = 3.0  # A; chosen: half the spacing of a cell that does not hold the first shell
+REACH_OF_SMALL_CELLS = 6.0  # A; chosen: two shells of any crystal
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,8 @@ def radial_distributions(
             None without periodicity.
         pbc: periodic directions; without cells nothing is periodic.
         element_pairs: symbols, ("O", "H") for the hydrogens around oxygens; None for all pairs.
-        max_distance: (A); None for half the smallest spacing of the cells.
+        max_distance: (A); None for half the smallest spacing of the cells, or 6 A where that is
+            less than 3 A.
         bin_width: (A).
         reference_volume: what density is measured against (A^3); None for the volume of the cell
             in each frame.
@@ -225,11 +230,15 @@ def radial_distributions(
     blocks = sum_blocks(
         lambda chunk, cell=constant: count(chunk, cell), sources, n_blocks, lambda s: s[0] * s[1]
     )
-    has_images = count.reach > count.smallest_limit * (1 + 1e-9)
-    kept = [k for k, pair in enumerate(pairs) if count.n_pairs(pair, has_images)]
-    if element_pairs is not None and len(kept) < len(pairs):
-        raise DataError("the distribution of one atom about itself was asked for")
-    return tuple(_normalised(blocks, count, k, has_images) for k in kept)
+    # A single atom of its sort has no pairs but those with its own images.
+    is_there = blocks.sums["counts"].any(axis=(0, 2)) | np.array([*map(count.n_pairs, pairs)]) > 0
+    if not is_there.any() or (element_pairs is not None and not is_there.all()):
+        lone = pairs[int(np.argmin(is_there))][0]
+        raise DataError(
+            f"the distribution of one atom about itself: there is one {chemical_symbols[lone]}, "
+            f"and none of its images within {count.reach:g} A. Ask for more (--r-max)"
+        )
+    return tuple(_normalised(blocks, count, int(k)) for k in np.flatnonzero(is_there))
 
 
 def _number_of_bins(
@@ -244,6 +253,8 @@ def _number_of_bins(
             )
         whole = checked_cells(cells[...], pbc)
         max_distance = float(0.5 * plane_spacings(whole, pbc).min())
+        if max_distance < SMALL_CELL:
+            max_distance = REACH_OF_SMALL_CELLS
     if not np.isfinite(max_distance) or max_distance < bin_width:
         raise ConfigError(
             f"max_distance must be at least one bin of {bin_width}, not {max_distance}"
@@ -251,21 +262,18 @@ def _number_of_bins(
     return int(max_distance / bin_width * (1 + 1e-12))
 
 
-def _normalised(
-    blocks: BlockSums, count: NeighborCounts, place: int, has_images: bool
-) -> RadialDistribution:
+def _normalised(blocks: BlockSums, count: NeighborCounts, place: int) -> RadialDistribution:
     """Equation (2) and the running coordination number of one pair of elements."""
     pair = count.pairs[place]
     n_first, n_second = (int(np.sum(count.atomic_numbers == number)) for number in pair)
     edges = np.arange(count.n_bins + 1) * count.bin_width
     shells = 4 / 3 * np.pi * np.diff(edges**3)
-    gas = count.n_pairs(pair, has_images) * shells
 
     def statistic(sums: Sums) -> dict[str, np.ndarray]:
         n_frames = sums["frames"][..., None]
         neighbors = sums["counts"][..., place, :] / n_frames
         return {
-            "g": sums["counts_times_volume"][..., place, :] / (n_frames * gas),  # (2)
+            "g": sums["weighted_counts"][..., place, :] / (n_frames * shells),  # (2)
             "coordination": np.cumsum(neighbors, axis=-1) / n_first,
             "volume": sums["volume"] / sums["frames"],
         }

@@ -185,15 +185,24 @@ def degrees_of_freedom(
     )
 
 
-def degrees_of_freedom_at_rest(positions: np.ndarray, masses: np.ndarray) -> DegreesOfFreedom:
-    """`degrees_of_freedom` of a free molecule in the structure that its modes belong to.
+def degrees_of_freedom_at_rest(
+    positions: np.ndarray,
+    masses: np.ndarray,
+    *,
+    fixed: np.ndarray | None = None,
+    pbc: Sequence[bool] | np.ndarray = (False, False, False),
+    linear: bool | None = None,
+) -> DegreesOfFreedom:
+    """`degrees_of_freedom` in the structure that modes belong to.
 
     Args:
         positions: a stationary point, or near one, [n_atoms, 3] (A).
         masses: [n_atoms] (amu).
+        fixed, pbc, linear: as of `degrees_of_freedom`.
     """
-    linear = is_linear(positions, LINEAR_AT_REST_DEGREES)
-    return degrees_of_freedom(positions, masses, linear=linear)
+    if linear is None:
+        linear = is_linear(positions, LINEAR_AT_REST_DEGREES)
+    return degrees_of_freedom(positions, masses, fixed=fixed, pbc=pbc, linear=linear)
 
 
 def n_vibrations(n_atoms: int, is_linear: bool) -> int:

@@ -1,7 +1,8 @@
 """Two sets of modes of one molecule: their overlaps, and which mode is which.
 
-The structures are laid on each other in the Eckart frame. With mass-weighted modes L and L0 of the
-two sets and structures r and r0 (F. Duschinsky, Acta Physicochim. URSS 7, 551 (1937)),
+The structures are laid on each other in the Eckart frame; crystals, and what has fixed atoms, stay
+where they are. With mass-weighted modes L and L0 of the two sets and structures r and r0 (F.
+Duschinsky, Acta Physicochim. URSS 7, 551 (1937)),
 
     J = L^T L0,   K = L0^T M^(1/2) (r - r0).                              (1)
 
@@ -18,8 +19,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import pdist
+import scipy
 
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.normal_modes import (
@@ -83,7 +83,9 @@ def compare_modes(
     own = _membership(modes.wavenumbers_per_cm, tolerance_per_cm)
     others = _membership(reference.wavenumbers_per_cm, tolerance_per_cm)
     shares = own / own.sum(axis=1, keepdims=True) @ duschinsky**2 @ others
-    rows, columns = linear_sum_assignment(shares + TIE_BREAK * duschinsky**2, maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(
+        shares + TIE_BREAK * duschinsky**2, maximize=True
+    )
     matches = rows[np.argsort(columns)]
     paired = compare_paired_frequencies(
         modes.wavenumbers_per_cm[matches], reference.wavenumbers_per_cm
@@ -102,17 +104,22 @@ def _superposition(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.n
     masses = reference.masses
     if modes.masses.shape != masses.shape or not np.allclose(modes.masses, masses, rtol=1e-4):
         raise DataError("the two sets of modes are of different atoms, or in another order")
+    if modes.is_free != reference.is_free:
+        raise DataError(
+            "one set of modes is of a free molecule, the other of a crystal or with fixed atoms"
+        )
     if modes.modes.shape != reference.modes.shape:
         raise DataError(
             f"{len(modes.modes)} modes cannot be matched to {len(reference.modes)}: one structure "
             "is linear and the other bent"
         )
-    r, r0 = centered(modes.positions, masses), centered(reference.positions, masses)
-    is_linear = degrees_of_freedom_at_rest(r0, masses).is_linear
-    rotation = eckart_rotations(r[None], r0, masses, is_linear)[0]
-    difference = r @ rotation.T - r0
+    rotation, difference = _laid_on(modes, reference)
+    r0 = reference.positions
     atom = int(np.argmax(np.linalg.norm(difference, axis=1)))
-    distance, nearest = np.linalg.norm(difference[atom]), pdist(r0).min(initial=np.inf)
+    distance, nearest = (
+        np.linalg.norm(difference[atom]),
+        scipy.spatial.distance.pdist(r0).min(initial=np.inf),
+    )
     if distance > 0.5 * nearest:
         raise DataError(
             f"laid on each other, the structures have atom {atom} {distance:.2f} A apart, more "
@@ -120,6 +127,17 @@ def _superposition(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.n
             "molecule with its atoms in the same order"
         )
     return rotation, difference * np.sqrt(masses)[:, None]
+
+
+def _laid_on(modes: ModeSet, reference: ModeSet) -> tuple[np.ndarray, np.ndarray]:
+    """The rotation onto the reference [3, 3], and what differs after it [n_atoms, 3] (A)."""
+    if not reference.is_free:
+        return np.eye(3), modes.positions - reference.positions
+    masses = reference.masses
+    r, r0 = centered(modes.positions, masses), centered(reference.positions, masses)
+    is_linear = degrees_of_freedom_at_rest(r0, masses).is_linear
+    rotation = eckart_rotations(r[None], r0, masses, is_linear)[0]
+    return rotation, r @ rotation.T - r0
 
 
 def _membership(wavenumbers_per_cm: np.ndarray, tolerance_per_cm: float) -> np.ndarray:

@@ -6,13 +6,15 @@ doi:10.1103/PhysRevB.54.7830). Along the mass-weighted coordinate Q of a mode, w
 u_i of unit length, d/dQ = sum_i u_i / sqrt(m_i) . d/dr_i, and
 
     A = N_A / (12 epsilon_0 c^2) |d mu / dQ|^2                            (1)
-    S = 45 a^2 + 7 g^2,   rho = 3 g^2 / (45 a^2 + 4 g^2)                  (2)
+    S = 45 a^2 + 7 g^2,   rho = 3 g^2 / (45 a^2 + 4 g^2),
+                          rho_n = 6 g^2 / (45 a^2 + 7 g^2)                (2)
 
 with a the mean and g the anisotropy of alpha' = d alpha / dQ:
 
     a = tr alpha' / 3,   g^2 = (3 tr alpha'^2 - (tr alpha')^2) / 2        (3)
 
-rho is that of light polarised perpendicular to the plane of scattering.
+rho is that of light polarised perpendicular to the plane of scattering (a laser), rho_n that of
+natural light (a lamp), rho_n = 2 rho / (1 + rho).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from scipy.constants import Avogadro, atomic_mass, elementary_charge, epsilon_0,
 
 from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.vibrations.normal_modes import ModeSet
+from md_runs.analysis.vibrations.stokes_scattering import CROSS_SECTION_UNIT, stokes_weights
 from mlpotential.errors import DataError
 
 KM_PER_MOL = (
@@ -58,17 +61,39 @@ class RamanIntensities(AnalysisResult):
         wavenumbers_per_cm: [n_modes].
         activities: S, [n_modes] (A^4/amu).
         depolarization_ratios: rho, 0 to 3/4, [n_modes]; NaN for a mode that does not scatter.
+        natural_depolarization_ratios: rho_n, 0 to 6/7, [n_modes]; likewise.
     """
 
     wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
     activities: Annotated[np.ndarray, "A^4/amu"]
     depolarization_ratios: Annotated[np.ndarray, "1"]
+    natural_depolarization_ratios: Annotated[np.ndarray, "1"]
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "wavenumbers_per_cm",
         "activities",
         "depolarization_ratios",
+        "natural_depolarization_ratios",
     )
+
+
+@dataclass(frozen=True)
+class StokesIntensities(RamanIntensities):
+    """Scattering of each mode by a laser, see `stokes_scattering`.
+
+    Beside the attributes of `RamanIntensities`:
+
+    Attributes:
+        stokes_cross_sections: [n_modes]; NaN for imaginary modes.
+        laser_nm: wavelength of the laser.
+        temperature_K: of the molecules.
+    """
+
+    stokes_cross_sections: Annotated[np.ndarray, CROSS_SECTION_UNIT]
+    laser_nm: Annotated[float, "nm"]
+    temperature_K: Annotated[float, "K"]
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (*RamanIntensities.COLUMNS, "stokes_cross_sections")
 
 
 def infrared_intensities(modes: ModeSet, dipole_derivatives: np.ndarray) -> InfraredIntensities:
@@ -111,13 +136,36 @@ def raman_intensities(modes: ModeSet, polarizability_derivatives: np.ndarray) ->
     mean_square = (trace / 3) ** 2
     anisotropy = (3 * np.einsum("kxy,kyx->k", alpha, alpha) - trace**2) / 2  # (3)
     activities = 45 * mean_square + 7 * anisotropy  # (2)
-    ratios = np.divide(
-        3 * anisotropy,
-        45 * mean_square + 4 * anisotropy,
-        out=np.full(len(alpha), np.nan),
-        where=activities > NO_SCATTERING * activities.max(initial=0.0),
+    scatters = activities > NO_SCATTERING * activities.max(initial=0.0)
+    mean_square, anisotropy = (np.where(scatters, x, np.nan) for x in (mean_square, anisotropy))
+    return RamanIntensities(
+        wavenumbers_per_cm=modes.wavenumbers_per_cm,
+        activities=activities,
+        depolarization_ratios=3 * anisotropy / (45 * mean_square + 4 * anisotropy),  # (2)
+        natural_depolarization_ratios=6 * anisotropy / (45 * mean_square + 7 * anisotropy),  # (2)
     )
-    return RamanIntensities(modes.wavenumbers_per_cm, activities, ratios)
+
+
+def stokes_intensities(
+    raman: RamanIntensities, laser_nm: float, temperature_K: float
+) -> StokesIntensities:
+    """Cross sections of Stokes scattering at a right angle, by `stokes_scattering`.
+
+    Args:
+        raman: activities of the modes.
+        laser_nm: wavelength of the laser.
+        temperature_K: of the molecules.
+
+    Raises:
+        ConfigError: a wavelength or temperature that is not positive, or a laser too red.
+    """
+    weights = stokes_weights(raman.wavenumbers_per_cm, laser_nm, temperature_K)
+    return StokesIntensities(
+        **vars(raman),
+        stokes_cross_sections=weights * raman.activities,
+        laser_nm=float(laser_nm),
+        temperature_K=float(temperature_K),
+    )
 
 
 def _along_modes(modes: ModeSet, derivatives: np.ndarray, rank: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Normal modes of a molecule from its Hessian, translations and rotations projected out.
+"""Normal modes from a Hessian, translations and rotations projected out.
 
 E. B. Wilson, J. C. Decius, P. C. Cross, "Molecular Vibrations" (McGraw-Hill, 1955). With the
 mass-weighted Hessian F_ij = H_ij / sqrt(m_i m_j) and an orthonormal basis B of everything that is
@@ -7,14 +7,21 @@ orthogonal to the rigid motions,
     (B^T F B) c = omega^2 c,  mode = B c.   (1)
 
 The rigid motions never enter, so that a softest mode cannot be mistaken for one of them, and the
-modes of a geometry that is not quite stationary stay free of rotation.
+modes of a geometry that is not quite stationary stay free of rotation. What is a rigid motion tells
+the one rule of `degrees_of_freedom`: a free molecule has six (a linear one five), a crystal three
+translations, and with fixed atoms there is what they leave, usually nothing; then (1) is of the
+partial Hessian of the atoms that can move.
+
+Modes of a crystal are those of its cell at Gamma, where all cells move alike (of a supercell, those
+that fold there). The Hessian is that at zero macroscopic field: the splitting of longitudinal from
+transverse optical modes in polar crystals (LO-TO) is not in it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
@@ -30,10 +37,17 @@ if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
 
 ASYMMETRY_TOLERANCE = 1e-2  # chosen: of the largest element; finite differences stay below 1e-3
+NUMBERS = (  # fields of `NormalModes` that every file of them has
+    "wavenumbers_per_cm",
+    "modes",
+    "residual_wavenumbers_per_cm",
+    "masses",
+    "positions",
+)
 
 
 class ModeSet(Protocol):
-    """Modes of a molecule with its geometry: `NormalModes`, or `QuasiHarmonicModes`."""
+    """Modes with their geometry: `NormalModes`, or `QuasiHarmonicModes`."""
 
     @property
     def wavenumbers_per_cm(self) -> np.ndarray:
@@ -51,20 +65,30 @@ class ModeSet(Protocol):
     def positions(self) -> np.ndarray:
         """The structure that the modes belong to, [n_atoms, 3] (A)."""
 
+    @property
+    def fixed(self) -> np.ndarray | None:
+        """Atoms that never move, [n_atoms] of bool; None where all can."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether they are those of a molecule that may lie anywhere and in any orientation."""
+
 
 @dataclass(frozen=True)
 class NormalModes(AnalysisResult):
-    """The vibrations of a molecule, softest first.
+    """The vibrations of a molecule or a crystal, softest first.
 
     Attributes:
         wavenumbers_per_cm: [n_modes]; an imaginary mode has a negative number.
         modes: mass-weighted and orthonormal, [n_modes, n_atoms, 3]; divide by sqrt(mass) for
             Cartesian displacements.
         residual_wavenumbers_per_cm: of the translations and rotations that were projected out,
-            the eigenvalues of the Hessian among them, [5 or 6]; zero at a stationary point of an
+            the eigenvalues of the Hessian among them, [n_rigid]; zero at a stationary point of an
             energy that knows no place and no orientation.
         masses: [n_atoms] (amu).
         positions: the structure that the modes belong to, [n_atoms, 3] (A).
+        fixed: atoms that never move, [n_atoms] of bool; None where all can.
+        pbc: periodic directions, [3].
     """
 
     wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
@@ -72,13 +96,20 @@ class NormalModes(AnalysisResult):
     residual_wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
     masses: Annotated[np.ndarray, "amu"]
     positions: Annotated[np.ndarray, "A"]
+    fixed: np.ndarray | None = None
+    pbc: tuple[bool, bool, bool] = (False, False, False)
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm",)
 
     @property
     def n_modes(self) -> int:
-        """3N - 6, or 3N - 5 if the molecule is linear, see `degrees_of_freedom`."""
+        """3N - 6 of a molecule, 3N - 5 if linear, 3N - 3 of a crystal, see `degrees_of_freedom`."""
         return len(self.wavenumbers_per_cm)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no atom is fixed and nothing periodic."""
+        return self.fixed is None and not any(self.pbc)
 
     @property
     def n_imaginary(self) -> int:
@@ -145,56 +176,72 @@ class FrequencyComparison(AnalysisResult):
     )
 
 
-def normal_modes(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray) -> NormalModes:
-    """The normal modes (1) of an isolated molecule: 3N - 6 of them, 3N - 5 if it is linear.
+def normal_modes(
+    hessian: np.ndarray,
+    masses: np.ndarray,
+    positions: np.ndarray,
+    *,
+    fixed: np.ndarray | None = None,
+    pbc: Sequence[bool] | np.ndarray = (False, False, False),
+    linear: bool | None = None,
+) -> NormalModes:
+    """The normal modes (1), see `degrees_of_freedom` for their number.
 
     Args:
-        hessian: second derivatives of the energy, [3 n_atoms, 3 n_atoms] (eV/A^2).
+        hessian: second derivatives of the energy, [3 n_atoms, 3 n_atoms] (eV/A^2); with fixed
+            atoms, those of the others alone will do, [3 n_free, 3 n_free].
         masses: [n_atoms] (amu).
         positions: [n_atoms, 3] (A).
+        fixed: atoms that never move, [n_atoms] of bool; None for none.
+        pbc: periodic directions, [3].
+        linear: whether the molecule is linear, where its point group tells; None to ask the
+            positions.
 
     Raises:
         DataError: shapes that do not belong together, numbers that are not finite, a mass that is
-            not positive, or a Hessian that is not symmetric.
+            not positive, a Hessian that is not symmetric, or no atom that is free to move.
     """
     masses, positions = np.array(masses, np.float64), np.array(positions, np.float64)  # copies
-    hessian = np.asarray(hessian, np.float64)
-    _check_hessian(hessian, masses, positions)
-    n_atoms = len(masses)
-    root_mass = np.repeat(np.sqrt(masses), 3)
+    _check_structure(masses, positions)
+    free = degrees_of_freedom_at_rest(positions, masses, fixed=fixed, pbc=pbc, linear=linear)
+    if free.fixed.all():
+        raise DataError("all atoms are fixed: there is nothing to vibrate")
+    of_free = np.repeat(~free.fixed, 3)
+    hessian = _hessian_of_free(np.asarray(hessian, np.float64), of_free)
+    root_mass = np.repeat(np.sqrt(masses), 3)[of_free]
     mass_weighted = 0.5 * (hessian + hessian.T) / np.outer(root_mass, root_mass)
-    free = degrees_of_freedom_at_rest(positions, masses)
-    rigid = free.rigid_vectors(positions).reshape(-1, 3 * n_atoms)
-    basis = np.linalg.svd(rigid)[2][len(rigid) :].T
+    rigid = free.rigid_vectors(positions).reshape(free.n_rigid, positions.size)[:, of_free]
+    basis = np.linalg.svd(rigid)[2][len(rigid) :].T if len(rigid) else np.eye(len(root_mass))
     curvatures, coefficients = np.linalg.eigh(basis.T @ mass_weighted @ basis)  # (1)
+    modes = np.zeros((len(curvatures), len(of_free)))
+    modes[:, of_free] = (basis @ coefficients).T
     return NormalModes(
         wavenumbers_per_cm=wavenumbers_of_curvatures(curvatures),
-        modes=(basis @ coefficients).T.reshape(-1, n_atoms, 3),
+        modes=modes.reshape(-1, *positions.shape),
         residual_wavenumbers_per_cm=wavenumbers_of_curvatures(
             np.linalg.eigvalsh(rigid @ mass_weighted @ rigid.T)
         ),
         masses=masses,
         positions=positions,
+        fixed=free.fixed if free.fixed.any() else None,
+        pbc=tuple(np.broadcast_to(np.asarray(pbc, bool), 3).tolist()),
     )
 
 
 def normal_modes_of_vibrations(vibrations: VibrationsData) -> NormalModes:
-    """The normal modes of ASE's vibrations, translations and rotations projected out.
+    """The normal modes of ASE's vibrations, rigid motions projected out.
 
-    ASE itself projects nothing out: its six softest modes are rigid motions, more or less.
+    ASE itself projects nothing out: its six softest modes are rigid motions, more or less. Atoms
+    that it did not displace are fixed.
 
     Raises:
-        DataError: a periodic structure, vibrations of only some of the atoms, or as `normal_modes`.
+        DataError: as `normal_modes`.
     """
     atoms = vibrations.get_atoms()
-    if atoms.pbc.any():
-        raise DataError("normal modes are of isolated molecules: set pbc=False")
-    if len(vibrations.get_indices()) != len(atoms):
-        raise DataError(
-            f"only {len(vibrations.get_indices())} of {len(atoms)} atoms vibrate: rigid motions "
-            "can be projected out of a whole molecule only, so take ASE's own modes"
-        )
-    return normal_modes(vibrations.get_hessian_2d(), atoms.get_masses(), atoms.positions)
+    fixed = np.ones(len(atoms), bool)
+    fixed[vibrations.get_indices()] = False
+    hessian = vibrations.get_hessian_2d()
+    return normal_modes(hessian, atoms.get_masses(), atoms.positions, fixed=fixed, pbc=atoms.pbc)
 
 
 def read_normal_modes(path: Path) -> NormalModes:
@@ -205,13 +252,16 @@ def read_normal_modes(path: Path) -> NormalModes:
     """
     try:
         content = json.loads(path.read_text())
-        arrays = {f.name: np.array(content[f.name], np.float64) for f in fields(NormalModes)}
+        arrays = {name: np.array(content[name], np.float64) for name in NUMBERS}
         arrays["modes"] = arrays["modes"].reshape(-1, *arrays["positions"].shape)
+        fixed, pbc = content.get("fixed"), content.get("pbc", (False, False, False))
+        return NormalModes(
+            **arrays, fixed=None if fixed is None else np.array(fixed, bool), pbc=tuple(pbc)
+        )
     except OSError as error:
         raise DataError(f"cannot read the modes {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} holds no normal modes as save_json writes them") from error
-    return NormalModes(**arrays)
 
 
 def cartesian_displacements(modes: ModeSet) -> np.ndarray:
@@ -291,25 +341,35 @@ def _cell(column: Sequence[str] | np.ndarray, group: list[int]) -> str:
     return " + ".join(dict.fromkeys(entries))
 
 
-def _check_hessian(hessian: np.ndarray, masses: np.ndarray, positions: np.ndarray) -> None:
+def _check_structure(masses: np.ndarray, positions: np.ndarray) -> None:
     """Raises DataError as `normal_modes` says."""
     if positions.ndim != 2 or positions.shape[1] != 3 or len(positions) == 0:
         raise DataError(f"positions must have shape [n_atoms, 3], not {list(positions.shape)}")
-    n_atoms = len(positions)
-    check_masses(masses, n_atoms)
-    if hessian.shape != (3 * n_atoms, 3 * n_atoms):
+    check_masses(masses, len(positions))
+    if not np.isfinite(positions).all():
+        raise DataError("the positions hold numbers that are not finite")
+
+
+def _hessian_of_free(hessian: np.ndarray, of_free: np.ndarray) -> np.ndarray:
+    """The rows and columns of coordinates that are free, [3 n_atoms] of bool, checked."""
+    n_all, n_free = len(of_free), int(of_free.sum())
+    if hessian.shape == (n_all, n_all):
+        hessian = hessian[np.ix_(of_free, of_free)]
+    if hessian.shape != (n_free, n_free):
+        of_others = f" or, of those that move, [{n_free}, {n_free}]" * (n_free < n_all)
         raise DataError(
-            f"{n_atoms} atoms need a Hessian of shape [{3 * n_atoms}, {3 * n_atoms}], not "
+            f"{n_all // 3} atoms need a Hessian of shape [{n_all}, {n_all}]{of_others}, not "
             f"{list(hessian.shape)}"
         )
-    if not (np.isfinite(hessian).all() and np.isfinite(positions).all()):
-        raise DataError("the Hessian or the positions hold numbers that are not finite")
+    if not np.isfinite(hessian).all():
+        raise DataError("the Hessian holds numbers that are not finite")
     asymmetry = np.abs(hessian - hessian.T).max()
     if asymmetry > ASYMMETRY_TOLERANCE * np.abs(hessian).max():
         raise DataError(
             f"the Hessian is not symmetric: elements differ by up to {asymmetry:.3g} eV/A^2 from "
             "their mirror images"
         )
+    return hessian
 
 
 def wavenumbers_of_curvatures(curvatures: np.ndarray) -> np.ndarray:

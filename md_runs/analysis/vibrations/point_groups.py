@@ -20,8 +20,10 @@ from md_runs.analysis.vibrations.symmetry_operations import symmetry_operations,
 from mlpotential.errors import ConfigError, DataError, StructureError
 
 SYMMETRY_TOLERANCE = 0.01  # A, chosen: forces of 1e-3 eV/A leave a soft C20 within 3e-3 A
+NEAR_MISS_FACTORS = (1.5, 2.0, 3.0, 5.0, 10.0)  # chosen: of the tolerance
 SAME_MASS = 1e-6  # amu
 SMALL_ANGLE = 0.05  # chosen: half the smallest turn told apart, that of a 60-fold axis
+LINEAR_GROUPS = ("Cinfv", "Dinfh")
 POLYHEDRAL = {12: "T", 24: "O", 60: "I"}  # by the number of rotations
 
 
@@ -54,7 +56,7 @@ class PointGroup(AnalysisResult):
     @property
     def is_linear(self) -> bool:
         """All atoms, two or more, on one line."""
-        return self.schoenflies in ("Cinfv", "Dinfh")
+        return self.schoenflies in LINEAR_GROUPS
 
     def __str__(self) -> str:
         return (
@@ -110,6 +112,35 @@ def point_group(
         largest_deviation=float(deviations.max()),
         tolerance=tolerance,
     )
+
+
+def near_misses(
+    atomic_numbers: np.ndarray, positions: np.ndarray, masses: np.ndarray, group: PointGroup
+) -> dict[str, float]:
+    """Higher groups that a molecule would have at up to ten times the tolerance.
+
+    Args:
+        atomic_numbers, positions, masses: as of `point_group`.
+        group: of the molecule.
+
+    Returns:
+        By the symbol, in the order they appear, the tolerance that is enough (A).
+    """
+    apart = _nearest(positions)[0]
+    order, found = _order(group), {}
+    for factor in NEAR_MISS_FACTORS:
+        tolerance = factor * group.tolerance
+        if 2 * tolerance >= apart:
+            break
+        higher = point_group(atomic_numbers, positions, masses, tolerance)
+        if _order(higher) > order:
+            order, found[higher.schoenflies] = _order(higher), higher.largest_deviation
+    return found
+
+
+def _order(group: PointGroup) -> float:
+    """Number of operations; that of linear molecules is beyond all others."""
+    return len(group.operations) * (1e6 if group.is_linear else 1.0)
 
 
 @dataclass(frozen=True)
@@ -271,11 +302,17 @@ def _check(
         raise DataError("the positions hold numbers that are not finite")
     if not (np.isfinite(tolerance) and tolerance > 0):
         raise ConfigError(f"tolerance must be a positive number (A), not {tolerance!r}")
-    distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
-    distances[np.diag_indices_from(distances)] = np.inf
-    i, j = np.unravel_index(distances.argmin(), distances.shape)
-    if distances[i, j] <= 2 * tolerance:
+    distance, i, j = _nearest(positions)
+    if distance <= 2 * tolerance:
         raise StructureError(
-            f"atoms {i} and {j} are {distances[i, j]:.3g} A apart, closer than twice the symmetry "
+            f"atoms {i} and {j} are {distance:.3g} A apart, closer than twice the symmetry "
             f"tolerance of {tolerance:g} A: is the structure right, and the tolerance?"
         )
+
+
+def _nearest(positions: np.ndarray) -> tuple[float, int, int]:
+    """The shortest distance (A), infinite of one atom, and of which atoms."""
+    distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    i, j = (int(k) for k in np.unravel_index(distances.argmin(), distances.shape))
+    return float(distances[i, j]), i, j

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from md_runs.analysis.sampling.frames import block_slices, check_finite_frames, check_masses
 from md_runs.analysis.sampling.results import AnalysisResult
@@ -69,6 +69,15 @@ class QuasiHarmonicModes(AnalysisResult):
     n_blocks: int
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "standard_errors_per_cm")
+
+    @property
+    def fixed(self) -> None:
+        """No atom is."""
+
+    @property
+    def is_free(self) -> bool:
+        """Of a free molecule always."""
+        return True
 
 
 def quasi_harmonic_modes(
@@ -141,7 +150,7 @@ def _variances(
     inside, outside = np.empty((2, len(moments), len(eigenvalues)))
     for block, (moment, count) in enumerate(zip(moments, counts, strict=True)):
         others = np.linalg.eigh(total - moment)[1]
-        _, same = linear_sum_assignment((axes.T @ others) ** 2, maximize=True)
+        _, same = scipy.optimize.linear_sum_assignment((axes.T @ others) ** 2, maximize=True)
         for rows, along in ((inside, axes), (outside, others[:, same])):
             rows[block] = np.einsum("xk,xy,yk->k", along, moment / count, along)
     halves = 0.5 * (inside + outside)

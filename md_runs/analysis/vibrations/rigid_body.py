@@ -11,7 +11,7 @@ decomposition finds the rotation.
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+import scipy
 
 
 def centered(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
@@ -58,4 +58,4 @@ def _shortest_rotations(r: np.ndarray, a: np.ndarray, masses: np.ndarray) -> np.
     sines = np.linalg.norm(normals, axis=1, keepdims=True)
     angles = np.arctan2(sines, (directions @ axis)[:, None])
     turns_about = np.divide(normals, sines, out=np.tile(across, (len(r), 1)), where=sines > 0)
-    return Rotation.from_rotvec(angles * turns_about).as_matrix()
+    return scipy.spatial.transform.Rotation.from_rotvec(angles * turns_about).as_matrix()

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.spatial.distance import cdist
-from scipy.spatial.transform import Rotation
+import scipy
 
 SAME_OPERATION = 0.1  # chosen: distance of matrices; turns of a 60-fold axis differ by 0.15
 LEAST_RADIUS = 0.3  # chosen: share of the largest; an atom near the centre shows no direction
@@ -51,7 +50,9 @@ def turn_vectors(operations: np.ndarray) -> np.ndarray:
     An inversion turns by 0, a reflection by pi about its normal.
     """
     signs = np.sign(np.linalg.det(operations))
-    return Rotation.from_matrix(signs[:, None, None] * operations).as_rotvec()
+    return scipy.spatial.transform.Rotation.from_matrix(
+        signs[:, None, None] * operations
+    ).as_rotvec()
 
 
 def _candidates(positions: np.ndarray, kinds: np.ndarray, tolerance: float) -> Iterator[np.ndarray]:
@@ -62,7 +63,7 @@ def _candidates(positions: np.ndarray, kinds: np.ndarray, tolerance: float) -> I
         np.flatnonzero((kinds == kinds[k]) & (abs(radii - radii[k]) <= 2 * tolerance))
         for k in (a, b)
     )
-    distances = cdist(positions[images_of_a], positions[images_of_b])
+    distances = scipy.spatial.distance.cdist(positions[images_of_a], positions[images_of_b])
     fits = abs(distances - np.linalg.norm(positions[a] - positions[b])) <= 2 * tolerance
     start = _frame(positions[a], positions[b])
     for i, j in np.argwhere(fits):
@@ -101,7 +102,7 @@ def _fit(
     handedness = np.sign(np.linalg.det(matrix))
     partners = None
     for _ in range(MOST_REFITS):
-        distances = cdist(positions @ matrix.T, positions)
+        distances = scipy.spatial.distance.cdist(positions @ matrix.T, positions)
         distances[kinds[:, None] != kinds] = np.inf
         nearest = distances.argmin(axis=1)
         if len(np.unique(nearest)) < len(nearest):

@@ -32,6 +32,7 @@ TABLE_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-8}
 
 COARSEST_SPACING = 0.1  # A
 FINEST_SPACING = 0.1 / 2**8  # A; chosen: 240 MB at most for 5 A, T = 6, F = 128, float64
+LONGEST_TABLE = 100.0  # A; chosen: 20 MB at the coarsest, T = 6, F = 128, float64
 REMEMBERED_BYTES = 64 * 2**20  # of all tables together; chosen: three of T = 6, F = 128, float64
 WORST_SLOPE = 0.5 * (1.0 - 5.0**-0.5)
 
@@ -86,6 +87,13 @@ def obstacle_to_tables(potential: Potential) -> Obstacle | None:
             error=f"tabulated filters are evaluated as in SchNet, not as in {name}: use "
             "backend='reference'",
             notice=f"{name} is not SchNet itself, so its filters are not tabulated: it is "
+            "evaluated by the {backend} backend",
+        )
+    if (reach := _range(potential)) > LONGEST_TABLE:
+        return Obstacle(
+            error=f"the filters reach {reach:.0f} A, and tables at most {LONGEST_TABLE:.0f} A: use "
+            "backend='reference'",
+            notice=f"the filters reach {reach:.0f} A, too far to tabulate them: the model is "
             "evaluated by the {backend} backend",
         )
     return None

@@ -7,6 +7,7 @@ there is a C++ compiler. Which of these libraries a processor can run is asked a
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -16,7 +17,8 @@ import numpy as np
 
 from mlpotential.errors import RunError
 
-INTERFACE = 3  # of csrc/schnet.h
+INTERFACE = 4  # of csrc/schnet.h
+SOURCES = "csrc"  # beside this file in the sources of the package
 NO_MEMORY, NO_THREADS = 1, 2
 
 InstructionSet = Literal["portable", "avx2", "avx512"]
@@ -65,6 +67,8 @@ SchNetModel = _structure(
     shortest=_float64_array,
     feature_centers=_float64_array,
     feature_scales=_float64_array,
+    bond_lengths=_float64_array,
+    neighborhoods=_float64_array,
 )
 SchNetGraph = _structure(
     "SchNetGraph",
@@ -88,10 +92,18 @@ SchNetResult = _structure(
     closest_pair=_int64 * 2,
     distance_deficit=_float64,
     feature_deviation=_float64,
+    nearest_ratio=_float64,
+    coordination_deficit=_int64,
     findings=ctypes.c_void_p,
 )
 FINDING = np.dtype(  # SchNetFinding
-    [("distance_deficit", np.float64), ("feature_deviation", np.float64), ("partner", np.int64)]
+    [
+        ("distance_deficit", np.float64),
+        ("feature_deviation", np.float64),
+        ("nearest_ratio", np.float64),
+        ("coordination_deficit", np.int64),
+        ("partner", np.int64),
+    ]
 )
 
 
@@ -107,10 +119,42 @@ def available_instruction_sets() -> tuple[InstructionSet, ...]:
 @cache
 def library_path(instruction_set: InstructionSet) -> Path | None:
     """Where the kernel for it was compiled to; None where it was not."""
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_schnet_{instruction_set}{suffix}")
+    for name in _file_names(instruction_set):
+        path = Path(__file__).with_name(name)
         if path.is_file():
             return path
+    return None
+
+
+def _file_names(instruction_set: InstructionSet) -> list[str]:
+    return [f"_schnet_{instruction_set}{suffix}" for suffix in EXTENSION_SUFFIXES]
+
+
+def why_there_is_none() -> str:
+    """Why no kernel lies here, as far as that can be seen, and what to do."""
+    here = Path(__file__).parent
+    if not (here / SOURCES).is_dir():  # an installed copy comes without them
+        return (
+            "the package was installed where no C++ compiler worked: install g++ or clang++, then "
+            "the package anew"
+        )
+    root = here.parents[2]
+    found = f"Python takes the package from the source folder {root}, where none is compiled"
+    if (place := _place_with_kernels(here)) is not None:
+        return (
+            f"{found}, and not from {place}, where there is one: start Python in another folder or "
+            f"as python -P, or run pip install -e {root}"
+        )
+    return f"{found}: run pip install -e {root}, where g++ or clang++ is installed"
+
+
+def _place_with_kernels(here: Path) -> Path | None:
+    """The folder with an installed copy of the package that has kernels; None without one."""
+    for distribution in importlib.metadata.distributions(name="mlpotential"):
+        for file in distribution.files or ():
+            path = Path(str(file.locate()))
+            if path.name in _file_names("portable") and path.parent != here and path.is_file():
+                return path.parents[3]
     return None
 
 

@@ -33,6 +33,7 @@ from mlpotential.inference.training_domain import (
     Outliers,
     TrainingDomain,
     is_outside,
+    watched_bond_lengths,
 )
 from mlpotential.models.potential import Potential, stress_of
 from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout
@@ -41,7 +42,6 @@ from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.nn.hermite import hermite_basis
 
 NEEDED = {"stress": "virial", "dipole": "charges"}  # what each is made from
-REMEDY = "install the package where a C++ compiler is, or use backend='tabulated'"
 
 
 class NativeBackend(EvaluationBackend):
@@ -54,6 +54,12 @@ class NativeBackend(EvaluationBackend):
         self._charge_readout = potential.charge_readout
         self._network = NativeSchNet(potential, table_of(potential), threads, domain=domain)
         self.table_error = self._network.table_error
+
+    def at_work(self, dtype: str) -> str:
+        """What evaluates, in words."""
+        network = self._network
+        threads = "1 thread" if network.threads == 1 else f"{network.threads} threads"
+        return f"native kernel ({network.instruction_set}), {dtype}, {threads}"
 
     @classmethod
     def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:
@@ -68,18 +74,22 @@ class NativeBackend(EvaluationBackend):
         if not available_instruction_sets():
             return Obstacle(
                 error=_no_kernel(None),
-                notice="there is no compiled kernel (the package was installed without a C++ "
-                "compiler): models are evaluated by the {backend} backend, which is several "
-                "times slower",
+                notice="there is no compiled kernel, so models are evaluated by the {backend} "
+                f"backend, which is several times slower: {kernel.why_there_is_none()}",
             )
         return None
 
     @classmethod
+    def installation(cls) -> list[str]:
+        """Which kernels there are."""
+        if not (available := available_instruction_sets()):
+            return [f"compiled kernel: none. {kernel.why_there_is_none()}"]
+        return [f"compiled kernel: {available[-1]} (usable here: {', '.join(available)})"]
+
+    @classmethod
     def describe(cls, potential: Potential) -> list[str]:
         """Which kernels there are; that there is none is an obstacle."""
-        if not (available := available_instruction_sets()):
-            return []
-        return [f"compiled kernel: {available[-1]} (usable here: {', '.join(available)})"]
+        return cls.installation() if available_instruction_sets() else []
 
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool
@@ -216,12 +226,19 @@ class NativeSchNet:
             charges=charges,
         )
         outliers = None
-        if findings is not None and is_outside(result.distance_deficit, result.feature_deviation):
+        if findings is not None and is_outside(
+            result.distance_deficit,
+            result.feature_deviation,
+            result.nearest_ratio,
+            result.coordination_deficit,
+        ):
             outliers = Outliers(
                 domain=self.domain,
                 distance_deficits=findings["distance_deficit"],
                 partners=findings["partner"],
                 feature_deviations=findings["feature_deviation"],
+                nearest_ratios=findings["nearest_ratio"],
+                coordination_deficits=findings["coordination_deficit"],
                 atomic_numbers=graph.atomic_numbers,
                 graph_start=graph.graph_start,
             )
@@ -246,10 +263,11 @@ class NativeSchNet:
 
 def _no_kernel(instruction_set: InstructionSet | None) -> str:
     """What is missing, and what to do."""
-    there = ", ".join(available_instruction_sets()) or "none"
+    there = ", ".join(available_instruction_sets())
     return (
         f"there is no compiled kernel for {instruction_set or 'this processor'} "
-        f"(there are: {there}): {REMEDY}"
+        f"(there are: {there or 'none'}): use backend='tabulated'"
+        + ("" if there else f". {kernel.why_there_is_none()}")
     )
 
 
@@ -262,6 +280,7 @@ def _describe(
     assert charges is None or isinstance(charges, AtomwiseReadout)  # as SchNet has them
     embedding = _float64_rows([model.embedding.weight])[0]
     in_to_filter = _float64_rows([b.in_to_filter.weight for b in blocks])
+    watched = domain.neighborhoods
     rows = table.knots.detach().cpu().double().numpy()
     table_rows = np.ascontiguousarray(rows).reshape(-1, len(blocks), config.n_features)
     arrays = {
@@ -280,6 +299,8 @@ def _describe(
         "shortest": _square(domain.shortest, len(embedding)),
         "feature_centers": domain.centers,
         "feature_scales": domain.scales,
+        "bond_lengths": None if watched is None else watched_bond_lengths(len(embedding)),
+        "neighborhoods": watched,
     }
     description = kernel.SchNetModel(
         n_interactions=len(blocks),

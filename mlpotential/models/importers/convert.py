@@ -19,7 +19,7 @@ import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from mlpotential.data.declared_units import angstrom_per_length, ev_per_energy
-from mlpotential.errors import ConfigError, ModelFileError
+from mlpotential.errors import ConfigError, ModelFileError, printable
 from mlpotential.graph import AtomGraph
 from mlpotential.models.importers.foreign_network import ForeignNetwork, translate
 from mlpotential.models.importers.golden_clusters import golden_clusters
@@ -45,7 +45,7 @@ from mlpotential.models.model_file import (
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 from mlpotential.run_folder import write_atomically
-from mlpotential.settings_checks import check_choice
+from mlpotential.settings_checks import check_choice, check_number
 
 KINDS = ("auto", "schnet-tf", "schnetpack", "pyg")
 ENERGY_NETWORK = "energy_network"  # name of an extra network in the model file
@@ -176,7 +176,7 @@ def format_conversion(conversion: Conversion) -> str:
     if original is not None:
         lines.append(f"original: agrees with our float64 evaluation: {original}")
     lines.append(f"check:    passed; {conversion.check}")
-    return "\n".join(lines + [f"note:     {note}" for note in conversion.notes])
+    return printable("\n".join(lines + [f"note:     {note}" for note in conversion.notes]))
 
 
 def _symbols(elements: Sequence[int]) -> str:
@@ -189,6 +189,8 @@ def _translated(source: Path, declared: Declared) -> tuple[ForeignNetwork, SchNe
     """A source as found, as a network of ours, and its units."""
     with refusals_of(source):
         network = _read(source, declared)
+        if declared.std is not None:
+            check_number("--std", declared.std)
         if network.program != PYG and (declared.mean, declared.std) != (None, None):
             raise ConfigError(f"--mean and --std are for {PYG}, not for {network.program}")
         units = (

@@ -101,6 +101,8 @@ def translate(network: ForeignNetwork, energy_unit: str, length_unit: str) -> Sc
     model.scale.atom_references[:known] = network.atom_references[:known].double() * ev
     if not all(bool(values.isfinite().all()) for values in model.scale.buffers()):
         raise Refusal("has a mean, a scale or atom references that are not finite")
+    if float(model.scale.std_per_atom) == 0.0:
+        raise Refusal("scales its energies by 0: all forces would be zero")
     model.elements = network.elements
     return model.eval()
 

@@ -54,6 +54,8 @@ MENTIONED = (
     ),
 )
 MOST_DIMENSIONS = 8
+MOST_REPEATS = 4096  # chosen: as many neurons may share a number, or rows
+MOST_EXPANDED = 2**26  # numbers; chosen: half a gigabyte
 
 Storages = Callable[[str], bytes]  # the numbers of a storage by its key
 
@@ -89,8 +91,13 @@ class StoredTensor:
         if len(content) != self.n_stored * self.dtype.itemsize:
             raise Refusal(f"is truncated: the numbers of its tensor {self.key!r} are incomplete")
         steps = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
-        n_numbers = math.prod(self.shape)
-        if not 0 < n_numbers <= self.n_stored or self.offset + sum(steps) >= self.n_stored:
+        # Along strides of 0 (`Tensor.expand`) numbers are repeated, which a bomb would do, too.
+        sizes = list(zip(self.shape, self.strides, strict=True))
+        n_distinct = math.prod(n for n, stride in sizes if stride)
+        n_repeats = math.prod(n for n, stride in sizes if not stride)
+        fits = 0 < n_distinct <= self.n_stored and 0 < n_repeats <= MOST_REPEATS
+        fits = fits and (n_repeats == 1 or n_distinct * n_repeats <= MOST_EXPANDED)
+        if not fits or self.offset + sum(steps) >= self.n_stored:
             raise Refusal(f"is damaged: its tensor {self.key!r} reaches beyond its numbers")
         numbers = torch.frombuffer(bytearray(content), dtype=self.dtype)
         return numbers.as_strided(self.shape, self.strides, self.offset).clone()

@@ -4,6 +4,7 @@ One study serves all tests of this file, which one worker runs.
 """
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from md_runs.c20.report import write_report
 from md_runs.c20.settings import C20Study, recording_stride
 from md_runs.c20.study import EQUILIBRATION, estimated_hours, run_study
 from md_runs.cli import main
-from md_runs.commands.distances import distances_report
 from md_runs.commands.prepared_run import open_runs
+from md_runs.commands.structure.distances import distances_report
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.evaluator import Evaluator
@@ -116,6 +117,19 @@ def test_figures_and_summary(finished_study):
     assert summary["modes"]["n_imaginary"] == 0
     assert "too short for conclusions" in summary["remark"]
     assert "too short for conclusions" in text
+    energies = summary["quantum_energies"]
+    table = np.loadtxt(folder / "pimd/simulation.out")
+    late = table[table[:, 1] > 24.9]  # fs; a quarter of the run is left out
+    kinetic = energies["kinetic_energy_eV"]
+    np.testing.assert_allclose(kinetic["value"], late[:, 5].mean(), rtol=1e-6)
+    above = late[:, 4].mean() - summary["minimum"]["energy_eV"]
+    np.testing.assert_allclose(energies["potential_energy_eV"]["value"], above, atol=1e-5)
+    total = kinetic["value"] + energies["potential_energy_eV"]["value"]
+    np.testing.assert_allclose(energies["total_energy_eV"]["value"], total, rtol=1e-6)
+    assert energies["heat_capacity_k_B"]["standard_error"] > 0
+    assert "quantum energies above the minimum with 4 beads [harmonic" in text
+    assert re.search(r"heat capacity .* k_B \[4\d\.\d+, 20\.\d+\]", text)
+    assert summary["harmonic_vibrations"]["with_beads"]["n_beads"] == 4
     np.testing.assert_allclose(summary["minimum"]["bonds_A"][0], 1.411, atol=0.01)
     frames = read_trajectory(folder / "classical/trajectory.frames")
     assert frames.n_frames == 161

@@ -89,8 +89,6 @@ def test_senseless_numbers(tmp_path):
         make_training_data("model.safetensors", tmp_path, DataSize(0))
 
 
-# The model moves the atoms here, where others labelled its own data.
-@pytest.mark.filterwarnings("ignore::mlpotential.errors.ExtrapolationWarning")
 def test_further_kinds(tmp_path, monkeypatch):
     """Beads beside MD, and frames near rest with their weight, at the model that ships."""
     monkeypatch.setattr(training_data, "EQUILIBRATION_FRAMES", 2)
@@ -100,9 +98,9 @@ def test_further_kinds(tmp_path, monkeypatch):
     assert files.keys() == {"train", "validation"}
     train = read(files["train"], index=":")
     weights = [a.info["weight"] for a in train]
-    assert sorted(weights) == [1.0] * 10 + [training_data.NEAR_MINIMUM_WEIGHT] * 5
+    assert sorted(weights) == [1.0] * 2 + [3.0] * 8 + [50.0] * 5
     largest = {
-        near: max(abs(a.get_forces()).max() for a in train if (a.info["weight"] > 1.0) == near)
+        near: max(abs(a.get_forces()).max() for a in train if (a.info["weight"] > 3.0) == near)
         for near in (True, False)
     }
     assert largest[True] < 1.5 < largest[False]  # eV/A

@@ -17,6 +17,7 @@ import pytest
 import spring_network
 from spring_network import SpringNetwork, spring_cluster
 
+from calculators import MLPotentialCalculator
 from md_runs.classical.checkpoint import ClassicalState
 from md_runs.classical.run import ClassicalRun, run_classical
 from md_runs.run_folders import CHECKPOINT_NAME, TRAJECTORY_NAME
@@ -84,7 +85,11 @@ def test_kill_9_at_random_moments_changes_no_bit(ensemble, n_kills, whole, tmp_p
 
 
 @pytest.mark.parametrize(
-    "signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "signal_number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGHUP)),
+    ],
 )
 def test_a_signal_saves_the_state_and_the_same_command_continues(signal_number, whole, tmp_path):
     settings = replace(SETTINGS, checkpoint_stride=100_000)
@@ -99,6 +104,23 @@ def test_a_signal_saves_the_state_and_the_same_command_continues(signal_number, 
     assert 300 < saved.step < 1000
     assert saved.n_frames == read_trajectory(folder / TRAJECTORY_NAME).n_frames
     assert uninterrupted(folder, settings) == expected
+
+
+def test_another_dtype_is_another_run(model_path, ethanol, tmp_path):
+    """Not so for runs of version 0.1.0, which did not write it."""
+    settings = ClassicalRun(n_steps=2, stride=1, temperature_K=1.0)
+    for atoms, dtype in ((ethanol, None), (ethanol.copy(), "float32"), (ethanol.copy(), "float64")):
+        atoms.calc = MLPotentialCalculator(model_path, "cpu", dtype=dtype)
+        if dtype == "float32":
+            words = "dtype was 'float64' and is now 'float32'. Choose another folder"
+            with pytest.raises(RunError, match=words):
+                run_classical(atoms, settings, tmp_path)
+        else:
+            run_classical(atoms, settings, tmp_path)
+    state = ClassicalState.read(tmp_path / CHECKPOINT_NAME)
+    old = {name: value for name, value in state.settings.items() if name != "dtype"}
+    replace(state, settings=old).write(tmp_path / CHECKPOINT_NAME)
+    run_classical(atoms, replace(settings, n_steps=3), tmp_path)
 
 
 @pytest.mark.slow

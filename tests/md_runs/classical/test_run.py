@@ -312,6 +312,28 @@ def test_a_structure_the_potential_refuses_stops_the_run(tmp_path):
         run_classical(atoms, NVE, tmp_path)
 
 
+@pytest.mark.parametrize("ensemble", ["nve", "langevin", "bussi"])
+def test_heat_between_frames_stops(ensemble, tmp_path):
+    """One kick at step 7; a thermostat would have cooled it by the next frame."""
+    atoms = spring_cluster(6)
+    calculate, n_calls = atoms.calc.calculate, 0
+
+    def kicking(*args):
+        nonlocal n_calls
+        n_calls += 1
+        calculate(*args)
+        if n_calls == 8:  # the first was of the start
+            atoms.calc.results["forces"][2] += [900.0, 0.0, 0.0]
+
+    atoms.calc.calculate = kicking
+    settings = ClassicalRun(
+        ensemble, temperature_K=50.0, timestep_fs=2.0, n_steps=200, stride=100, time_constant_fs=1.0
+    )
+    with pytest.raises(RunError, match=r"exploded at step [78]: the temperature is .*e\+0. K"):
+        run_classical(atoms, settings, tmp_path)
+    assert read_trajectory(tmp_path / "trajectory.frames").n_frames == 1
+
+
 def test_a_time_step_far_too_long_stops(tmp_path):
     atoms = spring_cluster(6)
     with pytest.raises(RunError, match="exploded"):

@@ -13,7 +13,12 @@ from recorded_runs import (
 )
 
 from md_runs.analysis.spectra.quantum_corrections import response_factor
-from md_runs.analysis.vibrations.mode_intensities import infrared_intensities, raman_intensities
+from md_runs.analysis.spectra.raman import stokes_spectrum
+from md_runs.analysis.vibrations.mode_intensities import (
+    infrared_intensities,
+    raman_intensities,
+    stokes_intensities,
+)
 from md_runs.commands.infrared_and_raman import (
     infrared_report,
     raman_report,
@@ -71,6 +76,22 @@ def test_quantum_correction_is_named_and_applied(run):
     assert "quantum correction: classical" in str(plain)
 
 
+def test_stokes_spectrum_has_the_cross_sections_of_the_modes(run):
+    path, modes = run
+    raman = raman_intensities(modes, water_polarizability_derivatives())
+    exact = stokes_intensities(raman, 532.0, KELVIN)
+    found = raman_report(opened(path), laser_nm=532.0, resolution_per_cm=50)
+    areas = found.results["polar_stokes_peaks"].areas
+    assert areas == pytest.approx(exact.stokes_cross_sections, rel=0.03)
+    assert "Stokes scattering of 532 nm at 300 K, at a right angle" in str(found)
+    assert "raman_stokes" in found.figures
+    warm = stokes_spectrum(found.results["polar"], 532.0, 2 * KELVIN)
+    assert warm.wavenumbers_per_cm[0] >= warm.resolution_per_cm
+    assert (warm.intensity > found.results["polar_stokes"].intensity)[:10].all()
+    with pytest.raises(DataError, match="no points between its resolution and the laser"):
+        stokes_spectrum(found.results["polar"], 5e6)
+
+
 def test_raman_activities_and_depolarisation(run, tmp_path):
     path, modes = run
     exact = raman_intensities(modes, water_polarizability_derivatives())
@@ -80,6 +101,8 @@ def test_raman_activities_and_depolarisation(run, tmp_path):
     assert found.results["polar_peaks"].areas == pytest.approx(exact.activities, rel=0.02)
     ratios = [float(row[-1].split("(")[0]) for row in found.tables[0].rows]
     assert ratios == pytest.approx(exact.depolarization_ratios, abs=0.01)
+    natural = [float(row[-2].split("(")[0]) for row in found.tables[0].rows]
+    assert natural == pytest.approx(exact.natural_depolarization_ratios, abs=0.01)
     assert set(found.figures) == {"raman", "raman_polarised"}
 
 

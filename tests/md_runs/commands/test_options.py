@@ -126,7 +126,19 @@ def test_mistakes_are_one_line(arguments, message, runs, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["vdos", "ir", "raman", "rdf", "distances", "path-integrals", "report"]
+    "command",
+    [
+        "modes",
+        "vdos",
+        "ir",
+        "raman",
+        "rdf",
+        "structure-factor",
+        "msd",
+        "distances",
+        "path-integrals",
+        "report",
+    ],
 )
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as end:

@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
-from harmonic_ring_polymer import KELVIN, KT, energy, heat_capacity
+from ase import Atoms, units
+from harmonic_ring_polymer import KELVIN, KT, energy, heat_capacity, sample
 from recorded_runs import write_frames, write_oscillator_beads, write_water_run
 
+from md_runs.analysis.path_integrals.energies import centroid_virial_kinetic_energies
+from md_runs.commands.options import parse_isotopes
 from md_runs.commands.path_integrals import (
-    parse_isotopes,
     path_integral_report,
 )
 from md_runs.commands.prepared_run import open_runs
-from mlpotential.errors import ConfigError, DataError
+from mlpotential.errors import ConfigError, DataError, RunError
 
 U, DEGREES = 3.0, 6
 
@@ -94,3 +96,86 @@ def test_wrapped_beads_are_refused(tmp_path):
     path = write_frames(tmp_path / "wrapped.frames", Atoms("H"), 1.0, positions=positions)
     with pytest.raises(DataError, match="wrapped into a cell"):
         path_integral_report(opened(path, temperature_K=KELVIN))
+
+
+def write_ipi_outputs(folder, n_beads=8, n_frames=600, seed=3):
+    """What i-PI writes of harmonic beads without forces: positions, K and V of every frame."""
+    atoms = Atoms("H2", positions=[[0, 0, 0], [0, 0, 3.0]])
+    positions, forces, potentials = sample(U, n_beads, n_frames, atoms.get_masses(), seed)
+    kinetic = centroid_virial_kinetic_energies(positions, forces, atoms.get_masses(), KT).sum(1)
+    folder.mkdir()
+    for bead in range(n_beads):
+        text = "".join(
+            f"2\n# CELL(abcABC): 9 9 9 90 90 90 Step: {10 * k} Bead: {bead} positions{{angstrom}} "
+            "cell{angstrom}\n"
+            + "".join("H " + " ".join(f"{x:.10e}" for x in row) + "\n" for row in frame)
+            for k, frame in enumerate(positions[:, bead] + atoms.positions)
+        )
+        (folder / f"sim.pos_{bead}.xyz").write_text(text)
+    header = (
+        "# column   1     --> step : \n# column   2     --> time{femtosecond} : \n"
+        "# column   3     --> kinetic_cv(H) : of some atoms\n"
+        "# column   4     --> kinetic_cv : \n# column   5     --> potential{electronvolt} : \n"
+    )
+    V = potentials.mean(axis=1)
+    rows = "".join(
+        f" {10 * k:e} {5.0 * k:e} 1.0e+00 {K / units.Hartree:.15e} {v:.15e}\n"
+        for k, (K, v) in enumerate(zip(kinetic, V, strict=True))
+    )
+    (folder / "sim.out").write_text(header + rows)
+    return kinetic, V
+
+
+@pytest.mark.filterwarnings("ignore:the cell in .* is not used")
+def test_energies_that_ipi_records_are_used_without_forces(tmp_path):
+    """K, V and E are the means of the columns; C needs the positions of the beads as well."""
+    kinetic, V = write_ipi_outputs(tmp_path / "run")
+    found = path_integral_report(opened(tmp_path / "run", temperature_K=KELVIN))
+    energies = found.results["run_energies"]
+    # i-PI's own hartree differs from CODATA's by 1e-7.
+    assert energies.kinetic_energy.value == pytest.approx(kinetic.mean(), rel=1e-6)
+    assert energies.potential_energy.value == pytest.approx(V.mean(), rel=1e-9)
+    assert energies.total_energy.value == pytest.approx((kinetic + V).mean(), rel=1e-6)
+    agrees(energies.kinetic_energy, 0.5 * DEGREES * KT * energy(U, 8))
+    agrees(energies.total_energy, DEGREES * KT * energy(U, 8))
+    agrees(energies.heat_capacity, DEGREES * heat_capacity(U, 8))
+    assert energies.kinetic_energy.standard_error == pytest.approx(
+        kinetic.std() / np.sqrt(len(kinetic)), rel=0.6
+    )
+    rows = [row[0] for row in found.tables[1].rows]
+    assert rows[0] == "kinetic energy, centroid virial (eV)"
+    assert {"kinetic energy, primitive (eV)", "heat capacity (k_B)"} <= set(rows)
+    late = path_integral_report(open_runs([tmp_path / "run"], skip_ps=1.5, temperature_K=KELVIN))
+    assert late.results["run_energies"].kinetic_energy.value == pytest.approx(
+        kinetic[300:].mean(), rel=1e-6
+    )
+
+
+def test_a_file_of_properties_is_enough_for_energies(tmp_path):
+    kinetic, _ = write_ipi_outputs(tmp_path / "run", n_frames=60)
+    for path in (tmp_path / "run").glob("*.xyz"):
+        path.unlink()
+    runs = open_runs([tmp_path / "run"], ["energies"], skip_ps=0, temperature_K=KELVIN)
+    found = path_integral_report(runs)
+    assert found.results["run_energies"].kinetic_energy.value == pytest.approx(
+        kinetic.mean(), rel=1e-6
+    )
+    assert "no heat capacity, whose estimator takes the primitive kinetic energy" in str(found)
+    assert "run: no positions, so there are energies only" in found.assumptions
+    with pytest.raises(RunError, match="has no positions among its i-PI outputs"):
+        open_runs([tmp_path / "run"])
+    with pytest.raises(DataError, match="does not tell its temperature"):
+        path_integral_report(open_runs([tmp_path / "run"], ["energies"]))
+
+
+def test_a_heat_capacity_that_has_not_converged_is_not_trusted(tmp_path):
+    """14.4 kT a quantum, 8 beads: the energy is right to 0.1 %, the heat capacity is not."""
+    path = write_oscillator_beads(tmp_path / "stiff.frames", 8, 400, 14.4)
+    found = path_integral_report(opened(path, temperature_K=KELVIN))
+    perturbed = found.results["stiff_perturbed"]
+    assert perturbed.are_energies_trustworthy
+    assert not perturbed.is_heat_capacity_trustworthy
+    assert not perturbed.is_trustworthy
+    assert any("correction of the heat capacity is so large" in text for text in found.warnings)
+    (row,) = (row for t in found.tables for row in t.rows if row[0].startswith("heat capacity"))
+    assert row[2].endswith("not to be trusted")

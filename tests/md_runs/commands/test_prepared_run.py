@@ -7,7 +7,9 @@ from harmonic_ring_polymer import KELVIN
 from recorded_runs import write_frames, write_water_segments
 
 from md_runs.analysis.sampling.equilibration import RULE_NAME, EquilibrationRule
+from md_runs.commands.analysis_report import default_folder
 from md_runs.commands.prepared_run import open_runs
+from md_runs.commands.structure.distances import distances_report
 from md_runs.run_folders import segment_paths
 from mlpotential.errors import ConfigError, DataError, RunError
 
@@ -64,6 +66,42 @@ def test_names_are_unique(tmp_path):
         open_runs([paths[0], paths[0]])
     with pytest.raises(RunError, match="(?i)no such file"):
         open_runs([tmp_path / "absent"])
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (("water.extxyz", "water.xyz"), ["water.extxyz", "water.xyz"]),
+        (("nvt.300K.xyz", "nvt.600K.xyz"), ["nvt.300K", "nvt.600K"]),
+        (("a b.xyz", "a_b.xyz"), ["1: a b.xyz", "2: a_b.xyz"]),
+        (("a/b.xyz", "a_b.xyz"), ["b", "a_b"]),
+        (("x/a.xyz", "y/a.xyz", "x/a.extxyz"), ["x/a.xyz", "y/a.xyz", "x/a.extxyz"]),
+    ],
+)
+def test_no_two_runs_share_a_name_or_a_file(tmp_path, files, names):
+    """After a dot, or with characters that files do not have."""
+    frames = "".join(f"2\ntime_fs={k}\nH 0 0 0\nH 0 0 {0.74 + 0.001 * k}\n" for k in range(4))
+    paths = [tmp_path / name for name in files]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(frames)
+    found = open_runs(paths)
+    assert [run.name for run in found] == names
+    report = distances_report(found)
+    saved = report.save(tmp_path / "out")
+    assert len(report.tables[0].rows) == 3 * len(files)
+    assert len(set(saved)) == len(saved) == 3 * len(files) + 2
+
+
+def test_the_folder_of_results_is_that_of_one_run(tmp_path):
+    for name in ("water.xyz", "ice.xyz", "water.json"):
+        (tmp_path / name).touch()
+    assert default_folder([tmp_path / "water.xyz"], "rdf") == tmp_path / "water_rdf"
+    (tmp_path / "water.extxyz").touch()
+    for name in ("water.xyz", "water.extxyz"):
+        assert default_folder([tmp_path / name], "rdf") == tmp_path / f"{name}_rdf"
+    (tmp_path / "run.300").mkdir()
+    assert default_folder([tmp_path / "run.300"], "rdf") == tmp_path / "run.300_rdf"
 
 
 def test_beads_sample_unless_the_user_says_otherwise(tmp_path):

@@ -38,7 +38,7 @@ def study(tmp_path_factory):
 def test_page_holds_everything(study, tmp_path):
     sections = write_report_page(study, tmp_path / "page.html", temperature_K=300.0)
     names = [section.name for section in sections]
-    assert names == ["modes", "vdos", "distances", "rdf", "path-integrals"]
+    assert names == ["vdos", "distances", "rdf", "path-integrals", "modes"]
     page = (tmp_path / "page.html").read_text()
     assert "://" not in page
     assert "<script" not in page
@@ -47,6 +47,52 @@ def test_page_holds_everything(study, tmp_path):
     assert page.count("<img ") == n_figures + 1  # and the one that lay there
     assert "4 beads lack" in page
     assert "1321.69" in page
+
+
+def test_the_first_screen_is_the_figures(study, tmp_path):
+    """Modes come last and folded, with their symmetry, and lead to the page where they move."""
+    write_report_page(study, tmp_path / "page.html", temperature_K=300.0)
+    page = (tmp_path / "page.html").read_text()
+    gallery, rest = page.split("</div>", 1)
+    assert gallery.count("<img ") == 4  # one of each analysis
+    assert "<table" not in gallery
+    modes = rest[rest.index('id="modes"') :]
+    assert re.search(r"<details><summary>3 normal modes</summary>\s*<h3>", modes)
+    assert "<th>symmetry (C2v)</th>" in modes
+    assert len(re.findall("<td>(?:A1|B1|B2)</td>", modes)) == 3
+    (link,) = re.findall(r'<a href="([^#"]+)">moving modes</a>', page)
+    assert "<canvas" in (tmp_path / link).read_text()
+
+
+def test_a_page_of_modes_that_is_there_is_linked(study, tmp_path):
+    """By its address relative to the report, whatever its name has in it."""
+    folder = tmp_path / "a & b"
+    folder.mkdir()
+    (folder / "modes.json").write_bytes((study / "modes.json").read_bytes())
+    (folder / "modes.html").write_text("own")
+    write_water_run(folder / "classical.frames", n_frames=200)
+    write_report_page(folder, tmp_path / "page.html")
+    (link,) = re.findall(r'href="([^"#]+)"', (tmp_path / "page.html").read_text())
+    assert link == "a%20%26%20b/modes.html"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a & b", "page.html"]
+
+
+def test_passed_checks_are_folded():
+    page = report_page(
+        "h", [], [AnalysisReport("a", "t", ("one",), remarks=("x passed: 1", "two"))]
+    )
+    shown, folded = page.split("<details>")
+    assert "two" in shown
+    assert "passed" not in shown
+    assert "<li>one</li>\n<li>x passed: 1</li>" in folded
+
+
+def test_what_needs_attention_is_told_above_the_figures():
+    section = AnalysisReport("vdos", "t", (), ("one", "two"))
+    page = report_page("h", [], [section, AnalysisReport("rdf", "t", ())])
+    (told,) = re.findall(r"<p><strong>To be looked at \(2\):</strong> (.*)</p>", page)
+    assert told == '<a href="#vdos">vdos</a>'
+    assert page.index("To be looked at") < page.index('<div class="gallery">')
 
 
 def test_spectra_of_a_single_run(tmp_path, monkeypatch):

@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import units
+from harmonic_molecules import water
 from harmonic_ring_polymer import KELVIN
 from recorded_runs import read_json, water_modes, write_frames, write_water_segments
 
 from md_runs.analysis.vibrations.normal_modes import normal_modes
 from md_runs.commands.prepared_run import open_runs
 from md_runs.commands.vdos import vdos_report
+from md_runs.trajectories.frames_file import read_trajectory
+from md_runs.trajectories.h5md_writer import write_h5md
 from mlpotential.errors import ConfigError, DataError
 
 
@@ -129,3 +132,28 @@ def test_the_correlation_function_is_kept_on_request(segments):
     assert correlation.times_fs[1] == found.results["nve"].timestep_fs
     twice_kinetic = 3 * units.kB * KELVIN * units.fs**2
     assert correlation.values[0] == pytest.approx(twice_kinetic, rel=0.02)
+
+
+def test_modes_and_run_must_hold_the_same_atoms(segments, tmp_path):
+    folder, _ = segments
+    atoms, hessian = water()
+    fixed = np.array([True, False, False])
+    held = normal_modes(hessian + np.eye(9), atoms.get_masses(), atoms.positions, fixed=fixed)
+    held.save_json(tmp_path / "held.json")
+    with pytest.raises(DataError, match="1 atoms are fixed in the modes, 0 in"):
+        vdos_report(opened(folder), modes=tmp_path / "held.json")
+
+
+def test_frames_too_far_apart_are_told(tmp_path):
+    """Water every 16 fs: all lines are folded back below 1042 1/cm, whatever was recorded."""
+    modes = write_water_segments(tmp_path / "nve", n_segments=4, n_frames=300, interval_fs=16.0)
+    assert modes.wavenumbers_per_cm.max() > 3000
+    found = vdos_report(opened(tmp_path / "nve"))
+    text = "\n".join(found.warnings)
+    assert "tell wavenumbers up to 1042 1/cm, but O-H bonds vibrate at" in text
+    assert "sampling (velocities against positions) FAILED" in text
+    for k in range(4):
+        frames = read_trajectory(tmp_path / f"nve/segment_{k}.frames")
+        write_h5md(replace(frames, velocities_angstrom_per_fs=None), tmp_path / f"still_{k}.h5")
+    still = vdos_report(opened(tmp_path / "still_0.h5"))
+    assert any("their lines are folded back" in warning for warning in still.warnings)

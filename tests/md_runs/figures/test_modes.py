@@ -43,7 +43,7 @@ def test_degenerate_modes_make_one_stick(infrared: InfraredIntensities) -> None:
 
 
 def test_raman_sticks_name_their_unit() -> None:
-    lines = RamanIntensities(np.array([1000.0]), np.array([40.0]), np.array([0.3]))
+    lines = RamanIntensities(*(np.array([x]) for x in (1000.0, 40.0, 0.3, 0.5)))
     ax = mode_plots.plot_stick_spectrum(lines)
     assert ax.get_ylabel() == "Raman activity (Å$^4$/amu)"
     assert ax.get_ylim()[1] == pytest.approx(48.0)

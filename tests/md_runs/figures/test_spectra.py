@@ -58,6 +58,14 @@ def test_infrared_spectrum_stands_before_its_sticks(infrared: InfraredSpectrum) 
     assert ax.get_legend().get_title().get_text() == "bands: ±1 standard error"
 
 
+def test_no_tick_where_only_the_marks_of_modes_are(infrared: InfraredSpectrum) -> None:
+    ax = spectra.plot_spectrum(infrared, np.array([500.0, 1200.0]))
+    low, high = ax.get_ylim()
+    assert low < 0
+    assert len(ax.get_yticks()) >= 3
+    assert all(0 <= tick <= high for tick in ax.get_yticks())
+
+
 def test_passed_checks_are_counted_and_failed_ones_written_out(infrared: InfraredSpectrum) -> None:
     ax = spectra.plot_spectrum(infrared)
     assert ax.get_title(loc="left") == "2 checks passed"

@@ -214,7 +214,13 @@ def test_progress_reads_whole_lines_only(tmp_path):
         out.write(properties_line(20)[40:])
         out.flush()
         assert reader.update() == 20
-        assert reader.temperature_K == 320.0
+        assert (reader.temperature_K, reader.hottest_step, reader.hottest_K) == (320.0, 20, 320.0)
+        hot = properties_line(24).replace("3.24", "9.24")
+        assert hot != properties_line(24)
+        out.write(hot + properties_line(28))
+        out.flush()
+        assert reader.update() == 28  # cooled within one look
+        assert (reader.temperature_K, reader.hottest_step, reader.hottest_K) == (328.0, 24, 924.0)
         out.write(properties_line(30, np.nan))
         out.flush()
         with pytest.raises(RunError, match="not finite at step 30"):
@@ -392,7 +398,13 @@ def test_the_reason_is_found_in_the_log(tmp_path):
     assert tail.splitlines()[0] == "ModelFileError: no model"
     assert tail.endswith("more words")
     assert "before" not in tail
-    assert ipi_process.log_tail(log, log.stat().st_size).startswith("it gave no reason")
+    start = log.stat().st_size
+    assert ipi_process.log_tail(log, start).startswith("it gave no reason")
+    with log.open("a") as end:
+        end.write("Traceback:\nOSError: [Errno 28] No space left on device\n")
+        end.write("mlpotential: cannot write extrapolation.json: No space left on device\n")
+    tail = ipi_process.log_tail(log, start)
+    assert tail == f"the disk is full: make room, and the same command goes on. See {log}"
 
 
 def test_the_program_of_ipi_is_found_without_a_path(monkeypatch):

@@ -15,6 +15,7 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 
+from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
@@ -99,10 +100,17 @@ def test_contradicting_force_unit(waters: list[Atoms], tmp_path: Path) -> None:
         "_property_unit_dict": {"energy": "Ha", "forces": "Ha/Bohr"},
         "_distance_unit": "Ang",
     }
-    write_rows(tmp_path / "a.db", [(bare(a), labels(a), {}) for a in waters], metadata)
-    message = r"a.db \(_property_unit_dict, forces\) states the length unit 'Bohr', but 'Angstrom'"
+    per_unit = units.Hartree / units.Bohr
+    rows = [(bare(a), labels(a) | {"forces": a.get_forces() / per_unit}, {}) for a in waters]
+    write_rows(tmp_path / "a.db", rows, metadata)
+    message = (
+        r"a.db \(_property_unit_dict, forces\) states the force unit 'Ha/Bohr', but "
+        "'Hartree/Angstrom' follows from the declared units: declare force_unit 'Hartree/Bohr'"
+    )
     with pytest.raises(DataError, match=message):
         read_database(tmp_path / "a.db", energy_unit="Hartree")
+    data = read_database(tmp_path / "a.db", energy_unit="Hartree", force_unit="Hartree/Bohr")
+    np.testing.assert_allclose(data[1].forces, waters[1].get_forces(), rtol=1e-13)
 
 
 def test_schnetpack_0_base64(waters: list[Atoms], tmp_path: Path) -> None:
@@ -243,3 +251,52 @@ def test_cut_and_overwritten_databases(waters: list[Atoms], tmp_path: Path) -> N
                 assert "a.db" in str(error)  # noqa: PT017 - whether it comes depends on the place
                 n_refused += 1
     assert n_refused > 100
+
+
+def test_deep_json_is_damage(waters: list[Atoms], tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    write_rows(path, [(waters[0], {}, {})])
+    for table, column in (("systems", "data"), ("systems", "key_value_pairs")):
+        broken = tmp_path / f"{column}.db"
+        broken.write_bytes(path.read_bytes())
+        connection = sqlite3.connect(broken)
+        connection.execute(f"UPDATE {table} SET {column} = ?", ('{"x": ' + "[" * 100_000,))
+        connection.commit()
+        connection.close()
+        with pytest.raises(DataError, match=f"{column}.db is damaged or not an ASE database"):
+            read_database(broken)
+
+
+def test_units_of_other_metadata(waters: list[Atoms], tmp_path: Path) -> None:
+    rows = [(atoms, {}, {}) for atoms in waters]
+    for k, (metadata, message) in enumerate(
+        (
+            ({"units": {"energy": "Hartree"}}, "states the energy unit 'Hartree'"),
+            ({"force_unit": "Ha/a0"}, r"a\d.db \(force_unit\) states the force unit 'Ha/a0'"),
+            ({"length_units": "bohr"}, "states the length unit 'bohr'"),
+        )
+    ):
+        write_rows(tmp_path / f"a{k}.db", rows, metadata)
+        with pytest.raises(DataError, match=message):
+            read_database(tmp_path / f"a{k}.db")
+    write_rows(tmp_path / "b.db", rows, {"units": {"energy": "eV", "stress": "GPa"}})
+    check_against(read_database(tmp_path / "b.db"), waters)
+
+
+def test_charges_and_spins_of_rows(waters: list[Atoms], tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.db", [(a, {}, {"charge": 1, "spin": 2}) for a in waters])
+    check_against(read_database(tmp_path / "a.db"), waters)
+    write_rows(tmp_path / "b.db", [(a, {}, {"spin": k}) for k, a in enumerate(waters)])
+    with pytest.warns(SuspiciousDataWarning, match=r"differ in spin: 0 .*frame 1 \(row 2\)"):
+        read_database(tmp_path / "b.db")
+
+
+def test_absurd_labels_are_damage(waters: list[Atoms], tmp_path: Path) -> None:
+    forces = waters[1].get_forces()
+    forces[2, 2] = 1e200
+    rows = [(bare(a), labels(a), {}) for a in waters]
+    rows[1][1]["forces"] = forces
+    write_rows(tmp_path / "a.db", rows)
+    message = r"frame 1 \(row 2\): the force of atom 2 is 1e\+200 eV/A, which no calculation gives"
+    with pytest.raises(DataError, match=message):
+        read_database(tmp_path / "a.db")

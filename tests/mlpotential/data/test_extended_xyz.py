@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,31 @@ def test_lattice_without_pbc_is_periodic(tmp_path: Path) -> None:
 def test_atomic_numbers_instead_of_symbols(tmp_path: Path) -> None:
     text = FRAME.replace("species:S:1", "Z:I:1").replace("\nH", "\n1")
     assert read_text(tmp_path, text).sha256 == read_text(tmp_path, FRAME).sha256
+
+
+def test_letter_case_of_gpumd(tmp_path: Path) -> None:
+    """`lattice=` and `properties=` mean what they say; twice is refused."""
+    text = FRAME.replace('pbc="F F F"', 'Lattice="4 0 0 0 5 0 0 1 6" pbc="T T T"')
+    plain = read_text(tmp_path, text).sha256
+    for old, new in (("Lattice", "lattice"), ("Properties", "properties"), ("pbc", "PBC")):
+        assert read_text(tmp_path, text.replace(old, new)).sha256 == plain
+    twice = text.replace("Lattice", 'lattice="1 0 0 0 1 0 0 0 1" Lattice')
+    with pytest.raises(DataError, match=r"frame 0 .* 'Lattice' stands twice"):
+        read_text(tmp_path, twice)
+
+
+def test_deuterium_and_tritium_are_hydrogen(tmp_path: Path) -> None:
+    text = FRAME.replace("\nH", "\nD", 1).replace("\nH", "\nT", 1)
+    assert read_text(tmp_path, text).sha256 == read_text(tmp_path, FRAME).sha256
+
+
+def test_byte_order_mark_and_blank_lines(tmp_path: Path) -> None:
+    plain = read_text(tmp_path, FRAME * 2).sha256
+    for text in ("\ufeff" + FRAME * 2, FRAME + "\n  \n" + FRAME, FRAME * 2 + "\n\n"):
+        assert read_text(tmp_path, text).sha256 == plain
+    (tmp_path / "set.extxyz").write_text(FRAME, encoding="utf-16")
+    with pytest.raises(DataError, match=r"set.extxyz is UTF-16 text: save it as UTF-8"):
+        read_reference_data(tmp_path / "set.extxyz", energy_unit="eV", length_unit="Angstrom")
 
 
 def test_many_frames_take_no_quadratic_time(tmp_path: Path) -> None:
@@ -150,8 +176,24 @@ def test_key_that_changes_along_the_file(tmp_path: Path) -> None:
         ("2\n", "3\n", r"frame 1 \(line 5\): 3 atoms are announced, but the file ends after 2"),
         ("2\n", "1\n", r"frame 2 \(line 8\): expected the number of atoms, found 'H 0.0 0.0 0.8"),
         ("2\n", "two\n", r"frame 1 \(line 5\): expected the number of atoms, found 'two'"),
-        ("2\n", "\n2\n", r"frame 1 \(line 5\): expected the number of atoms, found ''"),
-        ("2\n", "0\n", r"frame 1 \(line 5\): expected the number of atoms, found '0'"),
+        ("2\n", "0\n", r"frame 1 \(line 5\): frame 1 has no atoms: remove it"),
+        # hostile or only Python's numbers
+        ("2\n", "9" * 5000 + "\n", r"frame 1 \(line 5\): expected the number of atoms, found '999"),
+        ("2\n", "\u00b2\n", r"frame 1 \(line 5\): expected the number of atoms"),
+        ("forces:R:3", "forces:R:" + "9" * 5000, r"frame 1 \(line 5\): cannot understand Prop"),
+        ("forces:R:3", "forces:R:\u00b3", r"frame 1 \(line 5\): cannot understand Properties="),
+        ("0.8", "1_4", r"frame 1, line 8: pos should be three numbers, not 0.0 0.0 1_4"),
+        ("0.8", "\uff11", r"frame 1, line 8: pos should be three numbers"),
+        ("-1.5", "-1_5", r"frame 1 \(line 5\): energy should be one number, not '-1_5'"),
+        ("-1.5", "-1.5 energy=5", r"frame 1 .*: 'energy' stands twice, with '-1.5' and '5'"),
+        ("-1.5", '-1.5 x="_JSON ' + "[" * 9000 + '"', r"frame 1 .* JSON is nested too deeply"),
+        ("-1.5", '-1.5 x="_JSON [1,"', r"frame 1 .* the comment line cannot be read"),
+        ("H 0.0 0.0 0.8", "2 0.0 0.0 0.8", r"frame 1, line 8: unknown element '2': numbers may be"),
+        (
+            "Properties=species:S:1:pos:R:3:forces:R:3 energy=",
+            "",
+            r"7; without Properties=|found 7",
+        ),
         # other nonsense
         ("H 0.0 0.0 0.8", "Hx 0.0 0.0 0.8", r"frame 1, line 8: unknown element 'Hx'"),
         ("H 0.0 0.0 0.8", "X 0.0 0.0 0.8", r"frame 1 \(line 5\): .*atomic number 0, outside"),
@@ -173,7 +215,7 @@ def test_damage_is_named_with_its_place(tmp_path: Path, old: str, new: str, mess
 
 def test_wrong_atom_count_before_another_frame(tmp_path: Path) -> None:
     text = FRAME.replace("2\n", "3\n", 1) + FRAME
-    message = r"frame 1 \(line 6\): expected the number of atoms, found 'Properties=.* before right"
+    message = r"frame 0, line 5: expected 7 columns, found 1 \('2'\); is the number of atoms right"
     with pytest.raises(DataError, match=message):
         read_text(tmp_path, text)
 
@@ -223,3 +265,20 @@ def test_binary_and_cut_gzip(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"set.xyz.gz is cut or not a gzip file"):
             read_reference_data(path, energy_unit="eV", length_unit="Angstrom")
+
+
+def test_a_packed_file_of_nothing_is_refused_at_once(tmp_path: Path) -> None:
+    """3 MB of gzip are 3 GB of zeros, or of line ends; 30 MB show it."""
+    path = tmp_path / "bomb.extxyz.gz"
+    for content, message in (
+        (b"\0" * 3 * 10**7, "is not a text file"),
+        (b" " * 3 * 10**7, "is not a text file"),
+        (b"\n" * 3 * 10**7, "more than 100 blank lines"),
+        (b"0\n" * 10**6, "frame 0 has no atoms"),
+    ):
+        path.write_bytes(gzip.compress(content, 1))
+        tracemalloc.start()
+        with pytest.raises(DataError, match=message):
+            read_reference_data(path, energy_unit="eV", length_unit="Angstrom")
+        assert tracemalloc.get_traced_memory()[1] < 7e7  # four of the longest lines
+        tracemalloc.stop()

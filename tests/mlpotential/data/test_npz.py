@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
@@ -151,8 +153,82 @@ def test_sgdml_models_are_refused(tmp_path: Path, extra: dict[str, Any], what: s
 
 
 def test_lattice_of_unknown_orientation_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"set.npz holds a lattice, and the format does not fix"):
+    with pytest.raises(
+        DataError, match=r"holds a cell under 'lattice', and the format does not fix"
+    ):
         read_arrays(tmp_path, {**water(), "lattice": np.eye(3)})
+
+
+@pytest.mark.parametrize(
+    "key", ["cell", "box", "Lattice", "lattice_vectors", "unit_cell", "simulation_box", "cells"]
+)
+def test_no_cell_is_passed_over(tmp_path: Path, key: str) -> None:
+    """Unless it is zero, or said to be periodic in no direction."""
+    arrays = water()
+    for cell in (9.0 * np.eye(3), np.tile(9.0 * np.eye(3), (4, 1, 1)), np.full((4, 3), 9.0)):
+        for pbc in ({}, {"pbc": np.array([True, True, False])}):
+            with pytest.raises(DataError, match=f"set.npz holds a cell under '{key}', and the"):
+                read_arrays(tmp_path, {**arrays, key: cell, **pbc})
+        for none in ({"pbc": np.zeros((4, 3), bool)}, {key: 0.0 * cell}):
+            assert read_arrays(tmp_path, {**arrays, key: cell, **none})[0].cell is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("F_unit", "Hartree/Bohr", r"\(F_unit\) states the force unit 'Hartree/Bohr', but 'eV/Ang"),
+        (
+            "energy_unit",
+            np.array([b"Ha"]),
+            r"\(energy_unit\) states the energy unit 'Ha', but 'eV'",
+        ),
+        ("units", "real", r"\(units\) states the energy unit 'kcal/mol', but 'eV'"),
+    ],
+)
+def test_other_units_that_are_stated(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    with pytest.raises(DataError, match=r"set.npz " + message):
+        read_arrays(tmp_path, {**water(), key: np.asarray(value)})
+
+
+def test_charges_of_frames(tmp_path: Path) -> None:
+    assert len(read_arrays(tmp_path, {**water(), "Q": np.ones(4)})) == 4
+    with pytest.warns(SuspiciousDataWarning, match=r"differ in charge: 0 \(first in set.npz, fra"):
+        read_arrays(tmp_path, {**water(), "Q": np.array([0.0, 0.0, 1.0, 0.0])})
+
+
+def test_big_endian(tmp_path: Path) -> None:
+    arrays = water()
+    plain = read_arrays(tmp_path, arrays).sha256
+    swapped = {key: a.astype(a.dtype.newbyteorder(">")) for key, a in arrays.items()}
+    assert read_arrays(tmp_path, swapped | {"z": arrays["z"].astype(">i4")}).sha256 == plain
+
+
+def test_one_name_twice(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", **water())
+    with zipfile.ZipFile(tmp_path / "set.npz") as archive:
+        energies = archive.read("E.npy")
+    with (
+        pytest.warns(UserWarning, match="Duplicate name"),
+        zipfile.ZipFile(tmp_path / "set.npz", "a") as archive,
+    ):
+        archive.writestr("E.npy", energies)
+    with pytest.raises(DataError, match=r"set.npz holds 'E' twice"):
+        read_reference_data(tmp_path / "set.npz", energy_unit="eV", length_unit="Angstrom")
+
+
+def test_arrays_that_are_too_large_are_not_read(tmp_path: Path) -> None:
+    """The header of a deflated array tells; the largest has 72 MB of zeros in 70 kB."""
+    for key, shape, message in (
+        ("F", (4, 3, 10**5), r"forces \(F\) have shape \(4, 3, 100000\)"),
+        ("type", (10**5,), "type has shape"),
+        ("R", (10**6, 3, 3), r"'R' has shape .* one number again and again"),
+    ):
+        np.savez_compressed(tmp_path / "set.npz", **{**water(), key: np.zeros(shape)})
+        tracemalloc.start()
+        with pytest.raises(DataError, match=message):
+            read_reference_data(tmp_path / "set.npz", energy_unit="eV", length_unit="Angstrom")
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+        tracemalloc.stop()
 
 
 class Bomb:

@@ -35,11 +35,13 @@ def test_c20_in_seconds(public_data: Path) -> None:
         ("formats/md17_style_ethanol_ERFz.npz", KCAL, 1307),
         ("formats/sgdml_dataset_ethanol_ccsd_t.npz", KCAL, 750),
         ("formats/schnetpack1_md17_ethanol_20.db", KCAL, 20),
-        ("formats/schnetpack2_ase_carbene.db", EV, 600),
         ("water_periodic_deepmd/water_periodic_deepmd.extxyz.gz", EV, 320),
         ("mlearn_li/mlearn_li.extxyz.gz", EV, 241),
         ("qm7x_subset/qm7x_subset.extxyz.gz", EV, 2040),
-        ("ag3_charged/ag3_charged.extxyz.gz", EV, 1706),
+        ("own/crystals_chgnet/crystals_chgnet.extxyz.gz", EV, 8352),
+        ("mlearn_cu/mlearn_cu.extxyz.gz", EV, 31),
+        ("water_clusters_mp2/water_3h2o.extxyz.gz", EV, 2500),
+        ("rmd17_aspirin/rmd17_aspirin.extxyz.gz", EV, 2976),
     ],
 )
 def test_read_without_warning(
@@ -48,6 +50,23 @@ def test_read_without_warning(
     data = read_reference_data(public_data / name, **options)
     assert len(data) == n_frames
     assert data.has("forces")
+
+
+@pytest.mark.parametrize(
+    ("name", "n_frames", "quantity"),
+    [
+        ("formats/schnetpack2_ase_carbene.db", 600, "spin"),
+        ("ag3_charged/ag3_charged.extxyz.gz", 1706, "charge"),
+    ],
+)
+def test_states_that_the_model_cannot_see(
+    public_data: Path, name: str, n_frames: int, quantity: str
+) -> None:
+    """Each structure is there twice, in two states."""
+    with pytest.warns(SuspiciousDataWarning) as warned:
+        assert len(read_reference_data(public_data / name, **EV)) == n_frames
+    assert f"the structures differ in {quantity}" in str(warned[0].message)
+    assert "occur before with another energy" in str(warned[1].message)
 
 
 @pytest.mark.parametrize(

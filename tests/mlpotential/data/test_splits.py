@@ -78,5 +78,5 @@ def test_shared_structures_are_refused() -> None:
 def test_different_structures_pass() -> None:
     train = ReferenceData((water(0.1), water(0.2, cell=8.0)), "train")
     heavier = AtomGraph.from_arrays([16, 1, 1], water(0.1).positions.numpy())
-    for other in (water(0.1 + 1e-5), water(0.2), water(0.2, cell=8.1), heavier):
+    for other in (water(0.1 + 1e-4), water(0.2), water(0.2, cell=8.1), heavier):
         check_no_overlap(train, ReferenceData((other,), "test"))

@@ -196,3 +196,32 @@ def test_shortest_distances_of_crystals_include_images() -> None:
 def test_one_atom_has_no_distances() -> None:
     atom = AtomGraph.from_arrays([2], np.zeros((1, 3)))
     assert shortest_distances(ReferenceData((atom,), "he")) == {}
+
+
+def test_references_by_atomic_number(tmp_path: Path) -> None:
+    """As MACE writes its E0s."""
+    for name, text in (
+        ("a.json", '{"1": -0.5, "8": -75.0}'),
+        ("b.yaml", "{1: -0.5, O: -75.0}"),
+        ("c.txt", "1, -0.5\n8 -75.0\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        assert read_atom_references(tmp_path / name, energy_unit="eV") == {1: -0.5, 8: -75.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"H": -0.5, "1": -0.6}', "gives two reference energies for 1"),
+        ('{"H": -0.5, "H": -0.6}', "gives two reference energies for H"),
+        ('{"119": -0.5}', "expected an element and its energy"),
+        ('{"0": -0.5}', "expected an element and its energy"),
+        ('{"H": "1_0"}', "expected an element and its energy"),
+        ('{"H": {"energy": 1}}', "expected an element and its energy"),
+        ("[" * 5000, "expected a mapping from elements to energies, nothing nested"),
+    ],
+)
+def test_references_that_cannot_be_meant(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_atom_references(tmp_path / "a.json", energy_unit="eV")

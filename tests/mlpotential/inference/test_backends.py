@@ -3,7 +3,10 @@
 import copy
 import logging
 import pickle
+import re
+import sys
 from dataclasses import fields, replace
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import get_args
 
 import numpy as np
@@ -60,10 +63,10 @@ def backend(request):
 @pytest.fixture
 def sayings(caplog):
     """What is said while evaluators are made, as in a fresh process."""
-    prepared_model._notify_once.cache_clear()
-    caplog.set_level(logging.INFO, "mlpotential")
+    prepared_model.say_once.cache_clear()
+    caplog.set_level(logging.WARNING, "mlpotential")
     yield caplog
-    prepared_model._notify_once.cache_clear()
+    prepared_model.say_once.cache_clear()
 
 
 @pytest.fixture
@@ -116,6 +119,11 @@ def test_auto_is_native_for_schnet_on_the_cpu(sayings):
     evaluator = Evaluator(random_schnet(), [1, 8], device="cpu")
     assert evaluator.backend == "native"
     assert not sayings.messages
+    sayings.set_level(logging.INFO, "mlpotential")
+    for threads, named in ((1, "1 thread"), (2, "2 threads")):
+        said = str(Evaluator(random_schnet(), [1, 8, 1], device="cpu", threads=threads))
+        assert re.fullmatch(rf"H2O: native kernel \(\w+\), float64, {named}", said)
+        assert sayings.messages.count(said) == 1
 
 
 def test_auto_without_a_kernel_says_so_once(no_kernel, sayings):
@@ -124,16 +132,47 @@ def test_auto_without_a_kernel_says_so_once(no_kernel, sayings):
         assert evaluator.backend == "tabulated"
         assert np.isfinite(evaluator.evaluate(WATER).energy).all()
     (message,) = sayings.messages
-    assert message.startswith(
-        "there is no compiled kernel (the package was installed without a C++"
-    )
-    assert "tabulated backend" in message
+    assert message.startswith("there is no compiled kernel, so models are evaluated by the tab")
 
 
 def test_native_without_a_kernel(no_kernel):
-    remedy = "install the package where a C\\+\\+ compiler is, or use backend='tabulated'"
+    remedy = "use backend='tabulated'. [A-Z]"
     with pytest.raises(ConfigError, match=rf"for this processor \(there are: none\): {remedy}"):
         Evaluator(random_schnet(), [1], device="cpu", backend="native")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A package without kernels, from which Python took `kernel`."""
+    folder = tmp_path / "clone/mlpotential/inference/schnet"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(kernel, "__file__", str(folder / "kernel.py"))
+    return folder
+
+
+def test_an_installed_package_without_kernels_lacked_a_compiler(place):
+    assert "was installed where no C++ compiler worked" in kernel.why_there_is_none()
+
+
+@pytest.mark.parametrize("has_kernel", [True, False])
+def test_a_source_folder_without_kernels_is_named(has_kernel, place, tmp_path, monkeypatch):
+    """So is the installed copy that has some; nothing is said of a compiler."""
+    (place / "csrc").mkdir()
+    installed = tmp_path / "site-packages"
+    library = f"mlpotential/inference/schnet/_schnet_portable{EXTENSION_SUFFIXES[0]}"
+    record = installed / "mlpotential-9.dist-info/RECORD"
+    record.parent.mkdir(parents=True)
+    record.write_text(f"mlpotential/__init__.py,,\n{library},,\n")
+    (record.parent / "METADATA").write_text("Metadata-Version: 2.1\nName: mlpotential\n")
+    (installed / library).parent.mkdir(parents=True)
+    if has_kernel:
+        (installed / library).touch()
+    monkeypatch.setattr(sys, "path", [str(installed)])
+    text = kernel.why_there_is_none()
+    root = tmp_path / "clone"
+    assert text.startswith(f"Python takes the package from the source folder {root}, where none")
+    assert f"pip install -e {root}" in text
+    assert (f"not from {installed}, where there is one" in text) is has_kernel
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The evaluator: the model's own numbers for every replica, and clear words for bad structures."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.schnet import SchNet
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.neighbors import connect
+from mlpotential.testing import tiny_schnet
 
 
 @pytest.fixture
@@ -210,17 +213,63 @@ def test_unknown_options(potential, options, message):
         Evaluator(potential, [6], **options)
 
 
-def test_callers_modes_change_nothing(evaluator, ethanol):
-    """Neither zero forces within inference_mode nor half precision within autocast."""
-    positions = ethanol.positions[None]
-    answer, hessian = evaluator.evaluate(positions), evaluator.hessian(positions[0])
-    modes = (torch.inference_mode(), torch.no_grad(), torch.autocast("cpu", torch.bfloat16))
-    for mode in modes:
-        with mode:
-            within = evaluator.evaluate(positions)
-            np.testing.assert_array_equal(within.energy, answer.energy)
-            np.testing.assert_array_equal(within.forces, answer.forces)
-            np.testing.assert_array_equal(evaluator.hessian(positions[0]), hessian)
+MODES = {
+    "inference": torch.inference_mode,
+    "no_grad": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "anomaly": lambda: torch.autograd.detect_anomaly(check_nan=True),
+    "default device": lambda: torch.device("meta"),
+    "default dtype": lambda: default_dtype(torch.float16),
+}
+
+
+@contextlib.contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("backend", ["auto", "tabulated", "reference"])
+def test_callers_modes_change_nothing(model_path, ethanol, diamond, backend, dtype, mode):
+    """Neither while a model is read and prepared nor while it is evaluated."""
+
+    def answers():
+        made = Evaluator(model_path, ethanol.numbers, device="cpu", dtype=dtype, backend=backend)
+        periodic = made.for_atoms(diamond.numbers, True)
+        cells = diamond.cell.array[None]
+        yield made  # to be used in another mode
+        graph = collate([AtomGraph.from_atoms(ethanol), AtomGraph.from_atoms(ethanol)])
+        for answer in (
+            made.evaluate(ethanol.positions[None]),
+            periodic.evaluate(diamond.positions[None], cells, ("energy", "forces", "stress")),
+            made.evaluate_graph(graph),
+        ):
+            yield from (answer.energy, answer.forces)
+        yield made.hessian(ethanol.positions)
+        yield made.descriptors(ethanol.positions[None])
+
+    made, *expected = answers()
+    with MODES[mode]():
+        found = list(answers())[1:]
+        found.append(made.evaluate(ethanol.positions[None]).forces)
+        found.append(made.hessian(ethanol.positions))
+    for one, other in zip([*expected, expected[1], expected[6]], found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_potential_made_in_inference_mode(ethanol):
+    expected = Evaluator(tiny_schnet(), ethanol.numbers, device="cpu").hessian(ethanol.positions)
+    with torch.inference_mode():
+        potential = tiny_schnet()
+    found = Evaluator(potential, ethanol.numbers, device="cpu").hessian(ethanol.positions)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_callers_modes_do_not_reach_the_model(potential, ethanol):

@@ -3,12 +3,13 @@
 import copy
 import dataclasses
 import logging
+import types
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from ase.data import chemical_symbols
+from ase.data import chemical_symbols, covalent_radii
 from numpy.testing import assert_allclose, assert_array_equal
 from random_models import ELEMENTS, INSTRUCTION_SETS, crystal, molecule, random_schnet
 
@@ -39,10 +40,12 @@ from mlpotential.neighbors import connect
 from mlpotential.training.seen_in_training import feature_ranges
 
 BACKENDS = [*(["native"] if INSTRUCTION_SETS else []), "tabulated", "reference"]
+NAMES = [chemical_symbols[z] for z in ELEMENTS]
 CH3 = np.array([6, 1, 1, 1])
 REST = np.array([[0.0, 0, 0], [1.1, 0, 0], [-0.5, 1.0, 0], [-0.5, -1.0, 0]])
 SHORT = np.array([[0.0, 0, 0], [1.1, 0, 0], [-0.4, 0.7, 0], [-0.5, -1.0, 0]])  # C-H of 0.806 A
 ANYTHING = {"lowest": [-1e3] * 16, "highest": [1e3] * 16}
+ANY_8 = {"lowest": [-1e3] * 8, "highest": [1e3] * 8}
 TOO_FEW = {"lowest": [0.0] * 7, "highest": [1.0] * 7}
 NO_HIGHEST = {"lowest": [0.0] * 8}
 NO_NUMBERS = {"lowest": ["a"] * 8, "highest": [1.0] * 8}
@@ -51,6 +54,16 @@ NO_NUMBERS = {"lowest": ["a"] * 8, "highest": [1.0] * 8}
 def guarded(model, record, graph=None) -> LoadedModel:
     """A model as if from a file with this record."""
     return LoadedModel(model, record, graph or AtomGraph.from_arrays(CH3, REST), "")
+
+
+LIKE_C20 = {"largest_nearest_distance": 1.53, "least_coordination": 3, "isolated": False}
+NO_DISTANCE = {"least_coordination": 1, "isolated": False}
+
+
+def lone_atoms() -> AtomGraph:
+    """Of each element of the models one, and none near another."""
+    positions = 50.0 * np.arange(3.0 * len(ELEMENTS)).reshape(-1, 3)
+    return AtomGraph.from_arrays(np.array(ELEMENTS), positions)
 
 
 def distances_only(ch=1.0):
@@ -71,11 +84,12 @@ def random_domain(seed=0, n_features=16) -> TrainingDomain:
     size = max(ELEMENTS) + 1
     shortest = rng.uniform(0.8, 2.5, (size, size))
     centers, scales = rng.normal(size=(2, size, n_features))
-    return TrainingDomain(np.maximum(shortest, shortest.T), centers, np.abs(scales))
+    alone = np.stack([rng.uniform(0.8, 1.6, size), rng.integers(0, 4, size), np.arange(size) % 2])
+    return TrainingDomain(np.maximum(shortest, shortest.T), centers, np.abs(scales), alone.T.copy())
 
 
 def expected_findings(model, graph, domain):
-    """Deficit of each first atom with its partner, and deviation, from the model itself."""
+    """All that is found of each atom, pair by pair and from the model itself."""
     distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=1).numpy()
     (i, j), z = graph.pair_index.numpy(), graph.atomic_numbers.numpy()
     deficits = np.full(graph.n_atoms, -np.inf)
@@ -86,7 +100,31 @@ def expected_findings(model, graph, domain):
             deficits[a], partners[a] = deficit, b
     features = model(graph, ("features",)).features.numpy()
     deviations = (np.abs(features - domain.centers[z]) * domain.scales[z]).max(axis=1)
-    return deficits, partners, deviations
+    nearest, coordination = np.full(graph.n_atoms, np.inf), np.zeros(graph.n_atoms, int)
+    for pair, distance in zip(graph.pair_index.T.tolist(), distances, strict=True):
+        for atom in pair:
+            nearest[atom] = min(nearest[atom], distance)
+            coordination[atom] += distance < 1.3 * covalent_radii[z[pair]].sum()
+    largest, least, isolated = domain.neighborhoods[z].T
+    usual = np.isinf(nearest) & (isolated == 1.0)
+    return Findings(
+        distance_deficits=deficits,
+        partners=partners,
+        feature_deviations=deviations,
+        nearest_ratios=np.where(usual, 0.0, nearest / largest),
+        coordination_deficits=np.where(usual, 0, least - coordination),
+    )
+
+
+class Findings(types.SimpleNamespace):
+    def assert_are(self, found, rtol):
+        """The same; `rtol` of the features."""
+        assert_allclose(found.distance_deficits, self.distance_deficits, atol=1e-12)
+        assert_array_equal(found.partners, self.partners)
+        assert_allclose(found.feature_deviations, self.feature_deviations, rtol=rtol)
+        assert_allclose(found.nearest_ratios, self.nearest_ratios, rtol=1e-12)
+        assert_array_equal(found.coordination_deficits, self.coordination_deficits)
+        assert len(set(self.coordination_deficits)) > 2
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -96,32 +134,27 @@ def test_findings_of_the_kernel(instruction_set, dtype, threads):
     """Molecules and crystals at once, and one structure shared by threads."""
     model, domain = random_schnet(n_interactions=2), random_domain()
     single = molecule(30, seed=7)
-    several = collate([molecule(1), molecule(9), crystal((3.3, 1.7, 1.9), skew=0.2), molecule(5)])
+    several = collate(
+        [molecule(1), molecule(9), crystal((3.3, 1.7, 1.9), skew=0.2), lone_atoms(), molecule(5)]
+    )
     own = copy.deepcopy(model).to(getattr(torch, dtype))
     table = tabulate_filters(own, TABLE_TOLERANCE[own.dtype])
     kernel = NativeSchNet(own, table, threads, instruction_set, domain)
     for graph in (connect(single, model.cutoff), connect(several, model.cutoff)):
         found = kernel.evaluate(PairGraph.from_graph(graph), graph.positions.numpy(), (), True)[1]
-        deficits, partners, deviations = expected_findings(model, graph, domain)
-        assert_allclose(found.distance_deficits, deficits, atol=1e-12)
-        assert_array_equal(found.partners, partners)
-        assert_allclose(
-            found.feature_deviations, deviations, rtol=1e-6 if dtype == "float64" else 1e-4
-        )
+        expected = expected_findings(model, graph, domain)
+        expected.assert_are(found, rtol=1e-6 if dtype == "float64" else 1e-4)
 
 
 @pytest.mark.parametrize("backend", ["tabulated", "reference"])
 def test_findings_in_torch(backend):
     model, domain = random_schnet(), random_domain()
-    graph = collate([molecule(9), crystal((3.3, 1.7, 1.9), skew=0.2)])
+    graph = collate([molecule(9), crystal((3.3, 1.7, 1.9), skew=0.2), lone_atoms()])
     structures = ConnectedStructures(graph, model.cutoff)
     prepared = PreparedModel(model, "cpu", backend=backend, domain=domain)
     found = prepared.predict(structures, ("energy",), monitored=True)[1]
-    deficits, partners, deviations = expected_findings(model, structures.graph, domain)
-    assert_allclose(found.distance_deficits, deficits, atol=1e-12)
-    assert_array_equal(found.partners, partners)
-    assert_allclose(found.feature_deviations, deviations, rtol=1e-6)
-    assert_array_equal(found.graphs_outside(), [True, True])
+    expected_findings(model, structures.graph, domain).assert_are(found, rtol=1e-6)
+    assert_array_equal(found.graphs_outside(), [True, True, True])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -217,8 +250,8 @@ def test_unusual_features(backend, dtype):
 
 def test_margin_of_features():
     """A tenth of the range's width beyond its end, and not less."""
-    assert not is_outside(-np.inf, 1.0 + 1.99 * FEATURE_MARGIN)
-    assert is_outside(-np.inf, 1.0 + 2.01 * FEATURE_MARGIN)
+    assert not is_outside(-np.inf, 1.0 + 1.99 * FEATURE_MARGIN, 0.0, 0)
+    assert is_outside(-np.inf, 1.0 + 2.01 * FEATURE_MARGIN, 0.0, 0)
 
 
 def test_elements_that_never_met():
@@ -227,6 +260,86 @@ def test_elements_that_never_met():
     evaluator = Evaluator(model, [6, 8], device="cpu")
     with pytest.warns(ExtrapolationWarning, match=r"less than any C-O \(6.000 A\)"):
         evaluator.evaluate(np.array([[[0.0, 0, 0], [3.0, 0, 0]]]))
+
+
+def c20(scale=1.0, far=None):
+    """C20 of 1.44 A, as large as said, an atom moved out by a factor."""
+    golden = (1.0 + 5.0**0.5) / 2.0
+    corners = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+    for x in (-1 / golden, 1 / golden):
+        for y in (-golden, golden):
+            corners += [(0, x, y), (x, y, 0), (y, 0, x)]
+    positions = scale * 1.44 * golden / 2.0 * np.array(corners, np.float64)
+    if far is not None:
+        positions[7] *= far
+    return positions
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("cutoff", ["none", "cosine"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_atoms_that_are_too_alone(backend, cutoff, threads):
+    """What distances and features let pass; C20 as it is, and dense carbon, are inside."""
+    record = ModelRecord(neighborhoods=dict.fromkeys(NAMES, LIKE_C20))
+    model = guarded(random_schnet(cutoff), record)
+
+    def evaluated(positions, guard="warn"):
+        numbers = [6] * len(positions)
+        evaluator = Evaluator(
+            model, numbers, device="cpu", backend=backend, threads=threads, guard=guard
+        )
+        evaluator.evaluate(np.stack([positions, positions]))
+        return evaluator.guard.report
+
+    assert evaluated(c20(), "stop").n_outside == 0
+    assert evaluated(c20(0.9), "stop").n_outside == 0
+    alone = r"atom 0 \(C\) of structure 0 has no neighbour"
+    few = "of structure 0 has a coordination number of {} .in training at least 3"
+    far = "of structure 0 is {} A away .in training at most 1.530 A"
+    pair = np.array([[0.0, 0, 0], [1.0, 0, 0]])
+    for positions, words in (
+        (c20(10.0), far.format("14.400") if cutoff == "none" else alone),
+        (c20(far=3.0), r"neighbour of atom 7 \(C\) " + far.format("4.*")),
+        (c20()[:1], alone),
+        (50.0 * pair, far.format("50.000") if cutoff == "none" else alone),
+        (1.4 * pair, few.format(1)),
+    ):
+        with pytest.warns(ExtrapolationWarning, match=words):
+            assert evaluated(positions).n_outside == 2
+        with pytest.raises(ExtrapolationError, match=words):
+            evaluated(positions, "stop")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_neighbours_in_periodic_cells(backend):
+    """Images are neighbours: simple cubic atoms have six, in a wide cell none."""
+    like_cubic = {"largest_nearest_distance": 1.6, "least_coordination": 6, "isolated": False}
+    model = guarded(random_schnet(), ModelRecord(neighborhoods=dict.fromkeys(NAMES, like_cubic)))
+    evaluator = Evaluator(model, [6], True, device="cpu", backend=backend)
+    evaluator.evaluate(np.zeros((1, 1, 3)), 1.6 * np.eye(3)[None])
+    with pytest.warns(ExtrapolationWarning, match="coordination number of 2 .in training at lea"):
+        evaluator.evaluate(np.zeros((1, 1, 3)), np.diag([1.6, 2.4, 2.4])[None])
+    evaluator.guard.start_run()
+    with pytest.warns(ExtrapolationWarning, match=r"atom 0 \(C\) has no neighbour"):
+        evaluator.evaluate(np.zeros((1, 1, 3)), 10.0 * np.eye(3)[None])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_isolated_atoms_of_the_training_data(backend):
+    """They are inside, and say nothing of atoms with neighbours."""
+    record = ModelRecord(neighborhoods=dict.fromkeys(NAMES, LIKE_C20 | {"isolated": True}))
+    model = guarded(random_schnet(), record)
+    evaluator = Evaluator(model, [6], device="cpu", backend=backend)
+    evaluator.evaluate(np.zeros((1, 1, 3)))
+    with pytest.warns(ExtrapolationWarning, match="is 4.900 A away"):
+        evaluator.for_atoms([6, 6]).evaluate(np.array([[[0.0, 0, 0], [4.9, 0, 0]]]))
+
+
+def test_a_committee_finds_what_any_member_knows():
+    knows = guarded(random_schnet(), ModelRecord(neighborhoods=dict.fromkeys(NAMES, LIKE_C20)))
+    evaluator = Evaluator([knows, random_schnet(seed=1)], [6], device="cpu")
+    with pytest.warns(ExtrapolationWarning, match=r"atom 0 \(C\) has no neighbour"):
+        evaluator.evaluate(np.zeros((1, 1, 3)))
 
 
 def test_an_atom_near_its_own_image():
@@ -266,8 +379,14 @@ def test_runs_are_separate():
 def test_missing_ranges_are_told_once(caplog, potential, ethanol, tmp_path):
     guard._notify_of_missing_checks.cache_clear()
     path = tmp_path / "old.safetensors"
-    record = ModelRecord(shortest_distances={"C-H": 0.1})
-    for kept, words in ((record, "has no feature ranges"), (ModelRecord(), "says nothing of its")):
+    near = {"C-H": 0.1}
+    only_near = ModelRecord(shortest_distances=near)
+    old = ModelRecord(shortest_distances=near, feature_ranges=dict.fromkeys("HCO", ANY_8))
+    for kept, words in (
+        (only_near, "says nothing of the features and neighborhoods in its training data"),
+        (old, "says nothing of the neighborhoods in its training data"),
+        (ModelRecord(), "says nothing of its"),
+    ):
         save_model(path, potential, AtomGraph.from_atoms(ethanol), kept)
         with caplog.at_level(logging.WARNING, "mlpotential"):
             for _ in range(2):
@@ -288,6 +407,11 @@ def test_missing_ranges_are_told_once(caplog, potential, ethanol, tmp_path):
         {"feature_ranges": dict.fromkeys("HCO", TOO_FEW)},
         {"feature_ranges": dict.fromkeys("HCO", NO_HIGHEST)},
         {"feature_ranges": dict.fromkeys("HCO", NO_NUMBERS)},
+        {"neighborhoods": {"C": LIKE_C20}},
+        {"neighborhoods": dict.fromkeys("HCO", NO_DISTANCE)},
+        {"neighborhoods": dict.fromkeys("HCO", LIKE_C20 | {"largest_nearest_distance": None})},
+        {"neighborhoods": dict.fromkeys("HCO", LIKE_C20 | {"least_coordination": -1})},
+        {"neighborhoods": dict.fromkeys("HCO", (1.5, 3, False))},
     ],
 )
 def test_a_record_that_cannot_be_used(potential, ethanol, broken):
@@ -303,11 +427,13 @@ def test_old_files_have_no_ranges(potential, ethanol, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "mlpotential.models.model_file.asdict",
         lambda record: {
-            k: v for k, v in dataclasses.asdict(record).items() if k != "feature_ranges"
+            k: v
+            for k, v in dataclasses.asdict(record).items()
+            if k not in ("feature_ranges", "neighborhoods")
         },
     )
     save_model(path, potential, AtomGraph.from_atoms(ethanol), distances_only())
-    assert b"feature_ranges" not in path.read_bytes()
+    assert b"neighborhoods" not in path.read_bytes()
     assert load_model(path).record == distances_only()
 
 
@@ -326,6 +452,32 @@ def test_reports_add_up_and_survive_a_file(tmp_path):
     path.write_text('{"n_evaluated": 2}')
     with pytest.raises(RunError, match="cannot read .*report.json"):
         GuardReport.read(path)
+
+
+def test_the_longest_stretch():
+    """Evaluations in a row of which most structures were outside, also over parts of a run."""
+    model = guarded(random_schnet(), distances_only())
+    evaluator = Evaluator(model, CH3, device="cpu")
+    inside, outside = np.stack([REST] * 3), np.stack([SHORT, SHORT, REST])
+
+    def run(*batches):
+        evaluator.guard.start_run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for batch in batches:
+                evaluator.evaluate(batch)
+        report = evaluator.guard.report
+        return report, (report.longest_stretch, report.stretch_start)
+
+    assert run(inside, inside)[1] == (0, 0)
+    first, stretch = run(inside, outside, outside, inside, outside)
+    assert stretch == (6, 3)
+    assert run(inside, np.stack([SHORT, REST]), np.stack([REST, SHORT, REST]))[1] == (0, 0)
+    later, stretch = run(inside, outside, outside, outside, inside)
+    assert stretch == (9, 3)
+    total = first + later
+    assert (total.longest_stretch, total.stretch_start) == (9, 15 + 3)
+    assert (later + first).stretch_start == 3
 
 
 def test_nothing_is_said_of_other_mistakes():

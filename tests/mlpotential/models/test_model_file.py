@@ -217,6 +217,18 @@ def test_nan_weights(model_path):
         ({"rbf_stop": 1e300}, "from 2 to 100000"),
         ({"n_features": "8"}, "describes no network"),
         ({"cutoff": 4.0}, "two cutoffs"),
+        *(
+            ({"cutoff": cutoff}, "model.cutoff must be a positive radius from 0.1 to 1000 A, not")
+            for cutoff in (1e308, 1e-300, 10**11, 10**400, True, "5", None, -5.0, 0.05, 1001)
+        ),
+        ({"rbf_gamma": 1e-300}, "rbf_gamma must be from 1e-06 to 1e"),
+        ({"rbf_stop": 1e5, "rbf_spacing": 10.0}, "rbf_stop must be at most 1000 A"),
+        ({"rbf_stop": True}, "rbf_stop must be a distance beyond"),
+        ({"n_features": True}, "n_features must be from 1 to"),
+        ({"n_interactions": 2.0}, "n_interactions must be from 1 to"),
+        ({"dipole": 1}, "model.dipole must be true or false, not 1"),
+        ({"dipole": True, "total_charge": 1e300}, "must be a finite charge"),
+        ({"dipole": True, "total_charge": False}, "must be a finite charge"),
     ],
 )
 def test_hostile_settings(model_path, change, message):
@@ -230,6 +242,13 @@ def test_hostile_settings(model_path, change, message):
         ({"elements": [1, 101]}, "elements"),
         ({"elements": []}, "elements"),
         ({"elements": ["H"]}, "describes no network"),
+        ({"elements": [1, 6.7, 8]}, r"elements must be whole numbers, not \[1, 6.7, 8\]"),
+        ({"elements": [1.0, 6, 8]}, "elements must be whole numbers"),
+        ({"elements": ["1", 6, 8]}, "elements must be whole numbers"),
+        ({"elements": [True, 6, 8]}, "elements must be whole numbers"),
+        ({"elements": 6}, "describes no network"),
+        ({"elements": [1, 6, 6, 8]}, r"an element twice: \[1, 6, 6, 8\]"),
+        ({"cutoff": True}, "two cutoffs"),
         ({"dtype": "float16"}, "float16"),
         ({"dtype": "nn"}, "dtype 'nn'"),
         ({"cutoff": None}, "two cutoffs"),
@@ -270,6 +289,22 @@ def test_record_of_another_kind(model_path):
     rewrite(model_path, lambda m: m.update(errors={"test": {"mae": 1.0}}))
     with pytest.raises(ModelFileError, match="record in the model file cannot be read"):
         describe_model(load_model(model_path))
+
+
+def test_words_of_a_file_do_not_steer_the_terminal(model_path):
+    """Escape sequences, bells and other lines in whatever a person may read of it."""
+    bad = "a\x1b]0;owned\x07\x9b2J\u202e\r\nsha256: none"
+    origin = {"n_structures": 1, "source": bad}
+    record = {"data": {bad: origin}, "converted_from": {"program": bad}}
+    rewrite(model_path, lambda m: m.update(title=bad, training=record, golden_origin=bad))
+    text = describe_model(load_model(model_path))
+    assert all(c.isprintable() for c in text.replace("\n", ""))
+    assert text.count(r"a\x1b]0;owned\x07\x9b2J\u202e sha256: none") == 5
+    assert sum(line.startswith("sha256:") for line in text.splitlines()) == 1
+    rewrite(model_path, lambda m: m["settings"].update({"\x1b[31m": 1}))
+    with pytest.raises(ModelFileError) as refusal:
+        load_model(model_path)
+    assert str(refusal.value).isprintable()
 
 
 def test_loading_draws_no_random_numbers(model_path):

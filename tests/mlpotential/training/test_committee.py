@@ -16,7 +16,11 @@ from mlpotential.models.model_file import ModelRecord, check_golden, load_model,
 from mlpotential.neighbors import connect
 from mlpotential.training.committee import committee_pattern, member_configs, run_committee
 from mlpotential.training.config_file import read_config
-from mlpotential.training.seen_in_training import add_training_domain, feature_ranges
+from mlpotential.training.seen_in_training import (
+    add_training_domain,
+    feature_ranges,
+    neighborhoods,
+)
 
 SHORT_RUN = ("--training.max_epochs=2", "--training.seed=5")
 
@@ -105,6 +109,33 @@ def test_ranges_are_the_extremes(potential, ethanol):
         rows = np.concatenate(rows)
         np.testing.assert_allclose(found[symbol]["lowest"], rows.min(axis=0), rtol=1e-5)
         np.testing.assert_allclose(found[symbol]["highest"], rows.max(axis=0), rtol=1e-5)
+
+
+def test_how_alone_atoms_were(potential):
+    """Counted by hand; a molecule with an atom that left, and an atom by itself."""
+    bent = np.array([[0.0, 0, 0], [0.97, 0, 0], [-0.3, 0.93, 0]])  # O and two H
+    parted = np.array([[0.0, 0, 0], [0.97, 0, 0], [-2.0, 0, 0]])
+    alone = np.array([[0.0, 0, 0], [0.97, 0, 0], [-50.0, 0, 0]])
+    formaldehyde = np.array([[0.0, 0, 0], [1.2, 0, 0], [-0.6, 0.9, 0], [-0.6, -0.9, 0]])
+
+    def found(*geometries):
+        graphs = [AtomGraph.from_arrays(np.array([8, 1, 1]), x) for x in geometries]
+        return neighborhoods(
+            potential, [*graphs, AtomGraph.from_arrays(np.array([6, 8, 1, 1]), formaldehyde)]
+        )
+
+    def entry(distance, coordination, isolated=False):
+        return {
+            "largest_nearest_distance": pytest.approx(distance, rel=1e-5),
+            "least_coordination": coordination,
+            "isolated": isolated,
+        }
+
+    c = entry(np.hypot(0.6, 0.9), 3)
+    assert found(bent) == {"H": entry(np.hypot(0.6, 0.9), 1), "C": c, "O": entry(1.2, 1)}
+    assert found(bent, parted) == {"H": entry(2.0, 0), "C": c, "O": entry(1.2, 1)}
+    far = entry(np.hypot(0.6, 0.9), 1, isolated=True)
+    assert found(bent, alone) == {"H": far, "C": c, "O": entry(1.2, 1)}
 
 
 def test_an_element_without_data(potential):

@@ -2,6 +2,9 @@
 
 import contextlib
 import csv
+import os
+import platform
+import re
 import resource
 import signal
 import subprocess
@@ -15,6 +18,7 @@ import pytest
 import torch
 from ase.io import read, write
 
+from mlpotential import __version__
 from mlpotential.cli import main
 from mlpotential.errors import DataError, RunError
 from mlpotential.models.model_file import load_model
@@ -169,7 +173,9 @@ def wait_for_progress(folder, process):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_signals_leave_a_checkpoint(config_file, tmp_path, capsys, monkeypatch, number, code):
     """Of the whole step in which they come."""
     original = Trainer._next_batch
@@ -200,6 +206,28 @@ def test_longer_run_continues(config_file, tmp_path):
     run(config_file, tmp_path / "parts", *options, "--training.max_epochs=8")
     texts = [(tmp_path / n / "history.csv").read_text() for n in ("whole", "parts")]
     assert texts[0] == texts[1]
+
+
+def test_the_log_tells_the_whole_story(config_file, water_file, tmp_path):
+    """Machine, versions, data, epochs, what it ended with; how it went on, and what was refused."""
+    options = ("--training.schedule=exponential", "--training.max_epochs={}")
+    folder = tmp_path / "run"
+    for n_epochs in (2, 3):
+        result = run(config_file, folder, *(o.format(n_epochs) for o in options))
+    with pytest.raises(RunError):
+        run(config_file, folder, "--training.seed=1")
+    lines = (folder / "training.log").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line) for line in lines)
+    texts = [line[21:] for line in lines]
+    beginnings = [text for text in texts if text.startswith(f"mlpotential {__version__}, torch")]
+    assert len(beginnings) == 3
+    assert f"Python {platform.python_version()}, process {os.getpid()} on " in beginnings[0]
+    assert [t.split(",")[0] for t in texts if re.match(r"epoch|starts|continues", t)] == [
+        f"starts in {folder}", "epoch 1", "epoch 2", "continues after epoch 2", "epoch 3",
+    ]  # fmt: skip
+    assert f"32 structures of {water_file.name} to train on" in texts
+    assert texts.count(f"model: {result.model_path}") == 2
+    assert "holds a run with other settings" in texts[-1]
 
 
 def test_early_stopping_counts_across_an_interruption(config_file, tmp_path):

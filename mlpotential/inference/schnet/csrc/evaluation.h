@@ -38,9 +38,9 @@ inline Range share(int64_t n, int part, int n_parts) {
 template <class T> struct Workspace {
     Aligned<T> x, y, sigma, q, messages, block, weights, inverse_counts;
     Aligned<uint32_t> table_row;
-    Aligned<int32_t> neighbor, counts;
+    Aligned<int32_t> neighbor, counts, coordination;
     Aligned<int64_t> first_pair, end_pair;
-    Aligned<double> displacement, tension, forces, virial;
+    Aligned<double> displacement, tension, forces, virial, nearest;
 };
 
 // Structures `graphs` of a graph, by one thread or by a team; atoms count from the first of them.
@@ -52,7 +52,7 @@ public:
           space_(space), barrier_(n_threads), first_atom_(graph.graph_start[graphs.begin]),
           n_(graph.graph_start[graphs.end] - first_atom_),
           first_listed_(graph.row_start[first_atom_]), own_(n_threads), touched_(n_threads),
-          seen_(n_threads) {
+          seen_(n_threads), watches_(answer.findings && !network.neighborhoods.empty()) {
         const size_t n = n_, width = net_.width, trace = n * width * net_.n_interactions;
         const size_t n_pairs = graph.row_start[first_atom_ + n_] - first_listed_;
         space.x.reserve(n * width);
@@ -70,6 +70,10 @@ public:
         space.tension.reserve(n_pairs);
         space.forces.reserve(n * 3 * n_threads);
         space.virial.reserve(size_t(graphs.end - graphs.begin) * 9 * n_threads);
+        if (watches_) {
+            space.nearest.reserve(n * n_threads);
+            space.coordination.reserve(n * n_threads);
+        }
         if (net_.averages) {
             space.counts.reserve(n * n_threads);
             space.inverse_counts.reserve(n);
@@ -83,6 +87,7 @@ public:
         begin_features(thread);
         barrier_.wait();
         divide(thread);
+        if (watches_) compare_neighborhoods(thread);
         if (net_.averages) count_neighbors(thread);
         for (int l = 0; l < net_.n_interactions; ++l) {
             clear_messages(thread);
@@ -123,6 +128,9 @@ public:
         for (const auto& seen : seen_) {
             answer.distance_deficit = std::max(answer.distance_deficit, seen.distance_deficit);
             answer.feature_deviation = std::max(answer.feature_deviation, seen.feature_deviation);
+            answer.nearest_ratio = std::max(answer.nearest_ratio, seen.nearest_ratio);
+            answer.coordination_deficit =
+                std::max(answer.coordination_deficit, seen.coordination_deficit);
             if (seen.distance < answer.closest) {
                 answer.closest = seen.distance;
                 answer.closest_pair[0] = first_atom_ + seen.i;
@@ -136,6 +144,8 @@ private:
         double distance = std::numeric_limits<double>::infinity();
         int64_t i = 0, j = 0;  // at that distance
         double distance_deficit = -std::numeric_limits<double>::infinity(), feature_deviation = 0.0;
+        double nearest_ratio = 0.0;
+        int64_t coordination_deficit = 0;
     };
 
     int widest() const { return std::max(net_.width, net_.hidden_width); }
@@ -206,10 +216,18 @@ private:
         const Range own = listed_pairs(thread);
         const bool compares = answer_.findings && !net_.shortest.empty();
         Extremes& seen = seen_[thread];
+        double* const nearest = space_.nearest.get() + thread * n_;
+        int32_t* const coordination = space_.coordination.get() + thread * n_;
+        if (watches_) {
+            std::fill(nearest, nearest + n_, std::numeric_limits<double>::infinity());
+            std::fill(coordination, coordination + n_, 0);
+        }
         for (int64_t i = own.begin; i < own.end; ++i) {
             int64_t pair = graph_.row_start[first_atom_ + i] - first_listed_;
             space_.first_pair.get()[i] = pair;
-            SchNetFinding finding{-std::numeric_limits<double>::infinity(), 0.0, first_atom_ + i};
+            SchNetFinding finding{-std::numeric_limits<double>::infinity(), 0.0, 0.0, 0,
+                                  first_atom_ + i};
+            const double* const bonds = watches_ ? of_element(net_.bond_lengths, i) : nullptr;
             const int64_t end = graph_.row_start[first_atom_ + i + 1];
             for (int64_t listed = first_listed_ + pair; listed < end; ++listed) {
                 const int64_t j = graph_.neighbors[listed] - first_atom_;
@@ -218,6 +236,13 @@ private:
                 if (distance >= net_.cutoff) continue;
                 if (distance < seen.distance) seen.distance = distance, seen.i = i, seen.j = j;
                 if (compares) compare(i, j, distance, finding);
+                if (watches_) {
+                    nearest[i] = std::min(nearest[i], distance);
+                    nearest[j] = std::min(nearest[j], distance);
+                    const bool bonded = distance < bonds[graph_.atomic_numbers[first_atom_ + j]];
+                    coordination[i] += bonded;
+                    coordination[j] += bonded;
+                }
                 weigh(pair, distance);
                 space_.neighbor.get()[pair] = int32_t(j);
                 space_.tension.get()[pair] = 0.0;
@@ -231,11 +256,39 @@ private:
 
     // A distance with the least one in training.
     void compare(int64_t i, int64_t j, double distance, SchNetFinding& finding) const {
-        const size_t row = size_t(graph_.atomic_numbers[first_atom_ + i]) * net_.n_elements;
-        const double shortest = net_.shortest[row + graph_.atomic_numbers[first_atom_ + j]];
+        const double shortest =
+            of_element(net_.shortest, i)[graph_.atomic_numbers[first_atom_ + j]];
         if (shortest - distance <= finding.distance_deficit) return;
         finding.distance_deficit = shortest - distance;
         finding.partner = first_atom_ + j;
+    }
+
+    // The row of an atom's element in a table of pairs of elements.
+    const double* of_element(const std::vector<double>& table, int64_t atom) const {
+        return table.data() + size_t(graph_.atomic_numbers[first_atom_ + atom]) * net_.n_elements;
+    }
+
+    // How alone the atoms are, with their elements in training.
+    void compare_neighborhoods(int thread) {
+        const Range rows = share(n_, thread, n_threads_);
+        Extremes& seen = seen_[thread];
+        for (int64_t atom = rows.begin; atom < rows.end; ++atom) {
+            double nearest = space_.nearest.get()[atom];
+            int64_t coordination = space_.coordination.get()[atom];
+            for (int part = 1; part < n_threads_; ++part) {
+                nearest = std::min(nearest, space_.nearest.get()[part * n_ + atom]);
+                coordination += space_.coordination.get()[part * n_ + atom];
+            }
+            const double* known =
+                net_.neighborhoods.data() + 3 * graph_.atomic_numbers[first_atom_ + atom];
+            if (known[2] != 0.0 && std::isinf(nearest)) continue;
+            SchNetFinding& finding = answer_.findings[first_atom_ + atom];
+            finding.nearest_ratio = nearest / known[0];
+            finding.coordination_deficit = int64_t(known[1]) - coordination;
+            seen.nearest_ratio = std::max(seen.nearest_ratio, finding.nearest_ratio);
+            seen.coordination_deficit =
+                std::max(seen.coordination_deficit, finding.coordination_deficit);
+        }
     }
 
     double displacement(int64_t i, int64_t j, int64_t listed, double* d) const {
@@ -604,6 +657,7 @@ private:
     const int64_t first_atom_, n_, first_listed_;
     std::vector<Range> own_, touched_;
     std::vector<Extremes> seen_;
+    const bool watches_;  // how alone atoms are
 };
 
 }  // namespace mlpotential

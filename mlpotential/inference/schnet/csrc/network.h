@@ -68,6 +68,10 @@ public:
           n_elements(size_t(model.n_elements)),
           shortest(model.shortest,
                    model.shortest + (model.shortest ? n_elements * n_elements : 0)),
+          bond_lengths(model.bond_lengths,
+                       model.bond_lengths + (model.bond_lengths ? n_elements * n_elements : 0)),
+          neighborhoods(model.neighborhoods,
+                        model.neighborhoods + (model.neighborhoods ? n_elements * 3 : 0)),
           table_(table_rows * n_interactions * width) {
         const int n = int(model.n_features);
         for (int l = 0; l < n_interactions; ++l) {
@@ -118,7 +122,7 @@ public:
     const Matrix<T> readout_back;
     std::optional<Readout<T>> charge_readout;
     const size_t n_elements;
-    const std::vector<double> shortest;
+    const std::vector<double> shortest, bond_lengths, neighborhoods;
     Aligned<T> feature_centers, feature_scales;
 
 private:

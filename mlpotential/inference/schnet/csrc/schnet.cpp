@@ -23,7 +23,8 @@ public:
         const std::lock_guard<std::mutex> lock(mutex_);
         answer.closest = std::numeric_limits<double>::infinity();
         answer.distance_deficit = -answer.closest;
-        answer.feature_deviation = 0.0;
+        answer.feature_deviation = answer.nearest_ratio = 0.0;
+        answer.coordination_deficit = 0;
         if (graph.n_graphs >= n_threads)
             evaluate_groups(graph, n_threads, answer);
         else
@@ -54,6 +55,9 @@ private:
         for (const auto& part : answers) {
             answer.distance_deficit = std::max(answer.distance_deficit, part.distance_deficit);
             answer.feature_deviation = std::max(answer.feature_deviation, part.feature_deviation);
+            answer.nearest_ratio = std::max(answer.nearest_ratio, part.nearest_ratio);
+            answer.coordination_deficit =
+                std::max(answer.coordination_deficit, part.coordination_deficit);
             if (part.closest < answer.closest) {
                 answer.closest = part.closest;
                 std::copy_n(part.closest_pair, 2, answer.closest_pair);
@@ -94,7 +98,7 @@ private:
 
 using namespace mlpotential;
 
-int64_t schnet_interface() { return 3; }
+int64_t schnet_interface() { return 4; }
 
 int64_t schnet_processor() {
 #if defined(__x86_64__) || defined(__i386__)

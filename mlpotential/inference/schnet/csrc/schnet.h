@@ -43,6 +43,9 @@ struct SchNetModel {
     const double* shortest;           // [n_elements, n_elements]: least distance (A)
     const double* feature_centers;    // [n_elements, F]: middle of the range of the last features
     const double* feature_scales;     // [n_elements, F]: one over half the width of that range
+    const double* bond_lengths;       // [n_elements, n_elements]: nearer atoms are coordinated (A)
+    const double* neighborhoods;      // [n_elements, 3]: largest distance of a nearest neighbour
+                                      // (A), least coordination, nonzero: there were atoms alone
 };
 
 // Structures one after another; each unordered pair once, grouped by its first atom.
@@ -62,7 +65,10 @@ struct SchNetFinding {
     double distance_deficit;          // the largest shortest - distance over the pairs of which it
                                       // is the first atom (A), -infinity without pairs
     double feature_deviation;         // the largest |x - center| scale of its last features
-    int64_t partner;                  // the second atom of the pair of the deficit
+    double nearest_ratio;             // distance of its nearest neighbour over the largest of its
+                                      // element; infinite where it is alone
+    int64_t coordination_deficit;     // the least of its element - its own
+    int64_t partner;                  // the second atom of the pair of the distance deficit
 };
 
 struct SchNetResult {
@@ -72,7 +78,8 @@ struct SchNetResult {
     double* virial;                   // [n_graphs, 3, 3]; null: not wanted
     double closest;                   // smallest distance of a pair (A), infinite without pairs
     int64_t closest_pair[2];
-    double distance_deficit, feature_deviation;  // the largest of all findings
+    double distance_deficit, feature_deviation, nearest_ratio;  // the largest of all findings
+    int64_t coordination_deficit;
     SchNetFinding* findings;          // [n_atoms]; null: not wanted
 };
 

@@ -632,3 +632,28 @@ def test_wrapped_positions_are_refused(water_run: dict[str, Any]) -> None:
     positions[1][300:, 2, 0] += 12.0
     with pytest.raises(DataError, match=r"atom 2 moves by 12 A .* unwrap the positions"):
         vibrational_density_of_states(**water_run | {"positions": positions})
+
+
+def held_methane() -> tuple[np.ndarray, NormalModes]:
+    """Methane with three hydrogens held; which atoms, and the six modes of the other two."""
+    atoms, hessian = methane()
+    fixed = np.arange(5) > 1
+    modes = normal_modes(hessian, atoms.get_masses(), atoms.positions, fixed=fixed)
+    return fixed, modes
+
+
+def test_modes_beside_fixed_atoms_have_a_line_each() -> None:
+    fixed, modes = held_methane()
+    shape = (modes.modes, modes.masses, modes.positions, modes.wavenumbers_per_cm)
+    v, r = thermal_segments(*shape, 300.0, 4, 1.0 * np.arange(2000), 0, is_canonical=False)
+    parts = ModeProjection(modes.modes, modes.positions)
+    found = decomposed_density_of_states(
+        v, r, modes.masses, 1.0, parts, 1000, temperature_K=300.0, fixed=fixed
+    )
+    assert found.total.n_modes == 6
+    assert found.integrals.value == pytest.approx(np.ones(6), rel=0.02)
+    tops = found.total.wavenumbers_per_cm[found.intensities.argmax(axis=1)]
+    assert tops == pytest.approx(modes.wavenumbers_per_cm, abs=found.total.spacing_per_cm)
+    one_held = np.arange(5) == 1  # the molecule turns about it
+    with pytest.raises(DataError, match="it turns about atoms that are fixed"):
+        decomposed_density_of_states(v, r, modes.masses, 1.0, parts, 1000, fixed=one_held)

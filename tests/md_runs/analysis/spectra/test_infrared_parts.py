@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from harmonic_molecules import water
+from harmonic_molecules import methane, water
 from harmonic_motion import CM_PER_FS, thermal_segments
 from scipy.spatial.transform import Rotation
 
@@ -84,6 +84,21 @@ def test_modes_have_their_lines_while_the_molecule_turns(
         assert part.integral.value == pytest.approx(intensity, rel=0.06)
         assert part.area(k - 65, k + 65).value == pytest.approx(intensity, rel=0.06)
     assert np.allclose(found.intensities.sum(axis=0), found.total.intensity, atol=1e-9)
+
+
+def test_modes_beside_fixed_atoms_absorb_without_turning() -> None:
+    """Their own intensities; no frame is turned, and no centre of mass moves along."""
+    atoms, hessian = methane()
+    born = np.array([-0.4, 0.1, 0.1, 0.1, 0.1])[:, None, None] * np.eye(3)
+    fixed = np.arange(5) > 1
+    held = normal_modes(hessian, atoms.get_masses(), atoms.positions, fixed=fixed)
+    v, r = thermal_segments(
+        held.modes, held.masses, held.positions, held.wavenumbers_per_cm, 300.0, 4,
+        1.0 * np.arange(2000), 0, is_canonical=False,
+    )  # fmt: skip
+    fluxes = [dipole_flux_of_modes(*pair, held, born) for pair in zip(v, r, strict=True)]
+    rates = np.einsum("fix,ixy->fy", v[0], born)
+    np.testing.assert_allclose(fluxes[0].sum(axis=1), rates, atol=1e-12)
 
 
 def test_charges_that_screen_have_a_negative_part() -> None:

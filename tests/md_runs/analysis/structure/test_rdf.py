@@ -308,6 +308,51 @@ def test_liquid_water_peaks_where_the_experiment_does(public_data: Path) -> None
     assert hydrogen.coordination_within(1.25).value == pytest.approx(2.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("cell", [9.0 * np.eye(3), SKEWED, SKEWED[[1, 0, 2]]])
+def test_g_does_not_depend_on_where_it_ends(cell: np.ndarray) -> None:
+    """A gas of 4 atoms: 1 at every distance below the shortest lattice vector, whatever r_max."""
+    positions = gas(np.broadcast_to(cell, (2000, 3, 3)), 5)
+    numbers = np.array([18] * 4 + [2])  # a single He has no pair of its own
+    half = 0.5 / np.linalg.norm(np.linalg.inv(cell), axis=0).max()
+    short, long = (
+        {one.label: one for one in radial_distributions(positions, numbers, cell, max_distance=r)}
+        for r in (0.95 * half, 1.9 * half)
+    )
+    assert list(short) == list(long) == ["He-Ar", "Ar-Ar"]
+    for label, one in long.items():
+        n_short = len(short[label].g)
+        assert_allclose(one.g[:n_short], short[label].g, rtol=1e-12)
+        z = (one.g - 1)[20:] / one.standard_error[20:]
+        assert abs(z.mean()) < 4 / np.sqrt(len(z))
+        assert np.abs(z).max() < 5
+
+
+def test_a_variable_cell_changes_no_convention() -> None:
+    """One frame whose half cell is shorter than r_max used to change the norm of all frames."""
+    lengths = np.full(1000, 12.0)
+    lengths[17] = 8.0
+    cells = lengths[:, None, None] * np.eye(3)
+    found = only(
+        radial_distributions(gas(cells, 4), np.full(4, 18), cells, max_distance=5.5, bin_width=0.5)
+    )
+    assert np.average(found.g, weights=found.distances**2) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["right-handed", "left-handed"])
+def test_a_cell_of_one_atom_has_the_shells_of_its_crystal(turn: int) -> None:
+    """fcc aluminium (a = 4.05 A): 12, 6 and 24 neighbours, with nothing asked for."""
+    cell = turn * bulk("Al", "fcc", a=4.05).cell.array
+    found = only(radial_distributions(np.zeros((1, 1, 1, 3)), [13], cell, n_blocks=1))
+    assert found.distances[np.argmax(found.g)] == pytest.approx(4.05 / np.sqrt(2), abs=0.03)
+    for distance, n_neighbours in ((3.0, 12), (4.5, 18), (5.5, 42)):
+        assert found.coordination_within(distance).value == n_neighbours
+    shells = 4 / 3 * np.pi * np.diff([0, *found.upper_edges**3])
+    density = 4 / 4.05**3
+    assert np.sum(found.g * shells * density) == pytest.approx(54, rel=1e-9)
+    with pytest.raises(DataError, match=r"one Al, and none of its images .*--r-max"):
+        radial_distributions(np.zeros((1, 1, 1, 3)), [13], cell, max_distance=2.0, n_blocks=1)
+
+
 def test_impossible_questions_are_refused() -> None:
     positions, numbers = gas(np.broadcast_to(SKEWED, (20, 3, 3)), 4), np.array([6, 8, 8, 8])
     with pytest.raises(DataError, match="no element 'N' among C, O"):

@@ -102,3 +102,20 @@ def test_what_cannot_be_compared_is_refused() -> None:
     imaginary = replace(reference, wavenumbers_per_cm=np.array([-5.0, 10.0, 20.0]))
     with pytest.raises(DataError, match="reference has a mode of -5 1/cm"):
         compare_modes(reference, imaginary)
+
+
+def test_what_cannot_turn_stays_where_it_is() -> None:
+    """Beside fixed atoms a turned structure is another one; a free molecule is no reference."""
+    atoms, hessian = methane()
+    stiff = hessian + 5.0 * np.eye(15)
+    fixed = np.arange(5) > 1
+    reference = normal_modes(stiff, atoms.get_masses(), atoms.positions, fixed=fixed)
+    same = compare_modes(reference, reference)
+    assert np.allclose(same.overlaps, 1)
+    assert not same.displacements.any()
+    moved = replace(reference, positions=reference.positions + np.array([0.05, 0, 0]))
+    shift = compare_modes(moved, reference).displacements
+    along = np.sqrt(reference.masses) @ reference.modes[:, :, 0].T * 0.05
+    assert shift == pytest.approx(along)
+    with pytest.raises(DataError, match="of a free molecule, the other"):
+        compare_modes(modes_of(*methane()), reference)

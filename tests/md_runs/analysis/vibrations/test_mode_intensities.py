@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.units import invcm, kB
 from ase.vibrations.infrared import Infrared
 from harmonic_molecules import (
     HarmonicCharges,
@@ -14,13 +15,19 @@ from harmonic_molecules import (
     turned,
     water,
 )
+from scipy.constants import Boltzmann, Planck, atomic_mass, speed_of_light
 
 from md_runs.analysis.vibrations.irreps import mode_symmetries
-from md_runs.analysis.vibrations.mode_intensities import infrared_intensities, raman_intensities
+from md_runs.analysis.vibrations.mode_intensities import (
+    infrared_intensities,
+    raman_intensities,
+    stokes_intensities,
+)
 from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
 from md_runs.analysis.vibrations.point_groups import point_group
+from md_runs.analysis.vibrations.stokes_scattering import stokes_weights
 from md_runs.hessian import hessian_by_finite_differences
-from mlpotential.errors import DataError
+from mlpotential.errors import ConfigError, DataError
 
 
 def dimer() -> NormalModes:
@@ -98,6 +105,9 @@ def test_raman_of_a_dimer() -> None:
     assert found.activities == pytest.approx([45 * mean + 7 * anisotropy])
     expected = 3 * anisotropy / (45 * mean + 4 * anisotropy)
     assert found.depolarization_ratios == pytest.approx([expected])
+    of_lamp = 6 * anisotropy / (45 * mean + 7 * anisotropy)
+    assert found.natural_depolarization_ratios == pytest.approx([of_lamp])
+    assert of_lamp == pytest.approx(2 * expected / (1 + expected))
 
 
 def test_raman_depends_on_no_orientation_and_only_breathing_is_polarised() -> None:
@@ -110,6 +120,7 @@ def test_raman_depends_on_no_orientation_and_only_breathing_is_polarised() -> No
         activities.append([found.activities[g].sum() for g in modes.degenerate_groups()])
     assert np.allclose(*activities)
     assert np.allclose(found.depolarization_ratios[:8], 0.75)  # T2, E, T2
+    assert np.allclose(found.natural_depolarization_ratios[:8], 6 / 7)
     assert found.depolarization_ratios[8] == pytest.approx(0, abs=1e-12)  # A1 of a cubic group
 
 
@@ -118,7 +129,39 @@ def test_what_does_not_scatter_has_no_depolarisation() -> None:
     modes = normal_modes(hessian, atoms.get_masses(), atoms.positions)
     found = raman_intensities(modes, bond_polarizabilities(modes.positions, [(0, 1), (0, 2)]))
     assert np.isnan(found.depolarization_ratios).tolist() == [True, True, False, True]
+    assert np.isnan(found.natural_depolarization_ratios).tolist() == [True, True, False, True]
     assert 0 < found.depolarization_ratios[2] < 0.75
+
+
+def test_stokes_lines_in_si_units() -> None:
+    """N2-like: a^2 and g^2 of the zero-point motion, Long (2002): 16 pi^4 / 45 (k_0 - k)^4 ..."""
+    modes = dimer()
+    raman = raman_intensities(modes, bond_polarizabilities(modes.positions, [(0, 1)]))
+    found = stokes_intensities(raman, 514.5, 300.0)
+    k, k_0 = 100 * modes.wavenumbers_per_cm[0], 1 / 514.5e-9  # 1/m
+    activity = raman.activities[0] * 1e-40 / atomic_mass  # m^4/kg
+    x = Planck * speed_of_light * k / (Boltzmann * 300.0)
+    amplitude = Planck / (8 * np.pi**2 * speed_of_light * k)  # kg m^2
+    sigma = 16 * np.pi**4 / 45 * (k_0 - k) ** 4 * amplitude * activity / (1 - np.exp(-x))
+    assert found.stokes_cross_sections == pytest.approx([sigma * 1e34], rel=1e-5)
+    assert found.to_dict()["units"]["stokes_cross_sections"] == "1e-30 cm^2/sr"
+    assert found.activities is raman.activities
+
+
+def test_stokes_lines_grow_with_heat_and_towards_the_blue() -> None:
+    k = np.array([-50.0, 0.0, 100.0, 3000.0])
+    weights = stokes_weights(k, 532.0, 300.0)
+    assert np.isnan(weights[:2]).all()
+    warm = stokes_weights(k, 532.0, 600.0)[2:] / weights[2:]
+    x = 100.0 * invcm / (kB * 300.0)
+    assert warm == pytest.approx([(1 - np.exp(-x)) / (1 - np.exp(-x / 2)), 1.0], rel=1e-3)
+    blue = stokes_weights(k, 488.0, 300.0)[2:] / weights[2:]
+    expected = ((1e7 / 488 - k[2:]) / (1e7 / 532 - k[2:])) ** 4
+    assert blue == pytest.approx(expected)
+    with pytest.raises(ConfigError, match=r"light of 5000 nm \(2000 1/cm\) cannot lose 3000 1/cm"):
+        stokes_weights(k, 5000.0, 300.0)
+    with pytest.raises(ConfigError, match="laser_nm must be a positive number"):
+        stokes_weights(k, 0.0, 300.0)
 
 
 def test_results_are_saved_with_units(tmp_path: Path) -> None:

@@ -6,13 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.morse import MorsePotential
+from ase.neighborlist import neighbor_list
 from ase.vibrations import Vibrations, VibrationsData
-from harmonic_molecules import HarmonicCharges, angle, per_cm, springs, turned, valence_hessian
+from harmonic_molecules import (
+    HarmonicCharges,
+    angle,
+    methane,
+    per_cm,
+    springs,
+    turned,
+    valence_hessian,
+)
 from harmonic_molecules import water as spring_water
 
 from md_runs.analysis.vibrations.normal_modes import (
+    NormalModes,
     cartesian_displacements,
     compare_frequencies,
     degenerate_groups,
@@ -164,14 +174,92 @@ def test_modes_keep_their_structure_when_the_atoms_move_on() -> None:
     assert np.array_equal(modes.positions, before)
 
 
-def test_vibrations_of_a_part_or_a_crystal_are_refused() -> None:
+def test_vibrations_of_a_part_are_those_beside_fixed_atoms() -> None:
+    """Both hydrogens fixed: the oxygen alone moves; about their line it turns freely."""
     atoms, hessian = spring_water()
-    part = VibrationsData(atoms, hessian.reshape(3, 3, 3, 3)[:2, :, :2], indices=[0, 1])
-    with pytest.raises(DataError, match="only 2 of 3 atoms vibrate"):
-        normal_modes_of_vibrations(part)
-    periodic = molecule("H2O", cell=np.eye(3) * 8, pbc=True)
-    with pytest.raises(DataError, match="isolated molecules"):
-        normal_modes_of_vibrations(VibrationsData.from_2d(periodic, hessian))
+    part = VibrationsData(atoms, hessian.reshape(3, 3, 3, 3)[:1, :, :1], indices=[0])
+    modes = normal_modes_of_vibrations(part)
+    assert modes.fixed.tolist() == [False, True, True]
+    expected = np.linalg.eigvalsh(hessian[:3, :3])  # one is 0: out of the plane
+    assert expected[0] == pytest.approx(0, abs=1e-9)
+    assert modes.wavenumbers_per_cm == pytest.approx(
+        [per_cm(k, atoms.get_masses()[0]) for k in expected[1:]]
+    )
+    assert not modes.modes[:, 1:].any()
+    whole = normal_modes(hessian, atoms.get_masses(), atoms.positions, fixed=modes.fixed)
+    assert np.array_equal(whole.wavenumbers_per_cm, modes.wavenumbers_per_cm)
+    assert np.abs(whole.residual_wavenumbers_per_cm).max() < 1e-3
+
+
+@pytest.mark.parametrize(("n_fixed", "n_modes"), [(1, 12 - 3), (2, 9 - 1), (3, 6), (4, 3)])
+def test_what_fixed_atoms_leave_of_rigid_motions(n_fixed: int, n_modes: int) -> None:
+    """Of five atoms: three turns about one, one about two, none about three."""
+    atoms, hessian = methane()
+    fixed = np.arange(5) < n_fixed
+    modes = normal_modes(hessian, atoms.get_masses(), atoms.positions, fixed=fixed)
+    assert modes.n_modes == n_modes
+    assert modes.wavenumbers_per_cm.min() > 100
+    assert not modes.is_free
+    flat = modes.modes.reshape(modes.n_modes, -1)
+    assert np.allclose(flat @ flat.T, np.eye(modes.n_modes))
+
+
+def crystal_hessian(atoms: Atoms, reach: float, spring: float) -> np.ndarray:
+    """Springs between neighbours, images among them, [3N, 3N] (eV/A^2): the cells move alike."""
+    hessian = np.zeros((len(atoms), 3, len(atoms), 3))
+    for i, j, vector in zip(*neighbor_list("ijD", atoms, reach), strict=True):
+        block = spring * np.outer(vector, vector) / (vector @ vector)
+        hessian[i, :, i] += block
+        hessian[i, :, j] -= block
+    return hessian.reshape(3 * len(atoms), -1)
+
+
+def modes_of_crystal(atoms: Atoms, reach: float, spring: float, **settings) -> NormalModes:
+    hessian = crystal_hessian(atoms, reach, spring)
+    return normal_modes(hessian, atoms.get_masses(), atoms.positions, pbc=atoms.pbc, **settings)
+
+
+def test_the_optical_modes_of_diamond() -> None:
+    """Two atoms, four springs k each: omega^2 = (4 k / 3) / mu, three times (Born, von Karman)."""
+    atoms = bulk("SiC", "zincblende", a=4.36)
+    modes = modes_of_crystal(atoms, 2.0, 7.0)
+    reduced = 1 / np.sum(1 / atoms.get_masses())
+    assert modes.wavenumbers_per_cm == pytest.approx([per_cm(28.0 / 3.0, reduced)] * 3)
+    assert modes.residual_wavenumbers_per_cm == pytest.approx(np.zeros(3), abs=1e-3)
+
+
+def test_a_cubic_cell_of_fcc_folds_three_points_x_to_gamma() -> None:
+    """m omega^2 = 8 k (longitudinal) and 4 k (twice transverse) at each X; nothing of the cell."""
+    modes = modes_of_crystal(bulk("Ar", "fcc", a=5.26, cubic=True), 4.0, 0.3)
+    mass = modes.masses[0]
+    expected = [per_cm(1.2, mass)] * 6 + [per_cm(2.4, mass)] * 3
+    assert modes.wavenumbers_per_cm == pytest.approx(expected)
+    assert modes_of_crystal(bulk("Ar", "fcc", a=5.26), 4.0, 0.3).n_modes == 0
+
+
+def test_a_supercell_has_the_modes_of_its_cell_among_others() -> None:
+    cell = bulk("SiC", "zincblende", a=4.36)
+    modes, more = modes_of_crystal(cell, 2.0, 7.0), modes_of_crystal(cell * 2, 2.0, 7.0)
+    assert more.n_modes == 3 * 16 - 3
+    assert more.wavenumbers_per_cm[-3:] == pytest.approx(modes.wavenumbers_per_cm)
+
+
+def test_atoms_fixed_in_a_crystal_are_walls() -> None:
+    """One atom of fcc that moves among fixed ones: m omega^2 = 4 k (12 springs, a third each)."""
+    atoms = bulk("Ar", "fcc", a=5.26, cubic=True)
+    modes = modes_of_crystal(atoms, 4.0, 0.3, fixed=np.arange(4) > 0)
+    assert modes.wavenumbers_per_cm == pytest.approx([per_cm(1.2, modes.masses[0])] * 3)
+    assert len(modes.residual_wavenumbers_per_cm) == 0
+
+
+def test_modes_of_crystals_and_beside_fixed_atoms_are_read_as_they_were_saved(tmp_path) -> None:
+    atoms = bulk("Ar", "fcc", a=5.26, cubic=True)
+    saved = modes_of_crystal(atoms, 4.0, 0.3, fixed=np.arange(4) > 0)
+    saved.save_json(tmp_path / "modes.json")
+    found = read_normal_modes(tmp_path / "modes.json")
+    assert found.fixed.tolist() == [False, True, True, True]
+    assert found.pbc == (True, True, True)
+    assert not found.is_free
 
 
 def test_modes_are_read_as_they_were_saved(tmp_path: Path) -> None:
@@ -186,7 +274,7 @@ def test_modes_are_read_as_they_were_saved(tmp_path: Path) -> None:
         assert vars(found).keys() == vars(modes).keys()
         for field, value in vars(modes).items():
             assert np.array_equal(getattr(found, field), value), field
-            assert getattr(found, field).shape == value.shape
+            assert np.shape(getattr(found, field)) == np.shape(value)
     path.write_text(json.dumps({"type": "Spectrum", "density": [1.0]}))
     with pytest.raises(DataError, match="holds no normal modes"):
         read_normal_modes(path)
@@ -292,6 +380,10 @@ def test_impossible_input_is_refused() -> None:
     hessian = np.eye(9)
     with pytest.raises(DataError, match=r"3 atoms need a Hessian of shape \[9, 9\], not \[6, 6\]"):
         normal_modes(np.eye(6), masses, positions)
+    with pytest.raises(DataError, match=r"or, of those that move, \[3, 3\], not \[6, 6\]"):
+        normal_modes(np.eye(6), masses, positions, fixed=np.array([False, True, True]))
+    with pytest.raises(DataError, match="all atoms are fixed"):
+        normal_modes(hessian, masses, positions, fixed=np.ones(3, bool))
     with pytest.raises(DataError, match="masses of shape"):
         normal_modes(hessian, np.ones(2), positions)
     with pytest.raises(DataError, match="not finite"):

@@ -11,7 +11,7 @@ from harmonic_molecules import buckminsterfullerene, dodecahedron, ferrocene
 from scipy.spatial.transform import Rotation
 
 from md_runs.analysis.vibrations.character_tables import irreps
-from md_runs.analysis.vibrations.point_groups import PointGroup, point_group
+from md_runs.analysis.vibrations.point_groups import PointGroup, near_misses, point_group
 from mlpotential.errors import ConfigError, DataError, StructureError
 
 REFERENCE = Path(__file__).parents[3] / "reference"
@@ -255,6 +255,39 @@ def test_nearly_linear_molecules_are_linear_within_the_tolerance() -> None:
     assert group_of(atoms).schoenflies == "Dinfh"
     assert group_of(atoms, tolerance=1e-3).schoenflies == "C2v"
     assert "tolerance 0.01 A" in str(group_of(atoms))
+
+
+@pytest.mark.parametrize(("name", "seed"), [("CH4", 1), ("C6H6", 1), ("NH3", 2), ("CH3OH", 3)])
+def test_near_misses_are_told_and_their_tolerance_is_enough(name: str, seed: int) -> None:
+    atoms = molecule(name)
+    ideal = group_of(atoms).schoenflies
+    atoms.positions += np.random.default_rng(seed).normal(scale=0.01, size=(len(atoms), 3))
+    group = group_of(atoms)
+    found = near_misses(atoms.numbers, atoms.positions, atoms.get_masses(), group)
+    assert list(found)[-1] == ideal
+    assert list(found.values()) == sorted(found.values())
+    for schoenflies, needed in found.items():
+        assert 0.01 < needed < 0.1
+        assert group_of(atoms, tolerance=needed * 1.001).schoenflies == schoenflies
+    loose = group_of(atoms, tolerance=found[ideal] * 1.001)
+    assert loose.symmetry_number == group_of(molecule(name)).symmetry_number
+
+
+def test_what_has_its_full_symmetry_has_no_near_miss() -> None:
+    for name in ("CH4", "H2O", "CO2", "HCN", "C60"):
+        atoms = molecule(name)
+        group = group_of(atoms)
+        assert not near_misses(atoms.numbers, atoms.positions, atoms.get_masses(), group), name
+    argon = Atoms("Ar")
+    assert not near_misses(argon.numbers, argon.positions, argon.get_masses(), group_of(argon))
+
+
+def test_a_bent_hcn_is_nearly_linear() -> None:
+    atoms = molecule("HCN")
+    atoms.positions[2, 0] += 0.05
+    found = near_misses(atoms.numbers, atoms.positions, atoms.get_masses(), group_of(atoms))
+    assert list(found) == ["Cinfv"]
+    assert 0.01 < found["Cinfv"] < 0.03
 
 
 def test_planar_molecule_lies_in_yz() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.importers import convert, schnet_schnetpack, schnet_torch_geometric
 from mlpotential.models.importers.convert import Declared, convert_model
-from mlpotential.models.importers.foreign_network import OriginalAnswer
+from mlpotential.models.importers.foreign_network import OriginalAnswer, translate
 from mlpotential.models.importers.golden_clusters import golden_clusters
+from mlpotential.models.importers.refusal import Refusal
 from mlpotential.models.model_file import OWN_GOLDEN, check_golden, load_model
 from mlpotential.units import EV_PER_KCAL_PER_MOL
 
@@ -266,6 +268,24 @@ def test_mistakes_get_one_line(
     assert told.count("\n") == 1
     assert problem in told
     assert not output.exists()
+
+
+@pytest.mark.parametrize("std", ["0", "-0.0", "-1", "nan", "inf"])
+def test_a_deviation_that_scales_no_forces(
+    command: Callable[..., str], output: Path, std: str
+) -> None:
+    source = FOREIGN / "torch_geometric_state.pt"
+    told = command(source, output, *UNITS, "--mean", "1", f"--std={std}", code=2)
+    assert f"--std must be a positive number, not {float(std)!r}" in told
+    assert not output.exists()
+
+
+def test_a_file_that_scales_its_energies_by_zero() -> None:
+    declared = Declared(energy_unit="eV", length_unit="Angstrom")
+    network, model, units = convert._translated(SILU, declared)
+    assert model.scale.std_per_atom > 0.0
+    with pytest.raises(Refusal, match="scales its energies by 0: all forces would be zero"):
+        translate(replace(network, std_per_atom=0.0), *units)
 
 
 def test_an_output_that_cannot_be_written(command: Callable[..., str], tmp_path: Path) -> None:

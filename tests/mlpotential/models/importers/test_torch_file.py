@@ -208,6 +208,27 @@ def tensor(arguments: bytes, **kwargs: bytes) -> bytes:
     )
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_expanded_tensors(tmp_path: Path, is_new: bool) -> None:
+    """Numbers that stand for many, as `Tensor.expand` makes them, up to a bound."""
+    row = torch.arange(6.0)
+    content = {
+        "rows": row.expand(100, 6),
+        "columns": row[:, None].expand(6, 5),
+        "scalar": torch.ones(1).expand(64),
+        "part": row[2:4].expand(3, 2),
+    }
+    torch.save(content, tmp_path / "m.pt", _use_new_zipfile_serialization=is_new)
+    found = values(read_torch_file(tmp_path / "m.pt"))
+    for name, expected in content.items():
+        assert torch.equal(found[name], expected)
+        assert found[name].is_contiguous()
+    for bomb in (torch.ones(1).expand(1000, 1000), torch.ones(2**15).expand(2**12, 2**15)):
+        torch.save({"w": bomb}, tmp_path / "bomb.pt", _use_new_zipfile_serialization=is_new)
+        with pytest.raises(Refusal, match="beyond its numbers"):
+            values(read_torch_file(tmp_path / "bomb.pt"))
+
+
 SIZE = b"K\x02K\x03\x86K\x03K\x01\x86"  # (2, 3), (3, 1)
 
 

@@ -35,7 +35,7 @@ _STEP = re.compile(r"Step:\s+(\d+)")
 _BEAD = re.compile(r"Bead:\s+(\d+)")
 _EXTRAS = re.compile(r"\s*#EXTRAS\w*\((.+)\)#\s*Step:\s+(\d+)", re.IGNORECASE)
 _COLUMN = re.compile(
-    r"#\s*(?:column|cols\.)\s+(\d+)(?:-(\d+))?\s*-->\s*(\w+)(?:\([^)]*\))?(?:\{([^}]*)\})?"
+    r"#\s*(?:column|cols\.)\s+(\d+)(?:-(\d+))?\s*-->\s*(\w+(?:\([^)]+\))?)(?:\(\))?(?:\{([^}]*)\})?"
 )
 NUMBERS_AT_ONCE = 200_000  # chosen: some megabytes of text in memory
 _NO_BRACKETS = bytes.maketrans(b"[],", b"   ")
@@ -200,6 +200,8 @@ def _extras_batches(path: Path, end: int | None) -> Iterator[Batch]:
                 steps.append(int(match[2]))
                 rows.append([])
             elif line.endswith(b"\n"):
+                if b"_" in line:  # 1_4 is 14 to Python
+                    raise RunError(f"{path} is damaged after step {steps[-1]}: {line.decode()!r}")
                 numbers = line.translate(_NO_BRACKETS).split()
                 rows[-1] += numbers
                 n_numbers += len(numbers)

@@ -6,7 +6,7 @@ from ase.build import bulk
 from recorded_runs import write_frames, write_ideal_gas, write_water_run
 
 from md_runs.commands.prepared_run import open_runs
-from md_runs.commands.rdf import first_shell, rdf_report
+from md_runs.commands.structure.rdf import first_shell, rdf_report
 from mlpotential.errors import ConfigError, DataError
 
 
@@ -40,6 +40,12 @@ def test_fcc_has_twelve_neighbours(tmp_path):
     assert 4.0 < float(within) < 5.3
     asked = rdf_report(opened(path), r_max=6.0, coordination_within=5.8)
     assert asked.tables[0].rows[0][4].startswith("18")
+
+
+def test_what_is_no_element_is_named_before_anything_is_computed(tmp_path):
+    write_water_run(tmp_path / "water.frames", n_frames=20)
+    with pytest.raises(ConfigError, match="'Xx' in 'O-Xx' is no element"):
+        rdf_report(opened(tmp_path / "water.frames"), pairs=["O-Xx"])
 
 
 def test_molecule_has_a_pair_density_and_g_with_a_volume(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from md_runs.analysis.sampling.uncertainty import estimate_text, number_text
 from md_runs.analysis.structure.rdf import (
@@ -35,6 +36,9 @@ def parse_pair(text: str) -> tuple[str, str]:
     first, separator, second = text.partition("-")
     if not (separator and first.isalpha() and second.isalpha()):
         raise ConfigError(f"{text!r} is no pair of elements: write it as O-H")
+    for symbol in (first, second):
+        if symbol not in chemical_symbols[1:]:
+            raise ConfigError(f"{symbol!r} in {text!r} is no element: write the pair as O-H")
     return first, second
 
 
@@ -52,7 +56,7 @@ def rdf_report(
     Args:
         runs: with a cell, or molecules.
         pairs: elements, O-H for H around O (all).
-        r_max: where g(r) ends, A (half the smallest cell; a whole molecule).
+        r_max: where g(r) ends, A (half the smallest cell, 6 in small ones; a molecule).
         bin_width: of the histograms, A (0.05 of g(r), 0.01 of h(r)).
         reference_volume: what density refers to, A^3 (that of the cell).
         coordination_within: count neighbors within, A (to the first minimum).

@@ -21,7 +21,9 @@ class IpiRunSettings:
 
     Attributes:
         timestep_fs: of the integrator.
-        temperature_K: of the ensemble.
+        temperature_K: of the ensemble; none of classical NVE, where an input names it for the first
+            velocities only.
+        n_beads: of the ring polymer.
         dynamics: as of `Trajectory`.
         friction_per_fs: of a Langevin thermostat.
         masses: [n_atoms] (amu).
@@ -29,6 +31,7 @@ class IpiRunSettings:
 
     timestep_fs: float | None = None
     temperature_K: float | None = None
+    n_beads: int | None = None
     dynamics: str | None = None
     friction_per_fs: float | None = None
     masses: np.ndarray | None = None
@@ -53,21 +56,27 @@ def _run_settings(root: ET.Element) -> IpiRunSettings:
     dynamics = root.find(".//motion/dynamics")
     if system is None or dynamics is None:
         return IpiRunSettings()
-    name, friction = _dynamics(root, dynamics)
+    n_beads = _number_of_beads(root)
+    name, friction = _dynamics(dynamics, n_beads)
+    temperature_K = _number(root.find(".//ensemble/temperature"), "temperature", "kelvin")
     masses = root.findtext(".//beads/m")
     return IpiRunSettings(
         timestep_fs=_number(dynamics.find("timestep"), "time", "femtosecond"),
-        temperature_K=_number(root.find(".//ensemble/temperature"), "temperature", "kelvin"),
+        temperature_K=None if name == "NVE" else temperature_K,
+        n_beads=n_beads,
         dynamics=name,
         friction_per_fs=friction,
         masses=None if masses is None else _to_amu(masses),
     )
 
 
-def _dynamics(root: ET.Element, dynamics: ET.Element) -> tuple[str | None, float | None]:
-    """The method, and the friction of a Langevin thermostat (1/fs)."""
+def _number_of_beads(root: ET.Element) -> int:
     holders = [root.find(f".//system/{name}") for name in ("beads", "initialize")]
-    n_beads = next((int(h.get("nbeads", "1")) for h in holders if h is not None), 1)
+    return next((int(h.get("nbeads", "1")) for h in holders if h is not None), 1)
+
+
+def _dynamics(dynamics: ET.Element, n_beads: int) -> tuple[str | None, float | None]:
+    """The method, and the friction of a Langevin thermostat (1/fs)."""
     if dynamics.get("mode", "nve") == "nve":
         return ("NVE" if n_beads == 1 else "RPMD"), None
     if dynamics.get("mode") != "nvt":

@@ -23,17 +23,12 @@ from md_runs.analysis.structure.distances import (
     size_distributions,
 )
 from md_runs.analysis.structure.distribution_difference import distribution_difference
-from md_runs.commands.analysis_report import (
-    AnalysisReport,
-    ReportBuilder,
-    Table,
-    analysis_command,
-    file_name,
-)
+from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
 from md_runs.commands.prepared_run import PreparedRun
-from md_runs.commands.rdf import blocks_sentence
+from md_runs.commands.structure.rdf import blocks_sentence
 from md_runs.figures.distributions import overlay_figure, quantum_effect_figure
 from md_runs.figures.path_integrals import bead_convergence_figure
+from md_runs.run_folders import file_name
 from mlpotential.errors import ConfigError
 
 BIN_WIDTH = 0.01  # A; chosen: bonds are 0.05 A wide

@@ -6,11 +6,11 @@ from ase import units
 from harmonic_ring_polymer import KELVIN, mode_curvatures
 from recorded_runs import write_oscillator_beads, write_water_run
 
-from md_runs.commands.distances import (
+from md_runs.commands.prepared_run import open_runs
+from md_runs.commands.structure.distances import (
     distances_report,
     parse_atoms,
 )
-from md_runs.commands.prepared_run import open_runs
 from mlpotential.errors import ConfigError, DataError
 
 BOND = dict(bonds=["0-1"], bin_width=0.02)
