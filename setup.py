@@ -1,4 +1,6 @@
-"""The SchNet kernel, compiled once per instruction set; everything else is in setup.cfg.
+"""The SchNet kernel and the sums of training, compiled once per instruction set.
+
+Everything else is in setup.cfg.
 
 The extensions are optional: without a C++ compiler the package installs without them and says so
 when a model is evaluated.
@@ -8,7 +10,6 @@ import platform
 
 from setuptools import Extension, setup
 
-FOLDER = "mlpotential/inference/schnet/csrc"
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 FLAGS += ["-fvisibility=hidden", "-pthread"]
 INSTRUCTION_SETS = {"portable": []}
@@ -16,19 +17,32 @@ if platform.machine().lower() in ("x86_64", "amd64"):
     AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
     INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]
     INSTRUCTION_SETS["avx512"] = ["-mavx2", "-mfma", *AVX512]
-HEADERS = ("schnet.h", "evaluation.h", "network.h", "dense.h", "vector.h", "team.h")
+SCHNET = "mlpotential/inference/schnet/csrc"
+CONVOLUTION = "mlpotential/nn/csrc"
+SCHNET_HEADERS = ("schnet.h", "evaluation.h", "network.h", "dense.h", "vector.h", "team.h")
+LIBRARIES = {  # by name: source and what else it depends on
+    "mlpotential.inference.schnet._schnet": (
+        f"{SCHNET}/schnet.cpp",
+        [*(f"{SCHNET}/{header}" for header in SCHNET_HEADERS), f"{CONVOLUTION}/processor.h"],
+    ),
+    "mlpotential.nn._convolution": (
+        f"{CONVOLUTION}/convolution.cpp",
+        [f"{CONVOLUTION}/convolution.h", f"{CONVOLUTION}/processor.h", f"{SCHNET}/team.h"],
+    ),
+}
 
 setup(
     ext_modules=[
         Extension(
-            f"mlpotential.inference.schnet._schnet_{name}",
-            sources=[f"{FOLDER}/schnet.cpp"],
-            depends=[f"{FOLDER}/{header}" for header in HEADERS],
+            f"{library}_{name}",
+            sources=[source],
+            depends=depends,
             extra_compile_args=[*FLAGS, *flags],
             extra_link_args=["-pthread"],
             language="c++",
             optional=True,
         )
+        for library, (source, depends) in LIBRARIES.items()
         for name, flags in INSTRUCTION_SETS.items()
     ]
 )

@@ -18,6 +18,7 @@ from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn import jets
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
+from mlpotential.nn.compiled_cfconv import compiled_convolution
 from mlpotential.nn.cutoffs import cosine_cutoff, hard_cutoff
 from mlpotential.nn.hermite import interpolated, knots_of
 from mlpotential.nn.jets import Jet
@@ -68,7 +69,8 @@ class Interaction(nn.Module):
             atom_weights: factor on each atom's message, [n_atoms]; None for a plain sum.
             pair_index: [2, n_pairs].
         """
-        messages = continuous_filter_convolution(self.in_to_filter(features), filters, pair_index)
+        convolution = compiled_convolution if self.training else continuous_filter_convolution
+        messages = convolution(self.in_to_filter(features), filters, pair_index)
         if atom_weights is not None:
             messages = messages * atom_weights[:, None]
         return self.output(shifted_softplus(self.filter_to_out(messages)))

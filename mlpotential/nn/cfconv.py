@@ -25,6 +25,20 @@ def continuous_filter_convolution(features: Tensor, filters: Tensor, pair_index:
     return messages.index_add(0, j, features[i] * filters)
 
 
+def pair_product(first: Tensor, second: Tensor, pair_index: Tensor) -> Tensor:
+    """a_i o b_j + a_j o b_i of each pair: the derivative of a convolution by its filters.
+
+    Args:
+        first, second: a and b, [n_atoms, n_features].
+        pair_index: [2, n_pairs].
+
+    Returns:
+        [n_pairs, n_features].
+    """
+    i, j = pair_index
+    return first[i] * second[j] + first[j] * second[i]
+
+
 def neighbor_counts(inside: Tensor, pair_index: Tensor, n_atoms: int) -> Tensor:
     """How many neighbours each atom has inside the cutoff, [n_atoms].
 

@@ -9,20 +9,23 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from mlpotential.compiled import (
+    INSTRUCTION_SETS,
+    InstructionSet,
+    find_library,
+    library_names,
+)
 from mlpotential.errors import RunError
 
 INTERFACE = 4  # of csrc/schnet.h
+STEM = "schnet"
 SOURCES = "csrc"  # beside this file in the sources of the package
 NO_MEMORY, NO_THREADS = 1, 2
-
-InstructionSet = Literal["portable", "avx2", "avx512"]
-INSTRUCTION_SETS: tuple[InstructionSet, ...] = ("portable", "avx2", "avx512")  # by their demands
 
 
 def _structure(name: str, **fields: Any) -> type[ctypes.Structure]:
@@ -119,15 +122,7 @@ def available_instruction_sets() -> tuple[InstructionSet, ...]:
 @cache
 def library_path(instruction_set: InstructionSet) -> Path | None:
     """Where the kernel for it was compiled to; None where it was not."""
-    for name in _file_names(instruction_set):
-        path = Path(__file__).with_name(name)
-        if path.is_file():
-            return path
-    return None
-
-
-def _file_names(instruction_set: InstructionSet) -> list[str]:
-    return [f"_schnet_{instruction_set}{suffix}" for suffix in EXTENSION_SUFFIXES]
+    return find_library(Path(__file__).parent, STEM, instruction_set)
 
 
 def why_there_is_none() -> str:
@@ -153,7 +148,8 @@ def _place_with_kernels(here: Path) -> Path | None:
     for distribution in importlib.metadata.distributions(name="mlpotential"):
         for file in distribution.files or ():
             path = Path(str(file.locate()))
-            if path.name in _file_names("portable") and path.parent != here and path.is_file():
+            is_kernel = path.name in library_names(STEM, "portable")
+            if is_kernel and path.parent != here and path.is_file():
                 return path.parents[3]
     return None
 

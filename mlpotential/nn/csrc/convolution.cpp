@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "../../inference/schnet/csrc/team.h"
+#include "processor.h"
 
 namespace {
 
@@ -81,6 +82,8 @@ void product(const ConvolutionPairs& pairs, Rows<Real> a, Rows<Real> b, Real* pr
 extern "C" {
 
 int64_t convolution_interface() { return CONVOLUTION_INTERFACE; }
+
+int64_t convolution_processor() { return mlpotential::processor_level(); }
 
 void convolve_float32(const ConvolutionPairs* pairs, const float* b, int64_t b_stride,
                       const float* filters, int64_t filter_stride, float* messages, int64_t width,

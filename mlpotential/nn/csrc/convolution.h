@@ -6,11 +6,7 @@
 
 #define CONVOLUTION_INTERFACE 1
 
-#if defined(_WIN32)
-#define CONVOLUTION_EXPORT __declspec(dllexport)
-#else
-#define CONVOLUTION_EXPORT __attribute__((visibility("default")))
-#endif
+#pragma GCC visibility push(default)
 
 extern "C" {
 
@@ -21,22 +17,24 @@ struct ConvolutionPairs {
     const int64_t* j;
 };
 
-CONVOLUTION_EXPORT int64_t convolution_interface();
+int64_t convolution_interface();
+
+// 2 for AVX-512, 1 for AVX2, 0 for neither: see processor.h.
+int64_t convolution_processor();
 
 // messages [n_atoms, width] are added to; b is [n_atoms, width], filters [n_pairs, width].
-CONVOLUTION_EXPORT void convolve_float32(const ConvolutionPairs*, const float* b, int64_t b_stride,
-                                         const float* filters, int64_t filter_stride,
-                                         float* messages, int64_t width, int64_t n_threads);
-CONVOLUTION_EXPORT void convolve_float64(const ConvolutionPairs*, const double* b,
-                                         int64_t b_stride, const double* filters,
-                                         int64_t filter_stride, double* messages, int64_t width,
-                                         int64_t n_threads);
+void convolve_float32(const ConvolutionPairs*, const float* b, int64_t b_stride,
+                      const float* filters, int64_t filter_stride, float* messages, int64_t width,
+                      int64_t n_threads);
+void convolve_float64(const ConvolutionPairs*, const double* b, int64_t b_stride,
+                      const double* filters, int64_t filter_stride, double* messages,
+                      int64_t width, int64_t n_threads);
 
 // products [n_pairs, width] are written; a and b are [n_atoms, width].
-CONVOLUTION_EXPORT void product_float32(const ConvolutionPairs*, const float* a, int64_t a_stride,
-                                        const float* b, int64_t b_stride, float* products,
-                                        int64_t width, int64_t n_threads);
-CONVOLUTION_EXPORT void product_float64(const ConvolutionPairs*, const double* a,
-                                        int64_t a_stride, const double* b, int64_t b_stride,
-                                        double* products, int64_t width, int64_t n_threads);
+void product_float32(const ConvolutionPairs*, const float* a, int64_t a_stride, const float* b,
+                     int64_t b_stride, float* products, int64_t width, int64_t n_threads);
+void product_float64(const ConvolutionPairs*, const double* a, int64_t a_stride, const double* b,
+                     int64_t b_stride, double* products, int64_t width, int64_t n_threads);
 }
+
+#pragma GCC visibility pop

@@ -2,6 +2,7 @@
 
 #include "schnet.h"
 
+#include "../../../nn/csrc/processor.h"
 #include "evaluation.h"
 
 namespace mlpotential {
@@ -100,17 +101,7 @@ using namespace mlpotential;
 
 int64_t schnet_interface() { return 4; }
 
-int64_t schnet_processor() {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-    return avx2 && avx512 ? 2 : avx2 ? 1 : 0;
-#else
-    return 0;
-#endif
-}
+int64_t schnet_processor() { return mlpotential::processor_level(); }
 
 void* schnet_create(const SchNetModel* model, int64_t bytes_per_number) {
     try {
