@@ -79,4 +79,5 @@ def interpolated(knots: Tensor, distances: Tensor, spacing: float) -> tuple[Tens
         per_sample_weights=torch.cat([values, slopes]).to(knots.dtype),
         mode="sum",
     )
-    return both[: len(distances)], both[len(distances) :]
+    interpolated_values, interpolated_slopes = both.split(len(distances))  # one backward for both
+    return interpolated_values, interpolated_slopes
