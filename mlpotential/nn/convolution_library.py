@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ STEM = "convolution"
 NUMBERS_OF_A_THREAD = 2**18  # chosen: less work than this costs less than to start a thread
 NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
+log = logging.getLogger("mlpotential")
 _pointer, _int64 = ctypes.c_void_p, ctypes.c_int64
 
 
@@ -26,13 +28,17 @@ class _Pairs(ctypes.Structure):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The best one that this processor runs; None where none was compiled.
+    """The best one that this processor runs; None, which is said once, where none was compiled.
 
     Raises:
         RunError: if it is of another version than the package.
     """
     portable = _loaded("portable")
     if portable is None:
+        log.warning(
+            "there is no compiled convolution: steps of training take up to twice as long. Install "
+            "g++ or clang++, then the package anew"
+        )
         return None
     level = int(portable.convolution_processor())
     for instruction_set in reversed(INSTRUCTION_SETS[: level + 1]):

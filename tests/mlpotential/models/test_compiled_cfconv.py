@@ -96,3 +96,16 @@ def test_another_version_is_refused(monkeypatch):
     with pytest.raises(RunError, match="install the package anew"):
         compiled_convolution(*case())
     convolution_library.library.cache_clear()
+
+
+def test_without_a_library_it_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(convolution_library, "find_library", lambda *_: None)
+    convolution_library.library.cache_clear()
+    features, filters, pairs = case()
+    found = [compiled_convolution(features, filters, pairs) for _ in range(2)]
+    convolution_library.library.cache_clear()
+    assert [r.message.partition(":")[0] for r in caplog.records] == [
+        "there is no compiled convolution"
+    ]
+    expected = cfconv.continuous_filter_convolution(features, filters, pairs)
+    assert torch.equal(found[1], expected)
