@@ -172,7 +172,7 @@ def _labelled(
     say(f"{sample.n_frames} frames at {sample.temperature_K:g} K ({sample.kind}, {sample.name})")
     positions = np.round(_SAMPLERS[sample.kind](sample, model, folder, progress), 6)  # as written
     atoms = _start()
-    evaluator = Evaluator(model, atoms.numbers, device="cpu", dtype="float64")
+    evaluator = Evaluator(model, atoms.numbers, device="cpu", dtype="float64", guard="off")
     chunks = range(0, len(positions), LABELLED_AT_ONCE)
     for begin in tqdm(chunks, desc="labels", unit="batch", disable=None if progress else True):
         chunk = positions[begin : begin + LABELLED_AT_ONCE]

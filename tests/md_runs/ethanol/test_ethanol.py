@@ -12,6 +12,7 @@ from calculators import MLPotentialCalculator
 from md_runs.analysis.vibrations.mode_intensities import infrared_intensities
 from md_runs.analysis.vibrations.normal_modes import normal_modes_of_vibrations
 from md_runs.ethanol import MODEL, STRUCTURE
+from md_runs.molecular_modes import wavenumbers_beside
 from mlpotential.data.read import read_reference_data
 from mlpotential.graph import collate
 from mlpotential.inference.evaluator import Evaluator
@@ -58,8 +59,9 @@ def test_the_file_reproduces_itself_and_its_errors():
     """Held-out frames of a trajectory of its own."""
     model = load_model(MODEL)
     assert check_golden(model).passed
-    config = read_config(MODEL.with_name("train.yaml"))
+    config = read_config(MODEL.with_name("fine_tune.yaml"))
     assert config.model == model.potential.config
+    assert config.model == read_config(MODEL.with_name("train.yaml")).model
     data = frames_of(config.data.test_path)
     assert data.sha256 == model.record.training["data"]["test"]["sha256"]
     found = mean_absolute_errors(model, list(data))
@@ -68,18 +70,42 @@ def test_the_file_reproduces_itself_and_its_errors():
     assert stated_errors("test (500)") == [f"{1e3 * found[name]:.1f}" for name in LEARNED]
 
 
-def test_the_errors_of_both_halves_of_the_validation_set():
+def test_the_errors_of_the_kinds_of_frames():
     """Classical frames come first, then the beads of another run than those of training."""
     model = load_model(MODEL)
-    data = frames_of(read_config(MODEL.with_name("train.yaml")).data.validation_path)
+    data = frames_of(read_config(MODEL.with_name("fine_tune.yaml")).data.validation_path)
     assert data.sha256 == model.record.training["data"]["validation"]["sha256"]
+    near_rest = frames_of(MODEL.with_name("data") / "ethanol_test_near_minimum.extxyz.gz")
     graphs = list(data)
-    for row, half in (
+    for row, kind in (
         ("validation (100)", graphs[:100]),
-        ("validation, beads (160)", graphs[100:]),
+        ("validation, beads (160)", graphs[100:260]),
+        ("near rest (90)", list(near_rest)),
     ):
-        found = mean_absolute_errors(model, half)
+        found = mean_absolute_errors(model, kind)
         assert stated_errors(row) == [f"{1e3 * found[name]:.1f}" for name in LEARNED]
+
+
+@pytest.mark.parametrize("conformer", ["gauche", "trans"])
+def test_right_at_rest(conformer):
+    """Torsions within 5 % of GFN2-xTB, all others within 2 %; kept in the file as found here."""
+    name = f"gfn2_{conformer}_modes.json"
+    found = wavenumbers_beside(str(MODEL), str(MODEL.with_name(name)))
+    deviations = np.abs(found.comparison.relative_deviations)
+    assert deviations[:2].max() < 0.05
+    assert deviations[2:].max() < 0.02
+    kept = load_model(MODEL).record.wavenumbers[name]
+    np.testing.assert_allclose(
+        kept["wavenumbers_per_cm"], found.comparison.wavenumbers_per_cm, atol=0.02
+    )
+
+
+def test_conformers(ethanol):
+    """Trans above gauche: 67.3 meV for GFN2-xTB."""
+    gauche = read(MODEL.with_name("ethanol_gauche.xyz"))
+    gauche.calc = ethanol.calc
+    difference = ethanol.get_potential_energy() - gauche.get_potential_energy()
+    assert difference == pytest.approx(0.0673, abs=0.005)
 
 
 def test_ases_infrared_agrees_with_exact_derivatives(ethanol, tmp_path):
