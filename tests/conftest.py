@@ -73,8 +73,10 @@ def model_path(potential, ethanol, tmp_path):
     path = tmp_path / "model.safetensors"
     pairs = ("C-C", "C-H", "C-O", "H-H", "H-O", "O-O")
     anything = {"lowest": [-1e3] * 8, "highest": [1e3] * 8}
+    anywhere = {"largest_nearest_distance": 1e3, "least_coordination": 0, "isolated": True}
     record = ModelRecord(
         title="a test",
+        neighborhoods=dict.fromkeys("HCO", anywhere),
         shortest_distances=dict.fromkeys(pairs, 0.01),
         feature_ranges=dict.fromkeys("HCO", anything),
     )

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "mlpotential/inference/schnet/csrc"
+SUMS = ROOT / "mlpotential/nn/csrc"
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PACKAGES = ("mlpotential", "calculators", "md_runs")
 SANITIZERS = '"-fsanitize=address,undefined,float-cast-overflow"'
@@ -189,4 +190,4 @@ def test_source_distribution_has_all_sources(tmp_path):
     (archive,) = (folder / "dist").iterdir()
     with tarfile.open(archive) as opened:
         names = {Path(name).name for name in opened.getnames() if "/csrc/" in name}
-    assert names == {path.name for path in SOURCES.iterdir()}
+    assert names == {path.name for folder in (SOURCES, SUMS) for path in folder.iterdir()}
