@@ -228,7 +228,7 @@ def test_the_command(ethanol_system, tmp_path):
     assert seconds[0] <= 0.03
     first, *others = (line.removeprefix("mlpotential-driver: ") for line in stderr.splitlines())
     assert first.startswith("C2H6O: ")  # what evaluates
-    assert first.endswith("float64, 1 thread")
+    assert ", float64, " in first
     assert others == [
         f"connected to {server.address}, 9 atoms",
         f"{server.address} said EXIT after 3 structures",
