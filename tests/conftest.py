@@ -2,8 +2,11 @@
 
 import gc
 import os
+import signal
 
 os.environ["OMP_NUM_THREADS"] = "1"  # also for the processes that tests start
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as under nohup, which commands respect
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 from pathlib import Path
 
