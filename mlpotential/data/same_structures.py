@@ -77,7 +77,7 @@ def _shape(graph: AtomGraph) -> _Shape:
     if graph.cell is None:
         distances = np.linalg.norm(positions[:, None] - positions, axis=2)
         each = np.stack([distances, np.exp(-distances)]) @ weights / weights.sum()
-        invariants = each @ weights / weights.sum()
+        means = each @ weights / weights.sum()
         places, cell = positions - positions.mean(axis=0), None
     else:
         cell = graph.cell[0].numpy()
@@ -91,6 +91,8 @@ def _shape(graph: AtomGraph) -> _Shape:
             [(np.abs(sums) ** 2 / slopes)[::-1], np.linalg.norm(cell, axis=1)]
         )
     order = np.lexsort((each[-1], numbers))
+    if cell is None:  # sorted, the values of atoms change no more than each of them
+        invariants = np.concatenate([means, each[-1, order]])
     return _Shape(invariants, places, order, numbers, pbc, cell)
 
 
