@@ -6,9 +6,12 @@ Without a C++ compiler there are none.
 
 from __future__ import annotations
 
+import ctypes
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Literal
+
+from mlpotential.errors import RunError
 
 InstructionSet = Literal["portable", "avx2", "avx512"]
 INSTRUCTION_SETS: tuple[InstructionSet, ...] = ("portable", "avx2", "avx512")  # by their demands
@@ -23,3 +26,26 @@ def find_library(folder: Path, stem: str, instruction_set: InstructionSet) -> Pa
     """Where a library was compiled to; None where it was not."""
     paths = [folder / name for name in library_names(stem, instruction_set)]
     return next((path for path in paths if path.is_file()), None)
+
+
+def open_library(path: Path, stem: str, interface: int, what: str) -> ctypes.CDLL:
+    """A library whose `STEM_interface` and `STEM_processor` are declared and can be called.
+
+    Args:
+        path: of `find_library`.
+        stem: begins the names of its functions.
+        interface: version that the package speaks with.
+        what: it is, for the message.
+
+    Raises:
+        RunError: for a library of another version.
+    """
+    library = ctypes.CDLL(str(path))
+    for name in ("interface", "processor"):
+        getattr(library, f"{stem}_{name}").restype = ctypes.c_int64
+    if getattr(library, f"{stem}_interface")() != interface:
+        raise RunError(
+            f"the compiled {what} {path.name} is of another version than the package: "
+            "install the package anew"
+        )
+    return library

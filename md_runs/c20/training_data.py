@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,6 @@ from ase.io import read, write
 from tqdm import tqdm
 
 from calculators.ase_calculator import MLPotentialCalculator
-from md_runs.analysis.vibrations.normal_modes import normal_modes
 from md_runs.analysis.vibrations.training_geometries import (
     positions_near_minimum,
     stretched_from_centroid,
@@ -31,6 +30,7 @@ from md_runs.analysis.vibrations.training_geometries import (
 from md_runs.c20 import STRUCTURE
 from md_runs.classical.run import run_classical
 from md_runs.classical.settings import ClassicalRun
+from md_runs.molecular_modes import molecular_modes
 from md_runs.pimd import PimdRun, run_pimd
 from md_runs.relax import relax
 from md_runs.trajectories.frames_file import read_trajectory
@@ -229,14 +229,12 @@ def _beads(sample: Sample, model: str | Path, folder: Path, progress: bool) -> n
 
 def _near_minimum(sample: Sample, model: str | Path, folder: Path, progress: bool) -> np.ndarray:
     """About the minimum, far along its softest modes, [n_frames, n_atoms, 3] (A)."""
+    precise = Execution(device="cpu", dtype="float64", guard="off")
     atoms = _start()
-    atoms.calc = MLPotentialCalculator(model, device="cpu", dtype="float64")
+    atoms.calc = MLPotentialCalculator(model, **asdict(precise))
     minimum, _ = relax(atoms, force_tolerance=1e-6)
-    hessian = Evaluator(model, atoms.numbers, device="cpu", dtype="float64").hessian(
-        minimum.positions
-    )
     return positions_near_minimum(
-        normal_modes(hessian, minimum.get_masses(), minimum.positions),
+        molecular_modes(minimum, model, precise).modes,
         sample.n_frames,
         softest_per_cm=SOFTEST_PER_CM,
         largest_angstrom=LARGEST_ANGSTROM,

@@ -29,7 +29,10 @@ from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import BFGS
 
 from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes
-from md_runs.analysis.vibrations.training_geometries import positions_near_minimum
+from md_runs.analysis.vibrations.training_geometries import (
+    positions_near_minimum,
+    stretched_from_centroid,
+)
 from md_runs.ethanol.gfn2 import gfn2
 from md_runs.force_provider import CalculatorForces
 from md_runs.hessian import hessian_by_finite_differences
@@ -158,9 +161,9 @@ def _stretched(beads: list[Atoms]) -> Iterator[Atoms]:
     atoms.calc = gfn2()
     for start in range(0, len(beads), N_BEADS):
         positions = np.stack([bead.positions for bead in beads[start : start + N_BEADS]])
-        centroid = positions.mean(axis=0)
-        for bead in positions[:: N_BEADS // STRETCHED_BEADS]:
-            atoms.positions = centroid + STRETCH * (bead - centroid)
+        stretched = stretched_from_centroid(positions, STRETCH)
+        for bead in stretched[:: N_BEADS // STRETCHED_BEADS]:
+            atoms.positions = bead
             yield _labelled(atoms)
 
 

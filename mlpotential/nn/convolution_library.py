@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlpotential.compiled import INSTRUCTION_SETS, InstructionSet, find_library
-from mlpotential.errors import RunError
+from mlpotential.compiled import INSTRUCTION_SETS, InstructionSet, find_library, open_library
 
 INTERFACE = 1  # of csrc/convolution.h
 STEM = "convolution"
@@ -41,23 +40,15 @@ def library() -> ctypes.CDLL | None:
         )
         return None
     level = int(portable.convolution_processor())
-    for instruction_set in reversed(INSTRUCTION_SETS[: level + 1]):
-        if (found := _loaded(instruction_set)) is not None:
-            return found
-    return portable
+    better = (_loaded(instruction_set) for instruction_set in INSTRUCTION_SETS[level:0:-1])
+    return next((found for found in better if found is not None), portable)
 
 
 def _loaded(instruction_set: InstructionSet) -> ctypes.CDLL | None:
     path = find_library(Path(__file__).parent, STEM, instruction_set)
     if path is None:
         return None
-    loaded = ctypes.CDLL(str(path))
-    loaded.convolution_interface.restype = loaded.convolution_processor.restype = _int64
-    if loaded.convolution_interface() != INTERFACE:
-        raise RunError(
-            f"the compiled library {path.name} is of another version than the package: "
-            "install the package anew"
-        )
+    loaded = open_library(path, STEM, INTERFACE, "library")
     rows = [_pointer, _int64]
     for name in NAMES.values():
         for function in (f"convolve_{name}", f"product_{name}"):

@@ -233,7 +233,7 @@ def _record(
         },
         "split": data.split,
         "settings": asdict(config.training),
-        "started_from": _started_from(config),
+        "started_from": trainer.fingerprint["started_from"],
         "atom_references": Path(config.data.atom_references).name,
         "epochs": trainer.epoch,
         "steps": trainer.step,

@@ -19,8 +19,8 @@ from mlpotential.compiled import (
     InstructionSet,
     find_library,
     library_names,
+    open_library,
 )
-from mlpotential.errors import RunError
 
 INTERFACE = 4  # of csrc/schnet.h
 STEM = "schnet"
@@ -157,13 +157,7 @@ def _place_with_kernels(here: Path) -> Path | None:
 @cache
 def load(path: Path) -> ctypes.CDLL:
     """The kernel, its functions declared. Raises RunError for one of another version."""
-    library = ctypes.CDLL(str(path))
-    library.schnet_interface.restype = library.schnet_processor.restype = _int64
-    if library.schnet_interface() != INTERFACE:
-        raise RunError(
-            f"the compiled kernel {path.name} is of another version than the package: "
-            "install the package anew"
-        )
+    library = open_library(path, STEM, INTERFACE, "kernel")
     library.schnet_create.restype = ctypes.c_void_p
     library.schnet_create.argtypes = [ctypes.POINTER(SchNetModel), _int64]
     library.schnet_destroy.restype = None
