@@ -8,7 +8,7 @@ files, so each has a default that keeps older ones readable.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 from mlpotential.lazy_names import lazy_names
 from mlpotential.settings_checks import check_choice, require
@@ -55,6 +55,13 @@ class PotentialConfig:
     max_atomic_number: int = 100
     dipole: bool = False
     total_charge: float | None = None
+
+    def for_elements(self, elements: tuple[int, ...]) -> Self:
+        """The settings of a network to be trained on these elements (atomic numbers).
+
+        An architecture whose settings depend on them completes those that were left out.
+        """
+        return self
 
     def __post_init__(self) -> None:
         for name, most in self.largest.items():

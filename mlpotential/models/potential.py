@@ -7,7 +7,7 @@ energies; their sum in float64 is the energy, and everything else is a derivativ
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,7 +45,7 @@ class ModelTraits:
 class Potential(nn.Module, ABC):
     """Energy of structures and its derivatives.
 
-    A subclass sets the attributes below, with `_add_atomwise_readouts` or readouts of its own.
+    A subclass sets the attributes below, those of readouts with `_add_readouts`.
 
     Attributes:
         cutoff: largest distance at which atoms see each other directly (A); None for all pairs.
@@ -83,14 +83,27 @@ class Potential(nn.Module, ABC):
         readouts = {"energy"} if self.charge_readout is None else {"energy", "charges"}
         return frozenset(name for name, row in PROPERTIES.items() if row.of in readouts)
 
-    def _add_atomwise_readouts(self) -> None:
-        """The readouts that `config` asks for, each the same for all elements, and the scale."""
+    def new_readout(self) -> nn.Module:
+        """A fresh map (features, graph) -> one number per atom; here the same for all elements."""
         config, n = self.config, self.n_features
-        sizes = (n, config.n_readout_hidden or max(n // 2, 1), config.readout_activation)
-        self.readout = AtomwiseReadout(*sizes)
-        if config.dipole:
-            self.charge_readout = ChargeReadout(AtomwiseReadout(*sizes), config.total_charge)
-        self.scale = EnergyScale()
+        n_hidden = config.n_readout_hidden or max(n // 2, 1)
+        return AtomwiseReadout(n, n_hidden, config.readout_activation)
+
+    def _add_readouts(self) -> None:
+        """Those that `config` asks for, and the scale."""
+        self.readout, self.scale = self.new_readout(), EnergyScale()
+        if self.config.dipole:
+            self.charge_readout = ChargeReadout(self.new_readout(), self.config.total_charge)
+
+    def fit_to_structures(self, graphs: Sequence[AtomGraph]) -> None:
+        """Before the first step of training: takes what it has to know of the structures.
+
+        An architecture that scales its features by their ranges finds these here; by default
+        nothing is taken.
+
+        Args:
+            graphs: of the training data, without edges.
+        """
 
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raises ConfigError for elements that this network has no parameters for."""

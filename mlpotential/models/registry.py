@@ -1,22 +1,27 @@
 """Architectures by their published names: how configurations and model files find their classes.
 
-The settings are at hand without torch; the network, which needs it, is imported when it is built.
+An architecture is two modules of `mlpotential.models`, which nothing else names: `NAME_config` with
+its settings, at hand without torch, and `NAME` with the network, imported when it is built.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
+from mlpotential import models
 from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.models.config import PotentialConfig
-from mlpotential.models.schnet_config import SchNetConfig
 
 if TYPE_CHECKING:
     from mlpotential.models.potential import Potential
 
-DEFAULT_ARCHITECTURE = SchNetConfig.architecture  # of configurations and runs that name none
+DEFAULT_ARCHITECTURE = "SchNet"  # of configurations and runs that name none
+SETTINGS_SUFFIX = "_config"  # of modules
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,37 @@ class Architecture:
     potential_class: Callable[[], Callable[[Any], Potential]]
 
 
-def _schnet() -> Callable[[Any], Potential]:
-    from mlpotential.models.schnet import SchNet
+def _architectures() -> dict[str, Architecture]:
+    """Those of this package, the default first."""
+    found = {}
+    for module in iter_modules(models.__path__, f"{models.__name__}."):
+        if module.name.endswith(SETTINGS_SUFFIX):
+            config_class = _config_class(module.name)
+            network = module.name.removesuffix(SETTINGS_SUFFIX)
+            found[config_class.architecture] = Architecture(
+                config_class, partial(_potential_class, network, config_class.architecture)
+            )
+    return {DEFAULT_ARCHITECTURE: found.pop(DEFAULT_ARCHITECTURE)} | found
 
-    return SchNet
+
+def _config_class(module: str) -> type[PotentialConfig]:
+    """The settings that are defined in this module."""
+    (config_class,) = (
+        item
+        for item in vars(import_module(module)).values()
+        if isinstance(item, type)
+        and issubclass(item, PotentialConfig)
+        and item.__module__ == module
+    )
+    return config_class
 
 
-ARCHITECTURES = {SchNetConfig.architecture: Architecture(SchNetConfig, _schnet)}
+def _potential_class(module: str, name: str) -> Callable[[Any], Potential]:
+    potential_class: Callable[[Any], Potential] = getattr(import_module(module), name)
+    return potential_class
+
+
+ARCHITECTURES = _architectures()
 
 
 def find_architecture(name: object) -> Architecture:

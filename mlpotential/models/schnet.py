@@ -107,7 +107,7 @@ class SchNet(Potential):
             config.rbf_start, config.rbf_stop, config.n_gaussians, config.gamma
         )
         self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.n_interactions))
-        self._add_atomwise_readouts()
+        self._add_readouts()
         self.elements = tuple(range(1, config.max_atomic_number + 1))
         self.apply(_initialize)
         self.to(torch.float32)

@@ -54,9 +54,11 @@ def starting_model(config: RunConfig, train: ReferenceData) -> Potential:
 def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         torch.manual_seed(config.training.seed)
-        model = build_potential(config.model).to(getattr(torch, config.training.dtype))
+        model = build_potential(config.model.for_elements(train.elements))
+        model = model.to(getattr(torch, config.training.dtype))
     model.check_elements(train.elements)
     model.elements = train.elements
+    model.fit_to_structures(train)
     references = _atom_references(config.data, train)
     mean, std = energy_statistics(train, references)
     model.scale.set(mean, std, {z: references[z] for z in train.elements})
@@ -108,9 +110,10 @@ def _model_of_file(config: RunConfig, train: ReferenceData) -> Potential:
 
 def _check_settings(config: RunConfig, loaded: LoadedModel) -> None:
     """Raises ConfigError unless the file's network is the one that `model` describes."""
+    known = loaded.potential.elements
     wanted, found = (
         {"architecture": settings.architecture} | asdict(settings)
-        for settings in (config.model, loaded.potential.config)
+        for settings in (config.model.for_elements(known), loaded.potential.config)
     )
     differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
     if differing:
