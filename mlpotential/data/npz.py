@@ -38,7 +38,7 @@ from mlpotential.data.raw_frame import (
 )
 from mlpotential.data.stated import check_units, kind_of
 from mlpotential.errors import DataError
-from mlpotential.properties import LABELS
+from mlpotential.properties import label_row
 
 _NUMBERS, _POSITIONS = ("z", "nuclear_charges"), ("R", "coords")
 _SGDML_MODEL_KEYS = ("sig", "perms")  # in every model, in no data set
@@ -254,9 +254,9 @@ def _label_arrays(
     """Key and shape, [n_frames, ...] or [n_frames, n_atoms, ...], of those asked for."""
     wanted = {}
     for label in request.properties:
-        key = choose_key(label, request, LABELS[label].npz_keys, archive.files, place)
-        shape = LABELS[label].array_shape(n_atoms, n_graphs=n_frames)
-        shape = (n_frames, *shape) if LABELS[label].per == "atom" else shape
+        key = choose_key(label, request, label_row(label).npz_keys, archive.files, place)
+        shape = label_row(label).array_shape(n_atoms, n_graphs=n_frames)
+        shape = (n_frames, *shape) if label_row(label).per == "atom" else shape
         also = [(n_frames, 1)] if shape == (n_frames,) else []
         header = array_header(archive, key, place)
         _check_header(*header, f"{label} ({key})", [shape, *also], place)

@@ -39,8 +39,8 @@ class ReferenceData(Sequence[AtomGraph]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphs", tuple(self.graphs))
-        for label in LABELS:
-            present = [getattr(graph, label) is not None for graph in self.graphs]
+        for label in (*LABELS, *self.scalars):
+            present = [graph.label(label) is not None for graph in self.graphs]
             if any(present) and not all(present):
                 raise DataError(
                     f"{self.source}: {label} is known for {sum(present)} of {len(present)} "
@@ -83,9 +83,14 @@ class ReferenceData(Sequence[AtomGraph]):
         """`frame 61`: the number that the k-th structure has in its file."""
         return f"frame {self.frame_numbers[k] if self.frame_numbers else k}"
 
+    @property
+    def scalars(self) -> list[str]:
+        """Names of the named scalars that were read."""
+        return list({name: None for graph in self.graphs for name in graph.scalars})
+
     def has(self, label: str) -> bool:
-        """Whether this label, a name of `properties.LABELS`, was read."""
-        return any(getattr(graph, label) is not None for graph in self.graphs)
+        """Whether this label or named scalar was read."""
+        return any(graph.label(label) is not None for graph in self.graphs)
 
     @cached_property
     def elements(self) -> tuple[int, ...]:
@@ -117,6 +122,17 @@ class ReferenceData(Sequence[AtomGraph]):
             raise DataError(f"{self.source} was read without energies, but they are needed here")
         return np.array([graph.energy.item() for graph in self.graphs if graph.energy is not None])
 
+    def values(self, label: str) -> np.ndarray:
+        """A label of structures or a named scalar, [n_frames, ...] in the units of this program.
+
+        Raises:
+            DataError: if it was not asked for.
+        """
+        if not self.has(label):
+            raise DataError(f"{self.source} was read without {label}, which is needed here")
+        values = [graph.label(label) for graph in self.graphs]
+        return np.concatenate([v.numpy() for v in values if v is not None])
+
     def with_label(self, label: str) -> ReferenceData:
         """The structures whose weight for this label is not zero: where it is one."""
         if all(graph.weights is None for graph in self.graphs):
@@ -134,8 +150,8 @@ class ReferenceData(Sequence[AtomGraph]):
         """
         digest = hashlib.sha256(_HASH_VERSION)
         for graph in self.graphs:
-            for name in _HASHED:
-                tensor = getattr(graph, name)
+            of_table = {name: getattr(graph, name) for name in _HASHED}
+            for name, tensor in (of_table | dict(sorted(graph.scalars.items()))).items():
                 if tensor is not None:
                     array = tensor.numpy()
                     array = array.astype("<f8") + 0.0 if array.dtype.kind == "f" else array
