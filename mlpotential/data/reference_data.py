@@ -9,12 +9,16 @@ from functools import cached_property
 from typing import overload
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph
 from mlpotential.properties import LABELS
 
 _HASH_VERSION = b"mlpotential reference data 1"
+# Those of version 0.2, whose weights are hashed whether there are such labels or not.
+_FIRST_LABELS = ("energy", "forces", "dipole")
 _HASHED = ("atomic_numbers", "positions", "pbc", "cell", *LABELS, "weights")
 
 
@@ -151,6 +155,7 @@ class ReferenceData(Sequence[AtomGraph]):
         digest = hashlib.sha256(_HASH_VERSION)
         for graph in self.graphs:
             of_table = {name: getattr(graph, name) for name in _HASHED}
+            of_table["weights"] = _weights_of_labels(graph)
             for name, tensor in (of_table | dict(sorted(graph.scalars.items()))).items():
                 if tensor is not None:
                     array = tensor.numpy()
@@ -159,3 +164,11 @@ class ReferenceData(Sequence[AtomGraph]):
                     digest.update(f"{name}{array.shape}".encode())
                     digest.update(array.tobytes())
         return digest.hexdigest()
+
+
+def _weights_of_labels(graph: AtomGraph) -> Tensor | None:
+    """Columns of the labels of `graph`, [1, n_labels]; None where all are 1."""
+    if graph.weights is None:
+        return None
+    names = list(dict.fromkeys((*_FIRST_LABELS, *graph.labels)))
+    return torch.stack([graph.label_weights(name) for name in names], dim=1)
