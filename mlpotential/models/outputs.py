@@ -118,7 +118,7 @@ def _check_output(name: str, output: Output) -> None:
 
 def rows_of(outputs: Outputs) -> dict[str, Property]:
     """Everything that a model with these outputs gives, by name."""
-    readouts = {PROPERTIES[name].of if name in KNOWN else name for name in outputs}
+    readouts = {PROPERTIES[name].of for name in outputs if name in KNOWN} | {"representation"}
     scalars = {name: scalar(name, o.unit or "") for name, o in outputs.items() if name not in KNOWN}
     return {name: row for name, row in PROPERTIES.items() if row.of in readouts} | scalars
 
