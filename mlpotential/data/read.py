@@ -7,7 +7,9 @@ cut or not finite is an error that names its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -25,6 +27,24 @@ LARGEST_POSITION = 1e8  # A
 LARGEST_FORCE = 1e8  # eV/A: two uranium nuclei at 0.03 A
 LARGEST_ENERGY = 1e10  # eV: a thousand uranium atoms have 1e9
 
+_READERS = {  # module and function by the end of the name
+    ".xyz": ("extended_xyz", "read_extended_xyz"),
+    ".extxyz": ("extended_xyz", "read_extended_xyz"),
+    ".npz": ("npz", "read_npz"),
+    ".db": ("ase_database", "read_ase_database"),
+    ".data": ("runner", "read_runner"),
+    ".json": ("pymatgen_json", "read_pymatgen_json"),
+    "type.raw": ("deepmd", "read_deepmd"),  # in a folder
+}
+_PACKED = (".xyz", ".extxyz", ".data", ".json")  # these may end in .gz, too
+_MODELS = {
+    ".safetensors": "a model file",
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), "a model or checkpoint of PyTorch"),
+    ".pt2": "a compiled model of PyTorch",
+    ".pb": "a model of TensorFlow",
+    ".model": "a model of MACE or another program",
+}
+
 
 def read_reference_data(
     path: Path | str,
@@ -39,10 +59,13 @@ def read_reference_data(
     properties: Sequence[str] = ("energy", "forces"),
     index: slice | Sequence[int] | None = None,
 ) -> ReferenceData:
-    """Reads extended XYZ (`.xyz`, `.extxyz`, also `.gz`), `.npz` or an ASE database (`.db`).
+    """Reads the formats of `data.readers`, by the end of the name.
+
+    Extended XYZ (`.xyz`, `.extxyz`), RuNNer and n2p2 (`.data`), pymatgen (`.json`), all also `.gz`;
+    NumPy archives (`.npz`), ASE databases (`.db`), folders of DeePMD-kit.
 
     Args:
-        path: the file.
+        path: the file or folder.
         energy_unit: a name of `units.EV_PER_ENERGY_UNIT`.
         length_unit: a name of `units.ANGSTROM_PER_LENGTH_UNIT`.
         energy_key: the file's name for energies; None for the names the reader documents.
@@ -145,26 +168,32 @@ def _isolated_atoms(source: str, atoms: Mapping[int, AtomGraph]) -> dict[int, fl
 
 
 def _reader(path: Path) -> Callable[[Path, LabelRequest, DeclaredUnits], list[RawFrame]]:
+    """The function that reads files of this kind; its module is imported here alone."""
     if not path.exists():
         raise DataError(f"there is no file {path}")
     if path.is_dir():
-        raise DataError(f"{path} is a folder, but a data file is needed")
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith((".xyz", ".extxyz")):
-        from mlpotential.data.extended_xyz import read_extended_xyz
-
-        return read_extended_xyz
-    if path.suffix.lower() == ".npz":
-        from mlpotential.data.npz import read_npz
-
-        return read_npz
-    if path.suffix.lower() == ".db":
-        from mlpotential.data.ase_database import read_ase_database
-
-        return read_ase_database
-    raise DataError(
-        f"{path.name}: unknown kind of file; known: .xyz, .extxyz (also .gz), .npz, .db (ASE)"
-    )
+        if not (path / "type.raw").exists():
+            raise DataError(
+                f"{path} is a folder, but a data file is needed (or a system of DeePMD-kit, which "
+                "has a type.raw)"
+            )
+        ending = "type.raw"
+    else:
+        name = path.name.lower()
+        ending = next((e for e in _READERS if name.removesuffix(".gz").endswith(e)), "")
+        if name.endswith(".gz") and ending not in _PACKED:
+            ending = ""
+        for model_ending, what in _MODELS.items():
+            if name.endswith(model_ending):
+                raise DataError(f"{path.name} is {what}, not data: give the data to be read")
+    if not ending:
+        raise DataError(
+            f"{path.name}: unknown kind of file; known: .xyz, .extxyz, .data (RuNNer, n2p2), .json "
+            "(pymatgen), these also .gz, .npz, .db (ASE), and folders of DeePMD-kit"
+        )
+    module, function = _READERS[ending]
+    reader = getattr(import_module(f"mlpotential.data.readers.{module}"), function)
+    return cast("Callable[[Path, LabelRequest, DeclaredUnits], list[RawFrame]]", reader)
 
 
 def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGraph:

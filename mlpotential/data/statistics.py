@@ -11,9 +11,9 @@ import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 from ase.data import chemical_symbols
 
-from mlpotential.data.comment_line import is_number
 from mlpotential.data.declared_units import ev_per_energy
-from mlpotential.data.npz import open_archive, read_array
+from mlpotential.data.readers.comment_line import is_number
+from mlpotential.data.readers.npz_archive import open_archive, read_array
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph

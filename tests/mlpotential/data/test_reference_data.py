@@ -282,3 +282,19 @@ def test_forces_that_are_not_the_slope_of_the_energy(tmp_path, factor, warns):
             read_reference_data(tmp_path / "spring.extxyz", **EV)
     else:
         read_reference_data(tmp_path / "spring.extxyz", **EV)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("c20.safetensors", "is a model file, not data"),
+        ("best_model.pth", "is a model or checkpoint of PyTorch, not data"),
+        ("mace.model", "is a model of MACE"),
+        ("set.npz.gz", "unknown kind of file"),
+    ],
+)
+def test_what_is_no_data(tmp_path: Path, name: str, what: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=what):
+        read_reference_data(path, energy_unit="eV", length_unit="Angstrom")
