@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlpotential.data.same_structures import first_occurrences
 from mlpotential.errors import DataError
 
 if TYPE_CHECKING:
@@ -61,20 +60,27 @@ def random_split(
     )
 
 
-def check_no_overlap(train: ReferenceData, held_out: ReferenceData) -> None:
-    """Refuses a validation or test set that shares structures with the training set.
+def check_no_overlap(train: ReferenceData, *held_out: ReferenceData) -> None:
+    """Refuses validation or test sets that share structures with the training set.
 
     What is the same is said in `data.same_structures`: moved, turned, or by other images, too.
 
     Raises:
         DataError: naming the first such pair of frames.
     """
-    first = first_occurrences([*train, *held_out])[len(train) :]
-    shared = [k for k in range(len(held_out)) if first[k] < len(train)]
-    if shared:
-        k = shared[0]
-        raise DataError(
-            f"{len(shared)} of {len(held_out)} held-out structures are also in the training set; "
-            f"the first is {held_out.name_of(k)} of {held_out.source}, which is "
-            f"{train.name_of(first[k])} of {train.source}: remove the duplicates"
-        )
+    from mlpotential.data.same_structures import first_occurrences  # torch comes with it
+    from mlpotential.data.structure_arrays import StructureArrays
+
+    arrays = [data.arrays for data in (train, *held_out)]
+    first = first_occurrences(StructureArrays.joined(arrays))
+    ends = np.cumsum([len(data) for data in (train, *held_out)])
+    for data, start in zip(held_out, ends, strict=False):
+        of_data = first[start : start + len(data)]
+        shared = np.flatnonzero(of_data < len(train))
+        if len(shared):
+            k = int(shared[0])
+            raise DataError(
+                f"{len(shared)} of {len(data)} held-out structures are also in the training set; "
+                f"the first is {data.name_of(k)} of {data.source}, which is "
+                f"{train.name_of(int(of_data[k]))} of {train.source}: remove the duplicates"
+            )

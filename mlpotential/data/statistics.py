@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from mlpotential.neighbors import all_pairs, neighbor_pairs
 
 PERIODIC_SEARCH_RADIUS = 6.0  # A, chosen: beyond it no two atoms are near neighbours
 _NEGLIGIBLE_SPREAD = 1e-12  # relative; chosen: some thousand roundings of float64
-_FRAMES_AT_ONCE = 1000
+_MOST_ELEMENTS = 119
 
 
 def fit_atom_references(data: ReferenceData) -> dict[int, float]:
@@ -199,17 +198,15 @@ def shortest_distances(data: ReferenceData) -> dict[tuple[int, int], float]:
         Distance (A) by (Z1, Z2), Z1 <= Z2.
     """
     shortest: dict[tuple[int, int], float] = {}
-    molecules: dict[bytes, list[AtomGraph]] = defaultdict(list)
-    for graph in data:
-        if bool(graph.pbc.any()):
-            _keep_shorter(shortest, *_periodic_distances(graph))
-        else:
-            molecules[graph.atomic_numbers.numpy().tobytes()].append(graph)
-    for same_atoms in molecules.values():
-        for first in range(0, len(same_atoms), _FRAMES_AT_ONCE):
-            _keep_shorter(
-                shortest, *_molecular_distances(same_atoms[first : first + _FRAMES_AT_ONCE])
-            )
+    arrays = data.arrays
+    for k in np.flatnonzero(arrays.is_periodic).tolist():
+        _keep_shorter(shortest, *_periodic_distances(arrays[k]))
+    molecules = arrays.select(np.flatnonzero(~arrays.is_periodic))
+    for _, numbers, positions in molecules.by_size(numbers_per_atom_pair=4):
+        i, j = all_pairs(numbers.shape[1])
+        distances = np.linalg.norm(positions[:, j] - positions[:, i], axis=2)
+        elements = np.stack([numbers[:, i].ravel(), numbers[:, j].ravel()])
+        _keep_shorter(shortest, elements, distances.ravel())
     return shortest
 
 
@@ -222,20 +219,13 @@ def _periodic_distances(graph: AtomGraph) -> tuple[np.ndarray, np.ndarray]:
     return graph.atomic_numbers.numpy()[pairs], np.linalg.norm(vectors, axis=1)
 
 
-def _molecular_distances(graphs: list[AtomGraph]) -> tuple[np.ndarray, np.ndarray]:
-    """The same for molecules with the same atoms: the shortest over all of them."""
-    pairs = all_pairs(graphs[0].n_atoms)
-    positions = np.stack([graph.positions.numpy() for graph in graphs])
-    vectors = positions[:, pairs[1]] - positions[:, pairs[0]]
-    return graphs[0].atomic_numbers.numpy()[pairs], np.linalg.norm(vectors, axis=2).min(axis=0)
-
-
 def _keep_shorter(
     shortest: dict[tuple[int, int], float], elements: np.ndarray, distances: np.ndarray
 ) -> None:
     """Enters elements [2, n_pairs] with distances [n_pairs] (A) into the table."""
-    kinds, index = np.unique(np.sort(elements, axis=0), axis=1, return_inverse=True)
-    nearest = np.full(kinds.shape[1], np.inf)
-    np.minimum.at(nearest, index.ravel(), distances)
-    for (z1, z2), distance in zip(kinds.T.tolist(), nearest.tolist(), strict=True):
-        shortest[z1, z2] = min(distance, shortest.get((z1, z2), np.inf))
+    low, high = np.sort(elements, axis=0)
+    nearest = np.full(_MOST_ELEMENTS**2, np.inf)
+    np.minimum.at(nearest, low * _MOST_ELEMENTS + high, distances)
+    for kind in np.flatnonzero(np.isfinite(nearest)).tolist():
+        pair = divmod(kind, _MOST_ELEMENTS)
+        shortest[pair] = min(float(nearest[kind]), shortest.get(pair, np.inf))

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.splits import check_no_overlap, random_split
@@ -17,7 +18,6 @@ from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import ModelRecord, golden_sample, load_model, save_model
 from mlpotential.models.potential import Potential
-from mlpotential.neighbors import connect
 from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
@@ -75,7 +75,8 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
         )
         device = resolve_device(config.training.device)
         model = starting_model(config, data.train).to(device)
-        train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
+        train = ConnectedStructures(data.train.arrays, model.cutoff)
+        validation = ConnectedStructures(data.validation.arrays, model.cutoff)
         trainer = Trainer(model, train, validation, config.training, folder, fingerprint, progress)
         trainer.resume()
         log.info(_beginning(config, data, trainer))
@@ -85,9 +86,10 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             fit_integration_constant(model, trainer)
         errors = {"validation": _errors(trainer, validation)}
         if data.test is not None:
-            errors["test"] = _errors(trainer, _connected(data.test, model.cutoff))
+            test = ConnectedStructures(data.test.arrays, model.cutoff)
+            errors["test"] = _errors(trainer, test)
         record = _record(config, data, errors, trainer)
-        golden = collate(golden_sample(list(data.test or data.validation)))
+        golden = collate(golden_sample(data.test or data.validation))
         save_model(folder / MODEL_NAME, model, golden, record)
         log.debug(f"{format_errors(errors)}\nmodel: {folder / MODEL_NAME}")
     return TrainingResult(folder / MODEL_NAME, errors)
@@ -145,10 +147,10 @@ def read_data_sets(config: RunConfig) -> DataSets:
         if test is None and drawn.test:
             test = everything.select(drawn.test)
     assert validation is not None  # DataConfig asks for one or the other
-    for held_out in (validation, test):
-        if held_out is not None:
-            check_no_overlap(train, held_out)
-            _check_elements(train, held_out)
+    held_out = [data for data in (validation, test) if data is not None]
+    check_no_overlap(train, *held_out)
+    for data in held_out:
+        _check_elements(train, data)
     return DataSets(train, validation, test, split)
 
 
@@ -201,11 +203,7 @@ def _read(settings: DataConfig, path: str, properties: tuple[str, ...]) -> Refer
     )
 
 
-def _connected(data: ReferenceData, cutoff: float | None) -> list[AtomGraph]:
-    return [connect(graph, cutoff) for graph in data]
-
-
-def _errors(trainer: Trainer, graphs: list[AtomGraph]) -> Errors:
+def _errors(trainer: Trainer, graphs: ConnectedStructures) -> Errors:
     accumulator = ErrorAccumulator()
     properties = trainer.config.properties
     predict_batches(trainer.model, trainer.batches(graphs), properties, accumulator.add)
