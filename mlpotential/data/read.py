@@ -18,9 +18,9 @@ from mlpotential.data.plausibility import warn_if_suspicious
 from mlpotential.data.raw_frame import LabelRequest, RawFrame
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.stated import check_stated, is_marked_isolated
-from mlpotential.errors import DataError, StructureError
+from mlpotential.errors import DataError, StructureError, nearest_name
 from mlpotential.graph import AtomGraph, complete_cell
-from mlpotential.properties import LABELS, OWN_LABELS
+from mlpotential.properties import LABELS, OWN_LABELS, label_row
 
 # Chosen: beyond them numbers are damaged bytes, not the outcome of a calculation.
 LARGEST_POSITION = 1e8  # A
@@ -51,13 +51,10 @@ def read_reference_data(
     *,
     energy_unit: str,
     length_unit: str,
-    energy_key: str | None = None,
-    forces_key: str | None = None,
-    dipole_unit: str | None = None,
-    dipole_key: str | None = None,
     force_unit: str | None = None,
     properties: Sequence[str] = ("energy", "forces"),
     index: slice | Sequence[int] | None = None,
+    **of_labels: str | None,
 ) -> ReferenceData:
     """Reads the formats of `data.readers`, by the end of the name.
 
@@ -68,12 +65,15 @@ def read_reference_data(
         path: the file or folder.
         energy_unit: a name of `units.EV_PER_ENERGY_UNIT`.
         length_unit: a name of `units.ANGSTROM_PER_LENGTH_UNIT`.
-        energy_key: the file's name for energies; None for the names the reader documents.
-        forces_key, dipole_key: the same for forces and dipoles.
-        dipole_unit: a name of `units.E_ANGSTROM_PER_DIPOLE_UNIT`; needed where dipoles are read.
         force_unit: such as `Hartree/Bohr`; None for energy_unit per length_unit.
-        properties: the labels to read, energy, forces, dipole; the others stay None.
+        properties: the labels to read: energy, forces, dipole and the others of
+            `properties.LABELS`, and any other name, of a scalar; all else stays None.
         index: which frames to keep; None for all.
+        of_labels: `NAME_key`, the file's name for a label: `energy_key`, `forces_key`, ...; None
+            for the names the reader documents, which is its own for a scalar. `NAME_unit` of each
+            label besides energy and forces, such as `dipole_unit="Debye"`, `gap_unit="Hartree"`:
+            one of `units.E_ANGSTROM_PER_DIPOLE_UNIT` and its like or, of a scalar, any; those
+            that `data.declared_units.scalar_unit` knows are converted.
 
     Raises:
         DataError: if the file is missing, damaged, of unknown kind or without frames; if a label is
@@ -82,15 +82,9 @@ def read_reference_data(
     Warns:
         SuspiciousDataWarning: if distances or forces look as if the units were others.
     """
-    keys = {"energy": energy_key, "forces": forces_key, "dipole": dipole_key}
-    declared = {"dipole": dipole_unit}
-    path, request = Path(path), LabelRequest(tuple(properties), keys)
-    units = DeclaredUnits(
-        energy_unit,
-        length_unit,
-        {label: unit for label, unit in declared.items() if unit is not None},
-        force_unit,
-    )
+    keys, declared = _keys_and_units(properties, of_labels)
+    path, request = Path(path), LabelRequest(tuple(properties), keys, tuple(declared))
+    units = DeclaredUnits(energy_unit, length_unit, declared, force_unit)
     for label, row in OWN_LABELS.items():
         if label in properties and label not in units.labels:
             raise DataError(
@@ -106,6 +100,27 @@ def read_reference_data(
     data = _data(path, frames, units, request.properties, index)
     warn_if_suspicious(data)
     return data
+
+
+def _keys_and_units(
+    properties: Sequence[str], of_labels: Mapping[str, str | None]
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Of `NAME_key` and `NAME_unit`, by the names of labels.
+
+    Raises:
+        DataError: for an option of no label.
+    """
+    names = {*LABELS, *properties}
+    options = {f"{name}_key": name for name in names}
+    options |= {f"{name}_unit": name for name in names - {"energy", "forces"}}
+    if unknown := [option for option in of_labels if option not in options]:
+        raise DataError(
+            f"there is no option {unknown[0]!r} of the labels {', '.join(properties)}."
+            f"{nearest_name(unknown[0], options)}"
+        )
+    given = {option: value for option, value in of_labels.items() if value is not None}
+    keys = {name: given.get(f"{name}_key") for name in names}
+    return keys, {name: given[f"{name}_unit"] for name in names if f"{name}_unit" in given}
 
 
 def _data(
@@ -223,7 +238,7 @@ def _check_finite(label: str, value: np.ndarray, place: str) -> None:
     if np.isfinite(value).all():
         return
     what = f"the {label} is"
-    if LABELS[label].per == "atom":
+    if label_row(label).per == "atom":
         atom = int(np.argmax(~np.isfinite(value).reshape(len(value), -1).all(axis=1)))
         what, value = f"the {label.removesuffix('s')} on atom {atom} is", value[atom]
     raise DataError(f"{place}: {what} {value.tolist()}: mend or remove this frame")

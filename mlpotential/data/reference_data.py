@@ -13,9 +13,11 @@ import numpy as np
 from mlpotential.data.structure_arrays import StructureArrays
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph
-from mlpotential.properties import LABELS
+from mlpotential.properties import LABELS, label_row
 
 _HASH_VERSION = b"mlpotential reference data 1"
+# Those of version 0.2, whose weights are hashed whether there are such labels or not.
+_FIRST_LABELS = ("energy", "forces", "dipole")
 _HASHED = ("atomic_numbers", "positions", "pbc", "cell", *LABELS, "weights")
 
 
@@ -45,8 +47,9 @@ class ReferenceData(Sequence[AtomGraph]):
             object.__setattr__(self, "graphs", StructureArrays.of(self.graphs))
 
     def _require_equal_labels(self) -> None:
-        for label in LABELS:
-            present = [getattr(graph, label) is not None for graph in self.graphs]
+        names = dict.fromkeys([*LABELS, *(name for graph in self.graphs for name in graph.scalars)])
+        for label in names:
+            present = [graph.label(label) is not None for graph in self.graphs]
             if any(present) and not all(present):
                 raise DataError(
                     f"{self.source}: {label} is known for {sum(present)} of {len(present)} "
@@ -97,8 +100,13 @@ class ReferenceData(Sequence[AtomGraph]):
         """`frame 61`: the number that the k-th structure has in its file."""
         return f"frame {self.frame_numbers[k] if self.frame_numbers else k}"
 
+    @property
+    def scalars(self) -> list[str]:
+        """Names of the named scalars that were read."""
+        return [name for name in self.arrays.labels if name not in LABELS]
+
     def has(self, label: str) -> bool:
-        """Whether this label, a name of `properties.LABELS`, was read."""
+        """Whether this label or named scalar was read."""
         return len(self) > 0 and label in self.arrays.labels
 
     @cached_property
@@ -132,6 +140,16 @@ class ReferenceData(Sequence[AtomGraph]):
             raise DataError(f"{self.source} was read without energies, but they are needed here")
         return self.arrays.label("energy")
 
+    def values(self, label: str) -> np.ndarray:
+        """A label of structures or a named scalar, [n_frames, ...] in the units of this program.
+
+        Raises:
+            DataError: if it was not asked for.
+        """
+        if not self.has(label):
+            raise DataError(f"{self.source} was read without {label}, which is needed here")
+        return self.arrays.label(label)
+
     def with_label(self, label: str) -> ReferenceData:
         """The structures whose weight for this label is not zero: where it is one."""
         weights = self.arrays.label_weights(label)
@@ -156,14 +174,17 @@ class ReferenceData(Sequence[AtomGraph]):
         of_graphs: dict[str, np.ndarray | None] = {
             "pbc": arrays.pbc[arrays.rows],
             "cell": None if arrays.cells is None else arrays.cells[arrays.rows],
-            "weights": None if arrays.weights is None else arrays.weights[arrays.rows],
+            "weights": None,
         }
         for label in arrays.labels:
-            target = of_atoms if LABELS[label].per == "atom" else of_graphs
+            target = of_atoms if label_row(label).per == "atom" else of_graphs
             target[label] = arrays.label(label)
+        if arrays.weights is not None:
+            weighted = dict.fromkeys((*_FIRST_LABELS, *arrays.known_labels))
+            of_graphs["weights"] = np.stack([arrays.label_weights(n) for n in weighted], axis=1)
         columns = [
             (name, name in of_atoms, _little_endian(values))
-            for name in _HASHED
+            for name in (*_HASHED, *sorted(self.scalars))
             if (values := (of_atoms | of_graphs).get(name)) is not None
         ]
         digest = hashlib.sha256(_HASH_VERSION)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mlpotential.graph import AtomGraph
-from mlpotential.properties import LABELS
+from mlpotential.properties import LABELS, label_row
 
 _NUMBERS_AT_ONCE = 2**22  # chosen: 32 MB
 
@@ -32,8 +32,10 @@ class StructureArrays(Sequence[AtomGraph]):
         rows: the structures that are meant, [n_structures], int64.
         pbc: periodic directions, [n_all, 3], bool.
         cells: lattice vectors as rows, [n_all, 3, 3] (A), zero for a molecule; None where all are.
-        labels: by names of `properties.LABELS`, [n_all, ...] or [n_all_atoms, ...], in their units.
-        weights: of the labels in a loss, [n_all, n_labels]; None where all are 1.
+        labels: by names of `properties.LABELS` or of scalars, [n_all, ...] or [n_all_atoms, ...],
+            in their units.
+        weights: of the labels in a loss, [n_all, n_labels + 1], as an `AtomGraph` has them; None
+            where all are 1.
     """
 
     atomic_numbers: np.ndarray
@@ -54,9 +56,10 @@ class StructureArrays(Sequence[AtomGraph]):
         starts = np.zeros(len(graphs) + 1, np.int64)
         np.cumsum(n_atoms, out=starts[1:])
         cells = [None if graph.cell is None else graph.cell.cpu().numpy() for graph in graphs]
-        known = [n for n in LABELS if graphs and all(getattr(g, n) is not None for g in graphs)]
+        names = dict.fromkeys(name for graph in graphs for name in graph.labels)
+        known = {name: [graph.label(name) for graph in graphs] for name in names}
         weighted = any(graph.weights is not None for graph in graphs)
-        ones = np.ones((1, len(LABELS)))
+        ones = np.ones((1, len(LABELS) + 1))
         return cls(
             atomic_numbers=_joined([g.atomic_numbers for g in graphs], (0,), np.int64),
             positions=_joined([g.positions for g in graphs], (0, 3)),
@@ -66,7 +69,11 @@ class StructureArrays(Sequence[AtomGraph]):
             cells=np.concatenate([np.zeros((1, 3, 3)) if c is None else c for c in cells])
             if any(cell is not None for cell in cells)
             else None,
-            labels={n: _joined([getattr(g, n) for g in graphs], (0,)) for n in known},
+            labels={
+                name: _joined([v for v in values if v is not None], (0,))
+                for name, values in known.items()
+                if all(v is not None for v in values)
+            },
             weights=np.concatenate(
                 [ones if g.weights is None else g.weights.cpu().numpy() for g in graphs]
             )
@@ -147,16 +154,22 @@ class StructureArrays(Sequence[AtomGraph]):
         """The structure of each of them."""
         return np.repeat(np.arange(len(self)), self.n_atoms)
 
+    @property
+    def known_labels(self) -> list[str]:
+        """Names, those of the table first and in its order."""
+        return [n for n in LABELS if n in self.labels] + [n for n in self.labels if n not in LABELS]
+
     def label(self, name: str) -> np.ndarray:
         """Of the chosen structures or of their atoms, [n, ...], float64. KeyError without it."""
-        rows = self.rows if LABELS[name].per == "graph" else self.atom_index(range(len(self)))
+        rows = self.rows if label_row(name).per == "graph" else self.atom_index(range(len(self)))
         return np.asarray(self.labels[name][rows], np.float64)
 
     def label_weights(self, name: str) -> np.ndarray:
         """The weight of this label of each structure in a loss, [n_structures]."""
         if self.weights is None:
             return np.ones(len(self))
-        return np.asarray(self.weights[self.rows, list(LABELS).index(name)])
+        column = list(LABELS).index(name) if name in LABELS else len(LABELS)
+        return np.asarray(self.weights[self.rows, column])
 
     def atom_index(self, chosen: Sequence[int] | np.ndarray) -> np.ndarray:
         """Rows of the arrays of atoms, for these structures one behind another."""
@@ -173,6 +186,12 @@ class StructureArrays(Sequence[AtomGraph]):
         counts = self.n_atoms[places]
         cells = None if self.cells is None else self.cells[rows]
         has_cell = cells is not None and bool(cells.any())
+        labels = {
+            name: _tensor(
+                self.labels[name][atoms if label_row(name).per == "atom" else rows], float
+            )
+            for name in self.known_labels
+        }
         return AtomGraph(
             atomic_numbers=_tensor(self.atomic_numbers[atoms], np.int64),
             positions=_tensor(self.positions[atoms], np.float64),
@@ -181,10 +200,8 @@ class StructureArrays(Sequence[AtomGraph]):
             pbc=_tensor(self.pbc[rows], bool),
             cell=_tensor(cells, np.float64) if has_cell and cells is not None else None,
             weights=None if self.weights is None else _tensor(self.weights[rows], np.float64),
-            **{
-                name: _tensor(values[rows if LABELS[name].per == "graph" else atoms], np.float64)
-                for name, values in self.labels.items()
-            },
+            scalars={name: values for name, values in labels.items() if name not in LABELS},
+            **{name: values for name, values in labels.items() if name in LABELS},
         )
 
     def by_size(self, numbers_per_atom_pair: int = 1) -> Iterator[tuple[np.ndarray, ...]]:

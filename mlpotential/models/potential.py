@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,23 @@ from torch import Tensor, nn
 from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.models.config import PotentialConfig
+from mlpotential.models.outputs import (
+    ENERGY_ALONE,
+    KNOWN,
+    OF_DIPOLES,
+    Output,
+    Outputs,
+    check_outputs,
+    rows_of,
+)
+from mlpotential.models.quantity_readouts import (
+    PolarizabilityReadout,
+    ScalarReadout,
+    SpatialExtentReadout,
+)
 from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale, sum_per_graph
 from mlpotential.models.torch_state import own_torch_state
-from mlpotential.properties import OF_CHARGES, OWN_LABELS, PROPERTIES
+from mlpotential.properties import LABELS, OF_CHARGES, PROPERTIES
 
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
 
@@ -47,13 +62,21 @@ class Potential(nn.Module, ABC):
 
     A subclass sets the attributes below, those of readouts with `_add_readouts`.
 
+    Args:
+        config: settings of the representation.
+        outputs: what the model gives, by name.
+
     Attributes:
         cutoff: largest distance at which atoms see each other directly (A); None for all pairs.
         traits: what the model promises.
         n_features: of each atom in the last layer.
-        readout: (features, graph) -> atomic energies in units of the scale, [n_atoms].
+        config, outputs: as given: the network can be rebuilt from them.
+        rows: what the model gives, by name, with its unit.
+        readout: (features, graph) -> atomic energies in units of the scale, [n_atoms]. A model
+            without energies has none, and no scale.
         scale: atomic energies -> eV.
         charge_readout: features -> latent charges; None for a model without dipoles.
+        quantity_readouts: of all other outputs, by name.
         elements: atomic numbers the model was trained on.
     """
 
@@ -64,36 +87,49 @@ class Potential(nn.Module, ABC):
     scale: EnergyScale
     elements: tuple[int, ...] = ()
 
-    def __init__(self) -> None:
+    def __init__(self, config: PotentialConfig, outputs: Outputs = ENERGY_ALONE) -> None:
         super().__init__()
+        check_outputs(outputs)
+        self.config, self.outputs, self.rows = config, dict(outputs), rows_of(outputs)
         self.charge_readout: ChargeReadout | None = None
+        self.quantity_readouts = nn.ModuleDict()
 
     @abstractmethod
     def representation(self, graph: AtomGraph) -> Tensor:
         """Features of each atom, [n_atoms, n_features]; a smooth function of `graph.positions`."""
 
     @property
-    @abstractmethod
-    def config(self) -> PotentialConfig:
-        """The settings this network can be rebuilt from."""
+    def properties(self) -> frozenset[str]:
+        """What the model can give: names of `properties.PROPERTIES` and of its scalars."""
+        return frozenset(self.rows)
 
     @property
-    def properties(self) -> frozenset[str]:
-        """What the model can give: names of `properties.PROPERTIES`."""
-        readouts = {"energy"} if self.charge_readout is None else {"energy", "charges"}
-        return frozenset(name for name, row in PROPERTIES.items() if row.of in readouts)
+    def has_energy(self) -> bool:
+        """Whether it gives energies, and with them forces and all else that is made of them."""
+        return "energy" in self.outputs
 
-    def new_readout(self) -> nn.Module:
-        """A fresh map (features, graph) -> one number per atom; here the same for all elements."""
-        config, n = self.config, self.n_features
-        n_hidden = config.n_readout_hidden or max(n // 2, 1)
-        return AtomwiseReadout(n, n_hidden, config.readout_activation)
+    def new_readout(self, output: Output, n_outputs: int = 1) -> nn.Module:
+        """A fresh map (features, graph) -> numbers per atom; here the same for all elements."""
+        n_hidden = output.n_hidden or max(self.n_features // 2, 1)
+        return AtomwiseReadout(self.n_features, n_hidden, output.activation, n_outputs)
 
     def _add_readouts(self) -> None:
-        """Those that `config` asks for, and the scale."""
-        self.readout, self.scale = self.new_readout(), EnergyScale()
-        if self.config.dipole:
-            self.charge_readout = ChargeReadout(self.new_readout(), self.config.total_charge)
+        """Those of the outputs, with their scales."""
+        for name, output in self.outputs.items():
+            new_readout = partial(self.new_readout, output)
+            if name == "energy":
+                self.readout, self.scale = new_readout(), EnergyScale()
+            elif name in OF_DIPOLES:
+                self.charge_readout = self.charge_readout or ChargeReadout(
+                    new_readout(), output.total_charge
+                )
+            elif name == "polarizability":
+                self.quantity_readouts[name] = PolarizabilityReadout(new_readout, self.cutoff)
+            elif name == "spatial_extent":
+                self.quantity_readouts[name] = SpatialExtentReadout(new_readout)
+            else:
+                assert output.pooling is not None, "checked"
+                self.quantity_readouts[name] = ScalarReadout(new_readout, output.pooling)
 
     def fit_to_structures(self, graphs: Sequence[AtomGraph]) -> None:
         """Before the first step of training: takes what it has to know of the structures.
@@ -142,9 +178,10 @@ class Potential(nn.Module, ABC):
 
         Args:
             graph: structures with edges (`neighbors.connect(graph, model.cutoff)`).
-            properties: any of energy, forces, virial, stress, atomic_energies, features and, of
-                a model with a dipole, dipole, charges and born_charges. In training mode the
-                derivatives of the energy can be differentiated again.
+            properties: any of `properties`: energy, forces, virial, stress, atomic_energies and
+                features; of a model with a dipole, dipole, dipole_magnitude, charges and
+                born_charges; and other outputs. In training mode the derivatives of the energy
+                can be differentiated again.
 
         Returns:
             A `Prediction` of tensors; stress only where the graph has cells, NaN for a molecule
@@ -156,7 +193,7 @@ class Potential(nn.Module, ABC):
         """
         if not self.properties.issuperset(properties):
             raise lacking(set(properties) - self.properties)
-        derivatives = {PROPERTIES[name].derivative for name in properties}
+        derivatives = {self.rows[name].derivative for name in properties}
         needs_virial = "strain" in derivatives
         needs_gradients = needs_virial or "positions" in derivatives
         with own_torch_state(), torch.set_grad_enabled(self.training or needs_gradients):
@@ -170,23 +207,33 @@ class Potential(nn.Module, ABC):
             features = self.representation(
                 _strained(moved, variables["strain"]) if needs_virial else moved
             )
-            atomic = self.scale(self.readout(features, graph), graph.atomic_numbers)
-            energy = sum_per_graph(atomic, graph)
-            of_charges = self._of_charges(moved, features, properties)
-            gradients = self._gradients(energy, variables)
+            found = self._quantities(moved, features, properties)
+            energy = found.get("energy")
+            gradients = {} if energy is None else self._gradients(energy, variables)
         if not self.training:
-            energy, atomic, features = energy.detach(), atomic.detach(), features.detach()
-            of_charges = {name: value.detach() for name, value in of_charges.items()}
+            found = {name: value.detach() for name, value in found.items()}
         virial = -gradients["strain"] if needs_virial else None
-        return Prediction(
-            energy=energy,
-            forces=-gradients["positions"] if "forces" in properties else None,
-            virial=virial,
-            stress=stress_of(virial, graph.cell) if "stress" in properties else None,
-            atomic_energies=atomic if "atomic_energies" in properties else None,
-            features=features if "features" in properties else None,
-            **of_charges,
-        )
+        scalars = {name: found.pop(name) for name in list(found) if name not in PROPERTIES}
+        if "forces" in properties:
+            found["forces"] = -gradients["positions"]
+        if "stress" in properties:
+            found["stress"] = stress_of(virial, graph.cell)
+        return Prediction(virial=virial, scalars=scalars or None, **found)
+
+    def _quantities(
+        self, graph: AtomGraph, features: Tensor, properties: Collection[str]
+    ) -> dict[str, Tensor]:
+        """What readouts give of features: the energy always, and what else is asked for."""
+        found: dict[str, Tensor] = {"features": features} if "features" in properties else {}
+        if self.has_energy:
+            atomic = self.scale(self.readout(features, graph), graph.atomic_numbers)
+            found["energy"] = sum_per_graph(atomic, graph)
+            if "atomic_energies" in properties:
+                found["atomic_energies"] = atomic
+        for name in self.quantity_readouts:
+            if name in properties:
+                found[name] = self.quantity_readouts[name](features, graph)
+        return found | self._of_charges(graph, features, properties)
 
     def _of_charges(
         self, graph: AtomGraph, features: Tensor, properties: Collection[str]
@@ -199,7 +246,7 @@ class Potential(nn.Module, ABC):
         found = {"charges": charges}
         if asked != {"charges"}:
             dipole = self.charge_readout.dipole(charges, graph)
-            found["dipole"] = dipole
+            found |= {"dipole": dipole, "dipole_magnitude": torch.linalg.vector_norm(dipole, dim=1)}
             if "born_charges" in asked:
                 rows = [  # atoms of different structures do not see each other
                     torch.autograd.grad(total, graph.positions, retain_graph=True)[0]
@@ -228,6 +275,8 @@ class Potential(nn.Module, ABC):
         if graph.n_graphs != 1:
             raise ValueError(f"a Hessian is of one structure, not of {graph.n_graphs}")
         # anomaly detection cannot look into many backward passes at once
+        if not self.has_energy:
+            raise lacking(["energy"])
         with own_torch_state(), torch.enable_grad(), torch.autograd.set_detect_anomaly(False):
             positions = graph.positions.detach().clone().requires_grad_()
             size = positions.numel()
@@ -290,9 +339,9 @@ def lacking(properties: Collection[str]) -> ConfigError:
         return unknown_property(properties, PROPERTIES)
     names = ", ".join(sorted(properties))
     readouts = {PROPERTIES[name].of for name in properties}
-    labels = [name for name, row in OWN_LABELS.items() if row.of in readouts]
-    settings = " and ".join(f"model.{name}: true, training.{name}_weight" for name in labels)
+    labels = [name for name, row in LABELS.items() if row.of in readouts and name in KNOWN][:1]
+    outputs = " and ".join(f"'{name}:'" for name in labels)
     return ConfigError(
         f"the model has no {names}: it was trained without {' and '.join(labels)} labels. Train "
-        f"one with {settings}"
+        f"one with {outputs} below outputs:"
     )

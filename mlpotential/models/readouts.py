@@ -20,7 +20,7 @@ N_ROWS = LARGEST_ATOMIC_NUMBER + 1
 
 
 class AtomwiseReadout(nn.Module):
-    """Two dense layers applied to each atom alone: F -> hidden (ssp as published) -> 1.
+    """Two dense layers applied to each atom alone: F -> hidden (ssp as published) -> outputs.
 
     Schuett et al., J. Chem. Phys. 148, 241722 (2018), Fig. 2.
 
@@ -28,20 +28,29 @@ class AtomwiseReadout(nn.Module):
         n_features: F.
         n_hidden: width of the hidden layer.
         activation: of the hidden layer, a name of `READOUT_ACTIVATIONS`.
+        n_outputs: numbers per atom.
     """
 
-    def __init__(self, n_features: int, n_hidden: int, activation: str = "ssp") -> None:
+    def __init__(
+        self, n_features: int, n_hidden: int, activation: str = "ssp", n_outputs: int = 1
+    ) -> None:
         super().__init__()
         self.hidden = nn.Linear(n_features, n_hidden)
-        self.output = nn.Linear(n_hidden, 1)
+        self.output = nn.Linear(n_hidden, n_outputs)
         self.activation = READOUT_ACTIVATIONS[activation]
 
     def forward(self, features: Tensor, graph: AtomGraph) -> Tensor:
-        """[n_atoms, n_features] -> [n_atoms]; all elements share the layers."""
+        """[n_atoms, n_features] -> [n_atoms] or, of several outputs, [n_atoms, n_outputs].
+
+        All elements share the layers.
+        """
         return self.output(self.activation.function(self.hidden(features))).squeeze(-1)
 
     def gradient(self, features: Tensor) -> Tensor:
-        """Derivative of each atom's value by its own features, [n_atoms, n_features], by hand."""
+        """Derivative of each atom's value by its own features, [n_atoms, n_features], by hand.
+
+        Of one output.
+        """
         slopes = self.activation.slope(self.hidden(features))
         return (self.output.weight * slopes) @ self.hidden.weight
 
@@ -86,11 +95,11 @@ class ChargeReadout(nn.Module):
         )
 
 
-def require_molecules(periodic: bool) -> None:
-    """Raises StructureError where a dipole has many values, one for each choice of images."""
+def require_molecules(periodic: bool, what: str = "dipole moment") -> None:
+    """Raises StructureError where a quantity has many values, one for each choice of images."""
     if periodic:
         raise StructureError(
-            "a periodic structure has no dipole moment: it depends on which image of each atom is "
+            f"a periodic structure has no {what}: it depends on which image of each atom is "
             "taken. Ask for charges, or set pbc=False for a molecule"
         )
 
@@ -109,6 +118,8 @@ def _masses(device: torch.device) -> Tensor:
 
 class EnergyScale(nn.Module):
     """E_i = std y_i + mean + reference(Z_i), in float64 whatever the dtype of the network.
+
+    Of energies (eV) or, in their units, of any other quantity that atoms contribute to.
 
     Attributes:
         mean_per_atom, std_per_atom: of the training energies less the references (eV).

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mlpotential.graph import AtomGraph
+from mlpotential.models.outputs import ENERGY_ALONE, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
 from mlpotential.models.readouts import AtomwiseReadout
 from mlpotential.models.schnet_config import SchNetConfig
@@ -77,10 +78,11 @@ class Interaction(nn.Module):
 
 
 class SchNet(Potential):
-    """SchNet with an atomwise energy readout and, where asked for, latent charges.
+    """SchNet with atomwise readouts.
 
     Args:
         config: hyperparameters.
+        outputs: what it gives, by name.
 
     Attributes:
         tabulated_in_training: in training mode, filters come from a table that is made from the
@@ -89,9 +91,10 @@ class SchNet(Potential):
 
     readout: AtomwiseReadout
 
-    def __init__(self, config: SchNetConfig) -> None:
-        super().__init__()
-        self._config = config
+    config: SchNetConfig
+
+    def __init__(self, config: SchNetConfig, outputs: Outputs = ENERGY_ALONE) -> None:
+        super().__init__(config, outputs)
         self.n_features = n = config.n_features
         self.cutoff = config.cutoff
         self.tabulated_in_training = False
@@ -117,11 +120,6 @@ class SchNet(Potential):
         """The interaction blocks, first to last."""
         return list(self.interactions)  # type: ignore[arg-type]
 
-    @property
-    def config(self) -> SchNetConfig:
-        """The hyperparameters."""
-        return self._config
-
     def tabulate_filters_in_training(self) -> None:
         """Sets `tabulated_in_training`."""
         self.tabulated_in_training = True
@@ -129,7 +127,7 @@ class SchNet(Potential):
     @property
     def _taper_radius(self) -> float | None:
         """Where a cosine ends the filters (A)."""
-        return self.cutoff if self._config.cutoff_function == "cosine" else None
+        return self.cutoff if self.config.cutoff_function == "cosine" else None
 
     def representation(self, graph: AtomGraph) -> Tensor:
         """x^(0) = embedding(Z), x^(l+1) = x^(l) + v^(l); [n_atoms, n_features]. Eqs. (1), (8)."""

@@ -3,7 +3,7 @@
 `--training.learning_rate 5e-4` or `--training.learning_rate=5e-4` replaces one field. Unknown names
 are refused with the nearest known one, names given twice altogether; paths in the file are relative
 to the file, those on the command line to the working directory. `model.architecture` says whose
-settings the others below `model:` are.
+settings the others below `model:` are; each output has a section of its own below `outputs:`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from mlpotential.errors import ConfigError, nearest_name
+from mlpotential.models.outputs import separated
 from mlpotential.models.registry import DEFAULT_ARCHITECTURE, find_architecture
 from mlpotential.run_folder import write_atomically
-from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
+from mlpotential.training.config import DataConfig, OutputConfig, RunConfig, TrainingConfig
 from mlpotential.training.config_schema import kind_in_words
 
 PATH_FIELDS = {
@@ -31,6 +32,16 @@ PATH_FIELDS = {
 }
 NO_PATHS = ("none", "least_squares", "isolated_atoms")  # of reference energies
 ARCHITECTURE = "model.architecture"
+OUTPUTS = "outputs"
+OF_EARLIER = {
+    "data.dipole_unit",
+    "data.dipole_key",
+    "model.dipole",
+    "model.total_charge",
+    "model.readout_activation",
+    "model.n_readout_hidden",
+    "training.dipole_weight",
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,15 +67,17 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: if the file is missing or no YAML, a name is unknown, or a value does not fit.
     """
-    settings, replaced = _read_yaml(Path(path)), _parse_overrides(overrides)
+    settings, replaced = _as_now(_read_yaml(Path(path))), _parse_overrides(overrides)
     sections = _sections(settings, replaced)
     types = dict(_field_types(sections))
     _check_settings(settings, types, where=str(path))
     _anchor_paths(settings, Path(path).parent.absolute())
     for name, text in replaced:
         _refuse_unknown(name, types, types, where="command line")
-        section, _, field = name.rpartition(".")
-        target = settings.setdefault(section, {}) if section else settings
+        *above, field = name.split(".")
+        target = settings
+        for section in above:
+            target = target.setdefault(section, {})
         target[field] = _parse_value(name, text, types[name])
         _check_value(name, target[field], types[name], where="command line")
     _anchor_paths(settings, Path.cwd())
@@ -102,7 +115,52 @@ def _sections(
     for name, text in replaced:
         architecture = text if name == ARCHITECTURE else architecture
     config_class = find_architecture(architecture).config_class
-    return {"data": DataConfig, "model": config_class, "training": TrainingConfig}
+    outputs = {f"{OUTPUTS}.{name}": OutputConfig for name in _output_names(settings, replaced)}
+    return {"data": DataConfig, "model": config_class, **outputs, "training": TrainingConfig}
+
+
+def _output_names(
+    settings: Mapping[str, Any], replaced: Sequence[tuple[str, str]]
+) -> dict[str, None]:
+    """Those of the file and the command line; the energy where the file names none."""
+    outputs = settings.get(OUTPUTS, {"energy": {}})
+    if not isinstance(outputs, dict):
+        raise ConfigError(
+            f"'{OUTPUTS}:' must be followed by the names of outputs, indented, each followed by "
+            f"its settings, not by {outputs!r}; leave it out for energies alone"
+        )
+    names = dict.fromkeys(map(str, outputs))
+    for name, _ in replaced:
+        section, _, rest = name.partition(".")
+        if section == OUTPUTS and "." in rest:
+            names[rest.partition(".")[0]] = None
+    return names
+
+
+def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
+    """A configuration of version 0.1 or 0.2, whose readouts were settings of the model."""
+    if not all(isinstance(settings.get(name, {}), dict) for name in ("data", "model", "training")):
+        return settings  # refused with all other mistakes
+    data, model, training = (dict(settings.get(name, {})) for name in ("data", "model", "training"))
+    if not OF_EARLIER.intersection(
+        f"{section}.{name}"
+        for section, values in (("data", data), ("model", model), ("training", training))
+        for name in values
+    ):
+        return settings
+    if OUTPUTS in settings:
+        raise ConfigError(
+            f"settings of earlier versions, {', '.join(sorted(OF_EARLIER))}, and '{OUTPUTS}:' do "
+            "not go together: write the former as settings of outputs"
+        )
+    model, outputs = separated(model)
+    options = {"unit": data.pop("dipole_unit", None), "key": data.pop("dipole_key", None)}
+    options["weight"] = training.pop("dipole_weight", None)
+    outputs.setdefault("dipole", {}) if options["weight"] else None
+    if "dipole" in outputs:
+        outputs["dipole"] |= {k: v for k, v in options.items() if v is not None}
+    sections = {"data": data, "model": model, OUTPUTS: outputs, "training": training}
+    return settings | {k: v for k, v in sections.items() if v or k in settings}
 
 
 def _field_types(sections: Mapping[str, type[Any]]) -> Iterator[tuple[str, Any]]:
@@ -116,13 +174,16 @@ def _field_types(sections: Mapping[str, type[Any]]) -> Iterator[tuple[str, Any]]
 
 def _check_settings(settings: dict[Any, Any], types: Mapping[str, Any], where: str) -> None:
     """Refuses unknown names, sections that are none, and values where there cannot be one."""
-    sections = {name.partition(".")[0] for name in types if "." in name}
+    outputs = {f"{OUTPUTS}.{k}": v for k, v in settings.get(OUTPUTS, {}).items()}
+    sections = {name.rpartition(".")[0] for name in types if "." in name}
     alone = [name for name in types if "." not in name]
-    for name, value in settings.items():
+    for name, value in ({k: v for k, v in settings.items() if k != OUTPUTS} | outputs).items():
         if name not in sections:
             _refuse_unknown(str(name), alone, [*types, *sections], where)
             _check_value(name, value, types[name], where)
             continue
+        if value is None and name in outputs:
+            continue  # an output with all defaults
         if not isinstance(value, dict):
             raise ConfigError(
                 f"{where}: {name!r} must be followed by its settings, indented, not by {value!r}; "
@@ -139,7 +200,7 @@ def _refuse_unknown(
     if name in known:
         return
     if name in suggested:
-        section, _, field = name.partition(".")
+        section, _, field = name.rpartition(".")
         raise ConfigError(f"{where}: write {name!r} as {field!r}, indented below '{section}:'")
     raise ConfigError(f"{where}: unknown setting {name!r}.{nearest_name(name, suggested)}")
 
@@ -195,10 +256,13 @@ def _build(
 ) -> RunConfig:
     parser = _parser(tuple(sections.items()))
     model = {k: v for k, v in settings.get("model", {}).items() if k != "architecture"}
+    outputs = {name: values or {} for name, values in settings.get(OUTPUTS, {}).items()}
     try:
-        namespace: Namespace = parser.parse_object({**settings, "model": model})
+        namespace: Namespace = parser.parse_object({**settings, "model": model, OUTPUTS: outputs})
         config = parser.instantiate(namespace)
-        return RunConfig(**{f.name: getattr(config, f.name) for f in fields(RunConfig)})
+        values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
+        values[OUTPUTS] = dict(vars(values[OUTPUTS]))
+        return RunConfig(**values)
     except ConfigError:
         raise
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
@@ -212,8 +276,9 @@ def _in_our_words(text: str, settings: Mapping[str, Any], types: Mapping[str, An
     """What the parser says of a value of the wrong type, or of one that is missing."""
     if found := re.match(r"Parser key \"([\w.]+)\":", text):
         name = found[1]
-        section, _, field = name.rpartition(".")
-        value = settings[section][field] if section else settings[field]
+        value: Any = settings
+        for part in name.split("."):
+            value = value[part]
         expected = re.sub(r"^(?=number|whole)", "a ", kind_in_words(types[name]))
         return f"{name} must be {expected.replace(' | ', ' or ')}, not {value!r}"
     if found := re.match(r"the following arguments are required: (.*)", text):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -17,8 +17,9 @@ import yaml
 
 from mlpotential import __version__
 from mlpotential.command_line import explanations
+from mlpotential.models.outputs import KNOWN
 from mlpotential.models.registry import ARCHITECTURES, DEFAULT_ARCHITECTURE
-from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
+from mlpotential.training.config import DataConfig, OutputConfig, RunConfig, TrainingConfig
 
 WIDTH = 96
 # Of the template: settings that have no default, with values to be replaced.
@@ -73,7 +74,7 @@ def settings_of(section: type[Any]) -> list[Setting]:
 def sections_of(architecture: str) -> dict[str, type[Any]]:
     """The dataclass of each section of a configuration."""
     model = ARCHITECTURES[architecture].config_class
-    return {"data": DataConfig, "model": model, "training": TrainingConfig}
+    return {"data": DataConfig, "model": model, "outputs": OutputConfig, "training": TrainingConfig}
 
 
 def kind_in_words(kind: Any) -> str:
@@ -89,6 +90,9 @@ def commented_yaml(config: RunConfig = EXAMPLE) -> str:
     for section, kind in sections_of(config.model.architecture).items():
         lines = [f"{section}:"]
         values = getattr(config, section)
+        if section == "outputs":
+            blocks.append("\n".join([*lines, *_outputs(values)]))
+            continue
         if section == "model":
             known = " | ".join(ARCHITECTURES)
             known += f"; default {DEFAULT_ARCHITECTURE}"
@@ -99,6 +103,23 @@ def commented_yaml(config: RunConfig = EXAMPLE) -> str:
     folder = next(setting for setting in settings_of(RunConfig) if setting.name == "folder")
     blocks.append("\n".join(_commented(folder, config.folder)))
     return "\n".join(blocks)
+
+
+def _outputs(outputs: Mapping[str, OutputConfig]) -> list[str]:
+    """Each with its settings, of which those of energies explain them."""
+    known = ", ".join(KNOWN)
+    lines = textwrap.wrap(f"By name: {known}, or any scalar, with its settings.", WIDTH - 4)
+    lines = [f"  # {line}" for line in lines]
+    settings = settings_of(OutputConfig)
+    for number, (name, values) in enumerate(outputs.items()):
+        lines.append(f"  {name}:")
+        for setting in settings:
+            value = getattr(values, setting.name)
+            if number == 0:
+                lines += _commented(setting, value, indent="    ")
+            elif value != setting.default:
+                lines.append(f"    {setting.name}: {_scalar(value)}")
+    return lines
 
 
 def json_schema() -> dict[str, Any]:
@@ -114,6 +135,8 @@ def json_schema() -> dict[str, Any]:
     ]
     whole = {setting.name: setting for setting in settings_of(RunConfig)}
     properties = {name: _object(kind) for name, kind in sections.items() if name != "model"}
+    output = {"anyOf": [properties["outputs"], {"type": "null"}]}
+    properties["outputs"] = {"type": "object", "additionalProperties": output}
     properties["model"] = models[0] if len(models) == 1 else {"anyOf": models}
     for name, section in properties.items():
         section["description"] = whole[name].explanation
@@ -134,7 +157,9 @@ def settings_list() -> str:
 
 def _listed_lines() -> Iterator[str]:
     for section, kind in sections_of(DEFAULT_ARCHITECTURE).items():
-        yield f"settings below {section}: (or --{section}.NAME VALUE on the command line)"
+        place = f"{section}: OUTPUT:" if section == "outputs" else f"{section}:"
+        option = f"--{section}.OUTPUT.NAME" if section == "outputs" else f"--{section}.NAME"
+        yield f"settings below {place} (or {option} VALUE on the command line)"
         for setting in settings_of(kind):
             yield f"  {setting.name:<26}{setting.in_words}"
 

@@ -19,7 +19,7 @@ from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import ModelRecord, golden_sample, load_model, save_model
 from mlpotential.models.potential import Potential
 from mlpotential.run_folder import lock_folder
-from mlpotential.training.config import DataConfig, RunConfig
+from mlpotential.training.config import RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
 from mlpotential.training.report import format_errors
@@ -68,6 +68,8 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             config.training,
             architecture=config.model.architecture,
             model=asdict(config.model),
+            outputs={name: asdict(output) for name, output in config.described_outputs.items()},
+            output_weights={k: v.weight for k, v in config.outputs.items() if k != "energy"},
             train_sha256=data.train.sha256,
             validation_sha256=data.validation.sha256,
             atom_references=config.data.atom_references,
@@ -77,12 +79,21 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
         model = starting_model(config, data.train).to(device)
         train = ConnectedStructures(data.train.arrays, model.cutoff)
         validation = ConnectedStructures(data.validation.arrays, model.cutoff)
-        trainer = Trainer(model, train, validation, config.training, folder, fingerprint, progress)
+        trainer = Trainer(
+            model,
+            train,
+            validation,
+            config.training,
+            config.loss_weights,
+            folder,
+            fingerprint,
+            progress,
+        )
         trainer.resume()
         log.info(_beginning(config, data, trainer))
         write_config(folder / CONFIG_NAME, config)
         trainer.run()
-        if config.training.targets == "forces":
+        if model.has_energy and config.training.targets == "forces":
             fit_integration_constant(model, trainer)
         errors = {"validation": _errors(trainer, validation)}
         if data.test is not None:
@@ -118,15 +129,12 @@ def read_data_sets(config: RunConfig) -> DataSets:
         DataError: if a file or label is missing, or sets overlap.
     """
     settings = config.data
-    properties = config.training.properties
-    everything = _read(settings, settings.path, properties)
+    everything = _read(config, settings.path)
     validation, test, split = None, None, None
     if settings.validation_path is not None:
-        validation = _first(
-            _read(settings, settings.validation_path, properties), settings.n_validation
-        )
+        validation = _first(_read(config, settings.validation_path), settings.n_validation)
     if settings.test_path is not None:
-        test = _read(settings, settings.test_path, properties)
+        test = _read(config, settings.test_path)
     n_validation = 0 if validation is not None else settings.n_validation or 0
     n_train = settings.n_train or len(everything) - n_validation
     if n_train < 1:
@@ -193,20 +201,21 @@ def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
     model.scale.mean_per_atom += numerator / denominator
 
 
-def _read(settings: DataConfig, path: str, properties: tuple[str, ...]) -> ReferenceData:
+def _read(config: RunConfig, path: str) -> ReferenceData:
     return read_reference_data(
         path,
-        energy_unit=settings.energy_unit,
-        length_unit=settings.length_unit,
-        properties=properties,
-        **settings.label_options,
+        energy_unit=config.data.energy_unit,
+        length_unit=config.data.length_unit,
+        force_unit=config.data.force_unit,
+        properties=config.labels,
+        index=None,
+        **config.label_options,
     )
 
 
 def _errors(trainer: Trainer, graphs: ConnectedStructures) -> Errors:
-    accumulator = ErrorAccumulator()
-    properties = trainer.config.properties
-    predict_batches(trainer.model, trainer.batches(graphs), properties, accumulator.add)
+    accumulator = ErrorAccumulator(trainer.units)
+    predict_batches(trainer.model, trainer.batches(graphs), trainer.labels, accumulator.add)
     return accumulator.errors()
 
 
@@ -230,7 +239,7 @@ def _record(
             if d is not None
         },
         "split": data.split,
-        "settings": asdict(config.training),
+        "settings": asdict(config.training) | {"loss_weights": config.loss_weights},
         "started_from": trainer.fingerprint["started_from"],
         "atom_references": Path(config.data.atom_references).name,
         "epochs": trainer.epoch,

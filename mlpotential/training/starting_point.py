@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from mlpotential.errors import ConfigError
 from mlpotential.graph import collate
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
+from mlpotential.models.quantity_readouts import QuantityReadout
 from mlpotential.models.registry import build_potential
 from mlpotential.neighbors import connect
 from mlpotential.training.config import DataConfig, RunConfig
@@ -54,14 +57,20 @@ def starting_model(config: RunConfig, train: ReferenceData) -> Potential:
 def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         torch.manual_seed(config.training.seed)
-        model = build_potential(config.model.for_elements(train.elements))
+        settings = config.model.for_elements(train.elements)
+        model = build_potential(settings, config.described_outputs)
         model = model.to(getattr(torch, config.training.dtype))
     model.check_elements(train.elements)
     model.elements = train.elements
     model.fit_to_structures(train)
-    references = _atom_references(config.data, train)
-    mean, std = energy_statistics(train, references)
-    model.scale.set(mean, std, {z: references[z] for z in train.elements})
+    if model.has_energy:
+        references = _atom_references(config.data, train)
+        mean, std = energy_statistics(train, references)
+        model.scale.set(mean, std, {z: references[z] for z in train.elements})
+    for name, readout in model.quantity_readouts.items():
+        assert isinstance(readout, QuantityReadout)
+        known = train.with_label(name)
+        readout.fit_scale(known.values(name), known.element_counts, known.elements, known)
     return model
 
 
@@ -104,23 +113,30 @@ def _model_of_file(config: RunConfig, train: ReferenceData) -> Potential:
         )
     model = loaded.potential.to(getattr(torch, config.training.dtype)).requires_grad_(True)
     model.elements = train.elements
-    _meet_energies(model, train)
+    if model.has_energy:
+        _meet_energies(model, train)
     return model
 
 
 def _check_settings(config: RunConfig, loaded: LoadedModel) -> None:
     """Raises ConfigError unless the file's network is the one that `model` describes."""
     known = loaded.potential.elements
-    wanted, found = (
-        {"architecture": settings.architecture} | asdict(settings)
-        for settings in (config.model.for_elements(known), loaded.potential.config)
-    )
-    differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    settings = (config.model.for_elements(known), loaded.potential.config)
+    outputs = (config.described_outputs, loaded.potential.outputs)
+    of_model = [{"architecture": s.architecture} | asdict(s) for s in settings]
+    _check_same(config, "model", *of_model)
+    _check_same(config, "outputs", *[{k: asdict(v) for k, v in o.items()} for o in outputs])
+
+
+def _check_same(
+    config: RunConfig, section: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> None:
+    differing = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
     if differing:
         needed = ", ".join(f"{name}: {found.get(name)}" for name in differing)
         raise ConfigError(
             f"training starts from {config.training.start_from}, whose network is another than "
-            f"model: describes. To begin with it, write below model: {needed}"
+            f"{section}: describes. To begin with it, write below {section}: {needed}"
         )
 
 

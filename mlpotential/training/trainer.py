@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.errors import RunError
 from mlpotential.graph import AtomGraph
 from mlpotential.interruption import RunInterrupted, stop_on_signals
+from mlpotential.models.outputs import Output, separated
 from mlpotential.models.potential import Potential
 from mlpotential.models.registry import ARCHITECTURES, DEFAULT_ARCHITECTURE
-from mlpotential.properties import OWN_LABELS
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
 from mlpotential.training.config import TrainingConfig
@@ -47,6 +47,7 @@ class Trainer:
         train: training structures.
         validation: validation structures.
         config: optimisation settings.
+        weights: of the labels in the loss.
         folder: for checkpoint and history.
         fingerprint: what must be unchanged for a checkpoint to be continued, by name.
         progress: show a progress bar where standard error is a terminal.
@@ -58,6 +59,7 @@ class Trainer:
         train: ConnectedStructures,
         validation: ConnectedStructures,
         config: TrainingConfig,
+        weights: Mapping[str, float],
         folder: Path,
         fingerprint: dict[str, Any],
         progress: bool = True,
@@ -65,6 +67,8 @@ class Trainer:
         self.model = model.train()
         self.train, self.validation = train, validation
         self.config, self.folder, self.fingerprint = config, folder, fingerprint
+        self.weights = dict(weights)
+        self.labels = tuple({"energy": 0.0, **weights} if model.has_energy else weights)
         self.progress = progress
         self.device = next(model.parameters()).device
         self.steps_per_epoch = math.ceil(len(train) / config.batch_size)
@@ -125,7 +129,7 @@ class Trainer:
 
     def _train_one_batch(self) -> None:
         graph = self._next_batch()
-        losses = loss_per_graph(self.model(graph, self.config.properties), graph, self.config)
+        losses = loss_per_graph(self.model(graph, self.labels), graph, self.weights)
         loss = losses.mean()
         if not torch.isfinite(loss):
             raise self._exploded("loss", loss.item())
@@ -178,13 +182,14 @@ class Trainer:
             "learning_rate": learning_rate,
             "train_loss": self.epoch_loss / len(self.train),
             "validation_loss": loss,
-            "validation_energy_mae_meV_per_atom": _scaled(errors.energy_per_atom_mae, 1e3),
-            "validation_forces_mae_eV_per_angstrom": errors.forces_mae,
-            "validation_forces_rmse_eV_per_angstrom": errors.forces_rmse,
         }
-        for label in OWN_LABELS:
-            if label in self.config.properties:
-                row[_mae_column(label)] = getattr(errors, f"{label}_mae")
+        if self.model.has_energy:
+            row |= {
+                "validation_energy_mae_meV_per_atom": _scaled(errors.energy_per_atom_mae, 1e3),
+                "validation_forces_mae_eV_per_angstrom": errors.forces_mae,
+                "validation_forces_rmse_eV_per_angstrom": errors.forces_rmse,
+            }
+        row |= {self._mae_column(label): errors.pair(label)[0] for label in self._other_labels}
         self.history.append(row)
         self.epoch_loss = 0.0
         self._append_history(row)
@@ -198,16 +203,16 @@ class Trainer:
 
     def _validate(self) -> tuple[float, Errors]:
         """Mean loss per structure and errors on the validation set."""
-        accumulator = ErrorAccumulator()
+        accumulator = ErrorAccumulator(self.units)
         total = 0.0
 
         def visit(prediction: Any, graph: AtomGraph) -> None:
             nonlocal total
-            total += float(loss_per_graph(prediction, graph, self.config).detach().sum())
+            total += float(loss_per_graph(prediction, graph, self.weights).detach().sum())
             accumulator.add(prediction, graph)
 
         model, batches = self._validated_model(), self.batches(self.validation)
-        predict_batches(model, batches, self.config.properties, visit)
+        predict_batches(model, batches, self.labels, visit)
         return total / len(self.validation), accumulator.errors()
 
     def batches(self, graphs: ConnectedStructures) -> Iterator[AtomGraph]:
@@ -284,19 +289,28 @@ class Trainer:
 
     def _describe_last_epoch(self) -> str:
         row = self.history[-1]
-        energy = row["validation_energy_mae_meV_per_atom"]
-        forces = row["validation_forces_mae_eV_per_angstrom"]
+        energy = row.get("validation_energy_mae_meV_per_atom")
+        forces = row.get("validation_forces_mae_eV_per_angstrom")
         parts = [f"epoch {row['epoch']}"]
         parts += [] if energy is None else [f"E {energy:.2f} meV/atom"]
         parts += [] if forces is None else [f"F {1e3 * forces:.1f} meV/A"]
-        for label, shown in OWN_LABELS.items():
-            mae = row.get(_mae_column(label))
-            parts += [] if mae is None else [f"{label} {1e3 * mae:.1f} m{shown.unit}"]
+        for label in self._other_labels:
+            mae, unit = row.get(self._mae_column(label)), self.units[label]
+            parts += [] if mae is None else [f"{label} {mae:.4g} {unit}"]
         return ", ".join(parts)
 
+    @property
+    def units(self) -> dict[str, str]:
+        """Of the labels."""
+        return {label: self.model.rows[label].unit for label in self.labels}
 
-def _mae_column(label: str) -> str:
-    return f"validation_{label}_mae_{OWN_LABELS[label].unit_in_names}"
+    @property
+    def _other_labels(self) -> list[str]:
+        return [label for label in self.labels if label not in ("energy", "forces")]
+
+    def _mae_column(self, label: str) -> str:
+        unit = self.model.rows[label].unit_in_names
+        return f"validation_{label}_mae_{unit}"
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
@@ -328,6 +342,14 @@ def _require_same_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Pa
 
 def _with_later_settings(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """Settings that an older checkpoint does not know had what is their default now."""
+    if "outputs" not in stored and "model" in stored:  # of version 0.1 or 0.2
+        model, outputs = separated(stored["model"])
+        weight = stored.pop("training.dipole_weight", 0.0)
+        stored = stored | {
+            "model": model,
+            "outputs": {name: asdict(Output(**output)) for name, output in outputs.items()},
+            "output_weights": {"dipole": weight} if "dipole" in outputs else {},
+        }
     defaults = {f"training.{name}": value for name, value in _defaults(TrainingConfig).items()}
     defaults["architecture"] = DEFAULT_ARCHITECTURE
     completed = {name: defaults[name] for name in defaults.keys() & wanted.keys()} | stored

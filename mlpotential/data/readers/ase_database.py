@@ -35,7 +35,7 @@ from mlpotential.data.raw_frame import (
 )
 from mlpotential.data.stated import check_units, kind_of, may_lack_forces
 from mlpotential.errors import DataError
-from mlpotential.properties import LABELS
+from mlpotential.properties import LABELS, label_row
 
 _DAMAGE = (
     sqlite3.Error,
@@ -111,10 +111,10 @@ def _choose_keys(
     keys: dict[str, str] = {}
     for row, values, place in zip(rows, labels, places, strict=True):
         for label in request.properties:
-            absent = LABELS[label].per == "atom" and not request.names(label) & values.keys()
+            absent = label_row(label).per == "atom" and not request.names(label) & values.keys()
             if absent and may_lack_forces(row.natoms, row["pbc"], _stated(values)):
                 continue
-            key = choose_key(label, request, LABELS[label].keys, values, place)
+            key = choose_key(label, request, label_row(label).keys, values, place)
             if keys.setdefault(label, key) != key:
                 raise DataError(
                     f"{place}: {label} stands under {key!r}, but under {keys[label]!r} in the rows "

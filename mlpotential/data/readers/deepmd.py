@@ -21,7 +21,7 @@ from mlpotential.data.declared_units import DeclaredUnits
 from mlpotential.data.raw_frame import LabelRequest, RawFrame, choose_key
 from mlpotential.data.readers.extended_xyz import NUMBERS
 from mlpotential.errors import DataError
-from mlpotential.properties import LABELS
+from mlpotential.properties import label_row
 
 TYPES = "type.raw"
 _LABEL_FILES = {"energy": "energy", "forces": "force", "dipole": "dipole"}
@@ -74,8 +74,8 @@ def _frames(
     for label in request.properties:
         known = [_LABEL_FILES[label]] if label in _LABEL_FILES else []
         key = choose_key(label, request, known, present, f"{source}/{folder.name}")
-        shape = LABELS[label].array_shape(n_atoms, n_graphs=1)
-        shape = shape if LABELS[label].per == "atom" else shape[1:]
+        shape = label_row(label).array_shape(n_atoms, n_graphs=1)
+        shape = shape if label_row(label).per == "atom" else shape[1:]
         values = _array(source, folder / f"{key}.npy", n_frames, int(np.prod(shape)))
         labels[label] = values.reshape(n_frames, *shape)
     return [

@@ -34,7 +34,7 @@ from mlpotential.data.raw_frame import (
 from mlpotential.data.readers.comment_line import is_number, parse_comment
 from mlpotential.data.stated import kind_of, may_lack_forces
 from mlpotential.errors import DataError
-from mlpotential.properties import LABELS
+from mlpotential.properties import label_row
 
 DEFAULT_COLUMNS = "species:S:1:pos:R:3"
 LONGEST_LINE = 2**24  # bytes, chosen: longer ones are no text of frames
@@ -165,12 +165,12 @@ def _parse(text: _FrameText, request: LabelRequest, keys: dict[str, str]) -> Raw
     stated = {key: value for key, value in info.items() if kind_of(key) and key != "Lattice"}
     labels: dict[str, float | np.ndarray] = {}
     for label in request.properties:
-        of_atoms = LABELS[label].per == "atom"  # a column, else a word of the comment
+        of_atoms = label_row(label).per == "atom"  # a column, else a word of the comment
         present = set(layout if of_atoms else info) - {"Lattice", "pbc", "species", "pos", "Z"}
         absent = of_atoms and not present & request.names(label)
         if absent and may_lack_forces(len(text.rows), pbc, stated):
             continue
-        key = choose_key(label, request, LABELS[label].keys, present, text.place)
+        key = choose_key(label, request, label_row(label).keys, present, text.place)
         if keys.setdefault(label, key) != key:
             raise DataError(
                 f"{text.place}: {label} stands under {key!r}, but under {keys[label]!r} in the "

@@ -36,7 +36,7 @@ from mlpotential.data.raw_frame import (
 from mlpotential.data.readers.npz_archive import array_header, open_archive, read_array
 from mlpotential.data.stated import check_units, kind_of
 from mlpotential.errors import DataError
-from mlpotential.properties import LABELS
+from mlpotential.properties import label_row
 
 _NUMBERS, _POSITIONS = ("z", "nuclear_charges", "Z"), ("R", "coords")
 _N_ATOMS = "N"  # PhysNet
@@ -102,7 +102,7 @@ def read_npz(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[Ra
             for label, (key, shape) in wanted.items()
         }
         weights = _read_weights(archive, n_frames, place)
-    of_atoms = {name for name in labels if LABELS[name].per == "atom"}
+    of_atoms = {name for name in labels if label_row(name).per == "atom"}
     for name in of_atoms:
         _check_padding(rows, labels[name], name, place)
     return [
@@ -237,9 +237,9 @@ def _label_arrays(
     """Key and shape, [n_frames, ...] or [n_frames, n_atoms, ...], of those asked for."""
     wanted = {}
     for label in request.properties:
-        key = choose_key(label, request, LABELS[label].npz_keys, archive.files, place)
-        shape = LABELS[label].array_shape(n_atoms, n_graphs=n_frames)
-        shape = (n_frames, *shape) if LABELS[label].per == "atom" else shape
+        key = choose_key(label, request, label_row(label).npz_keys, archive.files, place)
+        shape = label_row(label).array_shape(n_atoms, n_graphs=n_frames)
+        shape = (n_frames, *shape) if label_row(label).per == "atom" else shape
         also = [(n_frames, 1)] if shape == (n_frames,) else []
         header = array_header(archive, key, place)
         _check_header(*header, f"{label} ({key})", [shape, *also], place)

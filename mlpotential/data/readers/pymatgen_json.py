@@ -19,7 +19,7 @@ from mlpotential.data.declared_units import DeclaredUnits
 from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, choose_key
 from mlpotential.data.readers.extended_xyz import NUMBERS
 from mlpotential.errors import DataError
-from mlpotential.properties import LABELS
+from mlpotential.properties import label_row
 
 
 def read_pymatgen_json(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[RawFrame]:
@@ -58,7 +58,7 @@ def _frame(entry: object, place: str, request: LabelRequest) -> RawFrame:
     numbers = np.array([_atomic_number(site, k, place) for k, site in enumerate(sites)])
     labels = {}
     for label in request.properties:
-        key = choose_key(label, request, LABELS[label].keys, outputs, place)
+        key = choose_key(label, request, label_row(label).keys, outputs, place)
         labels[label] = checked_label(label, outputs[key], len(sites), key, place)
     cell = _cell(structure.get("lattice"), place)
     charge = structure.get("charge")

@@ -25,7 +25,7 @@ from mlpotential.data.raw_frame import LabelRequest, RawFrame, checked_label, ch
 from mlpotential.data.readers.comment_line import is_number
 from mlpotential.data.readers.extended_xyz import NUMBERS, text_lines
 from mlpotential.errors import DataError
-from mlpotential.properties import LABELS
+from mlpotential.properties import label_row
 
 _ATOM_WORDS = 10
 _SINGLE = ("energy", "charge")  # a number each, once in a frame
@@ -115,7 +115,7 @@ def _frame(source: str, number: int, lines: _Lines, request: LabelRequest) -> Ra
     present = {name: value for name, value in found.items() if value is not None}
     labels = {}
     for label in request.properties:
-        key = choose_key(label, request, LABELS[label].keys, present, place)
+        key = choose_key(label, request, label_row(label).keys, present, place)
         labels[label] = checked_label(label, present[key], len(atoms), key, place)
     return RawFrame(
         np.array(lines.numbers),

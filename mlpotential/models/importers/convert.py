@@ -283,7 +283,7 @@ def _golden(network: ForeignNetwork, model: SchNet, units: tuple[str, str]) -> _
     assert ours.forces is not None
     check = GoldenCheck(
         float(((ours.energy - energy).abs() / graph.atoms_per_graph()).max()),
-        float((ours.forces - forces).abs().max() / forces.abs().max().clamp(min=1e-6)),
+        {"forces": float((ours.forces - forces).abs().max() / forces.abs().max().clamp(min=1e-6))},
         GOLDEN_TOLERANCE[torch.float64],
     )
     if not check.passed:
