@@ -86,8 +86,8 @@ def evaluate(
     energy_key: str | None = None,
     forces_key: str | None = None,
     force_unit: str | None = None,
-    dipole_unit: str | None = None,
-    dipole_key: str | None = None,
+    label_units: Sequence[str] = (),
+    label_keys: Sequence[str] = (),
     no_forces: bool = False,
     device: str = "auto",
     dtype: Dtype | None = None,
@@ -107,8 +107,8 @@ def evaluate(
         energy_key: name of the energy label in the file.
         forces_key: name of the forces label in the file.
         force_unit: e.g. Hartree/Bohr; default: the energy unit per length unit.
-        dipole_unit: e*Angstrom, Debye or a.u.: compare dipoles, too.
-        dipole_key: name of the dipole label in the file.
+        label_units: compare other labels, too: their names and units, such as dipole=Debye gap=eV.
+        label_keys: names of these labels in the file, such as dipole=mu gap=GAP.
         no_forces: the data has energies only.
         device: auto, cpu, cuda or cuda:N.
         dtype: default: the model's.
@@ -134,8 +134,8 @@ def evaluate(
         energy_key=energy_key,
         forces_key=forces_key,
         force_unit=force_unit,
-        dipole_unit=dipole_unit,
-        dipole_key=dipole_key,
+        **_by_label(label_units, "unit"),
+        **_by_label(label_keys, "key"),
         with_forces=not no_forces,
         device=device,
         dtype=dtype,
@@ -162,6 +162,17 @@ def evaluate(
         add_errors(model, {record_as: evaluation.errors}, wavenumbers)
         print(f"kept in the model file: errors of {', '.join([record_as, *wavenumbers])}")
     return 0
+
+
+def _by_label(words: Sequence[str], what: str) -> dict[str, str]:
+    """`gap=eV` as `gap_unit`. Raises ConfigError for a word that is no such pair."""
+    found = {}
+    for word in words:
+        label, equals, value = word.partition("=")
+        if not (label and equals and value):
+            raise ConfigError(f"--label-{what}s takes pairs such as gap={what}, not {word!r}")
+        found[f"{label}_{what}"] = value
+    return found
 
 
 def info(

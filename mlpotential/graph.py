@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from mlpotential.errors import StructureError
-from mlpotential.properties import LABELS, PROPERTIES, SCALARS, label_row
+from mlpotential.properties import LABELS, PROPERTIES, SCALARS
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,6 +82,7 @@ class AtomGraph:
         positions: np.ndarray,
         cell: np.ndarray | None = None,
         pbc: np.ndarray | Sequence[bool] | bool = False,
+        scalars: Mapping[str, float] | None = None,
         **labels: np.ndarray | float | None,
     ) -> AtomGraph:
         """One structure, checked; a cell without any periodic direction is ignored.
@@ -91,9 +92,9 @@ class AtomGraph:
             positions: [n_atoms, 3] (A).
             cell: lattice vectors as rows, [3, 3] (A); None for a molecule.
             pbc: periodic directions, [3] or one for all.
+            scalars: reference values of named scalars.
             labels: reference values by names of `properties.LABELS`: energy (eV), forces,
-                [n_atoms, 3] (eV/A), dipole, [3] (e A), ...; others are named scalars. None for
-                none.
+                [n_atoms, 3] (eV/A), dipole, [3] (e A), ...; None for none.
 
         Raises:
             StructureError: if `check_structure` finds fault with it.
@@ -109,7 +110,11 @@ class AtomGraph:
             n_graphs=1,
             pbc=torch.tensor(pbc[None].copy(), device="cpu"),
             cell=None if cell is None else torch.tensor(cell[None], device="cpu"),
-            **_labels(labels, len(numbers)),
+            scalars={
+                name: torch.tensor([float(x)], dtype=torch.float64, device="cpu")
+                for name, x in (scalars or {}).items()
+            },
+            **{name: _label(name, value, len(numbers)) for name, value in labels.items()},
         )
 
     def with_weights(self, weights: Mapping[str, float]) -> AtomGraph:
@@ -298,19 +303,13 @@ def _joined_scalars(graphs: Sequence[AtomGraph]) -> dict[str, Tensor]:
     return {name: torch.cat([g.scalars[name] for g in graphs]) for name in names}
 
 
-def _labels(labels: Mapping[str, np.ndarray | float | None], n_atoms: int) -> dict[str, Any]:
-    """Fields of a graph with these labels."""
-    known = {name: _label(name, value, n_atoms) for name, value in labels.items()}
-    fields_of_graph: dict[str, Any] = {k: v for k, v in known.items() if k in LABELS}
-    scalars = {k: v for k, v in known.items() if k not in LABELS and v is not None}
-    return fields_of_graph | {"scalars": scalars}
-
-
 def _label(name: str, value: np.ndarray | float | None, n_atoms: int) -> Tensor | None:
     """A label of one structure as a tensor, [1 or n_atoms, ...], float64."""
+    if name not in LABELS:
+        raise TypeError(f"there is no label {name!r}; known: {', '.join(LABELS)}")
     if value is None:
         return None
-    row = label_row(name)
+    row = LABELS[name]
     values = np.array([value] if row.per == "graph" else value, np.float64)
     if values.shape != row.array_shape(n_atoms, n_graphs=1):
         raise ValueError(f"{name} of {n_atoms} atoms cannot have the shape {np.shape(value)}")

@@ -227,7 +227,12 @@ def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGrap
         _check_magnitude("energy", energy, LARGEST_ENERGY, "eV", frame.place)
     try:
         graph = AtomGraph.from_arrays(
-            frame.atomic_numbers, frame.positions * length, cell, pbc, **labels
+            frame.atomic_numbers,
+            frame.positions * length,
+            cell,
+            pbc,
+            {k: float(v) for k, v in labels.items() if k not in LABELS},
+            **{k: v for k, v in labels.items() if k in LABELS},
         )
     except StructureError as error:
         raise DataError(f"{frame.place}: {error}") from error

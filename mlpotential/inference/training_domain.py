@@ -30,6 +30,7 @@ from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 from ase.data import chemical_symbols, covalent_radii
 
 from mlpotential.errors import ModelFileError
+from mlpotential.models.config import LARGEST_ATOMIC_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,7 @@ class TrainingDomain:
     @classmethod
     def of_record(cls, record: ModelRecord, potential: Potential) -> TrainingDomain:
         """Raises ModelFileError where the record does not fit the network."""
-        n_elements = len(potential.scale.atom_references)
+        n_elements = LARGEST_ATOMIC_NUMBER + 1
         shortest = centers = scales = neighborhoods = None
         try:
             if record.shortest_distances:

@@ -77,7 +77,8 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         *above, field = name.split(".")
         target = settings
         for section in above:
-            target = target.setdefault(section, {})
+            target[section] = target.get(section) or {}  # `energy:` alone is null
+            target = target[section]
         target[field] = _parse_value(name, text, types[name])
         _check_value(name, target[field], types[name], where="command line")
     _anchor_paths(settings, Path.cwd())
@@ -156,7 +157,6 @@ def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
     model, outputs = separated(model)
     options = {"unit": data.pop("dipole_unit", None), "key": data.pop("dipole_key", None)}
     options["weight"] = training.pop("dipole_weight", None)
-    outputs.setdefault("dipole", {}) if options["weight"] else None
     if "dipole" in outputs:
         outputs["dipole"] |= {k: v for k, v in options.items() if v is not None}
     sections = {"data": data, "model": model, OUTPUTS: outputs, "training": training}
@@ -260,8 +260,9 @@ def _build(
     try:
         namespace: Namespace = parser.parse_object({**settings, "model": model, OUTPUTS: outputs})
         config = parser.instantiate(namespace)
-        values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
-        values[OUTPUTS] = dict(vars(values[OUTPUTS]))
+        values: dict[str, Any] = {f.name: getattr(config, f.name, {}) for f in fields(RunConfig)}
+        names = [s.removeprefix(f"{OUTPUTS}.") for s in sections if s.startswith(f"{OUTPUTS}.")]
+        values[OUTPUTS] = {name: getattr(values[OUTPUTS], name) for name in names}
         return RunConfig(**values)
     except ConfigError:
         raise

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from mlpotential.errors import ConfigError
-from mlpotential.models.config import ReadoutActivation
+from mlpotential.models.outputs import Activation, Output
 from mlpotential.models.readouts import AtomwiseReadout
-from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 
 X = torch.linspace(-40.0, 40.0, 1601, dtype=torch.float64)
@@ -24,9 +23,9 @@ EXACT = {  # written out in NumPy, safe for large |x|
 
 
 def test_every_setting_has_an_activation() -> None:
-    assert set(READOUT_ACTIVATIONS) == set(get_args(ReadoutActivation)) == set(EXACT)
-    with pytest.raises(ConfigError, match="model.readout_activation must be one of ssp, ssp_lin"):
-        SchNetConfig(readout_activation="relu")  # type: ignore[arg-type]
+    assert set(READOUT_ACTIVATIONS) == set(get_args(Activation)) == set(EXACT)
+    with pytest.raises(ConfigError, match="activation of an output must be one of ssp, ssp_lin"):
+        Output(activation="relu")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -74,11 +74,11 @@ def test_the_template_explains_every_setting(template):
     for section, kind in sections_of("SchNet").items():
         start = lines.index(f"{section}:")
         for setting in settings_of(kind):
-            (k,) = (
-                k for k in range(start, len(lines)) if lines[k].startswith(f"  {setting.name}:")
-            )
+            indent = "    " if section == "outputs" else "  "
+            begins = f"{indent}{setting.name}:"
+            k = next(k for k in range(start, len(lines)) if lines[k].startswith(begins))
             assert lines[k].endswith(f"  # {setting.in_words}")
-            assert lines[k - 1].startswith("  # ")
+            assert lines[k - 1].startswith(f"{indent}# ")
             assert len(setting.explanation.split()) >= 2
     assert any(line.startswith("  cutoff: null  # number | null; default null") for line in lines)
     assert any(line.startswith("  path: train.extxyz  # text; required") for line in lines)
@@ -129,7 +129,8 @@ def test_help_names_the_settings(capsys):
         ("--model.cutoff=abc", r"model.cutoff must be a number or null, not 'abc'"),
         ("--training.batch_size=2.5", r"training.batch_size must be a whole number, not 2.5"),
         ("--training.targets=force", r"energy_and_forces or energy or forces, not 'force'"),
-        ("--model.dipole=perhaps", r"model.dipole must be true or false, not 'perhaps'"),
+        ("--training.tabulated_filters=perhaps", r"filters must be true or false, not 'perhaps'"),
+        ("--outputs.gap.weight=much", r"outputs.gap.weight must be a number, not 'much'"),
         ("--training.max_gradient_norm=x", r"must be a number or null, not 'x'"),
     ],
 )

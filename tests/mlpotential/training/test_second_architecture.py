@@ -16,8 +16,9 @@ from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.config import LARGEST, PotentialConfig
 from mlpotential.models.model_file import check_golden, load_model
+from mlpotential.models.outputs import ENERGY_ALONE, Output, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import N_ROWS, EnergyScale
+from mlpotential.models.readouts import N_ROWS
 from mlpotential.models.registry import ARCHITECTURES, Architecture
 from mlpotential.training.config_file import read_config, write_config
 from mlpotential.training.run import run_training
@@ -47,17 +48,16 @@ class PerElement(nn.Module):
 class Exponentials(Potential):
     """Feature k of an atom is the sum of exp(-k r) over all others."""
 
-    def __init__(self, config: ExponentialsConfig) -> None:
-        super().__init__()
-        self._config, self.n_features, self.cutoff = config, config.n_decays, None
+    def __init__(self, config: ExponentialsConfig, outputs: Outputs = ENERGY_ALONE) -> None:
+        super().__init__(config, outputs)
+        self.n_features, self.cutoff = config.n_decays, None
         self.traits = ModelTraits(
             smooth_at_cutoff=True, additive=False, radial_filters=False, periodic=False
         )
-        self.readout, self.scale = PerElement(config.n_decays), EnergyScale()
+        self._add_readouts()
 
-    @property
-    def config(self) -> ExponentialsConfig:
-        return self._config
+    def new_readout(self, output: Output, n_outputs: int = 1) -> nn.Module:
+        return PerElement(self.n_features)
 
     def representation(self, graph: AtomGraph) -> Tensor:
         i, j = graph.pair_index
