@@ -17,6 +17,7 @@ from mlpotential.data.declared_units import DeclaredUnits, angstrom_per_length
 from mlpotential.data.plausibility import warn_if_suspicious
 from mlpotential.data.raw_frame import LabelRequest, RawFrame
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.sets.named import known_units, split_name
 from mlpotential.data.stated import check_stated, is_marked_isolated
 from mlpotential.errors import DataError, StructureError, nearest_name
 from mlpotential.graph import AtomGraph, complete_cell
@@ -49,8 +50,8 @@ _MODELS = {
 def read_reference_data(
     path: Path | str,
     *,
-    energy_unit: str,
-    length_unit: str,
+    energy_unit: str | None = None,
+    length_unit: str | None = None,
     force_unit: str | None = None,
     properties: Sequence[str] = ("energy", "forces"),
     index: slice | Sequence[int] | None = None,
@@ -62,8 +63,9 @@ def read_reference_data(
     NumPy archives (`.npz`), ASE databases (`.db`), folders of DeePMD-kit.
 
     Args:
-        path: the file or folder.
-        energy_unit: a name of `units.EV_PER_ENERGY_UNIT`.
+        path: the file or folder, or a published set: `qm9`, `md17:FILE` (`data.sets.named`).
+        energy_unit: a name of `units.EV_PER_ENERGY_UNIT`; may be left out of published sets alone,
+            and so may length_unit.
         length_unit: a name of `units.ANGSTROM_PER_LENGTH_UNIT`.
         force_unit: such as `Hartree/Bohr`; None for energy_unit per length_unit.
         properties: the labels to read: energy, forces, dipole and the others of
@@ -83,14 +85,20 @@ def read_reference_data(
         SuspiciousDataWarning: if distances or forces look as if the units were others.
     """
     keys, declared = _keys_and_units(properties, of_labels)
-    path, request = Path(path), LabelRequest(tuple(properties), keys, tuple(declared))
-    units = DeclaredUnits(energy_unit, length_unit, declared, force_unit)
+    name, file = split_name(str(path))
+    request = LabelRequest(tuple(properties), keys, tuple(declared))
+    units = _declared_units(str(path), Path(file), energy_unit, length_unit, declared, force_unit)
     for label, row in OWN_LABELS.items():
         if label in properties and label not in units.labels:
             raise DataError(
                 f"{path}: the {label} is read in a declared unit: give {label}_unit, one of "
                 f"{', '.join(row.declared_units)}"
             )
+    if name == "qm9":
+        from mlpotential.data.sets.qm9_labels import read_qm9
+
+        return read_qm9(request, units, index)
+    path = Path(file)
     try:
         frames = _reader(path)(path, request, units)
     except OSError as error:
@@ -100,6 +108,30 @@ def read_reference_data(
     data = _data(path, frames, units, request.properties, index)
     warn_if_suspicious(data)
     return data
+
+
+def _declared_units(
+    text: str,
+    file: Path,
+    energy_unit: str | None,
+    length_unit: str | None,
+    declared: Mapping[str, str],
+    force_unit: str | None,
+) -> DeclaredUnits:
+    """Those that were declared or, of a named set, are known; guessed are none."""
+    energy_unit, length_unit = known_units(text, energy_unit, length_unit)
+    given = {"energy_unit": energy_unit, "length_unit": length_unit}
+    if missing := [name for name, unit in given.items() if unit is None]:
+        from mlpotential.data.readers.units_in_file import units_in_file
+
+        if not file.exists():
+            raise DataError(f"there is no file {file}")
+        raise DataError(
+            f"{file}: declare its units with {' and '.join(missing)}; {units_in_file(file)}"
+        )
+    assert energy_unit is not None
+    assert length_unit is not None
+    return DeclaredUnits(energy_unit, length_unit, declared, force_unit)
 
 
 def _keys_and_units(

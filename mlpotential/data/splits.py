@@ -68,19 +68,32 @@ def check_no_overlap(train: ReferenceData, *held_out: ReferenceData) -> None:
     Raises:
         DataError: naming the first such pair of frames.
     """
-    from mlpotential.data.same_structures import first_occurrences  # torch comes with it
-    from mlpotential.data.structure_arrays import StructureArrays
-
-    arrays = [data.arrays for data in (train, *held_out)]
-    first = first_occurrences(StructureArrays.joined(arrays))
-    ends = np.cumsum([len(data) for data in (train, *held_out)])
-    for data, start in zip(held_out, ends, strict=False):
-        of_data = first[start : start + len(data)]
-        shared = np.flatnonzero(of_data < len(train))
+    for data, first in zip(held_out, _first_in_training(train, *held_out), strict=True):
+        shared = np.flatnonzero(first >= 0)
         if len(shared):
             k = int(shared[0])
             raise DataError(
                 f"{len(shared)} of {len(data)} held-out structures are also in the training set; "
                 f"the first is {data.name_of(k)} of {data.source}, which is "
-                f"{train.name_of(int(of_data[k]))} of {train.source}: remove the duplicates"
+                f"{train.name_of(int(first[k]))} of {train.source}: remove the duplicates"
             )
+
+
+def without_repeats(train: ReferenceData, *held_out: ReferenceData) -> list[ReferenceData]:
+    """The held-out sets without structures that are also in the training set."""
+    found = _first_in_training(train, *held_out)
+    return [
+        data.select(np.flatnonzero(first < 0)) if (first >= 0).any() else data
+        for data, first in zip(held_out, found, strict=True)
+    ]
+
+
+def _first_in_training(train: ReferenceData, *held_out: ReferenceData) -> list[np.ndarray]:
+    """For each held-out structure the first of `train` that is the same, -1 where none is."""
+    from mlpotential.data.same_structures import first_occurrences  # torch comes with it
+    from mlpotential.data.structure_arrays import StructureArrays
+
+    first = first_occurrences(StructureArrays.joined([d.arrays for d in (train, *held_out)]))
+    ends = np.cumsum([len(data) for data in (train, *held_out)])
+    of_each = np.split(first, ends[:-1])[1:]
+    return [np.where(found < len(train), found, -1) for found in of_each]

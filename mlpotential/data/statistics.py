@@ -60,7 +60,8 @@ def read_atom_references(
     Args:
         path: the file.
         energy_unit: a name of `units.EV_PER_ENERGY_UNIT`.
-        key: which column or array of an `.npz`; None where there is only one.
+        key: which column or array of an `.npz`: its name, or what follows the last `_` of it
+            (`energy_U0` is `U0`); None where there is only one.
 
     Returns:
         Reference energy of each element (eV).
@@ -143,6 +144,8 @@ def _atom_reference_column(path: Path, key: str | None) -> dict[int, float]:
     known = {n: a for n, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "iuf"}
     if key is None and len(known) == 1:
         (key,) = known
+    if key is not None and key not in known:
+        key = key.rpartition("_")[2]
     if key not in known:
         raise DataError(
             f"{path.name}: say with `key` which reference energies to read: "

@@ -78,6 +78,11 @@ def read_extended_xyz(path: Path, request: LabelRequest, units: DeclaredUnits) -
         raise
 
 
+def first_comment(path: Path) -> dict[str, Any]:
+    """What the comment line of the first frame says, by key."""
+    return _parse_comment(next(_frames(path)))
+
+
 def _check_whole(path: Path) -> None:
     """Raises DataError if the first `_CHECKED_PIECES` MiB of a packed file are damaged."""
     with _damage_of(path), gzip.open(path) as handle:

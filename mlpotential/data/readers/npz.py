@@ -44,6 +44,12 @@ _SGDML_MODEL_KEYS = ("sig", "perms")  # in every model, in no data set
 _MOST_NUMBERS = 9  # of one frame: those of a cell
 
 
+def stated_units(path: Path) -> dict[str, Any]:
+    """What stands under keys such as `e_unit`."""
+    with open_archive(path) as archive:
+        return _of_kind(_stated(archive, 0, path.name), "units")
+
+
 @dataclass(frozen=True)
 class _Rows:
     """The atoms of all frames in rows of equal length.

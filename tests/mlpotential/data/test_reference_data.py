@@ -179,7 +179,7 @@ def test_unknown_units(water_file: Path, energy_unit: str, length_unit: str, mes
 
 
 def test_units_have_no_default(water_file: Path) -> None:
-    with pytest.raises(TypeError, match="energy_unit"):
+    with pytest.raises(DataError, match="declare its units with energy_unit; it states none"):
         read_reference_data(water_file, length_unit="Angstrom")
 
 
