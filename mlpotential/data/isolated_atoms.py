@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from mlpotential.data.declared_units import DeclaredUnits
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.readers.ase_database import atom_references
@@ -22,7 +24,7 @@ def isolated_atom_energies(data: ReferenceData) -> dict[int, float]:
     from ase.data import chemical_symbols
 
     energies = dict(data.isolated_atoms)
-    lone = [k for k, graph in enumerate(data) if graph.n_atoms == 1 and graph.cell is None]
+    lone = np.flatnonzero((data.arrays.n_atoms == 1) & ~data.arrays.has_cell).tolist()
     for k in lone if data.has("energy") else []:
         z, energy = int(data[k].atomic_numbers[0]), float(data.energies[k])
         if energies.setdefault(z, energy) != energy:

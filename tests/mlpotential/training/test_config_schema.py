@@ -143,9 +143,7 @@ def test_values_of_another_type_are_refused_in_our_words(override, message, conf
 
 def test_what_is_required_is_named(tmp_path):
     (tmp_path / "run.yaml").write_text("data: {n_validation: 3, path: a.xyz}")
-    with pytest.raises(
-        ConfigError, match=r"lacks data.energy_unit, data.length_unit, .* none$"
-    ):
+    with pytest.raises(ConfigError, match=r"lacks data.energy_unit, data.length_unit, .* none$"):
         read_config(tmp_path / "run.yaml")
 
 
