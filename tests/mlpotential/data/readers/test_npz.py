@@ -345,3 +345,11 @@ def test_rows_filled_up_wrongly(tmp_path: Path, key: str, value: Any, message: s
     arrays[key][1] = value
     with pytest.raises(DataError, match=message):
         read_arrays(tmp_path, arrays)
+
+
+def test_units_that_nobody_declared_are_told(tmp_path: Path) -> None:
+    """Units are never guessed, but said where the file states them."""
+    np.savez(tmp_path / "set.npz", **water(), e_unit=np.array("kcal/mol"), r_unit=np.array("Ang"))
+    message = "declare its units with energy_unit; it states e_unit: kcal/mol, r_unit: Ang"
+    with pytest.raises(DataError, match=message):
+        read_reference_data(tmp_path / "set.npz", length_unit="Angstrom")
