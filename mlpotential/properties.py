@@ -32,7 +32,8 @@ class Property:
         shape: of one value; None where it is that of the architecture.
         unit: of its numbers in this program.
         derivative: the variable of the derivative of the energy (or of the dipole) that it is.
-        of: the readout that it comes from: "energy", "charges", or one of its own.
+        of: the readout that it comes from: "energy", "charges", or one of its own; features are of
+            the "representation", without any.
         of_molecules: periodic structures have none.
         keys: names in data files under which a label is looked for when none is given; empty for
             what reference data do not have.
@@ -79,7 +80,7 @@ _ROWS = (
     Property("virial", "graph", (3, 3), "eV", derivative="strain"),
     Property("stress", "graph", (3, 3), "eV/A^3", derivative="strain"),
     Property("atomic_energies", "atom", (), "eV"),
-    Property("features", "atom", None, ""),
+    Property("features", "atom", None, "", of="representation"),
     Property(
         "dipole",
         "graph",

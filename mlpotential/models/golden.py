@@ -60,6 +60,8 @@ def golden_tensors(
 def golden_extras(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     """Energies of extra networks by name, [n_graphs] (eV). KeyError, ValueError if they lack."""
     energies = {name: tensors[f"{GOLDEN_PREFIX}{name}/energy"] for name in names}
+    if not energies:
+        return {}
     wanted = tensors[f"{GOLDEN_PREFIX}energy"]
     for name, energy in energies.items():
         if (energy.dtype, energy.shape) != (wanted.dtype, wanted.shape):

@@ -22,7 +22,7 @@ from mlpotential.properties import LABELS, PROPERTIES, Property, scalar
 from mlpotential.settings_checks import check_choice, require
 
 Pooling = Literal["sum", "mean"]
-Activation = Literal["ssp", "ssp_linear_from_14", "silu"]
+Activation = Literal["ssp", "ssp_linear_from_14", "silu", "tanh"]
 
 OF_DIPOLES = ("dipole", "dipole_magnitude")
 KNOWN = tuple(name for name in LABELS if name != "forces")  # outputs that need no description
@@ -44,8 +44,9 @@ class Output:
             dipole is that about the centre of mass.
         n_hidden: width of the hidden layer of the atomwise readout; null for half the number of
             features.
-        activation: of that layer: `ssp` as published, `ssp_linear_from_14` as in the original
-            program (x - ln 2 beyond 14), `silu` as SchNetPack 2 has it by default.
+        activation: of that layer; null for the published one (SchNet: `ssp`, DTNN: `tanh`).
+            `ssp_linear_from_14` is that of the original SchNet program (x - ln 2 beyond 14),
+            `silu` what SchNetPack 2 has by default.
 
     Raises:
         ConfigError: for a value out of range.
@@ -55,12 +56,13 @@ class Output:
     unit: str | None = None
     total_charge: float | None = None
     n_hidden: int | None = None
-    activation: Activation = "ssp"
+    activation: Activation | None = None
 
     def __post_init__(self) -> None:
         if self.pooling is not None:
             check_choice("pooling of an output", self.pooling, get_args(Pooling))
-        check_choice("activation of an output", self.activation, get_args(Activation))
+        if self.activation is not None:
+            check_choice("activation of an output", self.activation, get_args(Activation))
         if self.n_hidden is not None:
             is_count = isinstance(self.n_hidden, int) and not isinstance(self.n_hidden, bool)
             good = is_count and 1 <= self.n_hidden <= MOST_HIDDEN
@@ -116,7 +118,7 @@ def _check_output(name: str, output: Output) -> None:
 
 def rows_of(outputs: Outputs) -> dict[str, Property]:
     """Everything that a model with these outputs gives, by name."""
-    readouts = {PROPERTIES[name].of if name in KNOWN else name for name in outputs}
+    readouts = {PROPERTIES[name].of for name in outputs if name in KNOWN} | {"representation"}
     scalars = {name: scalar(name, o.unit or "") for name, o in outputs.items() if name not in KNOWN}
     return {name: row for name, row in PROPERTIES.items() if row.of in readouts} | scalars
 
@@ -135,6 +137,8 @@ def separated(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, di
         for old, new in (("n_readout_hidden", "n_hidden"), ("readout_activation", "activation"))
         if old in rest
     }
+    if readout.get("activation") == "ssp":  # was the default
+        readout["activation"] = None
     outputs: dict[str, dict[str, Any]] = {"energy": dict(readout)}
     total_charge = rest.pop("total_charge", None)
     if rest.pop("dipole", False):

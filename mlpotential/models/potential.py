@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from mlpotential.models.outputs import (
     ENERGY_ALONE,
     KNOWN,
     OF_DIPOLES,
+    Activation,
     Output,
     Outputs,
     check_outputs,
@@ -78,6 +79,7 @@ class Potential(nn.Module, ABC):
         charge_readout: features -> latent charges; None for a model without dipoles.
         quantity_readouts: of all other outputs, by name.
         elements: atomic numbers the model was trained on.
+        readout_activation: of the architecture, where an output states none.
     """
 
     cutoff: float | None
@@ -86,6 +88,7 @@ class Potential(nn.Module, ABC):
     readout: nn.Module
     scale: EnergyScale
     elements: tuple[int, ...] = ()
+    readout_activation: ClassVar[Activation] = "ssp"
 
     def __init__(self, config: PotentialConfig, outputs: Outputs = ENERGY_ALONE) -> None:
         super().__init__()
@@ -111,7 +114,8 @@ class Potential(nn.Module, ABC):
     def new_readout(self, output: Output, n_outputs: int = 1) -> nn.Module:
         """A fresh map (features, graph) -> numbers per atom; here the same for all elements."""
         n_hidden = output.n_hidden or max(self.n_features // 2, 1)
-        return AtomwiseReadout(self.n_features, n_hidden, output.activation, n_outputs)
+        activation = output.activation or self.readout_activation
+        return AtomwiseReadout(self.n_features, n_hidden, activation, n_outputs)
 
     def _add_readouts(self) -> None:
         """Those of the outputs, with their scales."""

@@ -22,6 +22,7 @@ from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
 from mlpotential.nn.compiled_cfconv import compiled_convolution
 from mlpotential.nn.cutoffs import cosine_cutoff, hard_cutoff
 from mlpotential.nn.hermite import interpolated, knots_of
+from mlpotential.nn.initial_weights import xavier
 from mlpotential.nn.jets import Jet
 from mlpotential.nn.radial_basis import GaussianBasis
 
@@ -112,7 +113,7 @@ class SchNet(Potential):
         self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.n_interactions))
         self._add_readouts()
         self.elements = tuple(range(1, config.max_atomic_number + 1))
-        self.apply(_initialize)
+        self.apply(xavier)
         self.to(torch.float32)
 
     @property
@@ -185,11 +186,3 @@ class SchNet(Potential):
         if self._taper_radius is None:
             return filters
         return jets.product(filters, jets.taper(distances, self._taper_radius).to(self.dtype))
-
-
-def _initialize(module: nn.Module) -> None:
-    """Xavier weights and zero biases, as in the original program."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

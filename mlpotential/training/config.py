@@ -225,10 +225,10 @@ class RunConfig:
             self._check_label(name, output)
         check_outputs(self.described_outputs)
         if "energy" not in self.outputs:
-            what = {"training.targets": self.training.targets == "energy_and_forces"}
-            what["data.atom_references"] = self.data.atom_references == "none"
-            for setting, is_default in what.items():
-                require(is_default, setting, "left out of a model without energies", "another")
+            expected = "left out of a model without energies"
+            references, targets = self.data.atom_references, self.training.targets
+            require(references == "none", "data.atom_references", expected, references)
+            require(targets == "energy_and_forces", "training.targets", expected, targets)
 
     def _check_label(self, name: str, output: OutputConfig) -> None:
         where = f"outputs.{name}"

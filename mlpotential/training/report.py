@@ -10,7 +10,6 @@ from ase.data import chemical_symbols
 
 from mlpotential.errors import ModelFileError, printable
 from mlpotential.models.model_file import LoadedModel
-from mlpotential.models.outputs import Output
 from mlpotential.models.potential import Potential
 from mlpotential.properties import LABELS
 from mlpotential.training.metrics import OWN_FIELDS, Errors
@@ -93,7 +92,7 @@ def _output_in_words(potential: Potential, name: str) -> str:
     row, output = potential.rows[name], asdict(potential.outputs[name])
     pooling = [output.pop("pooling")] if output["pooling"] else []
     del output["unit"]
-    others = [f"{k}={v}" for k, v in output.items() if v not in (None, Output().activation)]
+    others = [f"{k}={v}" for k, v in output.items() if v is not None]
     return f"{name} ({', '.join([row.unit, *pooling, *others])})"
 
 

@@ -19,11 +19,14 @@ SMALL_SCHNET = {
     "rbf_spacing": 0.25,
     "rbf_gamma": None,
 }
+SMALL_DTNN = {"n_features": 8, "n_factors": 12, "n_interactions": 2, "rbf_stop": 5.0}
 # A new architecture adds its rows here; what it promises decides what is asked of it.
 CASES = {
     "SchNet-none": ("SchNet", SMALL_SCHNET),
     "SchNet-hard": ("SchNet", SMALL_SCHNET | {"cutoff_function": "hard", "cutoff": 4.0}),
     "SchNet-cosine": ("SchNet", SMALL_SCHNET | COSINE),
+    "DTNN-none": ("DTNN", SMALL_DTNN),
+    "DTNN-cosine": ("DTNN", SMALL_DTNN | COSINE),
     "SchNet-linear": ("SchNet", SMALL_SCHNET | COSINE | {"filter_output_activation": "none"}),
 }
 
