@@ -142,6 +142,8 @@ def _one_of(known: Sequence[str], what: str, archive: NpzFile, place: str) -> st
 
 
 def _refuse_models(archive: NpzFile, place: str) -> None:
+    if any(key.endswith("data.pkl") for key in archive.files):
+        raise DataError(f"{place} was saved by PyTorch, a model or tensors: it is no data set")
     kind = ""
     if "type" in archive.files:
         shape, dtype = array_header(archive, "type", place)

@@ -353,3 +353,10 @@ def test_units_that_nobody_declared_are_told(tmp_path: Path) -> None:
     message = "declare its units with energy_unit; it states e_unit: kcal/mol, r_unit: Ang"
     with pytest.raises(DataError, match=message):
         read_reference_data(tmp_path / "set.npz", length_unit="Angstrom")
+
+
+def test_a_file_of_torch_by_another_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("best_model/data.pkl", b"\x80\x02}.")
+    with pytest.raises(DataError, match="set.npz was saved by PyTorch, a model or tensors"):
+        read_reference_data(tmp_path / "set.npz", energy_unit="eV", length_unit="Angstrom")
