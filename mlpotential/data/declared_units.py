@@ -38,15 +38,26 @@ _FORCE_SPELLINGS = {
     for a, length in _LENGTH_SPELLINGS.items()
     for spelling in (f"{e}/{a}", f"{e}{a}-1", f"{e}{a}" if "/" in e else f"{e}/{a}")
 } | dict.fromkeys(("au", "a.u."), "Hartree/Bohr")
-_OWN_LABEL_SPELLINGS = {
-    "dipole": {
-        "eang": "e*Angstrom",
-        "ea": "e*Angstrom",
-        "d": "Debye",
-        "au": "a.u.",
-        "ebohr": "a.u.",
-    }
+_DIPOLE_SPELLINGS = {
+    "eang": "e*Angstrom",
+    "ea": "e*Angstrom",
+    "d": "Debye",
+    "ebohr": "a.u.",
+    "ea0": "a.u.",
 }
+_POWER_SPELLINGS = {  # as `_squeezed` leaves `a0^3` and `Ang^2`
+    f"{spelling}{power}": f"{name}^{power}"
+    for spelling, name in _LENGTH_SPELLINGS.items()
+    if name in ("Angstrom", "Bohr") and spelling not in ("au", "a.u.")
+    for power in (2, 3)
+}
+_OWN_LABEL_SPELLINGS = {
+    "dipole": _DIPOLE_SPELLINGS | {"au": "a.u."},
+    "dipole_magnitude": _DIPOLE_SPELLINGS | {"au": "a.u."},
+    "polarizability": _POWER_SPELLINGS | {"au": "a.u."},
+    "spatial_extent": _POWER_SPELLINGS,
+}
+_SCALAR_SPELLINGS = _ENERGY_SPELLINGS | _DIPOLE_SPELLINGS | _POWER_SPELLINGS
 
 
 _UNITS_OF_SCALARS = {  # name: (unit in this program, factor to it)
@@ -184,7 +195,7 @@ class DeclaredUnits:
             _compare(label, self.labels[label], in_file, spellings, place)
         elif label in self.labels:
             known = {_squeezed(name): name for name in (*_UNITS_OF_SCALARS, self.labels[label])}
-            _compare(label, self.labels[label], in_file, known | _ENERGY_SPELLINGS, place)
+            _compare(label, self.labels[label], in_file, _SCALAR_SPELLINGS | known, place)
         elif label == "forces":
             self.check_force(in_file, place)
         else:

@@ -19,7 +19,7 @@ import hashlib
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -441,7 +441,8 @@ def _canonical_json(value: dict[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def golden_sample(graphs: list[AtomGraph], n_structures: int = 3) -> list[AtomGraph]:
+def golden_sample(graphs: Sequence[AtomGraph], n_structures: int = 3) -> list[AtomGraph]:
     """A few structures spread over a data set, for `save_model`."""
     step = max(len(graphs) // n_structures, 1)
-    return [single for g in graphs[::step][:n_structures] for single in split(g)]
+    chosen = [graphs[k] for k in range(0, len(graphs), step)[:n_structures]]
+    return [single for graph in chosen for single in split(graph)]

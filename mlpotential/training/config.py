@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Literal
 
 from mlpotential.data.declared_units import scalar_unit
+from mlpotential.data.sets.named import known_units
 from mlpotential.errors import ConfigError
 from mlpotential.models.config import PotentialConfig
 from mlpotential.models.outputs import KNOWN, Output, check_outputs
@@ -26,9 +28,13 @@ class DataConfig:
     """Reference data, its labels and its units.
 
     Attributes:
-        path: training data (.xyz/.extxyz(.gz), .npz, .db), relative to the configuration file.
-        energy_unit: unit of the energies in the file, e.g. eV, kcal/mol, Hartree.
-        length_unit: unit of the positions, e.g. Angstrom, Bohr.
+        path: training data (.xyz, .extxyz, .data of RuNNer and n2p2, .json of pymatgen, these also
+            .gz; .npz, .db, folders of DeePMD-kit), relative to the configuration file; or a
+            published set by name: qm9, or md17:FILE, rmd17:FILE, qm7x:FILE, c20:FILE,
+            crystals:FILE.
+        energy_unit: unit of the energies in the file, e.g. eV, kcal/mol, Hartree; None for a
+            published set alone, whose units are known.
+        length_unit: unit of the positions, e.g. Angstrom, Bohr; None as for the energies.
         energy_key: name of the energy label; None for `energy` or `REF_energy`.
         forces_key: name of the forces label; None for `forces` or `REF_forces`.
         force_unit: unit of the forces, e.g. Hartree/Bohr; None for energy_unit / length_unit.
@@ -40,11 +46,13 @@ class DataConfig:
         atom_references: `none`, `least_squares`, `isolated_atoms` (of the training data: frames
             with config_type=IsolatedAtom, or lone atoms), or a file: energies in `energy_unit` by
             symbol or atomic number, or frames of isolated atoms.
+        drop_isolated: leave out structures with atoms that have no neighbour within the cutoff of
+            the model; false uses them, with a warning.
     """
 
     path: str
-    energy_unit: str
-    length_unit: str
+    energy_unit: str | None = None
+    length_unit: str | None = None
     energy_key: str | None = None
     forces_key: str | None = None
     force_unit: str | None = None
@@ -54,8 +62,10 @@ class DataConfig:
     n_validation: int | None = None
     split_seed: int = 0
     atom_references: str = "none"
+    drop_isolated: bool = False
 
     def __post_init__(self) -> None:
+        self._check_units()
         if self.validation_path is None and self.n_validation is None:
             raise ConfigError(
                 "early stopping and the choice of the best model need validation data: "
@@ -65,6 +75,18 @@ class DataConfig:
             if getattr(self, name) is not None:
                 check_count(f"data.{name}", getattr(self, name))
         _check_seed("data.split_seed", self.split_seed)
+
+    def _check_units(self) -> None:
+        """Raises ConfigError unless they are declared or known."""
+        energy, length = known_units(self.path, self.energy_unit, self.length_unit)
+        missing = ["data.energy_unit"] * (energy is None) + ["data.length_unit"] * (length is None)
+        if missing:
+            from mlpotential.data.readers.units_in_file import units_in_file
+
+            raise ConfigError(
+                f"the configuration lacks {', '.join(missing)}, which are declared and never "
+                f"guessed. Of {self.path}: {units_in_file(Path(self.path))}"
+            )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from mlpotential.data.sets.named import joined_name, split_name
 from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.models.outputs import separated
 from mlpotential.models.registry import DEFAULT_ARCHITECTURE, find_architecture
@@ -230,7 +231,9 @@ def _anchor_paths(settings: dict[str, Any], folder: Path) -> None:
             continue
         for name in names:
             if isinstance(values.get(name), str) and values[name] not in NO_PATHS:
-                values[name] = str(folder / values[name])
+                of_set, path = split_name(values[name])  # `md17:x.npz`, and `qm9` without any
+                anchored = str(folder / path) if path else path
+                values[name] = anchored if of_set is None else joined_name(of_set, anchored)
 
 
 def _parse_overrides(words: Sequence[str]) -> list[tuple[str, str]]:

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import ConfigError, StructureError
-from mlpotential.graph import AtomGraph, Prediction, collate
+from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.prepared_model import say_once
 from mlpotential.models.model_file import load_model, replace_record
 from mlpotential.models.potential import Potential, lacking
-from mlpotential.neighbors import connect
 from mlpotential.settings_checks import check_count
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
 
@@ -128,7 +128,8 @@ def add_errors(
 
 def _batches(data: ReferenceData, potential: Potential, batch_size: int) -> Iterator[AtomGraph]:
     """Connected structures in order, on the device of the model."""
-    device = next(potential.parameters()).device
-    for start in tqdm(range(0, len(data), batch_size), desc="evaluating", disable=None):
-        chosen = data[start : start + batch_size]
-        yield collate([connect(graph, potential.cutoff) for graph in chosen]).to(device)
+    batches = ConnectedStructures(data.arrays, potential.cutoff).batches(
+        batch_size, next(potential.parameters()).device
+    )
+    n_batches = -(-len(data) // batch_size)
+    yield from tqdm(batches, desc="evaluating", total=n_batches, disable=None)

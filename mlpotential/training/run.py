@@ -5,19 +5,25 @@ data -> split -> references and scale -> connected graphs -> `Trainer` -> errors
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mlpotential.data.connected_structures import ConnectedStructures
+from mlpotential.data.declared_units import SuspiciousDataWarning
+from mlpotential.data.lone_atoms import have_lone_atoms
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
-from mlpotential.data.splits import check_no_overlap, random_split
+from mlpotential.data.sets.named import split_name
+from mlpotential.data.splits import check_no_overlap, random_split, without_repeats
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import ModelRecord, golden_sample, load_model, save_model
 from mlpotential.models.potential import Potential
-from mlpotential.neighbors import connect
 from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import RunConfig
 from mlpotential.training.config_file import write_config
@@ -28,7 +34,7 @@ from mlpotential.training.seen_in_training import (
     named_shortest_distances,
     neighborhoods,
 )
-from mlpotential.training.starting_point import starting_model
+from mlpotential.training.starting_point import random_model, starting_model
 from mlpotential.training.trainer import Trainer, run_fingerprint
 from mlpotential.training.training_log import log, logged_in
 
@@ -77,7 +83,8 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
         )
         device = resolve_device(config.training.device)
         model = starting_model(config, data.train).to(device)
-        train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
+        train = ConnectedStructures(data.train.arrays, model.cutoff)
+        validation = ConnectedStructures(data.validation.arrays, model.cutoff)
         trainer = Trainer(
             model,
             train,
@@ -96,9 +103,10 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             fit_integration_constant(model, trainer)
         errors = {"validation": _errors(trainer, validation)}
         if data.test is not None:
-            errors["test"] = _errors(trainer, _connected(data.test, model.cutoff))
+            test = ConnectedStructures(data.test.arrays, model.cutoff)
+            errors["test"] = _errors(trainer, test)
         record = _record(config, data, errors, trainer)
-        golden = collate(golden_sample(list(data.test or data.validation)))
+        golden = collate(golden_sample(data.test or data.validation))
         save_model(folder / MODEL_NAME, model, golden, record)
         log.debug(f"{format_errors(errors)}\nmodel: {folder / MODEL_NAME}")
     return TrainingResult(folder / MODEL_NAME, errors)
@@ -128,7 +136,7 @@ def read_data_sets(config: RunConfig) -> DataSets:
     """
     settings = config.data
     everything = _read(config, settings.path)
-    validation, test, split = None, None, None
+    validation, test = None, None
     if settings.validation_path is not None:
         validation = _first(_read(config, settings.validation_path), settings.n_validation)
     if settings.test_path is not None:
@@ -140,24 +148,48 @@ def read_data_sets(config: RunConfig) -> DataSets:
             f"data.n_validation is {n_validation}, which leaves none of the {len(everything)} "
             f"frames of {everything.source} to train on"
         )
-    train = everything
-    if n_validation or n_train < len(everything):
+    train, is_split = everything, n_validation > 0 or n_train < len(everything)
+    if is_split:
         n_test = 0 if test is not None else None
         drawn = random_split(
             len(everything), n_train, n_validation, n_test, seed=settings.split_seed
         )
-        numbers = everything.frame_numbers or range(len(everything))
-        split = {name: [numbers[k] for k in ks] for name, ks in drawn.as_lists().items()}
         train = everything.select(drawn.train)
         validation = validation or everything.select(drawn.validation)
         if test is None and drawn.test:
             test = everything.select(drawn.test)
     assert validation is not None  # DataConfig asks for one or the other
-    for held_out in (validation, test):
-        if held_out is not None:
-            check_no_overlap(train, held_out)
-            _check_elements(train, held_out)
-    return DataSets(train, validation, test, split)
+    validation, test = _held_out(config, train, validation, test)
+    sets = {"train": train, "validation": validation, "test": test}
+    split = {
+        name: list(d.frame_numbers or ()) if d is not None and d.source == everything.source else []
+        for name, d in sets.items()
+    }
+    return DataSets(train, validation, test, split if is_split else None)
+
+
+def _held_out(
+    config: RunConfig, train: ReferenceData, validation: ReferenceData, test: ReferenceData | None
+) -> tuple[ReferenceData, ReferenceData | None]:
+    """Validation and test set, checked against the training set.
+
+    Of a published set, which nobody can mend, what occurs in training, too, is left out of them.
+    """
+    held_out = [validation] if test is None else [validation, test]
+    if split_name(config.data.path)[0] is None:
+        check_no_overlap(train, *held_out)
+    else:
+        apart = without_repeats(train, *held_out)
+        n_left_out = sum(map(len, held_out)) - sum(map(len, apart))
+        if n_left_out:
+            log.info(
+                f"{n_left_out} held-out structures of {train.source} are also in the training set, "
+                "and left out"
+            )
+        held_out = apart
+    for data in held_out:
+        _check_elements(train, data)
+    return held_out[0], None if test is None else held_out[1]
 
 
 def _first(data: ReferenceData, n_frames: int | None) -> ReferenceData:
@@ -200,7 +232,7 @@ def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
 
 
 def _read(config: RunConfig, path: str) -> ReferenceData:
-    return read_reference_data(
+    data = read_reference_data(
         path,
         energy_unit=config.data.energy_unit,
         length_unit=config.data.length_unit,
@@ -209,13 +241,34 @@ def _read(config: RunConfig, path: str) -> ReferenceData:
         index=None,
         **config.label_options,
     )
+    cutoff = random_model(config, data.elements).cutoff
+    return data if cutoff is None else _without_lone_atoms(data, cutoff, config.data.drop_isolated)
 
 
-def _connected(data: ReferenceData, cutoff: float | None) -> list[AtomGraph]:
-    return [connect(graph, cutoff) for graph in data]
+def _without_lone_atoms(data: ReferenceData, cutoff: float, drop: bool) -> ReferenceData:
+    """Leaves out, or warns of, structures with atoms that see no other."""
+    is_lone = have_lone_atoms(data.arrays, cutoff)
+    if not is_lone.any():
+        return data
+    first = data.name_of(int(np.argmax(is_lone)))
+    what = (
+        f"{data.source}: {is_lone.sum()} of {len(data)} structures, the first {first}, have atoms "
+        f"without a neighbour within the cutoff of {cutoff:g} A"
+    )
+    if is_lone.all():
+        raise DataError(f"{what}: is the length unit right, and is model.cutoff long enough?")
+    if not drop:
+        warnings.warn(
+            f"{what}, where forces cannot be learned: data.drop_isolated: true leaves them out",
+            SuspiciousDataWarning,
+            stacklevel=2,
+        )
+        return data
+    log.info(f"{what}, and are left out")
+    return data.select(np.flatnonzero(~is_lone))
 
 
-def _errors(trainer: Trainer, graphs: list[AtomGraph]) -> Errors:
+def _errors(trainer: Trainer, graphs: ConnectedStructures) -> Errors:
     accumulator = ErrorAccumulator(trainer.units)
     predict_batches(trainer.model, trainer.batches(graphs), trainer.labels, accumulator.add)
     return accumulator.errors()

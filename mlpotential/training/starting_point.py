@@ -17,6 +17,7 @@ from mlpotential.data.isolated_atoms import (
     read_isolated_atoms,
 )
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.sets.named import known_units, split_name
 from mlpotential.data.statistics import (
     energy_statistics,
     fit_atom_references,
@@ -54,12 +55,17 @@ def starting_model(config: RunConfig, train: ReferenceData) -> Potential:
     return model
 
 
-def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
+def random_model(config: RunConfig, elements: tuple[int, ...]) -> Potential:
+    """A network for these atomic numbers, with the weights that the seed gives."""
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         torch.manual_seed(config.training.seed)
-        settings = config.model.for_elements(train.elements)
+        settings = config.model.for_elements(elements)
         model = build_potential(settings, config.described_outputs)
-        model = model.to(getattr(torch, config.training.dtype))
+        return model.to(getattr(torch, config.training.dtype))
+
+
+def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
+    model = random_model(config, train.elements)
     model.check_elements(train.elements)
     model.elements = train.elements
     model.fit_to_structures(train)
@@ -79,7 +85,11 @@ def _atom_references(settings: DataConfig, train: ReferenceData) -> dict[int, fl
     chosen = settings.atom_references
     if chosen == "isolated_atoms":
         return isolated_atom_energies(train)
-    if train.isolated_atoms:
+    energy_unit, length_unit = known_units(
+        settings.path, settings.energy_unit, settings.length_unit
+    )
+    assert energy_unit is not None  # DataConfig asks for it where it is not known
+    if train.isolated_atoms and split_name(settings.path)[0] is None:
         warnings.warn(
             f"{train.source}: the energies of {len(train.isolated_atoms)} isolated atoms are used "
             f"with data.atom_references: isolated_atoms alone, which is {chosen}",
@@ -93,11 +103,11 @@ def _atom_references(settings: DataConfig, train: ReferenceData) -> dict[int, fl
     if chosen.lower().endswith(SUFFIXES):
         return read_isolated_atoms(
             chosen,
-            energy_unit=settings.energy_unit,
-            length_unit=settings.length_unit,
+            energy_unit=energy_unit,
+            length_unit=length_unit,
             energy_key=settings.energy_key,
         )
-    return read_atom_references(chosen, energy_unit=settings.energy_unit)
+    return read_atom_references(chosen, energy_unit=energy_unit, key=settings.energy_key)
 
 
 def _model_of_file(config: RunConfig, train: ReferenceData) -> Potential:

@@ -16,13 +16,15 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.errors import RunError
-from mlpotential.graph import AtomGraph, collate
+from mlpotential.graph import AtomGraph
 from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.models.outputs import Output, separated
 from mlpotential.models.potential import Potential
@@ -42,8 +44,8 @@ class Trainer:
 
     Args:
         model: fitted in place; holds the best weights at the end.
-        train: connected training structures.
-        validation: connected validation structures.
+        train: training structures.
+        validation: validation structures.
         config: optimisation settings.
         weights: of the labels in the loss.
         folder: for checkpoint and history.
@@ -54,8 +56,8 @@ class Trainer:
     def __init__(
         self,
         model: Potential,
-        train: list[AtomGraph],
-        validation: list[AtomGraph],
+        train: ConnectedStructures,
+        validation: ConnectedStructures,
         config: TrainingConfig,
         weights: Mapping[str, float],
         folder: Path,
@@ -83,6 +85,7 @@ class Trainer:
         self.best_weights = copy.deepcopy(model.state_dict())
         self.history: list[dict[str, Any]] = []
         self._last_checkpoint = time.monotonic()
+        self._drawn: tuple[int, np.ndarray] | None = None  # epoch and its order
 
     @property
     def epoch(self) -> int:
@@ -150,11 +153,16 @@ class Trainer:
 
     def _next_batch(self) -> AtomGraph:
         epoch, position = divmod(self.step, self.steps_per_epoch)
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.train), generator=generator).tolist()
         start = position * self.config.batch_size
-        chosen = order[start : start + self.config.batch_size]
-        return collate([self.train[k] for k in chosen]).to(self.device)
+        chosen = self._order(epoch)[start : start + self.config.batch_size]
+        return self.train.batch(chosen).to(self.device)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Of the training structures, [n_structures]; drawn once an epoch."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+            self._drawn = epoch, torch.randperm(len(self.train), generator=generator).numpy()
+        return self._drawn[1]
 
     def _finish_epoch(self) -> None:
         loss, errors = self._validate()
@@ -207,11 +215,9 @@ class Trainer:
         predict_batches(model, batches, self.labels, visit)
         return total / len(self.validation), accumulator.errors()
 
-    def batches(self, graphs: list[AtomGraph]) -> Iterator[AtomGraph]:
+    def batches(self, graphs: ConnectedStructures) -> Iterator[AtomGraph]:
         """The structures in order, `batch_size` at a time, on the device."""
-        for start in range(0, len(graphs), self.config.batch_size):
-            chosen = graphs[start : start + self.config.batch_size]
-            yield collate(chosen).to(self.device)
+        return graphs.batches(self.config.batch_size, self.device)
 
     def _make_scheduler(self) -> LambdaLR | ReduceLROnPlateau:
         config = self.config

@@ -69,7 +69,10 @@ def test_other_keys(tmp_path: Path) -> None:
     [
         ("F", r"set.npz: no forces \(looked for F, forces\); keys there: E, R, z"),
         ("E", r"set.npz: no energy \(looked for E, energies\); keys there: F, R, z"),
-        ("z", "set.npz: atomic numbers are expected under exactly one of z, nuclear_charges; keys"),
+        (
+            "z",
+            "set.npz: atomic numbers are expected under exactly one of z, nuclear_charges, Z",
+        ),
         ("R", "set.npz: positions are expected under exactly one of R, coords; keys there: z, E"),
     ],
 )
@@ -108,7 +111,8 @@ def test_nan_label_names_the_frame(tmp_path: Path) -> None:
         ("F", np.zeros((3, 3, 3)), r"forces \(F\) have shape \(3, 3, 3\)"),
         ("E", np.zeros((4, 2)), r"energy \(E\) have shape \(4, 2\) .* \(4,\) or \(4, 1\)"),
         ("E", np.array(["a"] * 4), r"energy \(E\) have shape \(4,\) and type <U1"),
-        ("z", np.full((4, 3), 1), r"atomic numbers have shape \(4, 3\) .* one row of whole"),
+        ("z", np.full((3, 3), 1), "positions of 4 frames, but atomic numbers of 3"),
+        ("z", np.full((4, 3, 1), 1), r"atomic numbers have shape \(4, 3, 1\) .* expected whole"),
         ("z", np.array([8.0, 1.0, 1.0]), "atomic numbers have shape .* type float64"),
         ("z", np.array([8, 1, 0]), "frame 0: atom 2 has atomic number 0, outside 1...118"),
         ("z", np.array([], int), r"positions have shape \(4, 3, 3\)"),
@@ -302,3 +306,57 @@ def test_damaged_archives(tmp_path: Path, save: Any) -> None:
         else:
             assert data.sha256 == original
     assert n_refused > 0.7 * len(whole) / 11
+
+
+def padded_waters() -> dict[str, Any]:
+    """Four frames in PhysNet's layout, without a hydrogen in every other one."""
+    arrays = water(("Z", "R", "E", "F"))
+    n_atoms = np.array([3, 2, 3, 2])
+    is_atom = np.arange(3) < n_atoms[:, None]
+    arrays["Z"] = np.where(is_atom, arrays["Z"], 0)
+    arrays |= {name: np.where(is_atom[..., None], arrays[name], 0.0) for name in "RF"}
+    return arrays | {"N": n_atoms}
+
+
+@pytest.mark.parametrize("with_n", [True, False])
+def test_molecules_of_different_size_in_rows(tmp_path: Path, with_n: bool) -> None:
+    arrays = padded_waters()
+    n_atoms = arrays["N"]
+    data = read_arrays(tmp_path, {k: v for k, v in arrays.items() if with_n or k != "N"})
+    for k, graph in enumerate(data):
+        assert graph.n_atoms == n_atoms[k]
+        np.testing.assert_array_equal(graph.atomic_numbers, [8, 1, 1][: n_atoms[k]])
+        np.testing.assert_array_equal(graph.positions, arrays["R"][k, : n_atoms[k]])
+        np.testing.assert_array_equal(graph.forces, arrays["F"][k, : n_atoms[k]])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("Z", [0, 1, 1], "frame 1: Z has a zero between atoms"),
+        ("Z", [0, 0, 0], "frame 1: there are no atoms"),
+        ("Z", [8, 1, 1], "frame 1: N is not how many numbers in Z are not zero"),
+        ("R", 1.0, "frame 1: there are positions behind the last atom"),
+        ("F", 1.0, "frame 1: there are forces behind the last atom"),
+    ],
+)
+def test_rows_filled_up_wrongly(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    arrays = padded_waters()
+    arrays[key][1] = value
+    with pytest.raises(DataError, match=message):
+        read_arrays(tmp_path, arrays)
+
+
+def test_units_that_nobody_declared_are_told(tmp_path: Path) -> None:
+    """Units are never guessed, but said where the file states them."""
+    np.savez(tmp_path / "set.npz", **water(), e_unit=np.array("kcal/mol"), r_unit=np.array("Ang"))
+    message = "declare its units with energy_unit; it states e_unit: kcal/mol, r_unit: Ang"
+    with pytest.raises(DataError, match=message):
+        read_reference_data(tmp_path / "set.npz", length_unit="Angstrom")
+
+
+def test_a_file_of_torch_by_another_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("best_model/data.pkl", b"\x80\x02}.")
+    with pytest.raises(DataError, match="set.npz was saved by PyTorch, a model or tensors"):
+        read_reference_data(tmp_path / "set.npz", energy_unit="eV", length_unit="Angstrom")

@@ -16,6 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 
 from mlpotential.data.declared_units import SuspiciousDataWarning
+from mlpotential.data.isolated_atoms import read_isolated_atoms
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
@@ -300,3 +301,77 @@ def test_absurd_labels_are_damage(waters: list[Atoms], tmp_path: Path) -> None:
     message = r"frame 1 \(row 2\): the force of atom 2 is 1e\+200 eV/A, which no calculation gives"
     with pytest.raises(DataError, match=message):
         read_database(tmp_path / "a.db")
+
+
+QM9_LIKE = {
+    "gap": ("Ha", 0.25),
+    "dipole_moment": ("D", 1.5),
+    "isotropic_polarizability": ("a0^3", 6.0),
+    "electronic_spatial_extent": ("a0^2", 30.0),
+    "heat_capacity": ("cal/mol/K", 6.5),
+}
+QM9_UNITS = {
+    "gap_unit": "Hartree",
+    "dipole_magnitude_unit": "Debye",
+    "dipole_magnitude_key": "dipole_moment",
+    "alpha_unit": "Bohr^3",
+    "alpha_key": "isotropic_polarizability",
+    "spatial_extent_unit": "Bohr^2",
+    "spatial_extent_key": "electronic_spatial_extent",
+    "heat_capacity_unit": "cal/mol/K",
+}
+
+
+@pytest.fixture
+def qm9_like(waters: list[Atoms], tmp_path: Path) -> Path:
+    """As SchNetPack 2 keeps QM9, with energies of free atoms by atomic number."""
+    values = {name: np.array([value]) for name, (_, value) in QM9_LIKE.items()}
+    metadata = {
+        "_property_unit_dict": {name: unit for name, (unit, _) in QM9_LIKE.items()}
+        | {"energy_U0": "Ha"},
+        "_distance_unit": "Ang",
+        "atomrefs": {"energy_U0": [0.0, -0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -75.0]},
+    }
+    rows = [(bare(atoms), values | {"energy_U0": np.array([-76.4])}, {}) for atoms in waters]
+    write_rows(tmp_path / "qm9.db", rows, metadata)
+    return tmp_path / "qm9.db"
+
+
+def test_named_scalars_of_schnetpack_2(qm9_like: Path) -> None:
+    names = ("gap", "dipole_magnitude", "alpha", "spatial_extent", "heat_capacity")
+    data = read_database(qm9_like, energy_unit="Hartree", properties=names, **QM9_UNITS)
+    expected = (0.25 * units.Hartree, 1.5 * units.Debye, 6.0 * units.Bohr**3, 30.0 * units.Bohr**2)
+    for name, value in zip(names, (*expected, 6.5), strict=True):
+        np.testing.assert_allclose(data.values(name), value, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("option", "unit", "message"),
+    [
+        ("gap_unit", "eV", "states the gap unit 'Ha', but 'eV' was declared"),
+        ("dipole_magnitude_unit", "e*Angstrom", "states the dipole_magnitude unit 'D', but"),
+        ("alpha_unit", "Angstrom^3", r"states the alpha unit 'a0\^3', but 'Angstrom\^3' was"),
+        ("spatial_extent_unit", "Angstrom^2", r"unit 'a0\^2', but 'Angstrom\^2' was declared"),
+    ],
+)
+def test_contradicting_units_of_scalars(
+    qm9_like: Path, option: str, unit: str, message: str
+) -> None:
+    declared = {**QM9_UNITS, option: unit}
+    names = ("gap", "dipole_magnitude", "alpha", "spatial_extent", "heat_capacity")
+    with pytest.raises(DataError, match=message):
+        read_database(qm9_like, energy_unit="Hartree", properties=names, **declared)
+
+
+def test_free_atoms_of_the_metadata(qm9_like: Path) -> None:
+    declared = {"energy_unit": "Hartree", "length_unit": "Angstrom", "energy_key": "energy_U0"}
+    energies = read_isolated_atoms(qm9_like, **declared)
+    assert energies == {1: -0.5 * units.Hartree, 8: -75.0 * units.Hartree}
+    with pytest.raises(DataError, match=r"\(atomrefs\) states the energy unit 'Ha', but 'eV'"):
+        read_isolated_atoms(qm9_like, **{**declared, "energy_unit": "eV"})
+
+
+def test_units_that_nobody_declared_are_told(qm9_like: Path) -> None:
+    message = r"declare its units with energy_unit and length_unit; it states length: Ang, gap: Ha"
+    with pytest.raises(DataError, match=message):
+        read_reference_data(qm9_like)

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 
-from mlpotential.data.comment_line import is_number, parse_comment
 from mlpotential.data.declared_units import DeclaredUnits
 from mlpotential.data.raw_frame import (
     LabelRequest,
@@ -32,6 +31,7 @@ from mlpotential.data.raw_frame import (
     choose_key,
     label_weights,
 )
+from mlpotential.data.readers.comment_line import is_number, parse_comment
 from mlpotential.data.stated import kind_of, may_lack_forces
 from mlpotential.errors import DataError
 from mlpotential.properties import label_row
@@ -41,7 +41,7 @@ LONGEST_LINE = 2**24  # bytes, chosen: longer ones are no text of frames
 _CHECKED_PIECES = 256  # chosen: seconds
 _MOST_BLANK_LINES = 100  # chosen: between frames
 _MOST_DIGITS = 12  # chosen: of a number of atoms or columns
-_NUMBERS = NUMBER_OF_SYMBOL | {"D": 1, "T": 1}
+NUMBERS = NUMBER_OF_SYMBOL | {"D": 1, "T": 1}
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,11 @@ def read_extended_xyz(path: Path, request: LabelRequest, units: DeclaredUnits) -
         raise
 
 
+def first_comment(path: Path) -> dict[str, Any]:
+    """What the comment line of the first frame says, by key."""
+    return _parse_comment(next(_frames(path)))
+
+
 def _check_whole(path: Path) -> None:
     """Raises DataError if the first `_CHECKED_PIECES` MiB of a packed file are damaged."""
     with _damage_of(path), gzip.open(path) as handle:
@@ -94,7 +99,7 @@ def _damage_of(path: Path) -> Iterator[None]:
         raise DataError(f"{path} is cut or not a gzip file: {error}") from error
 
 
-def _lines(path: Path) -> Iterator[str]:
+def text_lines(path: Path) -> Iterator[str]:
     """The lines without their ends, one by one: nothing is kept of a file that is no text."""
     n_lines = n_bytes = 0
     opened = gzip.open if path.suffix.lower() == ".gz" else open
@@ -120,7 +125,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _frames(path: Path) -> Iterator[_FrameText]:
-    lines = _lines(path)
+    lines = text_lines(path)
     n_frames = n_lines = n_blank = 0
     for line in lines:
         n_lines += 1
@@ -270,7 +275,7 @@ class _Columns:
     def _number(self, word: str, name: str, row: int) -> int:
         if name == "Z" and word.isascii() and word.isdecimal():
             return int(word[:_MOST_DIGITS])
-        number = _NUMBERS.get(word.capitalize())
+        number = NUMBERS.get(word.capitalize())
         if number is None:
             types = (
                 ": numbers may be types of LAMMPS; write symbols or, for atomic numbers, Z:I:1 "

@@ -63,19 +63,54 @@ def read_ase_database(path: Path, request: LabelRequest, units: DeclaredUnits) -
         DataError: if the file is damaged or no ASE database; if a label is absent, ambiguous or of
             the wrong shape; if the metadata state other units than the declared ones.
     """
-    database = _ReadOnlyDatabase(str(path.absolute()), create_indices=False, use_lock_file=False)
+    metadata, rows = _read(path)
     try:
-        with database:
-            metadata = database.metadata
-            rows = list(database.select(sort="id"))
-            labels = [_labels_of(row) for row in rows]
+        labels = [_labels_of(row) for row in rows]
     except _DAMAGE as error:
-        raise DataError(f"{path} is damaged or not an ASE database: {error}") from error
+        raise _damaged(path, error) from error
     places = [f"{path.name}, frame {k} (row {row.id})" for k, row in enumerate(rows)]
     keys = _choose_keys(request, rows, labels, places)
     _check_units(metadata, keys, units, path.name)
     check_units(_other_units(metadata), units, request.properties, path.name)
     return [_frame(*one, keys) for one in zip(rows, labels, places, strict=True)]
+
+
+def stated_units(path: Path) -> dict[str, str]:
+    """Of the metadata: `length`, and each property that has one. Raises DataError if damaged."""
+    metadata, _ = _read(path, n_rows=0)
+    units = metadata.get("_property_unit_dict", {})
+    length = {"length": metadata["_distance_unit"]} if "_distance_unit" in metadata else {}
+    others = {key: str(unit) for key, unit in _other_units(metadata).items()}
+    return length | {key: unit for key, unit in units.items() if isinstance(unit, str)} | others
+
+
+def atom_references(path: Path, key: str) -> tuple[dict[int, float], str | None]:
+    """Energies of free atoms that SchNetPack 2 keeps beside a label, and the unit it states.
+
+    By atomic number, without zeros; empty where there are none. Raises DataError if damaged.
+    """
+    metadata, _ = _read(path, n_rows=0)
+    try:
+        energies = [float(energy) for energy in metadata.get("atomrefs", {}).get(key, [])]
+        unit = metadata.get("_property_unit_dict", {}).get(key)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    return {z: energy for z, energy in enumerate(energies) if energy != 0.0}, unit
+
+
+def _read(path: Path, n_rows: int | None = None) -> tuple[dict[str, Any], list[AtomsRow]]:
+    """Metadata and rows, all for None, in the order of their ids."""
+    database = _ReadOnlyDatabase(str(path.absolute()), create_indices=False, use_lock_file=False)
+    try:
+        with database:
+            rows = [] if n_rows == 0 else list(database.select(sort="id", limit=n_rows))
+            return dict(database.metadata), rows
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is damaged or not an ASE database: {error}")
 
 
 def _labels_of(row: AtomsRow) -> dict[str, list[Any]]:

@@ -1,31 +1,28 @@
-"""NumPy archives (`.npz`) in the layout of MD17, revised MD17 and sGDML: one molecule, many frames.
+"""NumPy archives (`.npz`) in the layouts of MD17, revised MD17, sGDML, PhysNet and QM7-X.
 
-    atomic numbers  z or nuclear_charges   [n_atoms]
-    positions       R or coords            [n_frames, n_atoms, 3]
-    energies        E or energies          [n_frames] or [n_frames, 1]
-    forces          F or forces            [n_frames, n_atoms, 3]
-    dipoles         D or dipoles           [n_frames, 3]
+    atomic numbers  z, Z or nuclear_charges   [n_atoms] or [n_frames, n_atoms]
+    positions       R or coords               [n_frames, n_atoms, 3]
+    energies        E or energies             [n_frames] or [n_frames, 1]
+    forces          F or forces               [n_frames, n_atoms, 3]
+    dipoles         D or dipoles              [n_frames, 3]
+    numbers of atoms   N                      [n_frames]
     weights         weight, energy_weight, forces_weight...   [n_frames]
 
+Atomic numbers of each frame are of molecules of different size, the rest of the row is zero.
+
 Units, as sGDML states them in `r_unit` and `e_unit`, total charges and the like are left to
-`data.stated`. Of an array the header is read first and its shape checked, so that nothing is
-decompressed that is not wanted. Python objects inside an archive are never loaded.
+`data.stated`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import struct
-import zipfile
-import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
 from mlpotential.data.declared_units import DeclaredUnits
@@ -36,27 +33,47 @@ from mlpotential.data.raw_frame import (
     is_weight,
     label_weights,
 )
+from mlpotential.data.readers.npz_archive import array_header, open_archive, read_array
 from mlpotential.data.stated import check_units, kind_of
 from mlpotential.errors import DataError
 from mlpotential.properties import label_row
 
-_NUMBERS, _POSITIONS = ("z", "nuclear_charges"), ("R", "coords")
+_NUMBERS, _POSITIONS = ("z", "nuclear_charges", "Z"), ("R", "coords")
+_N_ATOMS = "N"  # PhysNet
 _SGDML_MODEL_KEYS = ("sig", "perms")  # in every model, in no data set
-_LONGEST_HEADER = 10_000  # bytes, NumPy's own limit
-_LARGE = 2**26  # bytes, chosen: what fits anywhere
-_MOST_COMPRESSED = 200  # chosen: deflate makes 1000 of zeros, and less than 10 of measured numbers
 _MOST_NUMBERS = 9  # of one frame: those of a cell
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    ValueError,
-    KeyError,
-    NotImplementedError,  # a compression nobody uses
-    RuntimeError,  # an encrypted member
-    MemoryError,  # a header that announces more than fits
-)
+
+
+def stated_units(path: Path) -> dict[str, Any]:
+    """What stands under keys such as `e_unit`."""
+    with open_archive(path) as archive:
+        return _of_kind(_stated(archive, 0, path.name), "units")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The atoms of all frames in rows of equal length.
+
+    Attributes:
+        atomic_numbers: [n_frames, n_atoms], or [n_atoms] for the same ones in all of them.
+        n_atoms: in each frame, [n_frames]; None where all are.
+    """
+
+    atomic_numbers: np.ndarray
+    n_atoms: np.ndarray | None = None
+
+    def numbers_of(self, frame: int) -> np.ndarray:
+        return self.of_atoms(
+            self.atomic_numbers[frame] if self.is_padded else self.atomic_numbers, frame
+        )
+
+    @property
+    def is_padded(self) -> bool:
+        return self.n_atoms is not None
+
+    def of_atoms(self, row: np.ndarray, frame: int) -> np.ndarray:
+        """The part of a row, [n_atoms, ...], that is of atoms."""
+        return row if self.n_atoms is None else row[: self.n_atoms[frame]]
 
 
 def read_npz(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[RawFrame]:
@@ -69,28 +86,40 @@ def read_npz(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[Ra
     place = path.name
     with open_archive(path) as archive:
         _refuse_models(archive, place)
-        numbers = _read_numbers(archive, place)
+        rows = _read_rows(archive, place)
         key = _one_of(_POSITIONS, "positions", archive, place)
         shape, dtype = array_header(archive, key, place)
-        n_frames, n_atoms = (shape or (0,))[0], len(numbers)
+        n_frames, n_atoms = (shape or (0,))[0], rows.atomic_numbers.shape[-1]
         _check_header(shape, dtype, "positions", [(n_frames, n_atoms, 3)], place)
+        if rows.is_padded and len(rows.atomic_numbers) != n_frames:
+            raise DataError(
+                f"{place}: there are positions of {n_frames} frames, but atomic numbers of "
+                f"{len(rows.atomic_numbers)}"
+            )
         wanted = _label_arrays(archive, request, n_frames, n_atoms, place)
         stated = _stated(archive, n_frames, place)
         check_units(_of_kind(stated, "units"), units, request.properties, place)
         if all(map(np.any, _of_kind(stated, "periodicity").values())):
             _refuse_cells(_of_kind(stated, "cell"), place)
         positions = read_array(archive, key, place)
+        _check_padding(rows, positions, "positions", place)
         labels = {
             label: read_array(archive, key, place).reshape(shape).astype(np.float64)
             for label, (key, shape) in wanted.items()
         }
         weights = _read_weights(archive, n_frames, place)
+    of_atoms = {name for name in labels if label_row(name).per == "atom"}
+    for name in of_atoms:
+        _check_padding(rows, labels[name], name, place)
     return [
         RawFrame(
-            numbers,
-            positions[k],
+            rows.numbers_of(k),
+            rows.of_atoms(positions[k], k),
             f"{place}, frame {k}",
-            labels={name: labels[name][k] for name in labels},
+            labels={
+                name: rows.of_atoms(values[k], k) if name in of_atoms else values[k]
+                for name, values in labels.items()
+            },
             weights=label_weights({name: weights[name][k] for name in weights}, place),
             stated={
                 key: value[k] if isinstance(value, np.ndarray) else value
@@ -100,84 +129,6 @@ def read_npz(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[Ra
         )
         for k in range(n_frames)
     ]
-
-
-@contextlib.contextmanager
-def open_archive(path: Path) -> Iterator[NpzFile]:
-    """Opens an archive in a way that cannot run code.
-
-    Raises:
-        DataError: if it is damaged or something else.
-    """
-    with path.open("rb") as handle:
-        if handle.read(2) != b"PK":  # every zip file begins so; NumPy would take it for a pickle
-            raise DataError(f"{path} is not a NumPy archive of named arrays (.npz)")
-        handle.seek(0)
-        try:
-            archive: NpzFile = np.load(handle, allow_pickle=False)
-        except _DAMAGE as error:
-            raise DataError(f"{path} is damaged or not a NumPy archive: {error}") from error
-        with archive:
-            twice = [key for key, n in Counter(archive.files).items() if n > 1]
-            if twice:
-                raise DataError(f"{path} holds {twice[0]!r} twice: keep the right one")
-            yield archive
-
-
-def array_header(archive: NpzFile, key: str, place: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of an array, without its numbers.
-
-    Raises:
-        DataError: if it is damaged, holds Python objects, or one number again and again.
-    """
-    assert archive.zip is not None  # it is open
-    member = f"{key}.npy" if f"{key}.npy" in archive.zip.namelist() else key
-    with _damage_of(key, place), archive.zip.open(member) as stream:
-        if stream.read(6) != b"\x93NUMPY":
-            raise DataError(f"{place}: {key!r} is not a NumPy array")
-        major, minor = stream.read(2)
-        readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-        shape, _, dtype = readers[major, minor](stream)
-    if dtype.hasobject:
-        raise DataError(
-            f"{place}: {key!r} holds Python objects, which could run code and are not loaded; "
-            "save it again as an array of numbers"
-        )
-    n_bytes = math.prod(shape) * dtype.itemsize
-    info = archive.zip.getinfo(member)
-    if not 0 <= info.file_size - n_bytes < _LONGEST_HEADER:
-        raise DataError(
-            f"{place}: the array {key!r} is damaged: shape {shape} needs {n_bytes} bytes, the file "
-            f"has {info.file_size}"
-        )
-    if n_bytes > _LARGE and n_bytes > _MOST_COMPRESSED * info.compress_size:
-        raise DataError(
-            f"{place}: {key!r} has shape {shape}, but {info.compress_size} bytes of content: that "
-            "is one number again and again"
-        )
-    return shape, dtype
-
-
-def read_array(archive: NpzFile, key: str, place: str) -> np.ndarray:
-    """One array of an archive, in the byte order of this machine.
-
-    Raises:
-        DataError: if it is damaged or holds Python objects.
-    """
-    _, dtype = array_header(archive, key, place)
-    with _damage_of(key, place):
-        array: np.ndarray = archive[key]
-    return array.astype(dtype.newbyteorder("="), copy=False)
-
-
-@contextlib.contextmanager
-def _damage_of(key: str, place: str) -> Iterator[None]:
-    try:
-        yield
-    except DataError:
-        raise
-    except _DAMAGE as error:
-        raise DataError(f"{place}: the array {key!r} is damaged: {error}") from error
 
 
 def _one_of(known: Sequence[str], what: str, archive: NpzFile, place: str) -> str:
@@ -191,6 +142,8 @@ def _one_of(known: Sequence[str], what: str, archive: NpzFile, place: str) -> st
 
 
 def _refuse_models(archive: NpzFile, place: str) -> None:
+    if any(key.endswith("data.pkl") for key in archive.files):
+        raise DataError(f"{place} was saved by PyTorch, a model or tensors: it is no data set")
     kind = ""
     if "type" in archive.files:
         shape, dtype = array_header(archive, "type", place)
@@ -202,16 +155,54 @@ def _refuse_models(archive: NpzFile, place: str) -> None:
         raise DataError(f"{place} is an sGDML {what}, not a data set: give the data it came from")
 
 
-def _read_numbers(archive: NpzFile, place: str) -> np.ndarray:
-    """[n_atoms]: one molecule for all frames."""
+def _read_rows(archive: NpzFile, place: str) -> _Rows:
+    """One molecule for all frames or, filled up with zeros, one for each."""
     key = _one_of(_NUMBERS, "atomic numbers", archive, place)
     shape, dtype = array_header(archive, key, place)
-    if len(shape) != 1 or dtype.kind not in "iu":
+    if len(shape) not in (1, 2) or dtype.kind not in "iu":
         raise DataError(
-            f"{place}: atomic numbers have shape {shape} and type {dtype}; expected one row of "
-            "whole numbers for all frames"
+            f"{place}: atomic numbers have shape {shape} and type {dtype}; expected whole numbers, "
+            "one row for all frames or one for each"
         )
-    return read_array(archive, key, place)
+    numbers = read_array(archive, key, place)
+    if numbers.ndim == 1:
+        return _Rows(numbers)
+    n_atoms = np.count_nonzero(numbers, axis=1)
+    _refuse_first(
+        (numbers != 0) != (np.arange(shape[1]) < n_atoms[:, None]),
+        place,
+        f"{key} has a zero between atoms, where zeros fill up the ends of rows",
+    )
+    _refuse_first(n_atoms == 0, place, "there are no atoms: remove it")
+    if _N_ATOMS in archive.files:
+        header = array_header(archive, _N_ATOMS, place)
+        _check_header(*header, f"numbers of atoms ({_N_ATOMS})", [(len(numbers),)], place)
+        announced = read_array(archive, _N_ATOMS, place)
+        _refuse_first(
+            announced != n_atoms, place, f"{_N_ATOMS} is not how many numbers in {key} are not zero"
+        )
+    return _Rows(numbers, n_atoms)
+
+
+def _refuse_first(is_wrong: np.ndarray, place: str, reason: str) -> None:
+    """Raises DataError naming the first frame of [n_frames, ...] with anything wrong."""
+    if is_wrong.any():
+        raise DataError(f"{place}, frame {int(np.argwhere(is_wrong)[0, 0])}: {reason}")
+
+
+def _check_padding(rows: _Rows, array: np.ndarray, what: str, place: str) -> None:
+    """What belongs to no atom, of [n_frames, n_atoms, ...], must be zero or NaN."""
+    if rows.n_atoms is None:
+        return
+    beyond = np.arange(array.shape[1]) >= rows.n_atoms[:, None]
+    used = (array.reshape(*array.shape[:2], -1) != 0.0) & ~np.isnan(
+        array.reshape(*array.shape[:2], -1)
+    )
+    _refuse_first(
+        beyond & used.any(axis=2),
+        place,
+        f"there are {what} behind the last atom: are the atomic numbers whole?",
+    )
 
 
 def _stated(archive: NpzFile, n_frames: int, place: str) -> dict[str, Any]:
