@@ -25,7 +25,7 @@ from mlpotential.nn.symmetry_functions.factors import (
 from mlpotential.nn.symmetry_functions.neighborhoods import Neighborhoods, triples_of
 from mlpotential.nn.symmetry_functions.notation import SymmetryFunction, elements_of, of_element
 
-MOST_TRIPLES_AT_ONCE = 2**18  # chosen: some 300 MB with their derivatives
+MOST_TRIPLES_AT_ONCE = 2**17  # chosen: some 100 MB with their derivatives, and hardly slower
 
 Neighbors = tuple[int, ...]  # places of elements, ascending; none for all elements
 
