@@ -137,15 +137,15 @@ class BehlerParrinelloConfig(PotentialConfig):
             require(self.n_radial >= 2, "model.n_radial", "at least 2", self.n_radial)
 
     def _check_functions(self) -> None:
-        for name in ("cutoff", "n_radial", "n_angular"):
-            expected = f"left out unless model.symmetry_functions is {' or '.join(RULES)}"
-            value = getattr(self, name)
-            require(value is None, f"model.{name}", expected, value)
         try:
             functions = parsed(self.symmetry_functions)
         except ConfigError as error:
             hint = f" (or a rule: {', '.join(RULES)})" if len(self.symmetry_functions) < 20 else ""
             raise ConfigError(f"model.symmetry_functions: {error}{hint}") from error
+        for name in ("cutoff", "n_radial", "n_angular"):
+            expected = f"left out unless model.symmetry_functions is {' or '.join(RULES)}"
+            value = getattr(self, name)
+            require(value is None, f"model.{name}", expected, value)
         longest = max(f.cutoff for f in functions) * ANGSTROM_PER_LENGTH_UNIT[self.length_unit]
         expected = f"to end within {LONGEST_CUTOFF} A"
         require(longest <= LONGEST_CUTOFF, "model.symmetry_functions", expected, longest)
