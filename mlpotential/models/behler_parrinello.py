@@ -126,6 +126,11 @@ class BehlerParrinello(Potential):
             config.normalize_nodes,
         )
 
+    def feature_names(self, atomic_number: int) -> tuple[str, ...]:
+        """The symmetry functions of an element, as text."""
+        functions = of_element(self._config.functions, atomic_number)
+        return tuple(f"symmetry function {function}" for function in functions)
+
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raises ConfigError for elements without symmetry functions."""
         known = self.functions.elements

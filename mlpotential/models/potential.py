@@ -105,6 +105,10 @@ class Potential(nn.Module, ABC):
             graphs: of the training data, without edges.
         """
 
+    def feature_names(self, atomic_number: int) -> tuple[str, ...]:
+        """What the features of an element are, for people; by default nothing is known of them."""
+        return ()
+
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raises ConfigError for elements that this network has no parameters for."""
         largest = self.config.max_atomic_number
