@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import asdict
 
@@ -117,11 +118,16 @@ def _check_settings(config: RunConfig, loaded: LoadedModel) -> None:
     )
     differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
     if differing:
-        needed = ", ".join(f"{name}: {found.get(name)}" for name in differing)
+        needed = ", ".join(f"{name}: {_as_yaml(found.get(name))}" for name in differing)
         raise ConfigError(
             f"training starts from {config.training.start_from}, whose network is another than "
             f"model: describes. To begin with it, write below model: {needed}"
         )
+
+
+def _as_yaml(value: object) -> object:
+    """A setting as it is written; text of several lines on one."""
+    return json.dumps(value) if isinstance(value, str) and "\n" in value else value
 
 
 def _meet_energies(model: Potential, train: ReferenceData) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mlpotential.errors import ConfigError
 from mlpotential.nn.symmetry_functions.factors import (
     Angular,
     AngularFactors,
@@ -27,7 +28,11 @@ from mlpotential.nn.symmetry_functions.notation import SymmetryFunction, element
 
 MOST_TRIPLES_AT_ONCE = 2**17  # chosen: some 100 MB with their derivatives, and hardly slower
 
+LARGEST_TABLES = 2**25  # numbers; chosen: a quarter of a gigabyte
+
 Neighbors = tuple[int, ...]  # places of elements, ascending; none for all elements
+# Functions by what a batch has in common, then by places of centre and neighbours.
+_Groups = dict[Any, dict[tuple[int, Neighbors], list[SymmetryFunction]]]
 
 
 @dataclass(frozen=True)
@@ -303,10 +308,11 @@ def _batches(
     the last one, which is zero, is for functions that an element has not.
     """
     elements = elements_of(functions)
-    groups: dict[Any, dict[tuple[int, Neighbors], list[SymmetryFunction]]] = {}
+    groups: _Groups = {}
     for (center, neighbors, kind), members in _families(functions, elements).items():
         factors = tuple((Radial.of(f), None if f.is_radial else Angular.of(f)) for f in members)
         groups.setdefault((kind, factors), {})[center, neighbors] = members
+    _check_tables(groups, len(elements))
     ordered = sorted(groups.items(), key=lambda item: not item[0][0][0])
     batches, columns, n_columns = [], {}, 0
     for (kind, factors), channels in ordered:
@@ -324,6 +330,16 @@ def _batches(
         own = [columns[function] for function in of_element(functions, element)]
         table[row, : len(own)] = torch.tensor(own, device="cpu")
     return batches, table
+
+
+def _check_tables(groups: _Groups, n_elements: int) -> None:
+    """Raises ConfigError where tables of elements would fill the memory."""
+    sizes = [1 if is_weighted else 3 - is_radial for ((is_radial, _, is_weighted), _) in groups]
+    if sum(n_elements**n for n in sizes) > LARGEST_TABLES:
+        raise ConfigError(
+            f"{len(groups)} different sets of symmetry functions for {n_elements} elements are too "
+            "many: use functions of all neighbours (types 12, 13, 23 to 25), or fewer elements"
+        )
 
 
 def _families(

@@ -142,10 +142,10 @@ def parse_symmetry_functions(text: str) -> tuple[SymmetryFunction, ...]:
     Raises:
         ConfigError: for a line that is none; if there are no functions, or too many.
     """
-    lines = [line.partition("#")[0].split() for line in text.splitlines()]
-    functions = [_parsed(words) for words in lines if words]
-    if not 1 <= len(functions) <= MOST_FUNCTIONS:
-        raise ConfigError(f"from 1 to {MOST_FUNCTIONS} symmetry functions, not {len(functions)}")
+    lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
+    if not 1 <= len(lines) <= MOST_FUNCTIONS:
+        raise ConfigError(f"from 1 to {MOST_FUNCTIONS} symmetry functions, not {len(lines)}")
+    functions = [_parsed(words) for words in lines]
     functions.sort(key=lambda function: function.order)
     centers = {function.element for function in functions}
     for function in functions:

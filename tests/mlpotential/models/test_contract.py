@@ -54,7 +54,6 @@ CASES = {
     "SchNet-cosine": ("SchNet", SMALL_SCHNET | COSINE),
     "SchNet-linear": ("SchNet", SMALL_SCHNET | COSINE | {"filter_output_activation": "none"}),
     "BP-wacsf": ("BehlerParrinello", proposed()),
-    "BP-acsf": ("BehlerParrinello", proposed(symmetry_functions="acsf", cutoff_type=6)),
     "BP-hard": (
         "BehlerParrinello",
         proposed(symmetry_functions="acsf", cutoff_type=0, scaling="none"),

@@ -48,11 +48,11 @@ def test_one_word_makes_the_difference(architecture, with_model, tmp_path, capsy
 
 
 def test_it_learns(with_model, tmp_path, water_file):
-    path = with_model(SMALL, max_epochs=40, learning_rate=0.03)
+    path = with_model(SMALL, max_epochs=25, learning_rate=0.03)
     config = read_config(path, ["--folder", str(tmp_path / "run")])
     result = run_training(config, progress=False)
     forces = np.concatenate([atoms.get_forces() for atoms in read(water_file, ":")])
-    assert result.errors["test"].forces_rmse < 0.1 * forces.std()
+    assert result.errors["test"].forces_rmse < 0.15 * forces.std()
     model = load_model(result.model_path)
     assert isinstance(model.potential.config, BehlerParrinelloConfig)
     assert not model.potential.config.is_rule
@@ -111,6 +111,12 @@ def test_training_goes_on_from_a_file(with_model, tmp_path):
     one, two = (load_model(r.model_path).potential for r in (first, second))
     assert one.config == two.config
     assert torch.equal(one.scaling.mean, two.scaling.mean)
+    with pytest.raises(ConfigError, match="To begin with it, write below model: ") as error:
+        run_training(read_config(path, [*options, "--model.n_radial=5"]), progress=False)
+    message = str(error.value)
+    assert "\n" not in message
+    written = yaml.safe_load(message.partition("below model: ")[2])
+    assert written == {"symmetry_functions": one.config.symmetry_functions}
 
 
 def test_dipoles_by_networks_of_elements(tmp_path):

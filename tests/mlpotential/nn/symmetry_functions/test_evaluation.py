@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ase.build import molecule as ase_molecule
+from ase.data import chemical_symbols
 
 from mlpotential import testing
 from mlpotential.errors import ConfigError
@@ -164,7 +165,7 @@ def test_triples():
     assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == expected
 
 
-@pytest.mark.parametrize("most_triples", [40, 400])
+@pytest.mark.parametrize("most_triples", [100, 400])
 def test_blocks_of_atoms_change_nothing(monkeypatch, most_triples):
     model = model_of(config())
     graph = connect(crystal(), model.cutoff)
@@ -261,6 +262,13 @@ def test_elements_without_functions():
     methane = AtomGraph.from_atoms(ase_molecule("CH4"))
     with pytest.raises(ConfigError, match=r"symmetry functions for H, O, not for \[6\]"):
         model(connect(methane, model.cutoff))
+
+
+def test_tables_that_would_fill_the_memory():
+    symbols = chemical_symbols[1:101]
+    lines = [f"{s} 9 {s} {s} 0.{k + 1} 1 1 5" for k, s in enumerate(symbols)]
+    with pytest.raises(ConfigError, match=r"\d+ different sets of symmetry functions for 100 "):
+        model_of(config("\n".join(lines)))
 
 
 def test_scaling_of_the_training_data():
