@@ -52,6 +52,8 @@ def translate_folder(
     stated = {"energy": settings.energy_unit, "length": settings.length_unit}
     units, notes = _units(folder, declared, stated)
     model = model_of(files, *units)
+    if settings.unused:
+        notes = (*notes, f"not used of {SETTINGS_NAME}: {', '.join(settings.unused)}")
     names = [SETTINGS_NAME, SCALING_NAME, *map(weights_name, settings.elements)]
     return Translation(
         model=model,

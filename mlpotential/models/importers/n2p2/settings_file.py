@@ -1,4 +1,4 @@
-"""`input.nn` of RuNNer and n2p2: keywords and their arguments, `#` begins a comment."""
+"""`input.nn` of RuNNer and n2p2: keywords and their arguments; `#` and `!` begin comments."""
 
 from __future__ import annotations
 
@@ -33,7 +33,28 @@ NOT_SUPPORTED = {
     "element_pairsymfunction_short": "networks of pairs",
     "global_pairsymfunction_short": "networks of pairs",
 }
-SWITCHED_OFF = ("0", "f", "false", ".false.", "no")
+# What else a potential is made of, and beginnings of keywords of the training that it came from.
+OF_THE_POTENTIAL = {
+    *("number_of_elements", "elements", "atom_energy", "cutoff_type", KEYWORD, "nnp_type"),
+    *("nn_type", "nnp_gen", "scale_min_short", "scale_max_short", "normalize_nodes"),
+    *("scale_symmetry_functions", "scale_symmetry_functions_sigma", "center_symmetry_functions"),
+    *("global_hidden_layers_short", "global_nodes_short", "global_activation_short"),
+    *("mean_energy", "conv_energy", "conv_length"),
+}
+OF_TRAINING = (
+    *("kalman_", "gradient_", "rmse_threshold", "selection_mode", "task_batch_size", "write_"),
+    *("short_energy_", "short_force_", "energy_fraction", "force_", "charge_fraction", "weights_m"),
+    *("use_old_weights", "nguyen_widrow", "precondition", "repeated_energy", "random_", "epochs"),
+    *(
+        "test_fraction",
+        "use_short_",
+        "main_error",
+        "updater_type",
+        "parallel_mode",
+        "jacobian_mode",
+    ),
+    *("update_strategy", "memorize_", "optmode_", "points_in_memory", "mix_all_points"),
+)
 STATED_UNIT = re.compile(r"^#\s*(length|energy) unit\s*:\s*(\S+)\s*$", re.IGNORECASE)
 
 
@@ -48,6 +69,7 @@ class N2p2Settings:
         mean_energy: of an atom in the data set (energy unit).
         conv_energy: normalised energies per energy unit.
         energy_unit, length_unit: that comments state; None where they do not.
+        unused: keywords that are neither of the potential, as far as is known, nor of training.
     """
 
     config: BehlerParrinelloConfig
@@ -57,6 +79,7 @@ class N2p2Settings:
     conv_energy: float
     energy_unit: str | None
     length_unit: str | None
+    unused: tuple[str, ...] = ()
 
 
 def read_settings(text: str) -> N2p2Settings:
@@ -67,7 +90,7 @@ def read_settings(text: str) -> N2p2Settings:
     """
     entries: dict[str, list[list[str]]] = {}
     for line in text.splitlines():
-        words = line.partition("#")[0].split()
+        words = re.split("[#!]", line)[0].split()
         if words:
             entries.setdefault(words[0], []).append(words[1:])
     _refuse_other_kinds(entries)
@@ -94,6 +117,9 @@ def read_settings(text: str) -> N2p2Settings:
             f"has symmetry functions for the atomic numbers {list(with_functions)}, but "
             f"{list(elements)} in 'elements' of {SETTINGS_NAME}"
         )
+    if _optional(entries, "number_of_elements", [str(len(elements))]) != [str(len(elements))]:
+        raise Refusal(f"has another number_of_elements than elements in {SETTINGS_NAME}")
+    unused = (k for k in entries if k not in OF_THE_POTENTIAL and not k.startswith(OF_TRAINING))
     units = _stated_units(text)
     conv_energy = _number(entries, "conv_energy", 1.0)
     if conv_energy <= 0.0:
@@ -106,16 +132,18 @@ def read_settings(text: str) -> N2p2Settings:
         conv_energy,
         units["energy"],
         units["length"],
+        tuple(map(shown, unused)),
     )
 
 
 def _refuse_other_kinds(entries: dict[str, list[list[str]]]) -> None:
-    kind = _optional(entries, "nnp_type", _optional(entries, "nnp_gen", ["2G-HDNNP"]))
-    if kind and kind[0] not in SHORT_RANGE:
-        raise Refusal(
-            f"is of nnp_type {shown(kind[0])}: only networks of atomic energies (2G-HDNNP) are "
-            "supported, none with charges"
-        )
+    for keyword in ("nnp_type", "nn_type", "nnp_gen"):
+        kind = _optional(entries, keyword, ["2G-HDNNP"])
+        if kind and kind[0] not in SHORT_RANGE:
+            raise Refusal(
+                f"is of {keyword} {shown(kind[0])}: only networks of atomic energies (2G-HDNNP) "
+                "are supported, none with charges"
+            )
     for keyword, meaning in NOT_SUPPORTED.items():
         if _flag(entries, keyword):
             raise Refusal(f"has {keyword!r} in {SETTINGS_NAME}: {meaning} is not supported")
@@ -197,9 +225,8 @@ def _optional(entries: dict[str, list[list[str]]], keyword: str, default: list[s
 
 
 def _flag(entries: dict[str, list[list[str]]], keyword: str) -> bool:
-    """Whether a keyword is there, and not switched off."""
-    lines = entries.get(keyword, [])
-    return any(not words or words[0].lower() not in SWITCHED_OFF for words in lines)
+    """Whether a keyword is there: it needs no argument, and none switches it off."""
+    return keyword in entries
 
 
 def _number(entries: dict[str, list[list[str]]], keyword: str, default: float) -> float:

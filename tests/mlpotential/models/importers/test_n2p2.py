@@ -249,6 +249,11 @@ def only_first_lines(name: str, n_lines: int) -> Callable[[Path], None]:
         (appended("symfunction_short H 22 H H 1 5 90 200 p1"), "must be symmetric about it"),
         (appended("symfunction_short N 2 N 1 2 5"), "in 'elements' of input.nn"),
         (appended("symfunction_short H 2 H 1 2 5"), "symmetry functions in scaling.data, but"),
+        (appended("nn_type 4"), "is of nn_type '4': only networks of atomic energies"),
+        (
+            edited("input.nn", "elements 3", "elements 4"),
+            "another number_of_elements than elements",
+        ),
         (appended("elements H C O"), "has 'elements' in input.nn more than once"),
         (appended("scale_symmetry_functions"), "has two ways of scaling"),
         (appended("conv_energy 0"), "conv_energy in input.nn that is not positive"),
@@ -278,6 +283,15 @@ def test_what_is_refused(
     assert told.startswith("mlpotential convert: ")
     assert problem in told
     assert not output.exists()
+
+
+def test_what_is_not_used_is_named(command: Callable[..., str], tmp_path: Path) -> None:
+    folder, output = tmp_path / "folder", tmp_path / "m.safetensors"
+    shutil.copytree(SPECIAL, folder)
+    assert "not used" not in command("convert", folder, output)
+    for line in ("epochs 25", "kalman_type 0", "! scale_symmetry_functions_sigma", "new_thing 1.0"):
+        appended(line)(folder)
+    assert "note:     not used of input.nn: 'new_thing'\n" in command("convert", folder, output)
 
 
 def test_functions_that_the_data_did_not_vary(command: Callable[..., str], tmp_path: Path) -> None:
