@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Self, get_args
 from mlpotential.errors import ConfigError
 from mlpotential.models.config import LARGEST, PotentialConfig
 from mlpotential.nn.symmetry_functions.notation import (
+    MOST_FUNCTIONS,
     SymmetryFunction,
     format_symmetry_functions,
     parse_symmetry_functions,
@@ -44,13 +45,14 @@ class BehlerParrinelloConfig(PotentialConfig):
     """Settings of symmetry functions, their scaling and the networks of the elements.
 
     Attributes:
-        symmetry_functions: `wacsf` or `acsf`, rules that propose functions for the elements of the
-            training data (weighted by atomic number, or one set for each element and pair), or the
-            functions themselves, a line each as in `symfunction_short` of RuNNer and n2p2.
+        symmetry_functions: `acsf` or `wacsf`, rules that propose functions for the elements of the
+            training data (a set for each element and pair among the neighbours, or one set weighted
+            by atomic number, which does not grow with the number of elements), or the functions
+            themselves, a line each as in `symfunction_short` of RuNNer and n2p2.
         cutoff: of all functions that a rule proposes (A); None for 6. Functions of your own have
             theirs in their lines.
-        n_radial: distances of the radial grid of a rule; None for 22 (wacsf) or 12 (acsf).
-        n_angular: distances of its angular grid, with two functions each; None for 5 or 3.
+        n_radial: distances of the radial grid of a rule; None for 12 (acsf) or 22 (wacsf).
+        n_angular: distances of its angular grid, with two functions each; None for 3 or 5.
         length_unit: of functions of your own; a rule's are in Angstrom.
         cutoff_type: 0 hard, 1 cosine, 2 tanh^3, 3 the same beginning with 1, 4 exponential, 5 to 8
             polynomials with 1 to 4 smooth derivatives, as n2p2 numbers them. Functions 20 to 25
@@ -75,7 +77,7 @@ class BehlerParrinelloConfig(PotentialConfig):
         "n_angular": MOST_ANGULAR,
     }
 
-    symmetry_functions: str = "wacsf"
+    symmetry_functions: str = "acsf"
     cutoff: float | None = None
     n_radial: int | None = None
     n_angular: int | None = None
@@ -180,7 +182,11 @@ class BehlerParrinelloConfig(PotentialConfig):
         return tuple(map(int, self.hidden_layers.split()))
 
     def for_elements(self, elements: tuple[int, ...]) -> Self:
-        """With the functions that the rule proposes for these elements."""
+        """With the functions that the rule proposes for these elements.
+
+        Raises:
+            ConfigError: if these are too many.
+        """
         if not self.is_rule:
             return self
         functions = proposed_functions(
@@ -190,6 +196,11 @@ class BehlerParrinelloConfig(PotentialConfig):
             self.n_radial or N_RADIAL[self.rule],
             self.n_angular or N_ANGULAR[self.rule],
         )
+        if len(functions) > MOST_FUNCTIONS:
+            raise ConfigError(
+                f"model.symmetry_functions: {self.rule} makes {len(functions)} functions for "
+                f"{len(elements)} elements, more than {MOST_FUNCTIONS}: use wacsf"
+            )
         return replace(
             self,
             symmetry_functions=format_symmetry_functions(functions),

@@ -22,7 +22,7 @@ from itertools import combinations_with_replacement
 from mlpotential.nn.symmetry_functions.notation import SymmetryFunction
 
 FIRST, LAST = 0.5, 0.5  # A, from the atom and from the cutoff, as in the paper's grids
-RULES = ("wacsf", "acsf")
+RULES = ("acsf", "wacsf")
 N_RADIAL = {"wacsf": 22, "acsf": 12}  # acsf chosen: as many as n2p2's published potentials have
 N_ANGULAR = {"wacsf": 5, "acsf": 3}  # distances
 ZETA = 1.0

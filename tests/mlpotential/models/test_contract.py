@@ -53,7 +53,7 @@ CASES = {
     "SchNet-hard": ("SchNet", SMALL_SCHNET | {"cutoff_function": "hard", "cutoff": 4.0}),
     "SchNet-cosine": ("SchNet", SMALL_SCHNET | COSINE),
     "SchNet-linear": ("SchNet", SMALL_SCHNET | COSINE | {"filter_output_activation": "none"}),
-    "BP-wacsf": ("BehlerParrinello", proposed()),
+    "BP-wacsf": ("BehlerParrinello", proposed(symmetry_functions="wacsf")),
     "BP-hard": (
         "BehlerParrinello",
         proposed(symmetry_functions="acsf", cutoff_type=0, scaling="none"),

@@ -52,7 +52,7 @@ def test_it_learns(with_model, tmp_path, water_file):
     config = read_config(path, ["--folder", str(tmp_path / "run")])
     result = run_training(config, progress=False)
     forces = np.concatenate([atoms.get_forces() for atoms in read(water_file, ":")])
-    assert result.errors["test"].forces_rmse < 0.15 * forces.std()
+    assert result.errors["test"].forces_rmse < 0.25 * forces.std()
     model = load_model(result.model_path)
     assert isinstance(model.potential.config, BehlerParrinelloConfig)
     assert not model.potential.config.is_rule
@@ -138,7 +138,7 @@ def test_settings_are_checked(with_model, tmp_path):
     write_config(tmp_path / "written.yaml", config)
     assert read_config(tmp_path / "written.yaml") == config
     for override, message in (
-        ("--model.symmetry_functions=wacfs", r"'wacfs' is no symmetry function.*rule: wacsf"),
+        ("--model.symmetry_functions=wacfs", r"'wacfs' is no symmetry function.*rule: acsf"),
         ("--model.symmetry_functions=H 2 H 1 0 5", "model.cutoff must be left out unless"),
         ("--model.n_features=8", "unknown setting 'model.n_features'"),
         ("--model.activations=t t l", "one letter for each of 1 hidden layers and the output"),
@@ -149,7 +149,7 @@ def test_settings_are_checked(with_model, tmp_path):
         ("--model.cutoff=0.5", "model.cutoff must be from 1.0"),
         ("--model.n_radial=1", "model.n_radial must be at least 2"),
         ("--model.scaling=sigmas", "model.scaling must be none or scale"),
-        ("--model.length_unit=Bohr", "model.length_unit must be Angstrom with wacsf"),
+        ("--model.length_unit=Bohr", "model.length_unit must be Angstrom with acsf"),
     ):
         with pytest.raises(ConfigError, match=message):
             read_config(path, [override])
@@ -168,6 +168,6 @@ def test_a_file_whose_settings_do_not_fit_its_tensors(with_model, tmp_path):
     model_path = run_training(read_config(path, options), progress=False).model_path
     content = model_path.read_bytes()
     assert content.count(b"hidden_layers") == 1
-    model_path.write_bytes(content.replace(b"H 12 ", b"C 12 ", 1))
+    model_path.write_bytes(content.replace(b"H 2 O ", b"C 2 O ", 1))
     with pytest.raises(ModelFileError, match="damaged"):
         load_model(model_path)

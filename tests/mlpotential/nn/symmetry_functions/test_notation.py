@@ -114,7 +114,7 @@ def test_radial_grid_of_the_paper():
 
 
 def test_settings_are_completed_once():
-    config = BehlerParrinelloConfig(cutoff=5.0, n_radial=4, n_angular=1)
+    config = BehlerParrinelloConfig(symmetry_functions="wacsf", cutoff=5.0, n_radial=4, n_angular=1)
     completed = config.for_elements((1, 8))
     assert len(completed.functions) == 2 * (4 + 2)
     assert max(f.cutoff for f in completed.functions) == 5.0
@@ -122,6 +122,9 @@ def test_settings_are_completed_once():
     assert config.for_elements((8, 1)) == completed
     with pytest.raises(ConfigError, match="depend on the elements"):
         _ = config.functions
+    many = tuple(range(1, 31))
+    with pytest.raises(ConfigError, match="acsf makes 94500 functions for 30 elements.*use wacsf"):
+        BehlerParrinelloConfig().for_elements(many)
 
 
 def test_function_is_shown_as_it_is_written():
