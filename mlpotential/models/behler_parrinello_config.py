@@ -87,7 +87,7 @@ class BehlerParrinelloConfig(PotentialConfig):
     scaling: Scaling = "sigma"
     scale_min: float = 0.0
     scale_max: float = 1.0
-    hidden_layers: str = "25 25"
+    hidden_layers: str | int = "25 25"
     activations: str = "t t l"
     normalize_nodes: bool = False
 
@@ -110,7 +110,7 @@ class BehlerParrinelloConfig(PotentialConfig):
             self._check_functions()
 
     def _check_networks(self) -> None:
-        words = self.hidden_layers.split()
+        words = str(self.hidden_layers).split()
         good = all(word.isdecimal() and 1 <= int(word) <= MOST_NODES for word in words)
         require(
             good and len(words) <= MOST_LAYERS,
@@ -179,7 +179,7 @@ class BehlerParrinelloConfig(PotentialConfig):
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Of the hidden layers."""
-        return tuple(map(int, self.hidden_layers.split()))
+        return tuple(map(int, str(self.hidden_layers).split()))
 
     def for_elements(self, elements: tuple[int, ...]) -> Self:
         """With the functions that the rule proposes for these elements.

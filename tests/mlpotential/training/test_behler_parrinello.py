@@ -18,7 +18,7 @@ from mlpotential.training.config_file import read_config, write_config
 from mlpotential.training.run import run_training
 
 SMALL = {"architecture": "BehlerParrinello", "cutoff": 4.0, "n_radial": 6, "n_angular": 1}
-SMALL |= {"hidden_layers": "8"} | {"activations": "t l"}
+SMALL |= {"hidden_layers": 8} | {"activations": "t l"}
 
 
 @pytest.fixture

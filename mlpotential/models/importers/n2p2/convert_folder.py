@@ -94,7 +94,7 @@ def _in_words(
 
     symbols = [chemical_symbols[z] for z in settings.elements]
     functions = ", ".join(f"{n} ({s})" for n, s in zip(counts, symbols, strict=True))
-    layers = "-".join(settings.config.hidden_layers.split())
+    layers = "-".join(map(str, settings.config.layer_sizes))
     return (
         f"{settings.config.architecture} of {PROGRAM}, symmetry functions {functions}, hidden "
         f"layers {layers}, cutoff {cutoff:g} {length_unit}"

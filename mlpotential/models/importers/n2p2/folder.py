@@ -216,7 +216,7 @@ def settings_text(model: BehlerParrinello, energy_unit: str) -> str:
     lines += ["normalize_nodes"] if config.normalize_nodes else []
     lines += [
         f"global_hidden_layers_short {len(config.layer_sizes)}",
-        f"global_nodes_short {config.hidden_layers}",
+        f"global_nodes_short {' '.join(map(str, config.layer_sizes))}",
         f"global_activation_short {config.activations}",
     ]
     lines += [f"{KEYWORD} {function}" for function in config.functions]
