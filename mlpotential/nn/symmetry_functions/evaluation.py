@@ -26,7 +26,7 @@ from mlpotential.nn.symmetry_functions.factors import (
 from mlpotential.nn.symmetry_functions.neighborhoods import Neighborhoods, triples_of
 from mlpotential.nn.symmetry_functions.notation import SymmetryFunction, elements_of, of_element
 
-MOST_TRIPLES_AT_ONCE = 2**17  # chosen: some 100 MB with their derivatives, and hardly slower
+MOST_TRIPLES_AT_ONCE = 2**19  # chosen: some 250 MB with their derivatives
 
 LARGEST_TABLES = 2**25  # numbers; chosen: a quarter of a gigabyte
 
