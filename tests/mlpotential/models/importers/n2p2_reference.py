@@ -45,6 +45,7 @@ class Reference:
     """A potential of ours and what n2p2 says of it; eV and A per native unit."""
 
     model: BehlerParrinello
+    energy_unit: str
     ev: float
     angstrom: float
     functions: dict[str, list[str]]
@@ -62,7 +63,9 @@ def reference(folder: Path) -> Reference:
         for key in values
         if key.startswith("symfunctions/")
     }
-    return Reference(model, ev, angstrom, functions, tuple(_answers(values, model, angstrom)))
+    return Reference(
+        model, energy, ev, angstrom, functions, tuple(_answers(values, model, angstrom))
+    )
 
 
 def _answers(

@@ -17,7 +17,11 @@ from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.behler_parrinello import BehlerParrinello
 from mlpotential.models.behler_parrinello_config import BehlerParrinelloConfig
-from mlpotential.models.importers.n2p2.folder import model_of, read_n2p2_folder
+from mlpotential.models.importers.n2p2.folder import (
+    model_of,
+    read_n2p2_folder,
+    write_n2p2_folder,
+)
 from mlpotential.models.model_file import load_model, save_model
 from mlpotential.neighbors import connect
 from mlpotential.nn.symmetry_functions.notation import of_element, parse_symmetry_functions
@@ -90,8 +94,19 @@ def parse_line(line: str) -> list[object]:
 @pytest.mark.slow
 @pytest.mark.public_data
 @pytest.mark.parametrize("name", ["H2O_RPBE-D3", "Cu2S_PBE", "Ethylbenzene_SCAN"])
-def test_published_potentials(public_data: Path, name: str) -> None:
-    assert_agrees(reference(public_data / "reference/n2p2" / name), 1e-8)
+def test_published_potentials(public_data: Path, tmp_path: Path, name: str) -> None:
+    folder = public_data / "reference/n2p2" / name
+    found = reference(folder)
+    assert_agrees(found, 1e-8)
+    write_n2p2_folder(found.model, tmp_path, found.energy_unit)
+    for path in tmp_path.glob("*.data"):
+        assert rows(path) == rows(folder / path.name), "numbers and their places, as they were"
+
+
+def rows(path: Path) -> list[list[str | float]]:
+    """Words of lines that are no comments; numbers as such."""
+    lines = [line.split() for line in path.read_text().splitlines() if line[0] != "#"]
+    return [[word if word in "ab" else float(word) for word in words] for words in lines]
 
 
 @pytest.fixture
