@@ -225,7 +225,7 @@ class Potential(nn.Module, ABC):
             features = self.representation(
                 _strained(moved, variables["strain"]) if needs_virial else moved
             )
-            found = self._quantities(moved, features, properties)
+            found = self.quantities(moved, features, properties)
             energy = found.get("energy")
             gradients = {} if energy is None else self._gradients(energy, variables)
         if not self.training:
@@ -241,7 +241,7 @@ class Potential(nn.Module, ABC):
             return prediction
         return with_terms(prediction, self.terms, graph)
 
-    def _quantities(
+    def quantities(
         self, graph: AtomGraph, features: Tensor, properties: Collection[str]
     ) -> dict[str, Tensor]:
         """What readouts give of features: the energy always, and what else is asked for."""

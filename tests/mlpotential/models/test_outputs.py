@@ -12,6 +12,7 @@ from calculators.ase_calculator import MLPotentialCalculator
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.schnet.kernel import available_instruction_sets
 from mlpotential.models.model_file import check_golden, load_model, save_model
 from mlpotential.models.outputs import Output, check_outputs
 from mlpotential.models.readouts.quantities import squared_radii
@@ -19,6 +20,7 @@ from mlpotential.models.registry import ARCHITECTURES, build_potential, config_o
 from mlpotential.neighbors import split
 from mlpotential.testing import predict, tiny_schnet
 
+BACKENDS = [*(["native"] if available_instruction_sets() else []), "tabulated", "reference"]
 OUTPUTS = {
     "energy": Output(),
     "dipole": Output(total_charge=0.0),
@@ -192,6 +194,22 @@ def test_results_of_the_calculator(model):
     assert atoms.calc.result_units["polarizability"] == "A^3"
     (batch,) = atoms.calc.calculate_batch([atoms])
     assert_allclose(batch["polarizability"], results["polarizability"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_backend_gives_them(model, backend):
+    atoms = [molecule("H2O"), ethanol(), molecule("CH4")]
+    graphs = collate([graph_of(a) for a in atoms])
+    evaluator = Evaluator(model, [1], device="cpu", backend=backend)
+    wanted = ("forces", *NAMES)
+    found, expected = evaluator.evaluate_graph(graphs, wanted), predict(model, graphs, *wanted)
+    for name in wanted:
+        exact = np.asarray(expected.value(name))
+        error = np.abs(found.value(name) - exact).max()
+        assert error <= 1e-6 * np.abs(exact).max(), name
+    alone = evaluator.evaluate_graph(graphs, ("dipole_magnitude",))
+    assert_allclose(alone.dipole_magnitude, found.dipole_magnitude, rtol=1e-12)
+    assert alone.dipole is alone.charges is None
 
 
 def test_a_committee_gives_means():
