@@ -242,6 +242,24 @@ class Prediction:
         return getattr(self, name) if name in PROPERTIES else (self.scalars or {}).get(name)
 
 
+def stress_of(virial: Any, cell: Any) -> Any:
+    """-virial / V of tensors or of NumPy arrays.
+
+    Args:
+        virial: [n_graphs, 3, 3] (eV), or None.
+        cell: [n_graphs, 3, 3] (A), zeros for a molecule; None where no structure has one.
+
+    Returns:
+        [n_graphs, 3, 3] (eV/A^3), NaN for a molecule; None without a virial or any cell.
+    """
+    if virial is None or cell is None:
+        return None
+    det = torch.linalg.det if isinstance(cell, Tensor) else np.linalg.det
+    volume = abs(det(cell))
+    volume[volume == 0.0] = torch.nan
+    return -virial / volume[:, None, None]
+
+
 def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
     """Many graphs as one; edges keep the order of the module's convention.
 

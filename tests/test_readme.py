@@ -56,9 +56,10 @@ def test_there_are_commands_of_each_kind():
 
 
 def test_settings_are_known(tmp_path):
-    (settings,) = blocks("yaml")
-    (tmp_path / "run.yaml").write_text(settings)
-    assert read_config(tmp_path / "run.yaml").training.batch_size == 8
+    settings, *sections = blocks("yaml")
+    for section in ("", *sections):
+        (tmp_path / "run.yaml").write_text(f"{settings}\n{section}")
+        assert read_config(tmp_path / "run.yaml").training.batch_size == 8
 
 
 def test_input_of_ipi():

@@ -71,11 +71,13 @@ class EvaluationBackend(ABC):
     Attributes:
         name: one of `execution.Backend`.
         gives: what it can evaluate of a potential that has it.
+        adds_terms: whether the physical terms of the potential are in what it gives.
         table_error: of tabulated filters, measured; None where there are none.
     """
 
     name: ClassVar[str]
     gives: ClassVar[Container[str]] = OF_EVERY_BACKEND
+    adds_terms: ClassVar[bool] = False
     table_error: TableError | None = None
 
     @abstractmethod

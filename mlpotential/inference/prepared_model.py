@@ -30,6 +30,7 @@ from mlpotential.inference.torch_backend import as_arrays
 from mlpotential.inference.training_domain import UNKNOWN_DOMAIN, Outliers, TrainingDomain
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
+from mlpotential.models.terms.evaluation import with_terms
 from mlpotential.models.torch_state import own_torch_state
 from mlpotential.properties import PROPERTIES
 
@@ -132,6 +133,8 @@ class PreparedModel:
         asked = [name for name in properties if name != "extra_energies"]
         of_backend = [name for name in asked if name in self._backend.gives]
         prediction, outliers = self._backend.predict(structures, of_backend, monitored)
+        if self.potential.terms and not self._backend.adds_terms:
+            prediction = with_terms(prediction, self.potential.terms, structures.graph)
         if others := [name for name in asked if name not in self._backend.gives]:
             prediction = replace(prediction, **self._by_the_model(structures, others))
         if "extra_energies" in properties:

@@ -21,6 +21,7 @@ class ReferenceBackend(TorchBackend):
 
     name = "reference"
     gives = _Everything()
+    adds_terms = True
 
     @classmethod
     def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:

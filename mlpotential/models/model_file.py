@@ -37,6 +37,8 @@ from mlpotential.models.outputs import Output, separated
 from mlpotential.models.potential import Potential
 from mlpotential.models.readouts import with_all_elements
 from mlpotential.models.registry import build_potential, config_of
+from mlpotential.models.terms.evaluation import check_reach
+from mlpotential.models.terms.settings import TermSettings, check_terms
 from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import connect, split
 from mlpotential.run_folder import write_atomically
@@ -205,6 +207,7 @@ def _description(potential: Potential) -> dict[str, Any]:
             name: {k: v for k, v in asdict(output).items() if v is not None}
             for name, output in potential.outputs.items()
         },
+        "terms": {name: asdict(term) for name, term in potential.terms.items()},
         "elements": list(potential.elements),
         "cutoff": potential.cutoff,
         "dtype": str(potential.dtype).removeprefix("torch."),
@@ -335,6 +338,10 @@ def _build(description: dict[str, Any]) -> Potential:
         raise ConfigError(f"an element twice: {elements}")
     potential.check_elements(elements)
     potential.elements = tuple(elements)
+    terms = {k: TermSettings(**v) for k, v in description.get("terms", {}).items()}
+    check_terms(terms)
+    check_reach(terms, elements, potential.cutoff)
+    potential.terms = terms
     return potential
 
 

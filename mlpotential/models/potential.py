@@ -10,14 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mlpotential.errors import ConfigError, nearest_name
-from mlpotential.graph import AtomGraph, Prediction
+from mlpotential.graph import AtomGraph, Prediction, stress_of
 from mlpotential.models.config import PotentialConfig
 from mlpotential.models.outputs import (
     ENERGY_ALONE,
@@ -35,6 +35,8 @@ from mlpotential.models.quantity_readouts import (
     SpatialExtentReadout,
 )
 from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale, sum_per_graph
+from mlpotential.models.terms.evaluation import hessian_of_terms, with_terms
+from mlpotential.models.terms.settings import Terms
 from mlpotential.models.torch_state import own_torch_state
 from mlpotential.properties import LABELS, OF_CHARGES, PROPERTIES
 
@@ -80,6 +82,8 @@ class Potential(nn.Module, ABC):
         quantity_readouts: of all other outputs, by name.
         elements: atomic numbers the model was trained on.
         readout_activation: of the architecture, where an output states none.
+        terms: physical terms that are added to the energy of the network, but not in training mode:
+            networks are trained on what they leave.
     """
 
     cutoff: float | None
@@ -89,6 +93,7 @@ class Potential(nn.Module, ABC):
     scale: EnergyScale
     elements: tuple[int, ...] = ()
     readout_activation: ClassVar[Activation] = "ssp"
+    terms: Terms = MappingProxyType({})
 
     def __init__(self, config: PotentialConfig, outputs: Outputs = ENERGY_ALONE) -> None:
         super().__init__()
@@ -172,7 +177,7 @@ class Potential(nn.Module, ABC):
         return next(self.parameters()).dtype
 
     def atomic_energies(self, graph: AtomGraph) -> Tensor:
-        """[n_atoms], float64 (eV)."""
+        """Of the network, [n_atoms], float64 (eV)."""
         return self.scale(self.readout(self.representation(graph), graph), graph.atomic_numbers)
 
     def forward(
@@ -222,7 +227,10 @@ class Potential(nn.Module, ABC):
             found["forces"] = -gradients["positions"]
         if "stress" in properties:
             found["stress"] = stress_of(virial, graph.cell)
-        return Prediction(virial=virial, scalars=scalars or None, **found)
+        prediction = Prediction(virial=virial, scalars=scalars or None, **found)
+        if self.training or not self.terms:
+            return prediction
+        return with_terms(prediction, self.terms, graph)
 
     def _quantities(
         self, graph: AtomGraph, features: Tensor, properties: Collection[str]
@@ -286,12 +294,12 @@ class Potential(nn.Module, ABC):
             size = positions.numel()
             energy = self.atomic_energies(replace(graph, positions=positions)).sum()
             if not energy.requires_grad:
-                return positions.new_zeros(size, size)
+                return self._of_terms_alone(graph)
             (gradient,) = torch.autograd.grad(
                 energy, positions, create_graph=True, materialize_grads=True, allow_unused=True
             )
             if not gradient.requires_grad:
-                return positions.new_zeros(size, size)
+                return self._of_terms_alone(graph)
             unit_vectors = torch.eye(size, dtype=positions.dtype, device=positions.device)
             rows = [
                 torch.autograd.grad(
@@ -300,25 +308,15 @@ class Potential(nn.Module, ABC):
                 for chunk in unit_vectors.split(HESSIAN_ROWS_AT_ONCE)
             ]
         hessian = torch.cat(rows)
-        return 0.5 * (hessian + hessian.T)
+        hessian = 0.5 * (hessian + hessian.T)
+        return hessian + self._of_terms_alone(graph)
 
-
-def stress_of(virial: Any, cell: Any) -> Any:
-    """-virial / V of tensors or of NumPy arrays.
-
-    Args:
-        virial: [n_graphs, 3, 3] (eV), or None.
-        cell: [n_graphs, 3, 3] (A), zeros for a molecule; None where no structure has one.
-
-    Returns:
-        [n_graphs, 3, 3] (eV/A^3), NaN for a molecule; None without a virial or any cell.
-    """
-    if virial is None or cell is None:
-        return None
-    det = torch.linalg.det if isinstance(cell, Tensor) else np.linalg.det
-    volume = abs(det(cell))
-    volume[volume == 0.0] = torch.nan
-    return -virial / volume[:, None, None]
+    def _of_terms_alone(self, graph: AtomGraph) -> Tensor:
+        """Their Hessian, [3 n_atoms, 3 n_atoms] (eV/A^2)."""
+        size = 3 * graph.n_atoms
+        if not self.terms:
+            return graph.positions.new_zeros(size, size)
+        return hessian_of_terms(self.terms, graph)
 
 
 def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:

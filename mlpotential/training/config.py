@@ -16,6 +16,7 @@ from mlpotential.errors import ConfigError
 from mlpotential.models.config import PotentialConfig
 from mlpotential.models.outputs import KNOWN, Output, check_outputs
 from mlpotential.models.schnet_config import SchNetConfig
+from mlpotential.models.terms.settings import Terms, check_terms
 from mlpotential.properties import OWN_LABELS
 from mlpotential.settings_checks import check_count, check_number, require
 
@@ -205,6 +206,8 @@ class RunConfig:
         data: reference data.
         model: settings of an architecture.
         outputs: what the model gives besides its features, by name.
+        terms: physical terms (zbl, d3, d4) that are added to the energy of the network, which is
+            trained on what they leave.
         training: optimisation.
         folder: where checkpoints, history and the model go, relative to the working directory.
     """
@@ -212,6 +215,7 @@ class RunConfig:
     data: DataConfig
     model: PotentialConfig = field(default_factory=SchNetConfig)
     outputs: Mapping[str, OutputConfig] = field(default_factory=lambda: {"energy": OutputConfig()})
+    terms: Terms = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     folder: str = "training"
 
@@ -224,6 +228,10 @@ class RunConfig:
         for name, output in self.outputs.items():
             self._check_label(name, output)
         check_outputs(self.described_outputs)
+        check_terms(self.terms)
+        if self.terms:
+            has_energy = "energy" in self.outputs
+            require(has_energy, "terms", "left out of a model without energies", list(self.terms))
         if "energy" not in self.outputs:
             expected = "left out of a model without energies"
             references, targets = self.data.atom_references, self.training.targets

@@ -23,6 +23,7 @@ from mlpotential.data.sets.named import joined_name, split_name
 from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.models.outputs import separated
 from mlpotential.models.registry import DEFAULT_ARCHITECTURE, find_architecture
+from mlpotential.models.terms.settings import TermSettings
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.config import DataConfig, OutputConfig, RunConfig, TrainingConfig
 from mlpotential.training.config_schema import kind_in_words
@@ -34,6 +35,9 @@ PATH_FIELDS = {
 NO_PATHS = ("none", "least_squares", "isolated_atoms")  # of reference energies
 ARCHITECTURE = "model.architecture"
 OUTPUTS = "outputs"
+# Below them stand names that the file chooses, each with settings of one kind.
+NAMED_SECTIONS = {OUTPUTS: OutputConfig, "terms": TermSettings}
+DEFAULT_NAMES: dict[str, dict[str, Any]] = {OUTPUTS: {"energy": {}}, "terms": {}}
 OF_EARLIER = {
     "data.dipole_unit",
     "data.dipole_key",
@@ -117,24 +121,28 @@ def _sections(
     for name, text in replaced:
         architecture = text if name == ARCHITECTURE else architecture
     config_class = find_architecture(architecture).config_class
-    outputs = {f"{OUTPUTS}.{name}": OutputConfig for name in _output_names(settings, replaced)}
-    return {"data": DataConfig, "model": config_class, **outputs, "training": TrainingConfig}
+    named = {
+        f"{section}.{name}": kind
+        for section, kind in NAMED_SECTIONS.items()
+        for name in _names_below(section, settings, replaced)
+    }
+    return {"data": DataConfig, "model": config_class, **named, "training": TrainingConfig}
 
 
-def _output_names(
-    settings: Mapping[str, Any], replaced: Sequence[tuple[str, str]]
+def _names_below(
+    section: str, settings: Mapping[str, Any], replaced: Sequence[tuple[str, str]]
 ) -> dict[str, None]:
-    """Those of the file and the command line; the energy where the file names none."""
-    outputs = settings.get(OUTPUTS, {"energy": {}})
-    if not isinstance(outputs, dict):
+    """Of outputs or terms, in the file and on the command line; energies where there is nothing."""
+    found = settings.get(section, DEFAULT_NAMES[section])
+    if not isinstance(found, dict):
         raise ConfigError(
-            f"'{OUTPUTS}:' must be followed by the names of outputs, indented, each followed by "
-            f"its settings, not by {outputs!r}; leave it out for energies alone"
+            f"'{section}:' must be followed by the names of {section}, indented, each followed by "
+            f"its settings, not by {found!r}; leave it out for the default"
         )
-    names = dict.fromkeys(map(str, outputs))
+    names = dict.fromkeys(map(str, found))
     for name, _ in replaced:
-        section, _, rest = name.partition(".")
-        if section == OUTPUTS and "." in rest:
+        above, _, rest = name.partition(".")
+        if above == section and "." in rest:
             names[rest.partition(".")[0]] = None
     return names
 
@@ -175,16 +183,17 @@ def _field_types(sections: Mapping[str, type[Any]]) -> Iterator[tuple[str, Any]]
 
 def _check_settings(settings: dict[Any, Any], types: Mapping[str, Any], where: str) -> None:
     """Refuses unknown names, sections that are none, and values where there cannot be one."""
-    outputs = {f"{OUTPUTS}.{k}": v for k, v in settings.get(OUTPUTS, {}).items()}
+    named = {f"{s}.{k}": v for s in NAMED_SECTIONS for k, v in settings.get(s, {}).items()}
     sections = {name.rpartition(".")[0] for name in types if "." in name}
     alone = [name for name in types if "." not in name]
-    for name, value in ({k: v for k, v in settings.items() if k != OUTPUTS} | outputs).items():
+    others = {k: v for k, v in settings.items() if k not in NAMED_SECTIONS}
+    for name, value in (others | named).items():
         if name not in sections:
             _refuse_unknown(str(name), alone, [*types, *sections], where)
             _check_value(name, value, types[name], where)
             continue
-        if value is None and name in outputs:
-            continue  # an output with all defaults
+        if value is None and name in named:
+            continue  # all defaults
         if not isinstance(value, dict):
             raise ConfigError(
                 f"{where}: {name!r} must be followed by its settings, indented, not by {value!r}; "
@@ -259,13 +268,17 @@ def _build(
 ) -> RunConfig:
     parser = _parser(tuple(sections.items()))
     model = {k: v for k, v in settings.get("model", {}).items() if k != "architecture"}
-    outputs = {name: values or {} for name, values in settings.get(OUTPUTS, {}).items()}
+    named = {
+        section: {name: values or {} for name, values in settings.get(section, {}).items()}
+        for section in NAMED_SECTIONS
+    }
     try:
-        namespace: Namespace = parser.parse_object({**settings, "model": model, OUTPUTS: outputs})
+        namespace: Namespace = parser.parse_object({**settings, "model": model, **named})
         config = parser.instantiate(namespace)
         values: dict[str, Any] = {f.name: getattr(config, f.name, {}) for f in fields(RunConfig)}
-        names = [s.removeprefix(f"{OUTPUTS}.") for s in sections if s.startswith(f"{OUTPUTS}.")]
-        values[OUTPUTS] = {name: getattr(values[OUTPUTS], name) for name in names}
+        for section in NAMED_SECTIONS:
+            names = [s.partition(".")[2] for s in sections if s.startswith(f"{section}.")]
+            values[section] = {name: getattr(values[section], name) for name in names}
         return RunConfig(**values)
     except ConfigError:
         raise

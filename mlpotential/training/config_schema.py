@@ -19,6 +19,7 @@ from mlpotential import __version__
 from mlpotential.command_line import explanations
 from mlpotential.models.outputs import KNOWN
 from mlpotential.models.registry import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from mlpotential.models.terms.settings import KNOWN_TERMS, TermSettings
 from mlpotential.training.config import DataConfig, OutputConfig, RunConfig, TrainingConfig
 
 WIDTH = 96
@@ -29,6 +30,11 @@ HEADING = f"""\
 # Each may be left out unless it says "required", and be replaced on the command line, as in
 # --training.batch_size 8. Units not named are eV, Angstrom and e.
 """
+NAMED = {  # sections of names that the file chooses, each followed by settings
+    "outputs": f"By name: {', '.join(KNOWN)}, or any scalar, with its settings.",
+    "terms": f"By name: {', '.join(KNOWN_TERMS)}, with its settings: zbl is the repulsion of "
+    "nuclei, d3 and d4 are dispersion for a density functional, such as functional: pbe.",
+}
 JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", NoneType: "null"}
 WORDS = {str: "text", bool: "true | false", int: "whole number", float: "number", NoneType: "null"}
 
@@ -74,7 +80,13 @@ def settings_of(section: type[Any]) -> list[Setting]:
 def sections_of(architecture: str) -> dict[str, type[Any]]:
     """The dataclass of each section of a configuration."""
     model = ARCHITECTURES[architecture].config_class
-    return {"data": DataConfig, "model": model, "outputs": OutputConfig, "training": TrainingConfig}
+    return {
+        "data": DataConfig,
+        "model": model,
+        "outputs": OutputConfig,
+        "terms": TermSettings,
+        "training": TrainingConfig,
+    }
 
 
 def kind_in_words(kind: Any) -> str:
@@ -90,8 +102,8 @@ def commented_yaml(config: RunConfig = EXAMPLE) -> str:
     for section, kind in sections_of(config.model.architecture).items():
         lines = [f"{section}:"]
         values = getattr(config, section)
-        if section == "outputs":
-            blocks.append("\n".join([*lines, *_outputs(values)]))
+        if section in NAMED:
+            blocks.append("\n".join(_named(section, kind, values)))
             continue
         if section == "model":
             known = " | ".join(ARCHITECTURES)
@@ -105,13 +117,12 @@ def commented_yaml(config: RunConfig = EXAMPLE) -> str:
     return "\n".join(blocks)
 
 
-def _outputs(outputs: Mapping[str, OutputConfig]) -> list[str]:
-    """Each with its settings, of which those of energies explain them."""
-    known = ", ".join(KNOWN)
-    lines = textwrap.wrap(f"By name: {known}, or any scalar, with its settings.", WIDTH - 4)
-    lines = [f"  # {line}" for line in lines]
-    settings = settings_of(OutputConfig)
-    for number, (name, values) in enumerate(outputs.items()):
+def _named(section: str, kind: type[Any], named: Mapping[str, Any]) -> list[str]:
+    """Outputs or terms, each with its settings, of which those of the first explain them."""
+    lines = [f"  # {line}" for line in textwrap.wrap(NAMED[section], WIDTH - 4)]
+    lines = [f"{section}:" if named else f"{section}: {{}}", *lines]
+    settings = settings_of(kind)
+    for number, (name, values) in enumerate(named.items()):
         lines.append(f"  {name}:")
         for setting in settings:
             value = getattr(values, setting.name)
@@ -135,8 +146,9 @@ def json_schema() -> dict[str, Any]:
     ]
     whole = {setting.name: setting for setting in settings_of(RunConfig)}
     properties = {name: _object(kind) for name, kind in sections.items() if name != "model"}
-    output = {"anyOf": [properties["outputs"], {"type": "null"}]}
-    properties["outputs"] = {"type": "object", "additionalProperties": output}
+    for name in NAMED:
+        one = {"anyOf": [properties[name], {"type": "null"}]}
+        properties[name] = {"type": "object", "additionalProperties": one}
     properties["model"] = models[0] if len(models) == 1 else {"anyOf": models}
     for name, section in properties.items():
         section["description"] = whole[name].explanation
@@ -157,8 +169,9 @@ def settings_list() -> str:
 
 def _listed_lines() -> Iterator[str]:
     for section, kind in sections_of(DEFAULT_ARCHITECTURE).items():
-        place = f"{section}: OUTPUT:" if section == "outputs" else f"{section}:"
-        option = f"--{section}.OUTPUT.NAME" if section == "outputs" else f"--{section}.NAME"
+        word = section.removesuffix("s").upper()  # OUTPUT, TERM
+        place = f"{section}: {word}:" if section in NAMED else f"{section}:"
+        option = f"--{section}.{word}.NAME" if section in NAMED else f"--{section}.NAME"
         yield f"settings below {place} (or {option} VALUE on the command line)"
         for setting in settings_of(kind):
             yield f"  {setting.name:<26}{setting.in_words}"

@@ -119,6 +119,9 @@ def _lines_about(model: LoadedModel) -> list[str]:
         f"promises:     {traits}",
         f"sha256:       {model.sha256}",
     ]
+    if potential.terms:
+        terms = (f"{k} ({v.functional})" if v.functional else k for k, v in potential.terms.items())
+        lines.append(f"terms:        {', '.join(terms)} added to the network")
     if model.extra_networks:
         lines.append(f"extra:        energies of {', '.join(model.extra_networks)}")
     if converted := record.training.get("converted_from"):

@@ -24,6 +24,8 @@ from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import ModelRecord, golden_sample, load_model, save_model
 from mlpotential.models.potential import Potential
+from mlpotential.models.terms.evaluation import check_reach
+from mlpotential.models.terms.remaining_labels import without_terms
 from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import RunConfig
 from mlpotential.training.config_file import write_config
@@ -76,15 +78,18 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             model=asdict(config.model),
             outputs={name: asdict(output) for name, output in config.described_outputs.items()},
             output_weights={k: v.weight for k, v in config.outputs.items() if k != "energy"},
+            terms={name: asdict(term) for name, term in config.terms.items()},
             train_sha256=data.train.sha256,
             validation_sha256=data.validation.sha256,
             atom_references=config.data.atom_references,
             started_from=_started_from(config),
         )
         device = resolve_device(config.training.device)
-        model = starting_model(config, data.train).to(device)
-        train = ConnectedStructures(data.train.arrays, model.cutoff)
-        validation = ConnectedStructures(data.validation.arrays, model.cutoff)
+        remaining = _without_terms(config, data)
+        model = starting_model(config, remaining.train).to(device)
+        check_reach(config.terms, model.elements, model.cutoff)
+        train = ConnectedStructures(remaining.train.arrays, model.cutoff)
+        validation = ConnectedStructures(remaining.validation.arrays, model.cutoff)
         trainer = Trainer(
             model,
             train,
@@ -102,11 +107,12 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
         if model.has_energy and config.training.targets == "forces":
             fit_integration_constant(model, trainer)
         errors = {"validation": _errors(trainer, validation)}
-        if data.test is not None:
-            test = ConnectedStructures(data.test.arrays, model.cutoff)
+        if remaining.test is not None:
+            test = ConnectedStructures(remaining.test.arrays, model.cutoff)
             errors["test"] = _errors(trainer, test)
         record = _record(config, data, errors, trainer)
         golden = collate(golden_sample(data.test or data.validation))
+        model.terms = config.terms
         save_model(folder / MODEL_NAME, model, golden, record)
         log.debug(f"{format_errors(errors)}\nmodel: {folder / MODEL_NAME}")
     return TrainingResult(folder / MODEL_NAME, errors)
@@ -167,6 +173,16 @@ def read_data_sets(config: RunConfig) -> DataSets:
     }
     split = {name: list(data.frame_numbers or ()) if data else [] for name, data in of_path.items()}
     return DataSets(train, validation, test, split if is_split else None)
+
+
+def _without_terms(config: RunConfig, data: DataSets) -> DataSets:
+    """The labels that physical terms leave to the network."""
+    if not config.terms:
+        return data
+    log.info(f"the terms {', '.join(config.terms)} are taken off energies and forces")
+    train, validation = (without_terms(d, config.terms) for d in (data.train, data.validation))
+    test = None if data.test is None else without_terms(data.test, config.terms)
+    return DataSets(train, validation, test, data.split)
 
 
 def _held_out(

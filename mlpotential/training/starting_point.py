@@ -123,7 +123,7 @@ def _model_of_file(config: RunConfig, train: ReferenceData) -> Potential:
             f"{train.source} holds: start from a model that does, or leave out training.start_from"
         )
     model = loaded.potential.to(getattr(torch, config.training.dtype)).requires_grad_(True)
-    model.elements = train.elements
+    model.elements, model.terms = train.elements, {}
     if model.has_energy:
         _meet_energies(model, train)
     return model
@@ -136,6 +136,8 @@ def _check_settings(config: RunConfig, loaded: LoadedModel) -> None:
     outputs = (config.described_outputs, loaded.potential.outputs)
     of_model = [{"architecture": s.architecture} | asdict(s) for s in settings]
     _check_same(config, "model", *of_model)
+    terms = [{k: asdict(v) for k, v in t.items()} for t in (config.terms, loaded.potential.terms)]
+    _check_same(config, "terms", *terms)
     _check_same(config, "outputs", *[{k: asdict(v) for k, v in o.items()} for o in outputs])
 
 

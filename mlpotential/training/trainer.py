@@ -349,6 +349,7 @@ def _with_later_settings(stored: dict[str, Any], wanted: dict[str, Any]) -> dict
             "model": model,
             "outputs": {name: asdict(Output(**output)) for name, output in outputs.items()},
             "output_weights": {"dipole": weight} if "dipole" in outputs else {},
+            "terms": {},
         }
     defaults = {f"training.{name}": value for name, value in _defaults(TrainingConfig).items()}
     defaults["architecture"] = DEFAULT_ARCHITECTURE

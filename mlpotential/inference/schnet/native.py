@@ -15,7 +15,7 @@ import torch
 from ase.data import atomic_masses
 
 from mlpotential.errors import ConfigError, RunError
-from mlpotential.graph import Prediction
+from mlpotential.graph import Prediction, stress_of
 from mlpotential.inference.backend import (
     SMALLEST_DISTANCE,
     EvaluationBackend,
@@ -35,7 +35,7 @@ from mlpotential.inference.training_domain import (
     is_outside,
     watched_bond_lengths,
 )
-from mlpotential.models.potential import Potential, stress_of
+from mlpotential.models.potential import Potential
 from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import READOUT_ACTIVATIONS

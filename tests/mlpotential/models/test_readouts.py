@@ -19,6 +19,7 @@ EXACT = {  # written out in NumPy, safe for large |x|
     "ssp": lambda x: np.logaddexp(x, 0.0) - math.log(2.0),
     "ssp_linear_from_14": lambda x: np.where(x > 14.0, x, np.logaddexp(x, 0.0)) - math.log(2.0),
     "silu": lambda x: x * np.exp(-np.logaddexp(-x, 0.0)),
+    "tanh": lambda x: 1.0 - 2.0 * np.exp(-np.logaddexp(2.0 * x, 0.0)),
 }
 
 

@@ -9,8 +9,10 @@ from ase.io import read, write
 
 from mlpotential.cli import main
 from mlpotential.errors import ConfigError
+from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.model_file import load_model
+from mlpotential.neighbors import connect
 from mlpotential.training.config_file import read_config, write_config
 from mlpotential.training.run import run_training
 from mlpotential.units import ANGSTROM_PER_BOHR, EV_PER_HARTREE
@@ -121,3 +123,28 @@ def test_settings_of_earlier_versions_are_understood(settings, tmp_path):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
     with pytest.raises(ConfigError, match="settings of earlier versions, .* do not go together"):
         read_config(tmp_path / "run.yaml")
+
+
+def test_a_network_learns_what_terms_leave(settings, labelled_file, tmp_path, capsys):
+    """Together they meet the labels as well as the network meets what is left: eV/A, so early."""
+    settings["outputs"], settings["terms"] = {"energy": None}, {"zbl": None}
+    result = run(settings, tmp_path)
+    options = [str(result.model_path), str(labelled_file), *UNITS, "--device", "cpu"]
+    json_file = tmp_path / "errors.json"
+    assert main(["evaluate", *options, "--json", str(json_file)]) == 0
+    (errors,) = json.loads(json_file.read_text()).values()
+    stored = result.errors["validation"].forces_mae
+    assert errors["forces_mae"] == pytest.approx(stored, rel=0.5), "of other structures"
+    assert main(["info", str(result.model_path), "--check"]) == 0
+    assert "terms:        zbl added to the network" in capsys.readouterr().out
+    loaded = load_model(result.model_path).potential
+    graphs = [AtomGraph.from_atoms(atoms) for atoms in read(labelled_file, ":")]
+    graph = collate([connect(graph, loaded.cutoff) for graph in graphs])
+    whole = loaded(graph)
+    loaded.terms = {}
+    assert float((loaded(graph).forces - whole.forces).abs().max()) > 3 * stored
+    settings["terms"] = {}
+    settings["training"]["start_from"] = str(result.model_path)
+    settings["data"]["atom_references"] = "none"
+    with pytest.raises(ConfigError, match="write below terms: zbl"):
+        run(settings, tmp_path, "--folder", str(tmp_path / "other"))
