@@ -235,11 +235,11 @@ def convert(
         source: folder or file of the other program.
         output: model file to write (.safetensors).
         kind: schnet-tf (folder of the original program), schnetpack (whole model), pyg (model or
-            state dictionary of torch_geometric), or auto.
+            state dictionary of torch_geometric), n2p2 (folder of RuNNer or n2p2), or auto.
         energy_network: a second network, stored beside the first; its energy is a result of its
             own.
-        energy_unit: of the source (schnet-tf: kcal/mol).
-        length_unit: of the source (schnet-tf: Angstrom).
+        energy_unit: of the source (schnet-tf: kcal/mol; n2p2: Hartree).
+        length_unit: of the source (schnet-tf: Angstrom; n2p2: Bohr).
         elements: it was trained on (all it has rows for).
         mean: mean energy per atom (pyg state dictionary).
         std: its standard deviation (likewise).
@@ -250,6 +250,30 @@ def convert(
     declared = Declared(kind, energy_unit, length_unit, elements, mean, std)
     print(format_conversion(convert_model(source, output, declared, energy_network)))
     print(f"model:    {output}")
+    return 0
+
+
+def export(model: str, folder: str, *, energy_unit: str | None = None) -> int:
+    """Writes input.nn, scaling.data and weights of a BehlerParrinello model, for n2p2 and RuNNer.
+
+    Args:
+        model: model file (.safetensors).
+        folder: to be made.
+        energy_unit: of the files: Hartree where lengths are in Bohr, else eV. Lengths are in the
+            unit of the symmetry functions.
+    """
+    require_model_files([model])
+    from pathlib import Path
+
+    from mlpotential.models.importers.n2p2.convert_folder import export_folder
+    from mlpotential.models.model_file import load_model
+
+    written = export_folder(load_model(model), Path(folder), energy_unit)
+    print(f"written:  {', '.join(written.files)} in {folder}")
+    print(f"units:    {' and '.join(written.units)}")
+    print(f"check:    read back, energies and forces within {written.deviation:.1e}")
+    for note in written.notes:
+        print(f"note:     {note}")
     return 0
 
 
@@ -314,10 +338,12 @@ CONVERT = Command.of(
     "--elements C\n"
     "  mlpotential convert best_inference_model model.safetensors "
     "--energy-unit eV --length-unit Angstrom\n"
+    "  mlpotential convert n2p2_folder model.safetensors --length-unit Bohr --energy-unit Hartree\n"
     "  mlpotential convert state.pt model.safetensors --from pyg --energy-unit eV "
     "--length-unit Angstrom --mean -4.2 --std 0.1",
     aliases={"kind": "--from"},
 )
+EXPORT = Command.of(export, "  mlpotential export model.safetensors n2p2_folder")
 ADD_DOMAIN = Command.of(
     add_domain,
     "  mlpotential add-domain model.safetensors train.extxyz --energy-unit eV "

@@ -40,7 +40,7 @@ from mlpotential.models.potential import (
     lacking,
     unknown_property,
 )
-from mlpotential.models.readouts import require_molecules
+from mlpotential.models.readouts.atomwise import require_molecules
 from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import split
 from mlpotential.properties import PROPERTIES as ROWS

@@ -106,6 +106,9 @@ class TorchBackend(EvaluationBackend):
             else lacking.cpu().numpy(),
             atomic_numbers=numbers.cpu().numpy(),
             graph_start=starts,
+            farthest_features=None
+            if deviations is None
+            else deviations.argmax(dim=1).cpu().numpy(),
         )
 
     def _solitude(self, graph: AtomGraph, distances: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -16,7 +16,6 @@ from mlpotential.settings_checks import require
 
 # Chosen: far beyond any use, so that a slip or a hostile model file ends in words, not in memory.
 LARGEST_ATOMIC_NUMBER = 118
-LARGEST = {"max_atomic_number": LARGEST_ATOMIC_NUMBER}
 
 # Version 0.1.0 had them here.
 __getattr__ = lazy_names("mlpotential.models", {"schnet_config": ["SchNetConfig"]})
@@ -29,16 +28,18 @@ class PotentialConfig:
     Attributes:
         architecture: its published name, that of the class of the potential.
         largest: the largest allowed value of settings that count something.
-        max_atomic_number: largest atomic number the network has parameters for, at most 118.
 
     Raises:
         ConfigError: for a value out of range, or settings that contradict each other.
     """
 
     architecture: ClassVar[str]
-    largest: ClassVar[dict[str, int]] = LARGEST
+    largest: ClassVar[dict[str, int]] = {}
 
-    max_atomic_number: int = 100
+    @property
+    def largest_element(self) -> int:
+        """The largest atomic number that the network can have parameters for."""
+        return LARGEST_ATOMIC_NUMBER
 
     def for_elements(self, elements: tuple[int, ...]) -> Self:
         """The settings of a network to be trained on these elements (atomic numbers).

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mlpotential.models.config import LARGEST
 from mlpotential.models.radial_settings import RadialConfig
 from mlpotential.settings_checks import require
 
@@ -28,7 +27,7 @@ class DTNNConfig(RadialConfig):
     """
 
     architecture: ClassVar[str] = "DTNN"
-    largest: ClassVar[dict[str, int]] = LARGEST | {
+    largest: ClassVar[dict[str, int]] = RadialConfig.largest | {
         "n_features": 10_000,
         "n_factors": 10_000,
         "n_interactions": 100,

@@ -35,7 +35,7 @@ from mlpotential.graph import AtomGraph
 from mlpotential.models.golden import golden_extras, golden_graph, golden_tensors
 from mlpotential.models.outputs import Output, separated
 from mlpotential.models.potential import Potential
-from mlpotential.models.readouts import with_all_elements
+from mlpotential.models.readouts.atomwise import with_all_elements
 from mlpotential.models.registry import build_potential, config_of
 from mlpotential.models.terms.evaluation import check_reach
 from mlpotential.models.terms.settings import TermSettings, check_terms

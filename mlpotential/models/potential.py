@@ -29,12 +29,17 @@ from mlpotential.models.outputs import (
     check_outputs,
     rows_of,
 )
-from mlpotential.models.quantity_readouts import (
+from mlpotential.models.readouts.atomwise import (
+    AtomwiseReadout,
+    ChargeReadout,
+    EnergyScale,
+    sum_per_graph,
+)
+from mlpotential.models.readouts.quantities import (
     PolarizabilityReadout,
     ScalarReadout,
     SpatialExtentReadout,
 )
-from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale, sum_per_graph
 from mlpotential.models.terms.evaluation import hessian_of_terms, with_terms
 from mlpotential.models.terms.settings import Terms
 from mlpotential.models.torch_state import own_torch_state
@@ -150,9 +155,13 @@ class Potential(nn.Module, ABC):
             graphs: of the training data, without edges.
         """
 
+    def feature_names(self, atomic_number: int) -> tuple[str, ...]:
+        """What the features of an element are, for people; by default nothing is known of them."""
+        return ()
+
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raises ConfigError for elements that this network has no parameters for."""
-        largest = self.config.max_atomic_number
+        largest = self.config.largest_element
         beyond = sorted(z for z in set(atomic_numbers) if not 1 <= z <= largest)
         if beyond:
             raise ConfigError(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from mlpotential.errors import ConfigError
-from mlpotential.models.config import PotentialConfig
+from mlpotential.models.config import LARGEST_ATOMIC_NUMBER, PotentialConfig
 from mlpotential.settings_checks import check_choice, check_count, check_number, require
 
-MOST_GAUSSIANS = 100_000  # chosen: as `config.LARGEST`, and so are those below
+MOST_GAUSSIANS = 100_000  # chosen: as elsewhere, and so are those below
 SHORTEST_CUTOFF, LARGEST_DISTANCE = 0.1, 1000.0  # A
 WIDEST_GAMMA, NARROWEST_GAMMA = 1e-6, 1e9  # 1/A^2
 
@@ -20,9 +20,10 @@ CutoffFunction = Literal["none", "hard", "cosine"]
 
 @dataclass(frozen=True)
 class RadialConfig(PotentialConfig):
-    """Gaussians of distances, and how interactions end.
+    """Embeddings of elements, Gaussians of distances, and how interactions end.
 
     Attributes:
+        max_atomic_number: largest atomic number the network has parameters for, at most 118.
         rbf_start: first Gaussian centre (A).
         rbf_stop: last Gaussian centre (A).
         n_rbf: number of Gaussians; exclusive with `rbf_spacing`. Neither: spacing 0.1 A.
@@ -37,6 +38,9 @@ class RadialConfig(PotentialConfig):
         ConfigError: for a value out of range, or settings that contradict each other.
     """
 
+    largest: ClassVar[dict[str, int]] = {"max_atomic_number": LARGEST_ATOMIC_NUMBER}
+
+    max_atomic_number: int = 100
     rbf_start: float = 0.0
     rbf_stop: float = 20.0
     n_rbf: int | None = None
@@ -55,6 +59,11 @@ class RadialConfig(PotentialConfig):
         else:
             expected = f"a positive radius from {SHORTEST_CUTOFF:g} to {LARGEST_DISTANCE:g} A"
             self._check_range("cutoff", SHORTEST_CUTOFF, LARGEST_DISTANCE, expected)
+
+    @property
+    def largest_element(self) -> int:
+        """The largest atomic number that the network can have parameters for."""
+        return self.max_atomic_number
 
     def _check_radial_basis(self) -> None:
         if self.n_rbf is not None and self.rbf_spacing is not None:

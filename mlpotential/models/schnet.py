@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mlpotential.graph import AtomGraph
 from mlpotential.models.outputs import ENERGY_ALONE, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import AtomwiseReadout
+from mlpotential.models.readouts.atomwise import AtomwiseReadout
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn import jets
 from mlpotential.nn.activations import shifted_softplus

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from mlpotential.models.config import LARGEST
 from mlpotential.models.radial_settings import RadialConfig
 from mlpotential.settings_checks import check_choice
 
@@ -26,7 +25,10 @@ class SchNetConfig(RadialConfig):
     """
 
     architecture: ClassVar[str] = "SchNet"
-    largest: ClassVar[dict[str, int]] = LARGEST | {"n_features": 10_000, "n_interactions": 100}
+    largest: ClassVar[dict[str, int]] = RadialConfig.largest | {
+        "n_features": 10_000,
+        "n_interactions": 100,
+    }
 
     n_features: int = 128
     n_interactions: int = 6

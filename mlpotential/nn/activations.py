@@ -55,3 +55,22 @@ READOUT_ACTIVATIONS = {
     "silu": Activation(F.silu, _silu_slope, 2),
     "tanh": Activation(torch.tanh, lambda x: 1.0 - torch.tanh(x) ** 2, None),
 }
+
+
+def exact_softplus(x: Tensor) -> Tensor:
+    """ln(1 + e^x), in float64 to the last digit."""
+    return F.softplus(x, threshold=40.0)
+
+
+# Those of the networks of RuNNer and n2p2, by their letters.
+LETTERED_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "l": lambda x: x,
+    "t": torch.tanh,
+    "s": torch.sigmoid,
+    "S": lambda x: torch.sigmoid(-x),
+    "p": exact_softplus,
+    "g": lambda x: torch.exp(-0.5 * x**2),
+    "c": torch.cos,
+    "e": lambda x: torch.exp(-x),
+    "h": lambda x: x**2,
+}

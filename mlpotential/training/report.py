@@ -101,11 +101,19 @@ def _on_one_line(text: str) -> str:
     return " ".join(str(text).splitlines())
 
 
+def _short(setting: object) -> str:
+    """A setting; one of many lines as their number."""
+    n_lines = len(str(setting).splitlines())
+    return f"({n_lines} lines)" if n_lines > 1 else str(setting)
+
+
 def _lines_about(model: LoadedModel) -> list[str]:
     potential, record = model.potential, model.record
     n_parameters = sum(p.numel() for p in potential.parameters())
     cutoff = "none (all pairs)" if potential.cutoff is None else f"{potential.cutoff} A"
-    settings = ", ".join(f"{k}={v}" for k, v in asdict(potential.config).items() if v is not None)
+    settings = ", ".join(
+        f"{k}={_short(v)}" for k, v in asdict(potential.config).items() if v is not None
+    )
     outputs = "; ".join(_output_in_words(potential, name) for name in potential.outputs)
     traits = ", ".join(f"{k}={v}" for k, v in asdict(potential.traits).items())
     lines = [

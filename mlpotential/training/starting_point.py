@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -28,7 +29,7 @@ from mlpotential.errors import ConfigError
 from mlpotential.graph import collate
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
-from mlpotential.models.quantity_readouts import QuantityReadout
+from mlpotential.models.readouts.quantities import QuantityReadout
 from mlpotential.models.registry import build_potential
 from mlpotential.neighbors import connect
 from mlpotential.training.config import DataConfig, RunConfig
@@ -146,11 +147,16 @@ def _check_same(
 ) -> None:
     differing = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
     if differing:
-        needed = ", ".join(f"{name}: {found.get(name)}" for name in differing)
+        needed = ", ".join(f"{name}: {_as_yaml(found.get(name))}" for name in differing)
         raise ConfigError(
             f"training starts from {config.training.start_from}, whose network is another than "
             f"{section}: describes. To begin with it, write below {section}: {needed}"
         )
+
+
+def _as_yaml(value: object) -> object:
+    """A setting as it is written; text of several lines on one."""
+    return json.dumps(value) if isinstance(value, str) and "\n" in value else value
 
 
 def _meet_energies(model: Potential, train: ReferenceData) -> None:

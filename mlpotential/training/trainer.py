@@ -134,7 +134,8 @@ class Trainer:
         if not torch.isfinite(loss):
             raise self._exploded("loss", loss.item())
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        # second derivatives by positions, which nobody wants, cost more than all others
+        loss.backward(inputs=list(self.model.parameters()))
         if self.config.max_gradient_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()

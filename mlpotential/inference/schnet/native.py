@@ -36,7 +36,7 @@ from mlpotential.inference.training_domain import (
     watched_bond_lengths,
 )
 from mlpotential.models.potential import Potential
-from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout
+from mlpotential.models.readouts.atomwise import AtomwiseReadout, ChargeReadout
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 from mlpotential.nn.charges import dipole, with_total_charge

@@ -13,7 +13,7 @@ from mlpotential.inference.schnet.kernel import available_instruction_sets
 from mlpotential.models.config import PotentialConfig
 from mlpotential.models.outputs import ENERGY_ALONE, Output, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import AtomwiseReadout, EnergyScale
+from mlpotential.models.readouts.atomwise import AtomwiseReadout, EnergyScale
 from mlpotential.models.schnet import SchNet
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn.cfconv import continuous_filter_convolution

@@ -1,5 +1,7 @@
 """Outputs that are no energy: their symmetries, sizes and scales, and models without energies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.model_file import check_golden, load_model, save_model
 from mlpotential.models.outputs import Output, check_outputs
-from mlpotential.models.quantity_readouts import squared_radii
+from mlpotential.models.readouts.quantities import squared_radii
+from mlpotential.models.registry import ARCHITECTURES, build_potential, config_of
 from mlpotential.neighbors import split
 from mlpotential.testing import predict, tiny_schnet
 
@@ -56,6 +59,24 @@ def test_they_turn_with_the_molecule(model):
     assert_allclose(other.dipole[0], one.dipole[0].numpy() @ matrix.T, atol=1e-12)
     for name in ("dipole_magnitude", "spatial_extent", "Cv", "gap"):
         assert_allclose(other.value(name), one.value(name), rtol=1e-11)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_has_them(architecture):
+    """Rotated, and twice in one structure far apart."""
+    config = config_of(architecture, {}).for_elements((1, 6, 8))
+    outputs = {name: replace(o, n_hidden=None, activation=None) for name, o in OUTPUTS.items()}
+    torch.manual_seed(0)
+    model = build_potential(config, outputs).double().eval()
+    atoms, turned = ethanol(), ethanol()
+    turned.rotate(77, (1, 2, 3))
+    one, other = (predict(model, graph_of(a), *NAMES) for a in (atoms, turned))
+    for name in NAMES:
+        if name not in ("dipole", "polarizability"):
+            assert_allclose(other.value(name), one.value(name), rtol=1e-8, atol=1e-10)
+    found, expected = (np.linalg.eigvalsh(p.polarizability[0].numpy()) for p in (other, one))
+    assert_allclose(found, expected, atol=1e-9)
+    assert model.properties >= {*NAMES, "forces", "charges"}
 
 
 def test_sums_are_extensive_and_means_intensive(model):

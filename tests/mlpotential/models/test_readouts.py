@@ -11,7 +11,7 @@ import torch
 
 from mlpotential.errors import ConfigError
 from mlpotential.models.outputs import Activation, Output
-from mlpotential.models.readouts import AtomwiseReadout
+from mlpotential.models.readouts.atomwise import AtomwiseReadout
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 
 X = torch.linspace(-40.0, 40.0, 1601, dtype=torch.float64)

@@ -14,11 +14,11 @@ from mlpotential.cli import main
 from mlpotential.errors import ConfigError, ModelFileError, RunError
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.models.config import LARGEST, PotentialConfig
+from mlpotential.models.config import PotentialConfig
 from mlpotential.models.model_file import check_golden, load_model
 from mlpotential.models.outputs import ENERGY_ALONE, Output, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import N_ROWS
+from mlpotential.models.readouts.atomwise import N_ROWS
 from mlpotential.models.registry import ARCHITECTURES, Architecture
 from mlpotential.training.config_file import read_config, write_config
 from mlpotential.training.run import run_training
@@ -29,9 +29,14 @@ class ExponentialsConfig(PotentialConfig):
     """`n_decays`: number of exponentials of the distance."""
 
     architecture: ClassVar[str] = "Exponentials"
-    largest: ClassVar[dict[str, int]] = LARGEST | {"n_decays": 50}
+    largest: ClassVar[dict[str, int]] = {"n_decays": 50}
 
     n_decays: int = 3
+    n_elements: int = 100
+
+    @property
+    def largest_element(self) -> int:
+        return self.n_elements
 
 
 class PerElement(nn.Module):
@@ -148,7 +153,7 @@ def test_filters_that_it_has_not_are_not_tabulated(exponentials_file, tmp_path):
 
 
 def test_elements_beyond_its_parameters(exponentials_file, tmp_path):
-    options = ["--folder", str(tmp_path / "run"), "--model.max_atomic_number=7"]
+    options = ["--folder", str(tmp_path / "run"), "--model.n_elements=7"]
     with pytest.raises(ConfigError, match=r"elements 1 to 7, not for \[8\]"):
         run_training(read_config(exponentials_file, options), progress=False)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mlpotential.graph import AtomGraph
 from mlpotential.models.outputs import Pooling
-from mlpotential.models.readouts import EnergyScale, require_molecules, sum_per_graph
+from mlpotential.models.readouts.atomwise import EnergyScale, require_molecules, sum_per_graph
 from mlpotential.nn.cutoffs import cosine_cutoff
 
 NewReadout = Callable[[int], nn.Module]  # n_outputs -> (features, graph) -> [n_atoms, n_outputs]
