@@ -77,7 +77,8 @@ def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
     for name, readout in model.quantity_readouts.items():
         assert isinstance(readout, QuantityReadout)
         known = train.with_label(name)
-        readout.fit_scale(known.values(name), known.element_counts, known.elements, known)
+        graphs = known.arrays.batches(STRUCTURES_LOOKED_AT)
+        readout.fit_scale(known.values(name), known.element_counts, known.elements, graphs)
     return model
 
 

@@ -46,7 +46,7 @@ class QuantityReadout(nn.Module, ABC):
             values: reference values, [n_graphs, ...].
             counts: atoms of each element in each structure, [n_graphs, n_elements].
             elements: atomic numbers of the columns.
-            graphs: the structures.
+            graphs: the structures, one or many in each.
         """
 
 
@@ -172,7 +172,7 @@ class SpatialExtentReadout(QuantityReadout):
         graphs: Iterable[AtomGraph],
     ) -> None:
         """A charge and an extent per element, by least squares."""
-        radii = np.array([_by_element(squared_radii(g), g, elements) for g in graphs])
+        radii = np.concatenate([_by_element(squared_radii(g), g, elements) for g in graphs])
         columns = np.concatenate([radii, counts], axis=1)
         found = np.linalg.lstsq(columns, values, rcond=None)[0]
         rest = values - columns @ found
@@ -190,9 +190,10 @@ def squared_radii(graph: AtomGraph) -> Tensor:
     return ((graph.positions - centers[graph.graph_index]) ** 2).sum(dim=-1)
 
 
-def _by_element(values: Tensor, graph: AtomGraph, elements: Sequence[int]) -> list[float]:
-    """Sums over the atoms of each element."""
-    return [float(values[graph.atomic_numbers == z].sum()) for z in elements]
+def _by_element(values: Tensor, graph: AtomGraph, elements: Sequence[int]) -> np.ndarray:
+    """Sums over the atoms of each element in each structure, [n_graphs, n_elements]."""
+    of_elements = [sum_per_graph(values * (graph.atomic_numbers == z), graph) for z in elements]
+    return torch.stack(of_elements, dim=1).cpu().numpy()
 
 
 def _fit_sum(
