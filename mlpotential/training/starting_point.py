@@ -69,7 +69,7 @@ def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
     model = random_model(config, train.elements)
     model.check_elements(train.elements)
     model.elements = train.elements
-    model.fit_to_structures(train)
+    model.fit_to_structures(train.arrays)
     if model.has_energy:
         references = _atom_references(config.data, train)
         mean, std = energy_statistics(train, references)
