@@ -76,9 +76,7 @@ def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
         model.scale.set(mean, std, {z: references[z] for z in train.elements})
     for name, readout in model.quantity_readouts.items():
         assert isinstance(readout, QuantityReadout)
-        known = train.with_label(name)
-        graphs = known.arrays.batches(STRUCTURES_LOOKED_AT)
-        readout.fit_scale(known.values(name), known.element_counts, known.elements, graphs)
+        readout.fit_scale(train.with_label(name), name)
     return model
 
 

@@ -9,6 +9,7 @@ from ase.build import bulk, molecule
 from numpy.testing import assert_allclose
 
 from calculators.ase_calculator import MLPotentialCalculator
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
@@ -116,6 +117,13 @@ def test_the_spatial_extent_by_hand(model):
     )
 
 
+def labelled_with(graph: AtomGraph, name: str, value: float) -> AtomGraph:
+    values = torch.tensor([value], dtype=torch.float64)
+    if name == "spatial_extent":
+        return replace(graph, spatial_extent=values)
+    return replace(graph, scalars={name: values})
+
+
 def test_scales_meet_what_a_constant_per_element_can_say():
     names = ("H2O", "CH4", "CH3CH2OH", "CH3OH", "C2H6", "H2CO", "CO2")
     graphs = [graph_of(molecule(name)) for name in names]
@@ -134,7 +142,8 @@ def test_scales_meet_what_a_constant_per_element_can_say():
         "spatial_extent": np.array(radii) @ [1.0, 6.0, 8.0] + counts @ of_elements,
     }
     for name, expected in values.items():
-        twin.quantity_readouts[name].fit_scale(expected, counts, (1, 6, 8), graphs)
+        labelled = [labelled_with(g, name, x) for g, x in zip(graphs, expected, strict=True)]
+        twin.quantity_readouts[name].fit_scale(ReferenceData(labelled, "molecules"), name)
     found = predict(twin, collate(graphs), *values)
     assert_allclose(found.value("Cv"), values["Cv"], rtol=1e-10)
     assert_allclose(found.value("spatial_extent"), values["spatial_extent"], rtol=1e-8)
