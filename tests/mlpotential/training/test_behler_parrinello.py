@@ -120,8 +120,8 @@ def test_training_goes_on_from_a_file(with_model, tmp_path):
 
 
 def test_readouts_of_other_architectures_are_refused(with_model):
+    config = read_config(with_model(SMALL), ["--outputs.energy.n_hidden=4"])
     with pytest.raises(ConfigError, match="n_hidden of an output of BehlerParrinello must be left"):
-        config = read_config(with_model(SMALL), ["--outputs.energy.n_hidden=4"])
         run_training(config, progress=False)
 
 
