@@ -92,10 +92,15 @@ class TrainingConfig:
             new energies best. It is fitted, so `data.atom_references` must be `none`.
         learning_rate: of Adam, at the start.
         schedule: `exponential` (factor per `decay_steps`, continuously), `plateau` (factor when the
-            validation loss stalls), `cosine` (to zero at `max_epochs`).
+            validation loss stalls), `cosine` (to zero at `max_epochs`), `warm_restarts` (cosines
+            to zero, one after another).
         decay_factor: factor of the exponential and plateau schedules.
         decay_steps: steps per factor of the exponential schedule.
         plateau_patience: epochs without improvement before the plateau schedule acts.
+        restart_period: epochs of the first cosine of warm_restarts.
+        restart_growth: how many times as long as the one before each further cosine is.
+        warmup_steps: steps in which the rate rises linearly to that of the schedule; some hundred
+            where training begins with a model (`start_from`), 0 for none.
         early_stopping_patience: epochs without improvement before training ends; None for never.
         ema_decay: decay per step of the exponential moving average of the weights that is
             validated and stored; None for none.
@@ -115,10 +120,13 @@ class TrainingConfig:
     max_epochs: int = 1000
     start_from: str | None = None
     learning_rate: float = 1e-3
-    schedule: Literal["exponential", "plateau", "cosine"] = "exponential"
+    schedule: Literal["exponential", "plateau", "cosine", "warm_restarts"] = "exponential"
     decay_factor: float = 0.96
     decay_steps: int = 100_000
     plateau_patience: int = 25
+    restart_period: int = 50
+    restart_growth: int = 2
+    warmup_steps: int = 0
     early_stopping_patience: int | None = None
     ema_decay: float | None = None
     max_gradient_norm: float | None = None
@@ -131,6 +139,9 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_epochs", "decay_steps", "plateau_patience"):
             check_count(f"training.{name}", getattr(self, name))
+        for name in ("restart_period", "restart_growth"):
+            check_count(f"training.{name}", getattr(self, name))
+        check_count("training.warmup_steps", self.warmup_steps, smallest=0)
         check_number("training.learning_rate", self.learning_rate)
         _check_seed("training.seed", self.seed)
         weights = [f"{label}_weight" for label in ("energy", *OWN_LABELS)]

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -32,6 +31,7 @@ from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
 from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.optimization.schedules import Schedule
 from mlpotential.training.training_log import log
 
 HISTORY_NAME = "history.csv"
@@ -67,7 +67,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.steps_per_epoch = math.ceil(len(train) / config.batch_size)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-        self.scheduler = self._make_scheduler()
+        self.schedule = Schedule(self.optimizer, config, self.steps_per_epoch)
         self.averaged: AveragedModel | None = None
         if config.ema_decay is not None:
             average = get_ema_multi_avg_fn(config.ema_decay)
@@ -121,6 +121,7 @@ class Trainer:
         self.model.eval()
 
     def _train_one_batch(self) -> None:
+        self.schedule.before_step(self.step)
         graph = self._next_batch()
         losses = loss_per_graph(self.model(graph, self.config.properties), graph, self.config)
         loss = losses.mean()
@@ -131,8 +132,7 @@ class Trainer:
         if self.config.max_gradient_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
-        if isinstance(self.scheduler, LambdaLR):
-            self.scheduler.step()
+        self.schedule.after_step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         self.epoch_loss += float(losses.detach().sum())
@@ -156,9 +156,8 @@ class Trainer:
         loss, errors = self._validate()
         if not math.isfinite(loss):
             raise self._exploded("validation loss", loss)
-        learning_rate = self.optimizer.param_groups[0]["lr"]
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(loss)
+        learning_rate = self.schedule.learning_rate
+        self.schedule.after_epoch(loss)
         if loss < self.best_loss:
             self.best_loss, self.epochs_since_best = loss, 0
             self.best_weights = copy.deepcopy(self._validated_model().state_dict())
@@ -208,21 +207,6 @@ class Trainer:
             chosen = graphs[start : start + self.config.batch_size]
             yield collate(chosen).to(self.device)
 
-    def _make_scheduler(self) -> LambdaLR | ReduceLROnPlateau:
-        config = self.config
-        if config.schedule == "plateau":
-            return ReduceLROnPlateau(
-                self.optimizer, factor=config.decay_factor, patience=config.plateau_patience
-            )
-        total_steps = config.max_epochs * self.steps_per_epoch
-
-        def factor(step: int) -> float:
-            if config.schedule == "cosine":
-                return 0.5 * (1.0 + math.cos(math.pi * min(step / total_steps, 1.0)))
-            return float(config.decay_factor ** (step / config.decay_steps))
-
-        return LambdaLR(self.optimizer, factor)
-
     def _save(self) -> None:
         state = {
             "fingerprint": self.fingerprint,
@@ -230,7 +214,7 @@ class Trainer:
             "epoch_loss": self.epoch_loss,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            "scheduler": self.schedule.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
             "best_weights": self.best_weights,
             "best_loss": self.best_loss,
@@ -252,7 +236,7 @@ class Trainer:
             self.step, self.epoch_loss = state["step"], state["epoch_loss"]
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.scheduler.load_state_dict(state["scheduler"])
+            self.schedule.load_state_dict(state["scheduler"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(state["averaged"])
             self.best_weights, self.best_loss = state["best_weights"], state["best_loss"]
