@@ -84,7 +84,7 @@ class TrainingConfig:
         dipole_weight: of the dipole term |mu - mu'|^2 of a structure in the loss, whose other terms
             are in eV^2/A^2 (targets energy: eV^2), hence in eV^2/A^2 (eV^2) per (e A)^2; 0 for a
             model without dipoles.
-        batch_size: structures per step.
+        batch_size: structures per step, of all processes together where several train.
         max_epochs: passes over the training data.
         start_from: model file whose network training begins with (fine-tuning), of the same
             settings `model`; relative to the configuration file. None for random weights. Scale

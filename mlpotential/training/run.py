@@ -5,6 +5,8 @@ data -> split -> references and scale -> connected graphs -> `Trainer` -> errors
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,14 @@ from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.splits import check_no_overlap, random_split
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import ModelRecord, golden_sample, load_model, save_model
 from mlpotential.models.potential import Potential
 from mlpotential.neighbors import connect
 from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
-from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.metrics import Errors, predict_batches
+from mlpotential.training.optimization.processes import ALONE, Processes
 from mlpotential.training.report import format_errors
 from mlpotential.training.seen_in_training import (
     feature_ranges,
@@ -54,15 +56,23 @@ class TrainingResult:
     errors: dict[str, Errors]
 
 
-def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
+def run_training(
+    config: RunConfig, progress: bool = True, processes: Processes = ALONE
+) -> TrainingResult:
     """Trains, or continues training, in `config.folder`; finished runs return at once.
 
+    Args:
+        config: settings.
+        progress: show a progress bar where standard error is a terminal.
+        processes: those that train together: each calls this with the same settings.
+
     Raises:
-        InputError: for unusable data or settings, a folder in use or of another run.
+        InputError: for unusable data or settings, a folder in use or of another run, or another
+            process that has ended.
         RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = Path(config.folder)
-    with lock_folder(folder), logged_in(folder):
+    with _working_in(folder, processes):
         data = read_data_sets(config)
         fingerprint = run_fingerprint(
             config.training,
@@ -73,24 +83,40 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             atom_references=config.data.atom_references,
             started_from=_started_from(config),
         )
-        device = resolve_device(config.training.device)
+        processes.require_same("settings or data", (fingerprint, asdict(config)))
+        device = processes.device(config.training.device)
         model = starting_model(config, data.train).to(device)
         train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
-        trainer = Trainer(model, train, validation, config.training, folder, fingerprint, progress)
+        trainer = Trainer(
+            model, train, validation, config.training, folder, fingerprint, progress, processes
+        )
         trainer.resume()
         log.info(_beginning(config, data, trainer))
-        write_config(folder / CONFIG_NAME, config)
+        if processes.is_first:
+            write_config(folder / CONFIG_NAME, config)
         trainer.run()
         if config.training.targets == "forces":
             fit_integration_constant(model, trainer)
-        errors = {"validation": _errors(trainer, validation)}
+        errors = {"validation": trainer.errors(model, validation)}
         if data.test is not None:
-            errors["test"] = _errors(trainer, _connected(data.test, model.cutoff))
-        record = _record(config, data, errors, trainer)
-        golden = collate(golden_sample(list(data.test or data.validation)))
-        save_model(folder / MODEL_NAME, model, golden, record)
+            errors["test"] = trainer.errors(model, _connected(data.test, model.cutoff))
+        if processes.is_first:
+            record = _record(config, data, errors, trainer)
+            golden = collate(golden_sample(list(data.test or data.validation)))
+            save_model(folder / MODEL_NAME, model, golden, record)
+        processes.wait()
         log.debug(f"{format_errors(errors)}\nmodel: {folder / MODEL_NAME}")
     return TrainingResult(folder / MODEL_NAME, errors)
+
+
+@contextlib.contextmanager
+def _working_in(folder: Path, processes: Processes) -> Iterator[None]:
+    """The folder is locked and has a log, both by the process that writes there."""
+    if not processes.is_first:
+        yield
+        return
+    with lock_folder(folder), logged_in(folder):
+        yield
 
 
 def _beginning(config: RunConfig, data: DataSets, trainer: Trainer) -> str:
@@ -98,12 +124,14 @@ def _beginning(config: RunConfig, data: DataSets, trainer: Trainer) -> str:
     sets = {"train on": data.train, "validate": data.validation, "test": data.test}
     counts = [f"{len(d)} structures of {d.source} to {use}" for use, d in sets.items() if d]
     n_parameters = sum(p.numel() for p in trainer.model.parameters())
+    n_processes = trainer.processes.count
+    together = f", {n_processes} processes" if n_processes > 1 else ""
     done = f"after epoch {trainer.epoch}, step {trainer.step}"
     return "\n".join(
         [
             *counts,
             f"{config.model.architecture}, {n_parameters} parameters, {config.training.dtype}, on "
-            f"{trainer.device}, seed {config.training.seed}",
+            f"{trainer.device}, seed {config.training.seed}{together}",
             f"continues {done}" if trainer.step else f"starts in {config.folder}",
         ]
     )
@@ -188,6 +216,8 @@ def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
         denominator += float((n_atoms**2).sum())
 
     predict_batches(model, trainer.batches(trainer.train), ("energy",), visit)
+    sums = trainer.processes.gathered((numerator, denominator))
+    numerator, denominator = (sum(parts) for parts in zip(*sums, strict=True))
     model.scale.mean_per_atom += numerator / denominator
 
 
@@ -203,13 +233,6 @@ def _read(settings: DataConfig, path: str, properties: tuple[str, ...]) -> Refer
 
 def _connected(data: ReferenceData, cutoff: float | None) -> list[AtomGraph]:
     return [connect(graph, cutoff) for graph in data]
-
-
-def _errors(trainer: Trainer, graphs: list[AtomGraph]) -> Errors:
-    accumulator = ErrorAccumulator()
-    properties = trainer.config.properties
-    predict_batches(trainer.model, trainer.batches(graphs), properties, accumulator.add)
-    return accumulator.errors()
 
 
 def _started_from(config: RunConfig) -> str | None:

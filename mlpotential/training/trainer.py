@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
 from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.optimization.processes import ALONE, Processes
 from mlpotential.training.optimization.schedules import Schedule
 from mlpotential.training.training_log import log
 
@@ -48,6 +49,7 @@ class Trainer:
         folder: for checkpoint and history.
         fingerprint: what must be unchanged for a checkpoint to be continued, by name.
         progress: show a progress bar where standard error is a terminal.
+        processes: those that train together, each with all of the above.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Trainer:
         folder: Path,
         fingerprint: dict[str, Any],
         progress: bool = True,
+        processes: Processes = ALONE,
     ) -> None:
         self.model = model.train()
         self.train, self.validation = train, validation
         self.config, self.folder, self.fingerprint = config, folder, fingerprint
-        self.progress = progress
+        self.progress = progress and processes.is_first
+        self.processes = processes
         self.device = next(model.parameters()).device
         self.steps_per_epoch = math.ceil(len(train) / config.batch_size)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
@@ -107,12 +111,13 @@ class Trainer:
                     log.debug(self._describe_last_epoch())
                     bar.set_postfix_str(self._describe_last_epoch(), refresh=False)
                 bar.update()
-                if request.signal_number:
+                if signal_number := self.processes.largest(request.signal_number):
                     self._save()
+                    self.processes.wait()  # or torchrun would end the one that is still writing
                     raise RunInterrupted(
                         f"interrupted after step {self.step}: the state is saved in "
                         f"{self.folder}, the same command continues it",
-                        request.signal_number,
+                        signal_number,
                     )
                 if time.monotonic() - self._last_checkpoint >= self.config.checkpoint_interval_s:
                     self._save()
@@ -122,20 +127,25 @@ class Trainer:
 
     def _train_one_batch(self) -> None:
         self.schedule.before_step(self.step)
-        graph = self._next_batch()
-        losses = loss_per_graph(self.model(graph, self.config.properties), graph, self.config)
-        loss = losses.mean()
-        if not torch.isfinite(loss):
-            raise self._exploded("loss", loss.item())
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        n_structures, graph = self._next_batch()
+        loss_sum = 0.0
+        if graph is not None:
+            prediction = self.model(graph, self.config.properties)
+            losses = loss_per_graph(prediction, graph, self.config)
+            loss_sum = float(losses.detach().sum())
+            if math.isfinite(loss_sum):
+                (losses.sum() / n_structures).backward()
+        loss_sum = self.processes.sum_gradients(self.model.parameters(), loss_sum)
+        if not math.isfinite(loss_sum):
+            raise self._exploded("loss", loss_sum / n_structures)
         if self.config.max_gradient_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.schedule.after_step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
-        self.epoch_loss += float(losses.detach().sum())
+        self.epoch_loss += loss_sum
         self.step += 1
 
     def _exploded(self, what: str, value: float) -> RunError:
@@ -144,15 +154,18 @@ class Trainer:
             f"training.max_gradient_norm, and start again in another folder than {self.folder}"
         )
 
-    def _next_batch(self) -> AtomGraph:
+    def _next_batch(self) -> tuple[int, AtomGraph | None]:
+        """How many structures it has, and those that are this process' share; None for nothing."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.train), generator=generator).tolist()
         start = position * self.config.batch_size
         chosen = order[start : start + self.config.batch_size]
-        return collate([self.train[k] for k in chosen]).to(self.device)
+        share = [self.train[k] for k in self.processes.share(chosen)]
+        return len(chosen), collate(share).to(self.device) if share else None
 
     def _finish_epoch(self) -> None:
+        self._agree_on_weights()
         loss, errors = self._validate()
         if not math.isfinite(loss):
             raise self._exploded("validation loss", loss)
@@ -189,25 +202,55 @@ class Trainer:
 
     def _validate(self) -> tuple[float, Errors]:
         """Mean loss per structure and errors on the validation set."""
-        accumulator = ErrorAccumulator()
         total = 0.0
 
         def visit(prediction: Any, graph: AtomGraph) -> None:
             nonlocal total
             total += float(loss_per_graph(prediction, graph, self.config).detach().sum())
-            accumulator.add(prediction, graph)
 
-        model, batches = self._validated_model(), self.batches(self.validation)
-        predict_batches(model, batches, self.config.properties, visit)
-        return total / len(self.validation), accumulator.errors()
+        errors = self.errors(self._validated_model(), self.validation, visit)
+        return sum(self.processes.gathered(total)) / len(self.validation), errors
+
+    def errors(
+        self,
+        model: Potential,
+        graphs: list[AtomGraph],
+        visit: Callable[[Any, AtomGraph], None] = lambda prediction, graph: None,
+    ) -> Errors:
+        """Of a model over all structures, whichever process predicts them.
+
+        Args:
+            model: with the same weights in all processes.
+            graphs: connected, with labels.
+            visit: is shown the batches that this process predicts, too.
+        """
+        accumulator = ErrorAccumulator()
+
+        def add(prediction: Any, graph: AtomGraph) -> None:
+            accumulator.add(prediction, graph)
+            visit(prediction, graph)
+
+        predict_batches(model, self.batches(graphs), self.config.properties, add)
+        first, *others = self.processes.gathered(accumulator)
+        for other in others:
+            first.include(other)
+        return first.errors()
 
     def batches(self, graphs: list[AtomGraph]) -> Iterator[AtomGraph]:
-        """The structures in order, `batch_size` at a time, on the device."""
-        for start in range(0, len(graphs), self.config.batch_size):
-            chosen = graphs[start : start + self.config.batch_size]
+        """Those of this process in order, `batch_size` at a time, on the device."""
+        own: list[int] = self.processes.share(range(len(graphs)))
+        for start in range(0, len(own), self.config.batch_size):
+            chosen = [graphs[k] for k in own[start : start + self.config.batch_size]]
             yield collate(chosen).to(self.device)
 
+    def _agree_on_weights(self) -> None:
+        averaged = {} if self.averaged is None else self.averaged.state_dict()
+        weights = [*self.model.state_dict().values(), *averaged.values()]
+        self.processes.take_from_first(weights)
+
     def _save(self) -> None:
+        if not self.processes.is_first:
+            return
         state = {
             "fingerprint": self.fingerprint,
             "step": self.step,
@@ -230,7 +273,8 @@ class Trainer:
         Raises:
             RunError: if it is damaged, or of a run with other settings or data.
         """
-        state = load_checkpoint(self.folder)
+        is_first = self.processes.is_first
+        state = self.processes.from_first(load_checkpoint(self.folder) if is_first else None)
         if state is not None:
             _require_same_run(state["fingerprint"], self.fingerprint, self.folder)
             self.step, self.epoch_loss = state["step"], state["epoch_loss"]
@@ -241,9 +285,13 @@ class Trainer:
                 self.averaged.load_state_dict(state["averaged"])
             self.best_weights, self.best_loss = state["best_weights"], state["best_loss"]
             self.epochs_since_best, self.history = state["epochs_since_best"], state["history"]
-        write_atomically(self.folder / HISTORY_NAME, _as_csv(self.history, header=True))
+        self._agree_on_weights()
+        if is_first:
+            write_atomically(self.folder / HISTORY_NAME, _as_csv(self.history, header=True))
 
     def _append_history(self, row: dict[str, Any]) -> None:
+        if not self.processes.is_first:
+            return
         path = self.folder / HISTORY_NAME
         try:
             with open(path, "a") as handle:
