@@ -205,7 +205,7 @@ def modules_after():
     [
         "import mlpotential",
         "import mlpotential.units",
-        "import mlpotential.training.config_file",
+        "import mlpotential.training.config_file, mlpotential.training.studies.commands",
         "import calculators",
         "import calculators.ase_plugin",
         "import md_runs.analysis",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,16 @@ class Split:
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
+
+    def first_to_train(self, n_train: int | None) -> Split:
+        """With the first so many of the training frames; None for all.
+
+        Raises:
+            DataError: if there are not so many.
+        """
+        if n_train is not None and n_train > len(self.train):
+            raise DataError(f"{n_train} of {len(self.train)} training frames cannot be taken")
+        return replace(self, train=self.train[:n_train])
 
     def as_lists(self) -> dict[str, list[int]]:
         """Plain lists, for a model file."""

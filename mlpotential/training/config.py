@@ -34,6 +34,8 @@ class DataConfig:
         validation_path: validation data; None draws `n_validation` frames from `path`.
         test_path: test data; None takes what the split leaves over.
         n_train: frames to train on; None for all that remain.
+        train_subset: train on the first so many of the `n_train` frames that are drawn, whatever
+            their number the same validation and test frames are left; None for all.
         n_validation: validation frames; of `validation_path` the first so many, None for all.
         split_seed: seed of the random split.
         atom_references: `none`, `least_squares`, `isolated_atoms` (of the training data: frames
@@ -52,6 +54,7 @@ class DataConfig:
     validation_path: str | None = None
     test_path: str | None = None
     n_train: int | None = None
+    train_subset: int | None = None
     n_validation: int | None = None
     split_seed: int = 0
     atom_references: str = "none"
@@ -62,7 +65,7 @@ class DataConfig:
                 "early stopping and the choice of the best model need validation data: "
                 "give data.validation_path or data.n_validation"
             )
-        for name in ("n_train", "n_validation"):
+        for name in ("n_train", "train_subset", "n_validation"):
             if getattr(self, name) is not None:
                 check_count(f"data.{name}", getattr(self, name))
         _check_seed("data.split_seed", self.split_seed)

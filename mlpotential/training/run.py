@@ -50,10 +50,21 @@ class DataSets:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run leaves: the model file and its errors by data set."""
+    """What a run leaves.
+
+    Attributes:
+        model_path: the model file.
+        errors: of the model, by data set.
+        epochs, steps: that were made.
+        wall_s, cpu_s: that they took, without interruptions; CPU time is that of the first process.
+    """
 
     model_path: Path
     errors: dict[str, Errors]
+    epochs: int
+    steps: int
+    wall_s: float
+    cpu_s: float
 
 
 def run_training(
@@ -106,7 +117,8 @@ def run_training(
             save_model(folder / MODEL_NAME, model, golden, record)
         processes.wait()
         log.debug(f"{format_errors(errors)}\nmodel: {folder / MODEL_NAME}")
-    return TrainingResult(folder / MODEL_NAME, errors)
+    counts = (trainer.epoch, trainer.step, *trainer.seconds)
+    return TrainingResult(folder / MODEL_NAME, errors, *counts)
 
 
 @contextlib.contextmanager
@@ -161,11 +173,11 @@ def read_data_sets(config: RunConfig) -> DataSets:
             f"frames of {everything.source} to train on"
         )
     train = everything
-    if n_validation or n_train < len(everything):
+    if n_validation or n_train < len(everything) or settings.train_subset is not None:
         n_test = 0 if test is not None else None
         drawn = random_split(
             len(everything), n_train, n_validation, n_test, seed=settings.split_seed
-        )
+        ).first_to_train(settings.train_subset)
         numbers = everything.frame_numbers or range(len(everything))
         split = {name: [numbers[k] for k in ks] for name, ks in drawn.as_lists().items()}
         train = everything.select(drawn.train)

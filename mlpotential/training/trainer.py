@@ -82,7 +82,9 @@ class Trainer:
         self.epochs_since_best = 0
         self.best_weights = copy.deepcopy(model.state_dict())
         self.history: list[dict[str, Any]] = []
-        self._last_checkpoint = time.monotonic()
+        self.seconds = (0.0, 0.0)  # of time and of CPU time that `run` took, up to the last save
+        self._last_checkpoint = self._last_count = time.monotonic()
+        self._last_cpu_count = time.process_time()
 
     @property
     def epoch(self) -> int:
@@ -103,6 +105,7 @@ class Trainer:
             RunInterrupted: on SIGTERM, SIGINT or SIGHUP, after a checkpoint.
             RunError: if the loss is no longer finite, or the folder cannot be written.
         """
+        self._last_count, self._last_cpu_count = time.monotonic(), time.process_time()
         with stop_on_signals() as request, self._progress_bar() as bar:
             while not self.is_finished:
                 self._train_one_batch()
@@ -248,9 +251,16 @@ class Trainer:
         weights = [*self.model.state_dict().values(), *averaged.values()]
         self.processes.take_from_first(weights)
 
+    def _count_seconds(self) -> None:
+        now, cpu_now = time.monotonic(), time.process_time()
+        wall_s, cpu_s = self.seconds
+        self.seconds = (wall_s + now - self._last_count, cpu_s + cpu_now - self._last_cpu_count)
+        self._last_count, self._last_cpu_count = now, cpu_now
+
     def _save(self) -> None:
         if not self.processes.is_first:
             return
+        self._count_seconds()
         state = {
             "fingerprint": self.fingerprint,
             "step": self.step,
@@ -263,6 +273,7 @@ class Trainer:
             "best_loss": self.best_loss,
             "epochs_since_best": self.epochs_since_best,
             "history": self.history,
+            "seconds": self.seconds,
         }
         save_checkpoint(self.folder, state)
         self._last_checkpoint = time.monotonic()
@@ -285,6 +296,7 @@ class Trainer:
                 self.averaged.load_state_dict(state["averaged"])
             self.best_weights, self.best_loss = state["best_weights"], state["best_loss"]
             self.epochs_since_best, self.history = state["epochs_since_best"], state["history"]
+            self.seconds = tuple(state.get("seconds", self.seconds))  # newer than 0.2.0
         self._agree_on_weights()
         if is_first:
             write_atomically(self.folder / HISTORY_NAME, _as_csv(self.history, header=True))
