@@ -144,7 +144,8 @@ class Potential(nn.Module, ABC):
             graph: structures with edges (`neighbors.connect(graph, model.cutoff)`).
             properties: any of energy, forces, virial, stress, atomic_energies, features and, of
                 a model with a dipole, dipole, charges and born_charges. In training mode the
-                derivatives of the energy can be differentiated again.
+                derivatives of the energy can be differentiated again, also by `graph.positions`
+                where they require a gradient.
 
         Returns:
             A `Prediction` of tensors; stress only where the graph has cells, NaN for a molecule
@@ -162,7 +163,7 @@ class Potential(nn.Module, ABC):
         with own_torch_state(), torch.set_grad_enabled(self.training or needs_gradients):
             variables: dict[str, Tensor] = {}
             if needs_gradients:
-                variables["positions"] = graph.positions.detach().clone().requires_grad_()
+                variables["positions"] = self._variable_positions(graph)
             if needs_virial:
                 strain = graph.positions.new_zeros(graph.n_graphs, 3, 3)
                 variables["strain"] = strain.requires_grad_()
@@ -187,6 +188,12 @@ class Potential(nn.Module, ABC):
             features=features if "features" in properties else None,
             **of_charges,
         )
+
+    def _variable_positions(self, graph: AtomGraph) -> Tensor:
+        """Those of a caller who derives forces in training, else a copy."""
+        if self.training and graph.positions.requires_grad:
+            return graph.positions
+        return graph.positions.detach().clone().requires_grad_()
 
     def _of_charges(
         self, graph: AtomGraph, features: Tensor, properties: Collection[str]

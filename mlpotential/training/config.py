@@ -87,6 +87,11 @@ class TrainingConfig:
         dipole_weight: of the dipole term |mu - mu'|^2 of a structure in the loss, whose other terms
             are in eV^2/A^2 (targets energy: eV^2), hence in eV^2/A^2 (eV^2) per (e A)^2; 0 for a
             model without dipoles.
+        curvature_weight: of |H v - H' v|^2 in the loss (A^2, as the other terms are in eV^2/A^2), H
+            being the second derivatives of the energy and v a random direction; 0 for none. Worth
+            its time where forces vanish, near minima.
+        curvature_from: who knows H': a model file (.safetensors), whose curvature is learned
+            (distillation), or an archive (.npz) with hessian_N of frames of `data.path`.
         batch_size: structures per step, of all processes together where several train.
         max_epochs: passes over the training data.
         start_from: model file whose network training begins with (fine-tuning), of the same
@@ -119,6 +124,8 @@ class TrainingConfig:
     targets: Literal["energy_and_forces", "energy", "forces"] = "energy_and_forces"
     energy_weight: float = 0.01
     dipole_weight: float = 0.0
+    curvature_weight: float = 0.0
+    curvature_from: str | None = None
     batch_size: int = 32
     max_epochs: int = 1000
     start_from: str | None = None
@@ -148,7 +155,7 @@ class TrainingConfig:
         check_number("training.learning_rate", self.learning_rate)
         _check_seed("training.seed", self.seed)
         weights = [f"{label}_weight" for label in ("energy", *OWN_LABELS)]
-        for name in ("checkpoint_interval_s", *weights):
+        for name in ("checkpoint_interval_s", "curvature_weight", *weights):
             check_number(f"training.{name}", getattr(self, name), zero_allowed=True)
         if self.targets == "energy_and_forces":
             expected = "positive, or use targets: forces"
@@ -163,6 +170,31 @@ class TrainingConfig:
             check_number("training.max_gradient_norm", self.max_gradient_norm)
         if self.early_stopping_patience is not None:
             check_count("training.early_stopping_patience", self.early_stopping_patience)
+
+        self._check_curvature()
+
+    def _check_curvature(self) -> None:
+        weight, source = self.curvature_weight, self.curvature_from
+        if (weight > 0.0) != (source is not None):
+            raise ConfigError(
+                "the curvature is learned with a positive training.curvature_weight (0.01 to begin "
+                "with) and training.curvature_from, a model file or an archive of Hessians; found "
+                f"{weight} and {source}"
+            )
+        if source is None:
+            return
+        is_known = source.lower().endswith((".safetensors", ".npz"))
+        require(is_known, "training.curvature_from", "a .safetensors or .npz file", source)
+        if self.targets == "energy":
+            raise ConfigError(
+                "training.curvature_weight goes with forces in the loss: use targets: "
+                "energy_and_forces or targets: forces"
+            )
+        if self.tabulated_filters:
+            raise ConfigError(
+                "training.tabulated_filters gives the right energies and forces, but not the right "
+                "curvature: leave it out, or training.curvature_weight"
+            )
 
     def weight(self, label: str) -> float:
         """Of the squared error of a label in the loss; 0 where the loss does not see it."""

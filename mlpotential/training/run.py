@@ -23,6 +23,7 @@ from mlpotential.run_folder import lock_folder
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import Errors, predict_batches
+from mlpotential.training.optimization.curvature_sources import curvature_of
 from mlpotential.training.optimization.processes import ALONE, Processes
 from mlpotential.training.report import format_errors
 from mlpotential.training.seen_in_training import (
@@ -85,6 +86,8 @@ def run_training(
     folder = Path(config.folder)
     with _working_in(folder, processes):
         data = read_data_sets(config)
+        device = processes.device(config.training.device)
+        curvature = curvature_of(config, data.train, data.validation, device)
         fingerprint = run_fingerprint(
             config.training,
             architecture=config.model.architecture,
@@ -93,13 +96,21 @@ def run_training(
             validation_sha256=data.validation.sha256,
             atom_references=config.data.atom_references,
             started_from=_started_from(config),
+            curvature_source=None if curvature is None else curvature.sha256,
         )
         processes.require_same("settings or data", (fingerprint, asdict(config)))
-        device = processes.device(config.training.device)
         model = starting_model(config, data.train).to(device)
         train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
         trainer = Trainer(
-            model, train, validation, config.training, folder, fingerprint, progress, processes
+            model,
+            train,
+            validation,
+            config.training,
+            folder,
+            fingerprint,
+            progress,
+            processes,
+            curvature,
         )
         trainer.resume()
         log.info(_beginning(config, data, trainer))
@@ -269,6 +280,7 @@ def _record(
         "split": data.split,
         "settings": asdict(config.training),
         "started_from": trainer.fingerprint["started_from"],
+        "curvature_source": trainer.fingerprint["curvature_source"],
         "atom_references": Path(config.data.atom_references).name,
         "epochs": trainer.epoch,
         "steps": trainer.step,

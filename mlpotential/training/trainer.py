@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -31,6 +32,7 @@ from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
 from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.optimization.curvature import Curvature, differentiable
 from mlpotential.training.optimization.processes import ALONE, Processes
 from mlpotential.training.optimization.schedules import Schedule
 from mlpotential.training.training_log import log
@@ -50,6 +52,7 @@ class Trainer:
         fingerprint: what must be unchanged for a checkpoint to be continued, by name.
         progress: show a progress bar where standard error is a terminal.
         processes: those that train together, each with all of the above.
+        curvature: a further term of the loss; None for none.
     """
 
     def __init__(
@@ -62,12 +65,13 @@ class Trainer:
         fingerprint: dict[str, Any],
         progress: bool = True,
         processes: Processes = ALONE,
+        curvature: Curvature | None = None,
     ) -> None:
         self.model = model.train()
         self.train, self.validation = train, validation
         self.config, self.folder, self.fingerprint = config, folder, fingerprint
         self.progress = progress and processes.is_first
-        self.processes = processes
+        self.processes, self.curvature = processes, curvature
         self.device = next(model.parameters()).device
         self.steps_per_epoch = math.ceil(len(train) / config.batch_size)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
@@ -82,6 +86,7 @@ class Trainer:
         self.epochs_since_best = 0
         self.best_weights = copy.deepcopy(model.state_dict())
         self.history: list[dict[str, Any]] = []
+        self.curvature_rmse: float | None = None  # of elements of Hessians, in the last validation
         self.seconds = (0.0, 0.0)  # of time and of CPU time that `run` took, up to the last save
         self._last_checkpoint = self._last_count = time.monotonic()
         self._last_cpu_count = time.process_time()
@@ -131,11 +136,10 @@ class Trainer:
     def _train_one_batch(self) -> None:
         self.schedule.before_step(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        n_structures, graph = self._next_batch()
-        loss_sum = 0.0
+        indices, graph = self._next_batch()
+        n_structures, loss_sum = len(indices), 0.0
         if graph is not None:
-            prediction = self.model(graph, self.config.properties)
-            losses = loss_per_graph(prediction, graph, self.config)
+            losses = self._losses(graph, self.processes.share(indices))
             loss_sum = float(losses.detach().sum())
             if math.isfinite(loss_sum):
                 (losses.sum() / n_structures).backward()
@@ -151,21 +155,33 @@ class Trainer:
         self.epoch_loss += loss_sum
         self.step += 1
 
+    def _losses(self, graph: AtomGraph, indices: list[int]) -> Tensor:
+        """Of training structures, [n_graphs], to be derived by the weights."""
+        if self.curvature is None:
+            return loss_per_graph(self.model(graph, self.config.properties), graph, self.config)
+        graph = differentiable(graph)
+        prediction = self.model(graph, self.config.properties)
+        losses = loss_per_graph(prediction, graph, self.config)
+        term = self.curvature.of_step(
+            prediction.forces, graph, indices, self.step, self.model.cutoff
+        )
+        return losses + self.config.curvature_weight * term
+
     def _exploded(self, what: str, value: float) -> RunError:
         return RunError(
             f"the {what} is {value} at step {self.step}: lower training.learning_rate, or set "
             f"training.max_gradient_norm, and start again in another folder than {self.folder}"
         )
 
-    def _next_batch(self) -> tuple[int, AtomGraph | None]:
-        """How many structures it has, and those that are this process' share; None for nothing."""
+    def _next_batch(self) -> tuple[list[int], AtomGraph | None]:
+        """Which structures it has, and those that are this process' share; None for nothing."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.train), generator=generator).tolist()
         start = position * self.config.batch_size
         chosen = order[start : start + self.config.batch_size]
         share = [self.train[k] for k in self.processes.share(chosen)]
-        return len(chosen), collate(share).to(self.device) if share else None
+        return chosen, collate(share).to(self.device) if share else None
 
     def _finish_epoch(self) -> None:
         self._agree_on_weights()
@@ -189,6 +205,8 @@ class Trainer:
             "validation_forces_mae_eV_per_angstrom": errors.forces_mae,
             "validation_forces_rmse_eV_per_angstrom": errors.forces_rmse,
         }
+        if self.curvature is not None:
+            row["validation_curvature_rmse_eV_per_angstrom2"] = self.curvature_rmse
         for label in OWN_LABELS:
             if label in self.config.properties:
                 row[_mae_column(label)] = getattr(errors, f"{label}_mae")
@@ -205,14 +223,27 @@ class Trainer:
 
     def _validate(self) -> tuple[float, Errors]:
         """Mean loss per structure and errors on the validation set."""
-        total = 0.0
+        total, curvature_sum, n_with_curvature = 0.0, 0.0, 0.0
+        own = iter(self.processes.share(range(len(self.validation))))
+        model = self._validated_model()
 
         def visit(prediction: Any, graph: AtomGraph) -> None:
-            nonlocal total
+            nonlocal total, curvature_sum, n_with_curvature
             total += float(loss_per_graph(prediction, graph, self.config).detach().sum())
+            if self.curvature is not None:
+                indices = [next(own) for _ in range(graph.n_graphs)]
+                term, known = self.curvature.of_validation(model, graph, indices)
+                total += self.config.curvature_weight * float(term.sum())
+                curvature_sum += float((term / (3 * graph.atoms_per_graph())).sum())
+                n_with_curvature += float(known.sum())
 
-        errors = self.errors(self._validated_model(), self.validation, visit)
-        return sum(self.processes.gathered(total)) / len(self.validation), errors
+        errors = self.errors(model, self.validation, visit)
+        parts = self.processes.gathered((total, curvature_sum, n_with_curvature))
+        total, curvature_sum, n_with_curvature = (sum(part) for part in zip(*parts, strict=True))
+        self.curvature_rmse = (
+            math.sqrt(curvature_sum / n_with_curvature) if n_with_curvature else None
+        )
+        return total / len(self.validation), errors
 
     def errors(
         self,
@@ -327,6 +358,8 @@ class Trainer:
         parts = [f"epoch {row['epoch']}"]
         parts += [] if energy is None else [f"E {energy:.2f} meV/atom"]
         parts += [] if forces is None else [f"F {1e3 * forces:.1f} meV/A"]
+        curvature = row.get("validation_curvature_rmse_eV_per_angstrom2")
+        parts += [] if curvature is None else [f"H {curvature:.2g} eV/A^2"]
         for label, shown in OWN_LABELS.items():
             mae = row.get(_mae_column(label))
             parts += [] if mae is None else [f"{label} {1e3 * mae:.1f} m{shown.unit}"]
@@ -383,7 +416,8 @@ def _defaults(settings: type[Any]) -> dict[str, Any]:
 def run_fingerprint(config: TrainingConfig, **others: Any) -> dict[str, Any]:
     """What two runs must share for one to continue the other's checkpoint."""
     settings = asdict(config)
-    for free in ("device", "checkpoint_interval_s", "start_from"):  # the last by its content
+    # the last two by their content
+    for free in ("device", "checkpoint_interval_s", "start_from", "curvature_from"):
         del settings[free]
     if config.schedule != "cosine":  # a cosine ends at max_epochs; the others can be prolonged
         del settings["max_epochs"]

@@ -143,7 +143,8 @@ def _identity(config: RunConfig) -> dict[str, Any]:
         del settings["training"][free]
     data = config.data
     candidates = (data.path, data.validation_path, data.test_path, data.atom_references)
-    paths = [path for path in (*candidates, config.training.start_from) if path]
+    models = (config.training.start_from, config.training.curvature_from)
+    paths = [path for path in (*candidates, *models) if path]
     states = {path: os.stat(path) for path in paths if Path(path).exists()}
     settings["files"] = {path: [s.st_size, s.st_mtime_ns] for path, s in states.items()}
     return settings

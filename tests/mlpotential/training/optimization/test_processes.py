@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from ase.build import molecule
 
 from mlpotential.errors import ConfigError
-from mlpotential.models.model_file import load_model
+from mlpotential.graph import AtomGraph
+from mlpotential.models.model_file import load_model, save_model
+from mlpotential.testing import tiny_schnet
 from mlpotential.training.checkpoint import load_checkpoint
 from mlpotential.training.config_file import read_config
 from mlpotential.training.optimization.processes import ALONE, Processes
@@ -32,6 +35,12 @@ RUNS = {
         "--training.learning_rate=0.05",
         "--training.early_stopping_patience=4",
         "--training.max_epochs=30",
+    ),
+    "curvature": (
+        "--training.batch_size=5",
+        "--training.max_epochs=2",
+        "--training.curvature_weight=0.02",
+        "--training.curvature_from={teacher}",
     ),
     "forces": ("--training.batch_size=31", "--training.targets=forces", "--training.max_epochs=4"),
 }
@@ -68,7 +77,11 @@ def alone(folder, run_settings):
     config_path = folder / "run.yaml"
     config_path.write_text(yaml.safe_dump(run_settings))
 
+    teacher = folder / "teacher.safetensors"
+    save_model(teacher, tiny_schnet(), AtomGraph.from_atoms(molecule("H2O")))
+
     def run(name, *words):
+        words = [word.format(teacher=teacher) for word in words]
         config = read_config(config_path, ["--folder", str(folder / name), *words])
         return run_training(config, progress=False)
 
@@ -92,7 +105,10 @@ def ends(folder, alone):
         place = folder / (name if name == "one_then_two" else f"{name}_by_two")
         for words in ("words", "words_of_others"):
             if words in run:
-                run[words] = ["--folder", str(place), *run[words]]
+                filled = [
+                    word.format(teacher=folder / "teacher.safetensors") for word in run[words]
+                ]
+                run[words] = ["--folder", str(place), *filled]
     processes = start_two(folder / "run.yaml", list(runs.values()))
     outputs = [process.communicate(timeout=120) for process in processes]
     assert processes[1].returncode == 1, outputs
