@@ -145,7 +145,7 @@ class Processes:
         Args:
             tensors: in the same order in all processes.
         """
-        if self.count > 1:
+        if self.are_joined:
             with _told_of_ended_processes():
                 for tensor in tensors:
                     torch.distributed.broadcast(tensor, src=0)

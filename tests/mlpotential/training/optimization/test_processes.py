@@ -33,16 +33,16 @@ RUNS = {
         "--training.schedule=plateau",
         "--training.plateau_patience=1",
         "--training.learning_rate=0.05",
-        "--training.early_stopping_patience=4",
-        "--training.max_epochs=30",
+        "--training.early_stopping_patience=3",
+        "--training.max_epochs=16",
     ),
     "curvature": (
         "--training.batch_size=5",
-        "--training.max_epochs=2",
+        "--training.max_epochs=1",
         "--training.curvature_weight=0.02",
         "--training.curvature_from={teacher}",
     ),
-    "forces": ("--training.batch_size=31", "--training.targets=forces", "--training.max_epochs=4"),
+    "forces": ("--training.batch_size=31", "--training.targets=forces", "--training.max_epochs=3"),
 }
 PROLONGED = ("--training.schedule=warm_restarts", "--training.max_epochs={}")
 
@@ -89,11 +89,18 @@ def alone(folder, run_settings):
 
 
 @pytest.fixture(scope="module")
+def whole(folder, alone):
+    """The folder of a training by one process that others have to come to."""
+    alone("whole", *(w.format(2) for w in PROLONGED))
+    return folder / "whole"
+
+
+@pytest.fixture(scope="module")
 def ends(folder, alone):
     """How two processes, started once, ended their trainings; by name, of each process."""
-    first = [w.format(2) for w in PROLONGED]
+    first = [w.format(1) for w in PROLONGED]
     alone("one_then_two", *first)
-    whole = [w.format(4) for w in PROLONGED]
+    whole = [w.format(2) for w in PROLONGED]
     runs = {name: {"words": list(words)} for name, words in RUNS.items()}
     runs["one_then_two"] = {"words": whole}
     runs["two_then_one"] = {"words": first}
@@ -147,26 +154,24 @@ def test_two_are_one(folder, alone, ends, name):
     alone(name, *RUNS[name])
     assert_same_training(folder / name, folder / f"{name}_by_two")
     if name == "everything":
-        assert len(history(folder / name)) < 30  # stopped early
+        assert len(history(folder / name)) < 16  # stopped early
         assert history(folder / name)[-1, 2] < 0.05  # and the plateau was noticed
 
 
-def test_the_number_of_processes_may_change(folder, alone, ends):
-    alone("whole", *(w.format(4) for w in PROLONGED))
+def test_the_number_of_processes_may_change(folder, alone, whole, ends):
     assert ends["one_then_two"] == ends["two_then_one"] == [None, None]
-    assert_same_training(folder / "whole", folder / "one_then_two")
-    alone("two_then_one_by_two", *(w.format(4) for w in PROLONGED))
-    assert_same_training(folder / "whole", folder / "two_then_one_by_two")
+    assert_same_training(whole, folder / "one_then_two")
+    alone("two_then_one_by_two", *(w.format(2) for w in PROLONGED))
+    assert_same_training(whole, folder / "two_then_one_by_two")
 
 
-def test_a_signal_to_one_stops_both_after_the_step(folder, alone, ends):
+def test_a_signal_to_one_stops_both_after_the_step(folder, alone, whole, ends):
     for end in ends["stopped"]:
         assert end[0] == "RunInterrupted"
         assert "interrupted after step 6" in end[1]
     assert load_checkpoint(folder / "stopped_by_two")["step"] == 6
-    alone("whole", *(w.format(4) for w in PROLONGED))
-    alone("stopped_by_two", *(w.format(4) for w in PROLONGED))
-    assert_same_training(folder / "whole", folder / "stopped_by_two")
+    alone("stopped_by_two", *(w.format(2) for w in PROLONGED))
+    assert_same_training(whole, folder / "stopped_by_two")
 
 
 def test_processes_with_different_settings_are_refused(folder, ends):

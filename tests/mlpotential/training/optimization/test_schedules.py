@@ -13,6 +13,7 @@ from mlpotential.training.optimization.schedules import Schedule, rate_factor
 from mlpotential.training.run import run_training
 
 STEPS_PER_EPOCH = 5
+WARM_UP = "--training.warmup_steps=20"
 
 
 def optimizer_of(config):
@@ -85,13 +86,12 @@ def test_a_plateau_after_the_warm_up_lowers_the_rate():
 @pytest.mark.parametrize(
     "options",
     [
-        ("--training.schedule=warm_restarts", "--training.restart_period=2"),
-        ("--training.schedule=warm_restarts", "--training.warmup_steps=20"),
-        ("--training.schedule=plateau", "--training.warmup_steps=20"),
+        ("--training.schedule=warm_restarts", "--training.restart_period=1", WARM_UP),
+        ("--training.schedule=plateau", WARM_UP),
     ],
 )
 def test_a_run_in_parts_is_the_whole_run(config_file, tmp_path, options):
-    for folder, ends in (("whole", (6,)), ("parts", (1, 2, 6))):
+    for folder, ends in (("whole", (3,)), ("parts", (1, 3))):
         for end in ends:
             words = ["--folder", str(tmp_path / folder), f"--training.max_epochs={end}", *options]
             run_training(read_config(config_file, words), progress=False)

@@ -21,8 +21,8 @@ SHORT = ("--training.max_epochs", "1")
 
 
 def words(config_file, folder, *more):
-    sizes = ["--n-train", "16", "8", "--seeds", "3", "4"]
-    return ["learning-curve", str(config_file), *sizes, "--folder", str(folder), *SHORT, *more]
+    sizes = ["--n-train", "16", "8", "--folder", str(folder)]
+    return ["learning-curve", str(config_file), *sizes, *SHORT, *(more or ("--seeds", "3"))]
 
 
 def table(folder):
@@ -37,7 +37,8 @@ def model_of(folder, n, seed):
 
 def test_by_the_command(config_file, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "curve"
-    assert main(words(config_file, folder)) == 0
+    seeds = ("--seeds", "3", "4")
+    assert main(words(config_file, folder, *seeds)) == 0
     said = capsys.readouterr().out
     rows = table(folder)
     assert [(row["n_train"], row["n_seeds"]) for row in rows] == [("8", "2"), ("16", "2")]
@@ -59,7 +60,7 @@ def test_by_the_command(config_file, tmp_path, capsys, monkeypatch):
     assert 0.001 < (picture[..., :3].min(axis=2) < 0.5).mean() < 0.2  # lines and words on white
 
     monkeypatch.setattr(studies, "run_training", None)  # nothing is trained again
-    assert main(words(config_file, folder)) == 0
+    assert main(words(config_file, folder, *seeds)) == 0
     assert capsys.readouterr().out == said
 
 
@@ -84,11 +85,11 @@ def test_it_goes_on_where_it_was_stopped(config_file, tmp_path, monkeypatch, cap
 def test_other_settings_are_other_trainings(config_file, tmp_path, capsys):
     """Finished members are not taken for those of other settings; longer ones are continued."""
     folder = tmp_path / "curve"
-    constant = ("--training.schedule", "exponential")
+    constant = ("--training.schedule", "exponential", "--seeds", "3")
     assert main(words(config_file, folder, *constant)) == 0
     assert main(words(config_file, folder, *constant, "--training.learning_rate", "1e-4")) == 2
     assert "n_train_8_seed_3 failed" in capsys.readouterr().err
-    longer = [*words(config_file, folder, *constant)[:-4], *constant, "--training.max_epochs", "2"]
+    longer = [w if w != "1" else "2" for w in words(config_file, folder, *constant)]
     assert main(longer) == 0
     assert {row["epochs"] for row in table(folder)} == {"2.0"}
     outcome = json.loads((folder / "n_train_8_seed_3/outcome.json").read_text())["outcome"]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from mlpotential.cli import main
 from mlpotential.errors import ConfigError
 from mlpotential.training.metrics import Errors
-from mlpotential.training.studies.figure import plot_sweep, save_figure
+from mlpotential.training.studies.figure import plot_sweep
 from mlpotential.training.studies.members import Outcome
 from mlpotential.training.studies.sweep import sweep_members
 from mlpotential.training.studies.table import as_csv, as_text, rows_of
@@ -108,7 +108,7 @@ def test_one_training_has_no_standard_error():
         ([0.9, None], "linear", ["0.9", "None"]),
     ],
 )
-def test_axes_of_the_figure(values, scale, labels, tmp_path):
+def test_axes_of_the_figure(values, scale, labels):
     rows = rows_of(
         [
             outcome({"training.this": v, "training.that": k}, 1e-3 * (1 + k), 0.1)
@@ -121,4 +121,3 @@ def test_axes_of_the_figure(values, scale, labels, tmp_path):
     assert [tick.get_text() for tick in ax.get_xticklabels()] == labels
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["that 0", "that 1"]
     assert ax.get_ylabel() == "energy MAE (meV/atom)"
-    save_figure(rows, tmp_path / "figure.png")
