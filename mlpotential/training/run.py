@@ -20,6 +20,7 @@ from mlpotential.models.model_file import ModelRecord, golden_sample, load_model
 from mlpotential.models.potential import Potential
 from mlpotential.neighbors import connect
 from mlpotential.run_folder import lock_folder
+from mlpotential.training.checkpoint import run_fingerprint
 from mlpotential.training.config import DataConfig, RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import Errors, predict_batches
@@ -32,7 +33,7 @@ from mlpotential.training.seen_in_training import (
     neighborhoods,
 )
 from mlpotential.training.starting_point import starting_model
-from mlpotential.training.trainer import Trainer, run_fingerprint
+from mlpotential.training.trainer import Trainer
 from mlpotential.training.training_log import log, logged_in
 
 MODEL_NAME = "model.safetensors"

@@ -12,7 +12,6 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,9 @@ from mlpotential.errors import RunError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.models.potential import Potential
-from mlpotential.models.registry import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from mlpotential.properties import OWN_LABELS
 from mlpotential.run_folder import write_atomically
-from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
+from mlpotential.training.checkpoint import load_checkpoint, require_same_run, save_checkpoint
 from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
@@ -318,7 +316,7 @@ class Trainer:
         is_first = self.processes.is_first
         state = self.processes.from_first(load_checkpoint(self.folder) if is_first else None)
         if state is not None:
-            _require_same_run(state["fingerprint"], self.fingerprint, self.folder)
+            require_same_run(state["fingerprint"], self.fingerprint, self.folder)
             self.step, self.epoch_loss = state["step"], state["epoch_loss"]
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -383,42 +381,3 @@ def _as_csv(rows: list[dict[str, Any]], header: bool) -> str:
         writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _require_same_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    stored = _with_later_settings(stored, wanted)
-    names = sorted(set(stored) | set(wanted))
-    differing = [n for n in names if stored.get(n) != wanted.get(n)]
-    if differing:
-        changes = "; ".join(f"{n}: {stored.get(n)!r} -> {wanted.get(n)!r}" for n in differing)
-        raise RunError(
-            f"{folder} holds a run with other settings ({changes}): "
-            "choose another folder, or remove it to start again"
-        )
-
-
-def _with_later_settings(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """Settings that an older checkpoint does not know had what is their default now."""
-    defaults = {f"training.{name}": value for name, value in _defaults(TrainingConfig).items()}
-    defaults["architecture"] = DEFAULT_ARCHITECTURE
-    completed = {name: defaults[name] for name in defaults.keys() & wanted.keys()} | stored
-    architecture = ARCHITECTURES.get(completed.get("architecture", ""))
-    if "model" in completed and architecture is not None:
-        completed["model"] = _defaults(architecture.config_class) | completed["model"]
-    return completed
-
-
-def _defaults(settings: type[Any]) -> dict[str, Any]:
-    """Of the settings of a dataclass that have one."""
-    return {f.name: f.default for f in fields(settings) if f.default is not MISSING}
-
-
-def run_fingerprint(config: TrainingConfig, **others: Any) -> dict[str, Any]:
-    """What two runs must share for one to continue the other's checkpoint."""
-    settings = asdict(config)
-    # the last two by their content
-    for free in ("device", "checkpoint_interval_s", "start_from", "curvature_from"):
-        del settings[free]
-    if config.schedule != "cosine":  # a cosine ends at max_epochs; the others can be prolonged
-        del settings["max_epochs"]
-    return {f"training.{name}": value for name, value in settings.items()} | others
