@@ -80,7 +80,7 @@ class Processes:
             )
         if self.rank_here >= torch.cuda.device_count():
             raise ConfigError(
-                f"process {self.rank} is the {self.rank_here + 1}. of this machine, which has "
+                f"process {self.rank} is number {self.rank_here + 1} on this machine, which has "
                 f"{torch.cuda.device_count()} GPUs: start at most so many on it"
             )
         return torch.device("cuda", self.rank_here)
