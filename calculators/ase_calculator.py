@@ -26,10 +26,13 @@ from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.models.potential import ModelTraits, Potential
+from mlpotential.properties import PROPERTIES
 
 BORN = "born_effective_charges"
-OF_MOLECULES = frozenset({"dipole", BORN})
-OF_DIPOLE_MODELS = ("dipole", "charges", BORN)
+OF_ENERGIES = ("energy", "free_energy", "energies", "forces", "stress")
+OF_MOLECULES = frozenset(name for name, row in PROPERTIES.items() if row.of_molecules) | {BORN}
+# What an evaluator gives and ASE has another name for, or that costs several evaluations.
+NOT_AMONG_RESULTS = frozenset({"virial", "born_charges", "extra_energies", "members"})
 
 
 class MLPotentialCalculator(Calculator):
@@ -52,6 +55,10 @@ class MLPotentialCalculator(Calculator):
     also gives charges (latent: those whose dipole is fitted, e) and, for molecules, dipole (e A; of
     a charged one about the centre of mass) and, when asked for, born_effective_charges (e): element
     [i, a, b] is the derivative of dipole component a by coordinate b of atom i.
+
+    Other outputs of a model are results by their names: polarizability (A^3), spatial_extent (A^2),
+    dipole_magnitude (e A) and named scalars in the units that `result_units` states; see `Results`.
+    A model without energies gives only those.
 
     A model file with an extra network NAME also gives `calc.results["energy_of_NAME"]` (eV). All
     results of a committee are means; it also gives `calc.results["energy_std"]` (eV) and
@@ -93,8 +100,11 @@ class MLPotentialCalculator(Calculator):
         super().__init__()
         self._lock = threading.RLock()
         self._members = read_members(model)
-        if all("dipole" in potential.properties for potential in self._potentials):
-            self.implemented_properties = [*self.implemented_properties, *OF_DIPOLE_MODELS]
+        common = frozenset.intersection(*(p.properties for p in self._potentials))
+        self.implemented_properties = list(OF_ENERGIES) if "energy" in common else []
+        known = {*OF_ENERGIES, "virial", "atomic_energies", "features", "born_charges"}
+        self.implemented_properties += sorted(common - known)
+        self.implemented_properties += [BORN] if "born_charges" in common else []
         self._device, self._dtype = device, dtype
         self._backend, self._threads, self.guard_mode = backend, threads, guard
         self._evaluator: Evaluator | None = None
@@ -105,6 +115,12 @@ class MLPotentialCalculator(Calculator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state | {"_lock": threading.RLock()}
+
+    @property
+    def result_units(self) -> dict[str, str]:
+        """Units of the results that ASE has no name for, and of dipoles and charges."""
+        rows = self._potentials[0].rows
+        return {name: rows[name].unit for name in self.implemented_properties if name in rows}
 
     @property
     def traits(self) -> ModelTraits:
@@ -172,7 +188,8 @@ class MLPotentialCalculator(Calculator):
             )
         if periodic and OF_MOLECULES.intersection(properties):
             raise PropertyNotImplementedError(
-                "a periodic structure has no dipole: it depends on which images of atoms are taken"
+                "a periodic structure has no dipole and no spatial extent: they depend on which "
+                "images of atoms are taken"
             )
         wants_born_charges = BORN in properties
         if not (wants_born_charges and self.results and not self.check_state(atoms)):
@@ -302,23 +319,22 @@ class Results(dict[str, Any]):
 
 def _wanted(evaluator: Evaluator, periodic: bool) -> list[str]:
     """All that one evaluation gives."""
-    wanted = ["energy", "forces", "atomic_energies"]
-    wanted += ["stress"] if periodic else []
-    if "charges" in evaluator.properties:
-        wanted += ["charges"] if periodic else ["charges", "dipole"]
-    wanted += ["extra_energies"] if evaluator.extra_networks else []
-    return wanted + (["energy_std", "forces_std"] if evaluator.n_members > 1 else [])
+    without = NOT_AMONG_RESULTS | (OF_MOLECULES if periodic else {"stress"})
+    extra = ["extra_energies"] if evaluator.extra_networks else []
+    return [*sorted(evaluator.properties - without), *extra]
 
 
 def _results(prediction: Prediction, k: int, atoms: slice, has_volume: bool) -> Results:
     """What ASE calls the results of structure `k`, whose atoms are `atoms`."""
-    energy = float(prediction.energy[k])
-    results = {
-        "energy": energy,
-        "free_energy": energy,
-        "energies": prediction.atomic_energies[atoms],
-        "forces": prediction.forces[atoms],
-    }
+    results: dict[str, Any] = {}
+    if prediction.energy is not None:
+        energy = float(prediction.energy[k])
+        results = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": prediction.atomic_energies[atoms],
+            "forces": prediction.forces[atoms],
+        }
     if prediction.stress is not None and has_volume:
         results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[k])
     if prediction.charges is not None:
@@ -329,6 +345,10 @@ def _results(prediction: Prediction, k: int, atoms: slice, has_volume: bool) -> 
         f"energy_of_{name}": float(energies[k])
         for name, energies in (prediction.extra_energies or {}).items()
     }
+    for name in ("dipole_magnitude", "polarizability", "spatial_extent"):
+        if (values := getattr(prediction, name)) is not None:
+            extra[name] = values[k]
+    extra |= {name: float(values[k]) for name, values in (prediction.scalars or {}).items()}
     if prediction.energy_std is not None:
         extra["energy_std"] = float(prediction.energy_std[k])
         extra["forces_std"] = prediction.forces_std[atoms]

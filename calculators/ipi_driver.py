@@ -33,6 +33,7 @@ from calculators.ipi_units import Answer, ReplicaArrays, cells_to_angstrom, to_a
 from mlpotential.errors import ConfigError, RunError, StructureError, nearest_name
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.input_files import require_model_files, unreadable
+from mlpotential.properties import PROPERTIES
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,8 +46,8 @@ __DRIVER_NAME__ = "mlpotential"
 __DRIVER_CLASS__ = "MLPotentialDriver"
 
 PARAMETERS = ("model", "structure", "report", *(f.name for f in fields(Execution)))
-PROPERTIES = ("energy", "forces", "virial", "atomic_energies", "extra_energies")
-OF_COMMITTEES = ("energy_std", "forces_std", "members")
+NOT_SENT = frozenset({"stress", "born_charges"})
+OF_MOLECULES = frozenset(name for name, row in PROPERTIES.items() if row.of_molecules)
 
 
 class EvaluatorProtocol(Protocol):
@@ -65,6 +66,10 @@ class EvaluatorProtocol(Protocol):
     @property
     def properties(self) -> frozenset[str]:
         """What can be asked for."""
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of what the model gives."""
 
     def evaluate(
         self, positions: np.ndarray, cells: np.ndarray | None, properties: Sequence[str]
@@ -98,14 +103,14 @@ def answer(
     if len(cells) != len(positions):
         raise StructureError(f"i-PI sent {len(cells)} cells for {len(positions)} replicas")
     periodic = bool(np.any(evaluator.pbc))
-    wanted = set(PROPERTIES if evaluator.n_members == 1 else PROPERTIES + OF_COMMITTEES)
-    wanted |= evaluator.properties & ({"charges"} if periodic else {"charges", "dipole"})
+    wanted = {*evaluator.properties - NOT_SENT, "extra_energies"}
+    wanted -= OF_MOLECULES if periodic else set()
     prediction = evaluator.evaluate(
         to_angstrom(positions, evaluator.n_atoms),
         cells_to_angstrom(cells) if periodic else None,
         sorted(wanted),
     )
-    return to_answers(prediction, len(positions))
+    return to_answers(prediction, len(positions), evaluator.units)
 
 
 def make_evaluator(
@@ -121,7 +126,11 @@ def make_evaluator(
         require_model_files([model])
     from mlpotential.inference.evaluator import Evaluator  # torch comes with it
 
-    return Evaluator(model, template.numbers, template.pbc, **asdict(execution))
+    evaluator = Evaluator(model, template.numbers, template.pbc, **asdict(execution))
+    if "energy" not in evaluator.properties:
+        given = ", ".join(sorted(evaluator.properties))
+        raise ConfigError(f"{model} gives no energies and forces to move atoms by, only {given}")
+    return evaluator
 
 
 def read_template(structure: str) -> Atoms:

@@ -11,13 +11,14 @@ with them a user reads what the model said.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ipi.utils.units import unit_to_internal
 
 from mlpotential.errors import RunError, StructureError
+from mlpotential.properties import PROPERTIES, scalar
 
 if TYPE_CHECKING:
     from mlpotential.graph import Prediction
@@ -26,6 +27,8 @@ BOHR_PER_ANGSTROM = unit_to_internal("length", "angstrom", 1.0)
 HARTREE_PER_EV = unit_to_internal("energy", "electronvolt", 1.0)
 # Not i-PI's own rounded "ev/ang": forces stay the exact derivative of the energy.
 HARTREE_PER_BOHR_PER_EV_PER_ANGSTROM = HARTREE_PER_EV / BOHR_PER_ANGSTROM
+
+OF_STRUCTURES = {name: PROPERTIES[name] for name in ("dipole_magnitude", "spatial_extent")}
 
 _as_json = json.JSONEncoder(allow_nan=False).encode  # ASCII; json.dumps makes one for each call
 
@@ -67,20 +70,24 @@ def cells_to_angstrom(h_bohr: ReplicaArrays) -> np.ndarray:
     return columns.transpose(0, 2, 1) / BOHR_PER_ANGSTROM
 
 
-def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
+def to_answers(
+    prediction: Prediction, n_replicas: int, units: Mapping[str, str] | None = None
+) -> list[Answer]:
     """What i-PI wants of each replica.
 
     Args:
         prediction: energy, forces, virial, atomic and extra energies of all replicas, and of a
-            model that has them charges and dipoles.
+            model that has them charges, dipoles and other outputs.
         n_replicas: how many.
+        units: of named scalars.
 
     Returns:
         Of each replica: potential (hartree); forces, [n_atoms, 3] (hartree/bohr); virial,
         symmetric, [3, 3] (hartree); extras, a JSON object in ASCII with the energy, those of the
         atoms and those of the model's extra networks in eV, `dipole` (e bohr, as i-PI's own use of
-        it wants it), `charges` (e), and what a committee adds. The arrays are nobody else's: i-PI
-        writes into the virial it is given.
+        it wants it), `polarizability` (bohr^3), `charges` (e), other outputs with their unit in the
+        name (`gap_eV`), and what a committee adds. The arrays are nobody else's: i-PI writes into
+        the virial it is given.
 
     Raises:
         RunError: if a number is not finite. i-PI would carry it to the end and report success.
@@ -95,8 +102,8 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
         for name, energies in (prediction.extra_energies or {}).items()
     }
     checked = {"energy": energy, "forces": forces, "virial": virial, "atomic energies": atomic}
-    of_charges = _extras_of_charges(prediction, n_replicas)
-    for name, values in (checked | extras | of_charges).items():
+    outputs = _extras_of_outputs(prediction, n_replicas, units or {})
+    for name, values in (checked | extras | outputs).items():
         _check_finite(name, values)
     return [
         (
@@ -106,7 +113,7 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
             _as_json(
                 {"energy_eV": float(energy[k]), "atomic_energies_eV": atomic[k].tolist()}
                 | {name: float(energies[k]) for name, energies in extras.items()}
-                | {name: values[k].tolist() for name, values in of_charges.items()}
+                | {name: values[k].tolist() for name, values in outputs.items()}
                 | _committee_extras(prediction, k, n_replicas)
             ),
         )
@@ -114,14 +121,25 @@ def to_answers(prediction: Prediction, n_replicas: int) -> list[Answer]:
     ]
 
 
-def _extras_of_charges(prediction: Prediction, n_replicas: int) -> dict[str, np.ndarray]:
-    """Dipoles, [n_replicas, 3] (e bohr), and charges, [n_replicas, n_atoms] (e), if there are."""
+def _extras_of_outputs(
+    prediction: Prediction, n_replicas: int, units: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """What there is of other outputs by name, each [n_replicas, ...]."""
     found = {}
     if prediction.dipole is not None:
         dipole = np.asarray(prediction.dipole, np.float64).reshape(n_replicas, 3)
         found["dipole"] = dipole * BOHR_PER_ANGSTROM
     if prediction.charges is not None:
         found["charges"] = np.asarray(prediction.charges, np.float64).reshape(n_replicas, -1)
+    if prediction.polarizability is not None:
+        alpha = np.asarray(prediction.polarizability, np.float64).reshape(n_replicas, 9)
+        found["polarizability"] = alpha * BOHR_PER_ANGSTROM**3
+    scalars = {name: (row.unit, getattr(prediction, name)) for name, row in OF_STRUCTURES.items()}
+    scalars |= {name: (units[name], x) for name, x in (prediction.scalars or {}).items()}
+    for name, (unit, values) in scalars.items():
+        if values is not None:
+            key = f"{name}_{scalar(name, unit).unit_in_names}"
+            found[key] = np.asarray(values, np.float64).reshape(n_replicas)
     return found
 
 

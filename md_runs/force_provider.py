@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -27,6 +27,7 @@ from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 
 MODEL_NAME, MEMBER_NAME = "model.safetensors", "model_{}.safetensors"
 CALCULATOR_NAME = "calculator.json"
+RECORDED_EXTRAS = ("dipole", "polarizability")  # what runs keep of every bead, for spectra
 
 Model = str | Path | Sequence[str | Path]
 
@@ -40,14 +41,15 @@ class IpiDriver:
         parameters: what the driver class is made with.
         files: contents to put into the run folder, by their name there.
         identity: what must be the same for a run to be continued.
-        gives_dipole: whether its extras hold `dipole`, [3] (e bohr).
+        extras: what its extras hold of `RECORDED_EXTRAS`: `dipole`, [3] (e bohr), and
+            `polarizability`, [9] (bohr^3).
     """
 
     pes_path: str
     parameters: Mapping[str, str]
     files: Mapping[str, bytes] = field(default_factory=dict)
     identity: Mapping[str, str] = field(default_factory=dict)
-    gives_dipole: bool = False
+    extras: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -109,7 +111,7 @@ class ModelForces:
             parameters=parameters | {name: str(v) for name, v in asdict(execution).items()},
             files=dict(zip(names, members, strict=True)),
             identity={"model (sha256)": ", ".join(digests), "dtype": str(execution.dtype)},
-            gives_dipole="dipole" in evaluator.properties,
+            extras=_recorded(evaluator.properties, bool(atoms.pbc.any())),
         )
 
 
@@ -144,8 +146,14 @@ class CalculatorForces:
             parameters={"calculator": CALCULATOR_NAME, "structure": STRUCTURE_NAME},
             files={CALCULATOR_NAME: definition.encode()},
             identity={"calculator": definition},
-            gives_dipole="dipole" in getattr(trial.calc, "results", {}),
+            extras=tuple(x for x in ("dipole",) if x in getattr(trial.calc, "results", {})),
         )
+
+
+def _recorded(properties: Collection[str], periodic: bool) -> tuple[str, ...]:
+    """Extras of a model with these properties."""
+    of_molecules = {"dipole"} if periodic else set()
+    return tuple(x for x in RECORDED_EXTRAS if x in properties and x not in of_molecules)
 
 
 def force_provider(forces: Model | ForceProvider, execution: Execution) -> ForceProvider:

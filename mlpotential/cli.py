@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
   mlpotential info model.safetensors --check
   mlpotential convert best_inference_model model.safetensors --energy-unit eV --length-unit Angstrom
+  mlpotential export model.safetensors n2p2_folder
   mlpotential add-domain model.safetensors train.extxyz --energy-unit eV --length-unit Angstrom
 """
 
@@ -42,7 +43,11 @@ COMMANDS = {
     ),
     "convert": (
         "mlpotential.commands:CONVERT",
-        "a model file from a SchNet that another program trained, executing nothing of it",
+        "a model file from a potential that another program trained, executing nothing of it",
+    ),
+    "export": (
+        "mlpotential.commands:EXPORT",
+        "a folder for n2p2 and RuNNer from a Behler-Parrinello model",
     ),
     "add-domain": (
         "mlpotential.commands:ADD_DOMAIN",

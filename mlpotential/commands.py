@@ -90,8 +90,8 @@ def evaluate(
     energy_key: str | None = None,
     forces_key: str | None = None,
     force_unit: str | None = None,
-    dipole_unit: str | None = None,
-    dipole_key: str | None = None,
+    label_units: Sequence[str] = (),
+    label_keys: Sequence[str] = (),
     no_forces: bool = False,
     device: str = "auto",
     dtype: Dtype | None = None,
@@ -111,8 +111,8 @@ def evaluate(
         energy_key: name of the energy label in the file.
         forces_key: name of the forces label in the file.
         force_unit: e.g. Hartree/Bohr; default: the energy unit per length unit.
-        dipole_unit: e*Angstrom, Debye or a.u.: compare dipoles, too.
-        dipole_key: name of the dipole label in the file.
+        label_units: compare other labels, too: their names and units, such as dipole=Debye gap=eV.
+        label_keys: names of these labels in the file, such as dipole=mu gap=GAP.
         no_forces: the data has energies only.
         device: auto, cpu, cuda or cuda:N.
         dtype: default: the model's.
@@ -138,8 +138,8 @@ def evaluate(
         energy_key=energy_key,
         forces_key=forces_key,
         force_unit=force_unit,
-        dipole_unit=dipole_unit,
-        dipole_key=dipole_key,
+        **_by_label(label_units, "unit"),
+        **_by_label(label_keys, "key"),
         with_forces=not no_forces,
         device=device,
         dtype=dtype,
@@ -166,6 +166,17 @@ def evaluate(
         add_errors(model, {record_as: evaluation.errors}, wavenumbers)
         print(f"kept in the model file: errors of {', '.join([record_as, *wavenumbers])}")
     return 0
+
+
+def _by_label(words: Sequence[str], what: str) -> dict[str, str]:
+    """`gap=eV` as `gap_unit`. Raises ConfigError for a word that is no such pair."""
+    found = {}
+    for word in words:
+        label, equals, value = word.partition("=")
+        if not (label and equals and value):
+            raise ConfigError(f"--label-{what}s takes pairs such as gap={what}, not {word!r}")
+        found[f"{label}_{what}"] = value
+    return found
 
 
 def info(
@@ -226,11 +237,11 @@ def convert(
         source: folder or file of the other program.
         output: model file to write (.safetensors).
         kind: schnet-tf (folder of the original program), schnetpack (whole model), pyg (model or
-            state dictionary of torch_geometric), or auto.
+            state dictionary of torch_geometric), n2p2 (folder of RuNNer or n2p2), or auto.
         energy_network: a second network, stored beside the first; its energy is a result of its
             own.
-        energy_unit: of the source (schnet-tf: kcal/mol).
-        length_unit: of the source (schnet-tf: Angstrom).
+        energy_unit: of the source (schnet-tf: kcal/mol; n2p2: Hartree).
+        length_unit: of the source (schnet-tf: Angstrom; n2p2: Bohr).
         elements: it was trained on (all it has rows for).
         mean: mean energy per atom (pyg state dictionary).
         std: its standard deviation (likewise).
@@ -241,6 +252,30 @@ def convert(
     declared = Declared(kind, energy_unit, length_unit, elements, mean, std)
     print(format_conversion(convert_model(source, output, declared, energy_network)))
     print(f"model:    {output}")
+    return 0
+
+
+def export(model: str, folder: str, *, energy_unit: str | None = None) -> int:
+    """Writes input.nn, scaling.data and weights of a BehlerParrinello model, for n2p2 and RuNNer.
+
+    Args:
+        model: model file (.safetensors).
+        folder: to be made.
+        energy_unit: of the files: Hartree where lengths are in Bohr, else eV. Lengths are in the
+            unit of the symmetry functions.
+    """
+    require_model_files([model])
+    from pathlib import Path
+
+    from mlpotential.models.importers.n2p2.convert_folder import export_folder
+    from mlpotential.models.model_file import load_model
+
+    written = export_folder(load_model(model), Path(folder), energy_unit)
+    print(f"written:  {', '.join(written.files)} in {folder}")
+    print(f"units:    {' and '.join(written.units)}")
+    print(f"check:    read back, energies and forces within {written.deviation:.1e}")
+    for note in written.notes:
+        print(f"note:     {note}")
     return 0
 
 
@@ -306,10 +341,12 @@ CONVERT = Command.of(
     "--elements C\n"
     "  mlpotential convert best_inference_model model.safetensors "
     "--energy-unit eV --length-unit Angstrom\n"
+    "  mlpotential convert n2p2_folder model.safetensors --length-unit Bohr --energy-unit Hartree\n"
     "  mlpotential convert state.pt model.safetensors --from pyg --energy-unit eV "
     "--length-unit Angstrom --mean -4.2 --std 0.1",
     aliases={"kind": "--from"},
 )
+EXPORT = Command.of(export, "  mlpotential export model.safetensors n2p2_folder")
 ADD_DOMAIN = Command.of(
     add_domain,
     "  mlpotential add-domain model.safetensors train.extxyz --energy-unit eV "

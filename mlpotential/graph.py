@@ -16,7 +16,7 @@ Conventions, for every function that touches an edge:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from mlpotential.errors import StructureError
-from mlpotential.properties import LABELS
+from mlpotential.properties import LABELS, PROPERTIES, SCALARS
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -49,8 +49,13 @@ class AtomGraph:
         energy: reference energies, [n_graphs], float64 (eV).
         forces: reference forces, [n_atoms, 3], float64 (eV/A).
         dipole: reference dipole moments, [n_graphs, 3], float64 (e A).
-        weights: of the structures in a loss, by label, [n_graphs, n_labels], float64, columns in
-            the order of `properties.LABELS`; None where all are 1. A label of weight 0 is none.
+        dipole_magnitude: their lengths, [n_graphs], float64 (e A).
+        polarizability: reference polarizability volumes, [n_graphs, 3, 3], float64 (A^3).
+        spatial_extent: reference electronic spatial extents <R^2>, [n_graphs], float64 (A^2).
+        scalars: reference values of named scalars, each [n_graphs], float64.
+        weights: of the structures in a loss, by label, [n_graphs, n_labels + 1], float64, columns
+            in the order of `properties.LABELS`, the last for all scalars; None where all are 1. A
+            label of weight 0 is none.
     """
 
     atomic_numbers: Tensor
@@ -64,6 +69,10 @@ class AtomGraph:
     energy: Tensor | None = None
     forces: Tensor | None = None
     dipole: Tensor | None = None
+    dipole_magnitude: Tensor | None = None
+    polarizability: Tensor | None = None
+    spatial_extent: Tensor | None = None
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)
     weights: Tensor | None = None
 
     @classmethod
@@ -73,6 +82,7 @@ class AtomGraph:
         positions: np.ndarray,
         cell: np.ndarray | None = None,
         pbc: np.ndarray | Sequence[bool] | bool = False,
+        scalars: Mapping[str, float] | None = None,
         **labels: np.ndarray | float | None,
     ) -> AtomGraph:
         """One structure, checked; a cell without any periodic direction is ignored.
@@ -82,8 +92,9 @@ class AtomGraph:
             positions: [n_atoms, 3] (A).
             cell: lattice vectors as rows, [3, 3] (A); None for a molecule.
             pbc: periodic directions, [3] or one for all.
+            scalars: reference values of named scalars.
             labels: reference values by names of `properties.LABELS`: energy (eV), forces,
-                [n_atoms, 3] (eV/A), dipole, [3] (e A); None for none.
+                [n_atoms, 3] (eV/A), dipole, [3] (e A), ...; None for none.
 
         Raises:
             StructureError: if `check_structure` finds fault with it.
@@ -99,12 +110,16 @@ class AtomGraph:
             n_graphs=1,
             pbc=torch.tensor(pbc[None].copy(), device="cpu"),
             cell=None if cell is None else torch.tensor(cell[None], device="cpu"),
+            scalars={
+                name: torch.tensor([float(x)], dtype=torch.float64, device="cpu")
+                for name, x in (scalars or {}).items()
+            },
             **{name: _label(name, value, len(numbers)) for name, value in labels.items()},
         )
 
     def with_weights(self, weights: Mapping[str, float]) -> AtomGraph:
         """One structure with weights of its labels in a loss; 1 for labels that are absent."""
-        row = [float(weights.get(label, 1.0)) for label in LABELS]
+        row = [float(weights.get(label, 1.0)) for label in (*LABELS, SCALARS)]
         return replace(self, weights=self.positions.new_tensor([row]))
 
     @classmethod
@@ -137,7 +152,18 @@ class AtomGraph:
         """The weight of this label of each structure in a loss, [n_graphs], float64."""
         if self.weights is None:
             return self.positions.new_ones(self.n_graphs)
-        return self.weights[:, list(LABELS).index(label)]
+        column = list(LABELS).index(label) if label in LABELS else len(LABELS)
+        return self.weights[:, column]
+
+    def label(self, name: str) -> Tensor | None:
+        """Reference values of a label or named scalar; None where they are not known."""
+        return getattr(self, name) if name in LABELS else self.scalars.get(name)
+
+    @property
+    def labels(self) -> dict[str, Tensor]:
+        """All reference values that are known, by name."""
+        known = {name: getattr(self, name) for name in LABELS}
+        return {k: v for k, v in known.items() if v is not None} | dict(self.scalars)
 
     def pair_displacements(self) -> Tensor:
         """r_j + shift . cell - r_i of each unordered pair, [n_pairs, 3] (A)."""
@@ -159,7 +185,8 @@ class AtomGraph:
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), Tensor)
         }
-        return replace(self, **moved)
+        scalars = {name: values.to(device) for name, values in self.scalars.items()}
+        return replace(self, scalars=scalars, **moved)
 
 
 @dataclass(frozen=True)
@@ -169,7 +196,7 @@ class Prediction:
     A `Potential` fills it with torch tensors, an `Evaluator` with fresh NumPy float64 arrays.
 
     Attributes:
-        energy: [n_graphs], always float64 (eV).
+        energy: [n_graphs], always float64 (eV); None of a model without.
         forces: [n_atoms, 3] (eV/A).
         virial: -dE/dstrain, [n_graphs, 3, 3], symmetric (eV).
         stress: -virial / volume, [n_graphs, 3, 3] (eV/A^3); only where there is a cell.
@@ -179,6 +206,11 @@ class Prediction:
         charges: latent, [n_atoms] (e): those whose dipole is `dipole`, no others.
         born_charges: derivatives of the dipole, [n_atoms, 3, 3] (e); element [i, a, b] is
             d mu_a / d r_ib, as ASE and VASP have it.
+        dipole_magnitude: |dipole|, [n_graphs] (e A).
+        polarizability: polarizability volume, symmetric, [n_graphs, 3, 3] (A^3).
+        spatial_extent: <R^2> of the electrons about the centre of nuclear charge, [n_graphs] (A^2).
+        scalars: named scalars, each [n_graphs] in the unit that the model states; None or empty
+            where none was asked for.
         extra_energies: of the extra networks of a model file, by name, each [n_graphs] (eV); empty
             where it has none. Never consistent with the forces. An `Evaluator` alone gives them.
         energy_std, forces_std: of the members of a committee about their means above, [n_graphs]
@@ -187,7 +219,7 @@ class Prediction:
         features: of the last layer, [n_atoms, n_features]. A `Potential` alone gives them.
     """
 
-    energy: Any
+    energy: Any = None
     forces: Any = None
     virial: Any = None
     stress: Any = None
@@ -195,11 +227,37 @@ class Prediction:
     dipole: Any = None
     charges: Any = None
     born_charges: Any = None
+    dipole_magnitude: Any = None
+    polarizability: Any = None
+    spatial_extent: Any = None
+    scalars: Any = None
     extra_energies: Any = None
     energy_std: Any = None
     forces_std: Any = None
     members: Any = None
     features: Any = None
+
+    def value(self, name: str) -> Any:
+        """Of a property or named scalar; None where it was not asked for."""
+        return getattr(self, name) if name in PROPERTIES else (self.scalars or {}).get(name)
+
+
+def stress_of(virial: Any, cell: Any) -> Any:
+    """-virial / V of tensors or of NumPy arrays.
+
+    Args:
+        virial: [n_graphs, 3, 3] (eV), or None.
+        cell: [n_graphs, 3, 3] (A), zeros for a molecule; None where no structure has one.
+
+    Returns:
+        [n_graphs, 3, 3] (eV/A^3), NaN for a molecule; None without a virial or any cell.
+    """
+    if virial is None or cell is None:
+        return None
+    det = torch.linalg.det if isinstance(cell, Tensor) else np.linalg.det
+    volume = abs(det(cell))
+    volume[volume == 0.0] = torch.nan
+    return -virial / volume[:, None, None]
 
 
 def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
@@ -247,9 +305,20 @@ def collate(graphs: Sequence[AtomGraph]) -> AtomGraph:
         cell=torch.cat([_cell_or_zeros(g) for g in graphs]) if has_cell else None,
         edge_index=edge_index,
         edge_shift=edge_shift,
+        scalars=_joined_scalars(graphs),
         weights=joined("weights"),
         **{name: joined(name) for name in LABELS},
     )
+
+
+def _joined_scalars(graphs: Sequence[AtomGraph]) -> dict[str, Tensor]:
+    """Named scalars, each [n_graphs]. Raises ValueError for one that is present in some only."""
+    names = {name: None for g in graphs for name in g.scalars}
+    for name in names:
+        n_present = sum(name in g.scalars for g in graphs)
+        if n_present < len(graphs):
+            raise ValueError(f"{name!r} is present in {n_present} of {len(graphs)} structures")
+    return {name: torch.cat([g.scalars[name] for g in graphs]) for name in names}
 
 
 def _label(name: str, value: np.ndarray | float | None, n_atoms: int) -> Tensor | None:

@@ -212,6 +212,7 @@ def split(graph: AtomGraph) -> Sequence[AtomGraph]:
             for name, label in LABELS.items()
             if (values := getattr(graph, name)) is not None
         }
+        scalars = {name: values[k : k + 1] for name, values in graph.scalars.items()}
         singles.append(
             AtomGraph(
                 atomic_numbers=graph.atomic_numbers[atoms],
@@ -220,6 +221,7 @@ def split(graph: AtomGraph) -> Sequence[AtomGraph]:
                 n_graphs=1,
                 pbc=graph.pbc[k : k + 1],
                 cell=cell,
+                scalars=scalars,
                 **labels,
             )
         )

@@ -1,11 +1,12 @@
 """The table of what a potential gives of a structure and what reference data can say of it.
 
 A new property is a row here, a field of `graph.Prediction` and, with reference data, of
-`graph.AtomGraph` and `training.metrics.Errors`. Readers, batches, losses, errors, files and reports
-loop over the table. Free of torch.
+`graph.AtomGraph`. Readers, batches, losses, errors, files and reports loop over the table, and over
+named scalars: any other name, of one number per structure in a unit that is declared for it. They
+have rows, too (`scalar`), and live in `scalars` of the same classes. Free of torch.
 
-A label NAME besides energy and forces has its unit declared as `NAME_unit`, its key in a file as
-`NAME_key`, and is learned where `model.NAME` is true and `training.NAME_weight` positive.
+A label NAME besides energy and forces has its unit declared as `NAME_unit` and its key in a file as
+`NAME_key`. It is learned where the outputs of a model name it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mlpotential.units import E_ANGSTROM_PER_DIPOLE_UNIT
+from mlpotential.units import (
+    ANGSTROM2_PER_AREA_UNIT,
+    ANGSTROM3_PER_POLARIZABILITY_UNIT,
+    E_ANGSTROM_PER_DIPOLE_UNIT,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Property:
         shape: of one value; None where it is that of the architecture.
         unit: of its numbers in this program.
         derivative: the variable of the derivative of the energy (or of the dipole) that it is.
-        of: the readout that it comes from.
+        of: the readout that it comes from: "energy", "charges", or one of its own; features are of
+            the "representation", without any.
         of_molecules: periodic structures have none.
         keys: names in data files under which a label is looked for when none is given; empty for
             what reference data do not have.
@@ -41,7 +47,7 @@ class Property:
     shape: tuple[int, ...] | None
     unit: str
     derivative: Literal["positions", "strain"] | None = None
-    of: Literal["energy", "charges"] = "energy"
+    of: str = "energy"
     of_molecules: bool = False
     keys: tuple[str, ...] = ()
     npz_keys: tuple[str, ...] = ()
@@ -74,7 +80,7 @@ _ROWS = (
     Property("virial", "graph", (3, 3), "eV", derivative="strain"),
     Property("stress", "graph", (3, 3), "eV/A^3", derivative="strain"),
     Property("atomic_energies", "atom", (), "eV"),
-    Property("features", "atom", None, ""),
+    Property("features", "atom", None, "", of="representation"),
     Property(
         "dipole",
         "graph",
@@ -90,9 +96,52 @@ _ROWS = (
     Property(
         "born_charges", "atom", (3, 3), "e", derivative="positions", of="charges", of_molecules=True
     ),
+    Property(
+        "dipole_magnitude",
+        "graph",
+        (),
+        "e A",
+        of="charges",
+        of_molecules=True,
+        keys=("dipole_magnitude",),
+        npz_keys=("dipole_magnitude",),
+        declared_units=E_ANGSTROM_PER_DIPOLE_UNIT,
+    ),
+    Property(
+        "polarizability",
+        "graph",
+        (3, 3),
+        "A^3",
+        of="polarizability",
+        keys=("polarizability", "REF_polarizability"),
+        npz_keys=("polarizability", "polarizabilities"),
+        declared_units=ANGSTROM3_PER_POLARIZABILITY_UNIT,
+    ),
+    Property(
+        "spatial_extent",
+        "graph",
+        (),
+        "A^2",
+        of="spatial_extent",
+        of_molecules=True,
+        keys=("spatial_extent",),
+        npz_keys=("spatial_extent",),
+        declared_units=ANGSTROM2_PER_AREA_UNIT,
+    ),
 )
 PROPERTIES = {row.name: row for row in _ROWS}
 LABELS = {name: row for name, row in PROPERTIES.items() if row.keys}
 # Labels with a unit, a readout and a weight in the loss of their own.
 OWN_LABELS = {name: row for name, row in LABELS.items() if row.declared_units}
 OF_CHARGES = frozenset(name for name, row in PROPERTIES.items() if row.of == "charges")
+SCALARS = "scalars"  # the name under which all named scalars have a weight in a loss
+
+
+def scalar(name: str, unit: str = "") -> Property:
+    """The row of a named scalar, in its unit in this program."""
+    return Property(name, "graph", (), unit, of=name, keys=(name,), npz_keys=(name,))
+
+
+def label_row(name: str) -> Property:
+    """The row of a label: that of the table, or of a named scalar."""
+    return LABELS.get(name) or scalar(name)

@@ -32,6 +32,12 @@ EV_PER_ENERGY_UNIT = {
     "kJ/mol": EV_PER_KJ_PER_MOL,
 }
 ANGSTROM_PER_LENGTH_UNIT = {"Angstrom": 1.0, "Bohr": ANGSTROM_PER_BOHR, "nm": ANGSTROM_PER_NM}
+ANGSTROM2_PER_AREA_UNIT = {"Angstrom^2": 1.0, "Bohr^2": ANGSTROM_PER_BOHR**2}
+ANGSTROM3_PER_POLARIZABILITY_UNIT = {  # of polarizability volumes
+    "Angstrom^3": 1.0,
+    "Bohr^3": ANGSTROM_PER_BOHR**3,
+    "a.u.": ANGSTROM_PER_BOHR**3,
+}
 E_ANGSTROM_PER_DIPOLE_UNIT = {
     "e*Angstrom": 1.0,
     "Debye": E_ANGSTROM_PER_DEBYE,

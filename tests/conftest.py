@@ -18,6 +18,7 @@ from ase.build import molecule
 
 from mlpotential.graph import AtomGraph
 from mlpotential.models.model_file import ModelRecord, save_model
+from mlpotential.models.outputs import Output
 from mlpotential.models.schnet import SchNet
 from mlpotential.testing import tiny_schnet
 
@@ -43,7 +44,7 @@ def make_dipole_potential():
     """Makes potentials of random weights with latent charges, cosine cutoff, float64, H C O."""
 
     def make(seed: int = 0, total_charge: float | None = 0.0) -> SchNet:
-        return tiny_schnet(seed, dipole=True, total_charge=total_charge)
+        return tiny_schnet(seed, {"energy": Output(), "dipole": Output(total_charge=total_charge)})
 
     return make
 

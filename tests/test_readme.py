@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+import yaml
 
 from calculators.ipi_driver import PARAMETERS
 from mlpotential import cli as mlpotential_cli
@@ -56,9 +57,11 @@ def test_there_are_commands_of_each_kind():
 
 
 def test_settings_are_known(tmp_path):
-    (settings,) = blocks("yaml")
-    (tmp_path / "run.yaml").write_text(settings)
-    assert read_config(tmp_path / "run.yaml").training.batch_size == 8
+    settings, *sections = blocks("yaml")
+    for section in ("{}", *sections):
+        whole = yaml.safe_load(settings) | (yaml.safe_load(section) or {})
+        (tmp_path / "run.yaml").write_text(yaml.safe_dump(whole))
+        assert read_config(tmp_path / "run.yaml").training.batch_size == 8
 
 
 def test_input_of_ipi():

@@ -22,6 +22,8 @@ from md_runs.trajectories.structure_file import fixed_atoms, other_constraints, 
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
 from mlpotential.units import ASE_TIME_PER_FS
 
+FIELDS = {"dipole": "dipoles", "polarizability": "polarizabilities"}  # of results
+SHAPES = {"dipoles": (1, 3), "polarizabilities": (1, 3, 3)}
 LARGEST_FORCE = 1000.0  # eV/A; chosen: far above a thermal force (50 eV/A is an outlier already)
 LARGEST_ENERGY_CHANGE = 1.0  # eV per atom and step; chosen: a thermal step makes some hundredths
 
@@ -51,7 +53,7 @@ def check_dynamic(atoms: Atoms, rotates: bool) -> None:
 
 
 def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
-    """The header of a classical trajectory; dipoles are in it if forces come with them."""
+    """The header of a classical trajectory; dipoles and the like are in it if forces bring them."""
     per_atom = (1, len(atoms), 3)
     fields = {
         "positions": per_atom,
@@ -67,17 +69,18 @@ def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
         cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if atoms.pbc.any() else None,
         timestep_fs=float(timestep_fs),
         stride=int(stride),
-        fields=fields | ({"dipoles": (1, 3)} if _forces_come_with_dipole(atoms) else {}),
+        fields=fields | {field: SHAPES[field] for field in _come_with_forces(atoms).values()},
         fixed=tuple(int(i) for i in np.flatnonzero(fixed_atoms(atoms))),
     )
 
 
-def _forces_come_with_dipole(atoms: Atoms) -> bool:
-    """Whether one evaluation gives both, so that the dipole costs nothing."""
-    if "dipole" not in getattr(atoms.calc, "implemented_properties", ()):
-        return False
-    atoms.get_forces(apply_constraint=False)
-    return "dipole" in _stored_results(atoms)
+def _come_with_forces(atoms: Atoms) -> dict[str, str]:
+    """Fields of results that one evaluation gives beside forces, so that they cost nothing."""
+    known = getattr(atoms.calc, "implemented_properties", ())
+    wanted = {name: field for name, field in FIELDS.items() if name in known}
+    if wanted:
+        atoms.get_forces(apply_constraint=False)
+    return {name: field for name, field in wanted.items() if name in _stored_results(atoms)}
 
 
 def _stored_results(atoms: Atoms) -> dict[str, Any]:
@@ -125,14 +128,15 @@ def record_frame(
     energy = float(atoms.get_potential_energy())
     if not math.isfinite(energy):
         raise _explosion(step, f"the energy is {energy} eV")
-    dipole = _stored_results(atoms).get("dipole")
+    results = _stored_results(atoms)
+    others = {field: results[name] for name, field in FIELDS.items() if name in results}
     recorder.append(
         positions=atoms.positions,
         velocities_angstrom_per_fs=atoms.get_velocities() * ASE_TIME_PER_FS,
         forces=forces,
         energies=energy,
         temperature_K=temperature_K,
-        **({} if dipole is None else {"dipoles": dipole}),
+        **others,
     )
     return temperature_K, energy
 

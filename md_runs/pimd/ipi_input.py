@@ -6,6 +6,7 @@ All names in the XML but the driver's are relative to the run folder, where i-PI
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,25 +42,30 @@ class Quantity:
         ending: of the files, after the number of the bead.
     """
 
-    word: Literal["positions", "velocities", "forces", "dipole"]
+    word: Literal["positions", "velocities", "forces", "dipole", "polarizability"]
     format: Literal["ase", "xyz", "numbers"]
     ending: str
+
+    @property
+    def is_extra(self) -> bool:
+        """Whether it is part of what the driver says beside forces."""
+        return self.format == "numbers"
 
 
 # i-PI's plain xyz keeps six digits, enough but for positions, and costs much less than its "ase".
 POSITIONS = Quantity("positions", "ase", ".extxyz")
 VELOCITIES = Quantity("velocities", "xyz", ".xyz")
 FORCES = Quantity("forces", "xyz", ".xyz")
-DIPOLE = Quantity("dipole", "numbers", "")
+EXTRAS = (Quantity("dipole", "numbers", ""), Quantity("polarizability", "numbers", ""))
 
 
-def recorded_quantities(settings: PimdRun, with_dipole: bool) -> list[Quantity]:
-    """What a run writes of every bead, but for its potential."""
+def recorded_quantities(settings: PimdRun, extras: Collection[str]) -> list[Quantity]:
+    """What a run writes of every bead, but for its potential; `extras` are those of the driver."""
     wanted = {
         POSITIONS: True,
         VELOCITIES: settings.records_velocities,
         FORCES: settings.record_forces,
-        DIPOLE: with_dipole,
+        **{extra: extra.word in extras for extra in EXTRAS},
     }
     return [quantity for quantity, is_wanted in wanted.items() if is_wanted]
 
@@ -149,7 +155,7 @@ def input_xml(
         safe_stride=str(settings.stride),
         floatformat=EXACT_FLOAT,
     )
-    root.append(_output(settings, driver.gives_dipole))
+    root.append(_output(settings, driver.extras))
     add(root, "total_steps", settings.n_steps)
     add(add(root, "prng"), "seed", settings.seed)
     root.append(_force_field(settings, driver))
@@ -173,7 +179,7 @@ def continued_xml(checkpoint: ET.Element, settings: PimdRun, driver: IpiDriver) 
     return to_text(checkpoint) + "\n"
 
 
-def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
+def _output(settings: PimdRun, extras: Collection[str]) -> ET.Element:
     """Checkpoints come last: once one is complete, so are the outputs up to its step.
 
     Each checkpoint is a file of its own (overwrite False): writing one never harms another.
@@ -195,14 +201,14 @@ def _output(settings: PimdRun, with_dipole: bool) -> ET.Element:
     if settings.record_forces:
         potentials = "[step, bead_potentials{electronvolt}]"
         add(output, "properties", potentials, filename="potentials", **every_frame)
-    for quantity in recorded_quantities(settings, with_dipole):
-        is_extra = quantity is DIPOLE
+    for quantity in recorded_quantities(settings, extras):
+        kind = {"extra_type": quantity.word} if quantity.is_extra else {"format": quantity.format}
         add(
             output,
             "trajectory",
-            "extras" if is_extra else quantity.word,
+            "extras" if quantity.is_extra else quantity.word,
             filename=quantity.word,
-            **({"extra_type": quantity.word} if is_extra else {"format": quantity.format}),
+            **kind,
             **every_frame,
         )
     add(

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from md_runs.pimd.ipi_input import (
-    DIPOLE,
     POTENTIALS_NAME,
     PREFIX,
     PROPERTIES_NAME,
@@ -72,18 +71,18 @@ class Outputs:
         folder: of the run.
         settings: of the run.
         n_atoms: of its structure.
-        with_dipole: whether i-PI was told the dipole of every bead.
+        extras: what i-PI was told of every bead beside forces, such as `dipole`.
     """
 
     folder: Path
     settings: PimdRun
     n_atoms: int
-    with_dipole: bool = False
+    extras: tuple[str, ...] = ()
 
     @property
     def quantities(self) -> list[Quantity]:
         """Those of every bead."""
-        return recorded_quantities(self.settings, self.with_dipole)
+        return recorded_quantities(self.settings, self.extras)
 
     def bead_files(self, quantity: Quantity) -> list[OutputFile]:
         """In the order of the beads. Raises RunError if one is missing."""
@@ -94,8 +93,7 @@ class Outputs:
                 f"{self.folder} has {quantity.word} of {len(paths)} of "
                 f"{self.settings.n_beads} beads"
             )
-        is_extra = quantity is DIPOLE
-        start, n_lines = (_EXTRAS, 2) if is_extra else (_FRAME, self.n_atoms + 2)
+        start, n_lines = (_EXTRAS, 2) if quantity.is_extra else (_FRAME, self.n_atoms + 2)
         begin = start % quantity.word.encode()
         return [OutputFile(path, begin, n_lines, self.settings.stride) for path in paths]
 
@@ -203,7 +201,7 @@ def read_frames(
 
     def series(file: OutputFile, quantity: Quantity) -> Series:
         end = file.end_of(last_step)
-        if quantity is DIPOLE:
+        if quantity.is_extra:
             return read_extras_series(file.path, cache, end)
         return read_trajectory_series(file.path, cache, progress=progress, end=end)
 

@@ -53,10 +53,10 @@ from md_runs.pimd.ipi_outputs import (
 )
 from md_runs.pimd.ipi_process import LOG_NAME, follow, ipi_process, log_tail
 from md_runs.pimd.record import (
-    DIPOLE_RECORDED,
+    RECORDED,
     check_same_run,
-    is_dipole_recorded,
     read_record,
+    recorded_extras,
     write_record,
 )
 from md_runs.pimd.settings import PimdRun
@@ -148,7 +148,7 @@ def read_pimd_trajectory(folder: Path, progress: bool = True) -> Trajectory:
             damaged.
     """
     atoms, settings, identity = read_record(folder)
-    outputs = Outputs(folder, settings, len(atoms), is_dipole_recorded(identity))
+    outputs = Outputs(folder, settings, len(atoms), recorded_extras(identity))
     return _read_trajectory(outputs, atoms, _newest_step(outputs), progress)
 
 
@@ -159,7 +159,7 @@ def read_pimd_energies(folder: Path) -> EnergySeries:
         RunError: as `read_pimd_trajectory`.
     """
     atoms, settings, identity = read_record(folder)
-    outputs = Outputs(folder, settings, len(atoms), is_dipole_recorded(identity))
+    outputs = Outputs(folder, settings, len(atoms), recorded_extras(identity))
     found = read_properties(outputs, _newest_step(outputs))
     return EnergySeries(found.times_fs, found.kinetic_cv, found.potential)
 
@@ -207,12 +207,12 @@ class _Run:
     @property
     def identity(self) -> dict[str, str]:
         """What must not change, but for the settings."""
-        return dict(self.driver.identity) | (DIPOLE_RECORDED if self.driver.gives_dipole else {})
+        return dict(self.driver.identity) | dict.fromkeys(self.driver.extras, RECORDED)
 
     @property
     def outputs(self) -> Outputs:
         """What i-PI writes."""
-        return Outputs(self.folder, self.settings, len(self.atoms), self.driver.gives_dipole)
+        return Outputs(self.folder, self.settings, len(self.atoms), self.driver.extras)
 
     def prepare(self) -> Checkpoint | None:
         """Puts what i-PI needs into a new folder, or finds where the run that is there stopped."""

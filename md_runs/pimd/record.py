@@ -18,7 +18,7 @@ from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.run_folder import write_atomically
 
-DIPOLE_RECORDED = {"dipole": "recorded"}  # among what identifies the forces
+RECORDED = "recorded"  # of an extra, among what identifies the forces
 
 
 def write_record(
@@ -73,6 +73,6 @@ def read_record(folder: Path) -> tuple[Atoms, PimdRun, dict[str, Any]]:
         raise RunError(f"{path} is damaged: choose another folder") from error
 
 
-def is_dipole_recorded(identity: Mapping[str, str]) -> bool:
-    """Whether the outputs of a run hold the dipole of every bead."""
-    return identity.items() >= DIPOLE_RECORDED.items()
+def recorded_extras(identity: Mapping[str, str]) -> tuple[str, ...]:
+    """What the outputs of a run hold of every bead beside positions, such as `dipole`."""
+    return tuple(name for name, value in identity.items() if value == RECORDED)

@@ -28,7 +28,7 @@ from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.force_provider import IpiDriver
 from md_runs.pimd.ipi_input import RingPolymer
 from md_runs.pimd.ipi_run import PimdResult, read_pimd_trajectory, run_with_driver
-from md_runs.pimd.record import DIPOLE_RECORDED, read_record
+from md_runs.pimd.record import RECORDED, read_record
 from md_runs.pimd.settings import PimdRun
 from md_runs.run_folders import RECORD_NAME, SEGMENT_NAME, SOURCE_NAME
 from md_runs.run_identity import differences, structure_of
@@ -169,7 +169,7 @@ def _check_source(source: Path, atoms: Atoms, driver: IpiDriver, settings: PimdR
         del structure["positions"]
         return {"n_beads": run.n_beads, "temperature_K": run.temperature_K, **structure}
 
-    forces = {name: value for name, value in identity.items() if name not in DIPOLE_RECORDED}
+    forces = {name: value for name, value in identity.items() if value != RECORDED}
     differing = differences(
         ensemble(there_atoms, there) | {"dynamics": there.dynamics} | forces,
         ensemble(atoms, settings) | {"dynamics": "pimd"} | dict(driver.identity),

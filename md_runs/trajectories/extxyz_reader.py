@@ -20,7 +20,7 @@ from md_runs.trajectories.extxyz_writer import TIME_KEY
 from md_runs.trajectories.frame_cache import Batch
 from md_runs.trajectories.structure_file import atoms_of_xyz
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, read_head, xyz_blocks
-from mlpotential.data.extended_xyz import DEFAULT_COLUMNS, column_layout
+from mlpotential.data.readers.extended_xyz import DEFAULT_COLUMNS, column_layout
 from mlpotential.errors import RunError
 from mlpotential.units import ANGSTROM_PER_BOHR, ASE_TIME_PER_FS, EV_PER_HARTREE, FS_PER_ATOMIC_TIME
 

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 
 from mlpotential.errors import DataError, nearest_name
 from mlpotential.properties import OWN_LABELS
-from mlpotential.units import ANGSTROM_PER_LENGTH_UNIT, EV_PER_ENERGY_UNIT
+from mlpotential.units import (
+    ANGSTROM2_PER_AREA_UNIT,
+    ANGSTROM3_PER_POLARIZABILITY_UNIT,
+    ANGSTROM_PER_LENGTH_UNIT,
+    E_ANGSTROM_PER_DIPOLE_UNIT,
+    EV_PER_ENERGY_UNIT,
+)
 
 # Spellings met in files (SchNetPack and sGDML write ASE's names), as `_squeezed` leaves them.
 _ENERGY_SPELLINGS = {
@@ -32,15 +38,36 @@ _FORCE_SPELLINGS = {
     for a, length in _LENGTH_SPELLINGS.items()
     for spelling in (f"{e}/{a}", f"{e}{a}-1", f"{e}{a}" if "/" in e else f"{e}/{a}")
 } | dict.fromkeys(("au", "a.u."), "Hartree/Bohr")
-_OWN_LABEL_SPELLINGS = {
-    "dipole": {
-        "eang": "e*Angstrom",
-        "ea": "e*Angstrom",
-        "d": "Debye",
-        "au": "a.u.",
-        "ebohr": "a.u.",
-    }
+_DIPOLE_SPELLINGS = {
+    "eang": "e*Angstrom",
+    "ea": "e*Angstrom",
+    "d": "Debye",
+    "ebohr": "a.u.",
+    "ea0": "a.u.",
 }
+_POWER_SPELLINGS = {  # as `_squeezed` leaves `a0^3` and `Ang^2`
+    f"{spelling}{power}": f"{name}^{power}"
+    for spelling, name in _LENGTH_SPELLINGS.items()
+    if name in ("Angstrom", "Bohr") and spelling not in ("au", "a.u.")
+    for power in (2, 3)
+}
+_OWN_LABEL_SPELLINGS = {
+    "dipole": _DIPOLE_SPELLINGS | {"au": "a.u."},
+    "dipole_magnitude": _DIPOLE_SPELLINGS | {"au": "a.u."},
+    "polarizability": _POWER_SPELLINGS | {"au": "a.u."},
+    "spatial_extent": _POWER_SPELLINGS,
+}
+_SCALAR_SPELLINGS = _ENERGY_SPELLINGS | _DIPOLE_SPELLINGS | _POWER_SPELLINGS
+
+
+_UNITS_OF_SCALARS = {  # name: (unit in this program, factor to it)
+    **{name: ("eV", factor) for name, factor in EV_PER_ENERGY_UNIT.items()},
+    **{name: ("e A", factor) for name, factor in E_ANGSTROM_PER_DIPOLE_UNIT.items()},
+    **{name: ("A", factor) for name, factor in ANGSTROM_PER_LENGTH_UNIT.items()},
+    **{name: ("A^2", factor) for name, factor in ANGSTROM2_PER_AREA_UNIT.items()},
+    **{name: ("A^3", factor) for name, factor in ANGSTROM3_PER_POLARIZABILITY_UNIT.items()},
+}
+del _UNITS_OF_SCALARS["a.u."]  # of which quantity?
 
 
 class SuspiciousDataWarning(UserWarning):
@@ -85,6 +112,25 @@ def force_unit_meant(text: object) -> str | None:
     return _meant(text, _FORCE_SPELLINGS)
 
 
+def scalar_unit(unit: str) -> tuple[str, float]:
+    """The unit that a named scalar has in this program, and the factor to it.
+
+    Energies are in eV, dipoles in e A, lengths, areas and volumes in powers of A; what is none of
+    these stays in the unit it was declared in.
+
+    Raises:
+        DataError: if the name is almost, but not quite, that of a known unit.
+    """
+    if unit in _UNITS_OF_SCALARS:
+        return _UNITS_OF_SCALARS[unit]
+    spelt = {_squeezed(name): name for name in _UNITS_OF_SCALARS} | _ENERGY_SPELLINGS
+    meant = spelt.get(_squeezed(unit))
+    if meant or not unit.strip():
+        hint = f" Did you mean {meant!r}?" if meant else ""
+        raise DataError(f"unknown unit {unit!r} of a scalar.{hint}")
+    return unit, 1.0
+
+
 def _meant(text: object, spellings: Mapping[str, str]) -> str | None:
     squeezed = _squeezed(text)
     return spellings.get(squeezed, spellings.get(squeezed.removesuffix("s")))
@@ -100,7 +146,7 @@ def _squeezed(text: object) -> str:
 class DeclaredUnits:
     """The units the user declares; forces are in energy unit / length unit unless `force` is given.
 
-    `labels` has those of `properties.OWN_LABELS` that are read.
+    `labels` has those of labels with a unit of their own and of named scalars that are read.
 
     Raises:
         DataError: if a name is unknown.
@@ -118,9 +164,11 @@ class DeclaredUnits:
             self.factor(label)
 
     def factor(self, label: str) -> float:
-        """From the declared unit of a label to that of `properties.LABELS`."""
+        """From the declared unit of a label to that of this program."""
         if label in OWN_LABELS:
             return _factor(label, self.labels[label], OWN_LABELS[label].declared_units)
+        if label in self.labels:
+            return scalar_unit(self.labels[label])[1]
         if label == "forces":
             return ev_per_angstrom(self.force or f"{self.energy}/{self.length}")
         return ev_per_energy(self.energy)
@@ -145,6 +193,9 @@ class DeclaredUnits:
             spellings = {_squeezed(name): name for name in OWN_LABELS[label].declared_units}
             spellings |= _OWN_LABEL_SPELLINGS.get(label, {})
             _compare(label, self.labels[label], in_file, spellings, place)
+        elif label in self.labels:
+            known = {_squeezed(name): name for name in (*_UNITS_OF_SCALARS, self.labels[label])}
+            _compare(label, self.labels[label], in_file, _SCALAR_SPELLINGS | known, place)
         elif label == "forces":
             self.check_force(in_file, place)
         else:

@@ -164,10 +164,14 @@ def _near_frames(data: ReferenceData) -> list[tuple[int, int, float, float, int]
     """Two near frames, E_2 - E_1 as labelled and from the forces (eV), and the number of atoms."""
     from scipy.spatial import KDTree
 
+    arrays = data.arrays
     groups: dict[bytes, list[int]] = defaultdict(list)
-    for k, graph in enumerate(data):
-        cell = b"" if graph.cell is None else np.rint(graph.cell.numpy() * 1e3).tobytes()
-        groups[graph.atomic_numbers.numpy().tobytes() + cell].append(k)
+    ends = np.cumsum(arrays.n_atoms).tolist()
+    for k, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        cell = b""
+        if arrays.cells is not None:
+            cell = np.rint(arrays.cells[arrays.rows[k]] * 1e3).tobytes()
+        groups[arrays.all_numbers[start:end].tobytes() + cell].append(k)
     found = []
     for members in groups.values():
         members = members[:N_FRAMES_PAIRED]

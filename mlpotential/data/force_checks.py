@@ -7,7 +7,7 @@ nothing to say. The limits leave a factor of three to the public sets known to u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -35,14 +35,12 @@ FEWEST_BONDS = 30  # chosen: their correlation is known to 0.2
 
 def net_forces(data: ReferenceData) -> str | None:
     """sum_i F_i = 0 where nothing outside the structure pulls."""
-
-    def per_atom(graph: AtomGraph, forces: np.ndarray) -> float:
-        total = float(np.linalg.norm(forces.sum(axis=0)))
-        return total / len(forces) if total > NET_SHARE * np.linalg.norm(forces) else 0.0
-
+    forces, n_atoms = data.arrays.label("forces"), data.arrays.n_atoms
+    totals = np.linalg.norm(_sums(forces, data), axis=1)
+    lengths = np.sqrt(_sums((forces**2).sum(axis=1), data))
     return _of_frames(
         data,
-        per_atom,
+        np.where(totals > NET_SHARE * lengths, totals / n_atoms, 0.0),
         NET_FORCE,
         "the forces of {n} structures do not add up to zero (up to {largest:.2g} eV/A per atom, in "
         "{frame}). Are those of fixed atoms left out, or those of a field left in?",
@@ -51,18 +49,17 @@ def net_forces(data: ReferenceData) -> str | None:
 
 def net_torques(data: ReferenceData) -> str | None:
     """sum_i r_i x F_i = 0 for molecules."""
-
-    def share(graph: AtomGraph, forces: np.ndarray) -> float:
-        if graph.cell is not None or np.sqrt((forces**2).mean()) < LARGE_FORCE:
-            return 0.0
-        arms = graph.positions.numpy() - graph.positions.numpy().mean(axis=0)
-        largest = np.sqrt(((arms**2).sum(axis=1) * (forces**2).sum(axis=1)).sum())
-        torque = np.linalg.norm(np.cross(arms, forces).sum(axis=0))
-        return float(torque) / max(float(largest), 1e-12)
-
+    arrays, forces = data.arrays, data.arrays.label("forces")
+    positions = arrays.positions[arrays.atom_index(range(len(data)))]
+    centres = _sums(positions, data) / arrays.n_atoms[:, None]
+    arms = positions - centres[arrays.structure_of_atom]
+    squared = (forces**2).sum(axis=1)
+    largest = np.sqrt(_sums((arms**2).sum(axis=1) * squared, data))
+    torques = np.linalg.norm(_sums(np.cross(arms, forces), data), axis=1)
+    is_large = np.sqrt(_sums(squared, data) / (3.0 * arrays.n_atoms)) >= LARGE_FORCE
     return _of_frames(
         data,
-        share,
+        np.where(is_large & ~arrays.has_cell, torques / np.maximum(largest, 1e-12), 0.0),
         TORQUE_SHARE,
         "the forces of {n} molecules would turn them (by {largest:.2g} times sqrt(sum r^2 F^2) in "
         "{frame}). Are their rows in the order of the atoms, and are forces and positions in one "
@@ -72,33 +69,35 @@ def net_torques(data: ReferenceData) -> str | None:
 
 def zero_forces(data: ReferenceData) -> str | None:
     """A force of exactly zero needs symmetry around its atom."""
-
-    def share(graph: AtomGraph, forces: np.ndarray) -> float:
-        zero = (forces == 0.0).all(axis=1)
-        large = zero.all() or np.sqrt((forces**2).mean()) > LARGE_FORCE
-        if len(zero) < 2 or not large or zero.mean() < ZERO_ROWS:
-            return 0.0
-        return float((zero & (_asymmetry(graph) > ASYMMETRY)).mean())
-
+    forces, n_atoms = data.arrays.label("forces"), data.arrays.n_atoms
+    is_zero = (forces == 0.0).all(axis=1)
+    shares = _sums(is_zero.astype(np.float64), data) / n_atoms
+    is_large = np.sqrt(_sums((forces**2).sum(axis=1), data) / (3.0 * n_atoms)) > LARGE_FORCE
+    suspects = (n_atoms > 1) & ((shares == 1.0) | is_large) & (shares >= ZERO_ROWS)
+    values = np.zeros(len(data))
+    for k in np.flatnonzero(suspects).tolist():
+        graph = data[k]
+        assert graph.forces is not None
+        zero = (graph.forces.numpy() == 0.0).all(axis=1)
+        values[k] = (zero & (_asymmetry(graph) > ASYMMETRY)).mean()
     return _of_frames(
         data,
-        share,
+        values,
         ZERO_ROWS,
         "forces of exactly zero where no symmetry asks for them: in {n} structures, the first "
         "{first}. Are they of fixed atoms, or not computed?",
     )
 
 
-def _of_frames(
-    data: ReferenceData,
-    measure: Callable[[AtomGraph, np.ndarray], float],
-    limit: float,
-    message: str,
-) -> str | None:
-    """The message, where a measure of (structure, forces) exceeds its limit in enough frames."""
-    values = np.array(
-        [measure(graph, forces) if forces.size > 3 else 0.0 for graph, forces in _labelled(data)]
-    )
+def _sums(of_atoms: np.ndarray, data: ReferenceData) -> np.ndarray:
+    """Over the atoms of each structure, [n_all_atoms, ...] -> [n_structures, ...]."""
+    n_atoms = data.arrays.n_atoms
+    return np.asarray(np.add.reduceat(of_atoms, np.cumsum(n_atoms) - n_atoms, axis=0))
+
+
+def _of_frames(data: ReferenceData, values: np.ndarray, limit: float, message: str) -> str | None:
+    """The message, where the values of structures exceed their limit in enough of them."""
+    values = np.where(data.arrays.n_atoms > 1, values, 0.0)
     bad = np.nonzero(values > limit)[0]
     if len(bad) < (MANY if len(data) < ENOUGH else 1):
         return None
@@ -109,12 +108,6 @@ def _of_frames(
         frame=data.name_of(worst),
         first=data.name_of(int(bad[0])),
     )
-
-
-def _labelled(data: ReferenceData) -> Iterator[tuple[AtomGraph, np.ndarray]]:
-    for graph in data:
-        assert graph.forces is not None
-        yield graph, graph.forces.numpy()
 
 
 def _asymmetry(graph: AtomGraph) -> np.ndarray:
@@ -143,9 +136,10 @@ def _pairs(graph: AtomGraph, cutoff: float) -> tuple[np.ndarray, ...]:
 
 def bond_forces(data: ReferenceData) -> str | None:
     """Over bonds of a kind, length and (F_j - F_i) . u_ij correlate: longer ones pull."""
-    frames = [(graph, forces) for graph, forces in _labelled(data) if graph.n_atoms > 1]
-    spread = np.argsort(np.arange(len(frames)) * _GOLDEN % 1.0)  # in step with no period
-    bonds = _Bonds([frames[k] for k in np.sort(spread[:N_BOND_FRAMES])])
+    places = np.flatnonzero(data.arrays.n_atoms > 1)
+    spread = np.argsort(np.arange(len(places)) * _GOLDEN % 1.0)  # in step with no period
+    chosen = [data[k] for k in places[np.sort(spread[:N_BOND_FRAMES])].tolist()]
+    bonds = _Bonds([(graph, graph.forces.numpy()) for graph in chosen if graph.forces is not None])
     found, n_bonds = bonds.correlation(lambda numbers: np.arange(len(numbers)))
     if n_bonds < FEWEST_BONDS:
         return None

@@ -59,8 +59,8 @@ def _with_weight(data: ReferenceData, label: str) -> ReferenceData:
     """The structures whose label counts; none where it was not read."""
     if not data.has(label):
         return data.select([])
-    weights = [float(graph.label_weights(label)) for graph in data]
-    return data if all(weights) else data.select(np.flatnonzero(weights))
+    weights = data.arrays.label_weights(label)
+    return data if weights.all() else data.select(np.flatnonzero(weights))
 
 
 def _first(data: ReferenceData, *checks: Callable[[ReferenceData], str | None]) -> str | None:
@@ -92,10 +92,7 @@ def _check_distances(data: ReferenceData) -> None:
 
 
 def _check_forces(data: ReferenceData) -> None:
-    magnitudes = [
-        np.linalg.norm(graph.forces, axis=1) for graph in data if graph.forces is not None
-    ]
-    all_of_them = np.concatenate(magnitudes)
+    all_of_them = np.linalg.norm(data.arrays.label("forces"), axis=1)
     if not all_of_them.any():
         return
     median = float(np.median(all_of_them[all_of_them > 0.0]))  # those of crystals are zero often
@@ -105,11 +102,11 @@ def _check_forces(data: ReferenceData) -> None:
             f"{data.source}: the median force on an atom is {median:.3g} eV/A; {low} to {high} is "
             "usual. Are the units right?"
         )
-    largest = [float(m.max()) for m in magnitudes]
-    frame = int(np.argmax(largest))
-    if largest[frame] > OUTLIER_FORCE and median <= high:
+    largest = int(np.argmax(all_of_them))
+    frame = int(data.arrays.structure_of_atom[largest])
+    if all_of_them[largest] > OUTLIER_FORCE and median <= high:
         _warn(
-            f"{data.source}: the largest force is {largest[frame]:.3g} eV/A, in "
+            f"{data.source}: the largest force is {all_of_them[largest]:.3g} eV/A, in "
             f"{data.name_of(frame)} "
             f"(over {OUTLIER_FORCE} is unusual). Did that calculation converge?"
         )

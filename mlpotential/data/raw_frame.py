@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlpotential.errors import DataError, nearest_name
-from mlpotential.properties import LABELS
+from mlpotential.properties import LABELS, SCALARS, label_row
 
 # The label that a weight is of, "" for all of them, by its key in the singular.
 _WEIGHT_OF = {"weight": "", "force_weight": "forces"} | {f"{name}_weight": name for name in LABELS}
@@ -26,7 +26,7 @@ class RawFrame:
         cell: lattice vectors as rows, [3, 3] (length unit of the file); None for a molecule.
         pbc: periodic directions, [3].
         labels: those that were asked for, each a number or an array of the shape that
-            `properties.LABELS` states (units of the file).
+            `properties.label_row` states (units of the file).
         weights: of its labels in a loss, by label; 1 for those that are absent.
         stated: what stands under keys that look like a cell, units, a charge, ... (`data.stated`).
     """
@@ -45,20 +45,27 @@ class RawFrame:
 class LabelRequest:
     """Which labels to read, and under which keys: none leaves it to the reader's documented names.
 
+    Attributes:
+        properties: names of labels and of named scalars.
+        keys: under which they stand in the file.
+        declared: names whose unit was declared: all named scalars have one.
+
     Raises:
         DataError: if `properties` names something that reference data do not have, or nothing.
     """
 
     properties: tuple[str, ...] = ("energy", "forces")
     keys: Mapping[str, str | None] = field(default_factory=dict)
+    declared: Collection[str] = ()
 
     def __post_init__(self) -> None:
         for name in self.properties:
-            if name not in LABELS:
+            if name not in LABELS and name not in self.declared:
                 *others, last = map(repr, LABELS)
                 raise DataError(
                     f"unknown property {name!r}: reference data have {', '.join(others)} and "
-                    f"{last}.{nearest_name(name, LABELS)}"
+                    f"{last}, and other scalars in a declared unit: give {name}_unit."
+                    f"{nearest_name(name, LABELS)}"
                 )
         if not self.properties:
             raise DataError("no property was asked for: properties must name 'energy' or 'forces'")
@@ -66,7 +73,7 @@ class LabelRequest:
     def names(self, label: str) -> set[str]:
         """Those under which a label is looked for."""
         asked = self.keys.get(label)
-        return set(LABELS[label].keys) if asked is None else {asked}
+        return set(label_row(label).keys) if asked is None else {asked}
 
 
 def choose_key(
@@ -145,20 +152,20 @@ def label_weights(values: Mapping[str, object], place: str) -> dict[str, float]:
     of_all = found.pop("", None)
     if of_all is None:
         return found
-    return {label: of_all * found.get(label, 1.0) for label in LABELS}
+    return {label: of_all * found.get(label, 1.0) for label in (*LABELS, SCALARS)}
 
 
 def checked_label(
     label: str, value: object, n_atoms: int, key: str, place: str
 ) -> float | np.ndarray:
-    """One label of one structure in the shape that `properties.LABELS` states.
+    """One label of one structure in the shape that `properties.label_row` states.
 
     That of a structure may be wrapped in arrays of length one, or be a row of as many numbers.
 
     Raises:
         DataError: if it is anything else.
     """
-    row = LABELS[label]
+    row = label_row(label)
     shape = row.array_shape(n_atoms, n_graphs=1)
     if row.per == "atom":
         return _of_atoms(value, shape, key, place)

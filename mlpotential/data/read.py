@@ -7,7 +7,9 @@ cut or not finite is an error that names its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -15,42 +17,65 @@ from mlpotential.data.declared_units import DeclaredUnits, angstrom_per_length
 from mlpotential.data.plausibility import warn_if_suspicious
 from mlpotential.data.raw_frame import LabelRequest, RawFrame
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.sets.named import known_units, split_name
 from mlpotential.data.stated import check_stated, is_marked_isolated
-from mlpotential.errors import DataError, StructureError
+from mlpotential.errors import DataError, StructureError, nearest_name
 from mlpotential.graph import AtomGraph, complete_cell
-from mlpotential.properties import LABELS, OWN_LABELS
+from mlpotential.properties import LABELS, OWN_LABELS, label_row
 
 # Chosen: beyond them numbers are damaged bytes, not the outcome of a calculation.
 LARGEST_POSITION = 1e8  # A
 LARGEST_FORCE = 1e8  # eV/A: two uranium nuclei at 0.03 A
 LARGEST_ENERGY = 1e10  # eV: a thousand uranium atoms have 1e9
 
+_READERS = {  # module and function by the end of the name
+    ".xyz": ("extended_xyz", "read_extended_xyz"),
+    ".extxyz": ("extended_xyz", "read_extended_xyz"),
+    ".npz": ("npz", "read_npz"),
+    ".db": ("ase_database", "read_ase_database"),
+    ".data": ("runner", "read_runner"),
+    ".json": ("pymatgen_json", "read_pymatgen_json"),
+    "type.raw": ("deepmd", "read_deepmd"),  # in a folder
+}
+_PACKED = (".xyz", ".extxyz", ".data", ".json")  # these may end in .gz, too
+_MODELS = {
+    ".safetensors": "a model file",
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), "a model or checkpoint of PyTorch"),
+    ".pt2": "a compiled model of PyTorch",
+    ".pb": "a model of TensorFlow",
+    ".model": "a model of MACE or another program",
+}
+
 
 def read_reference_data(
     path: Path | str,
     *,
-    energy_unit: str,
-    length_unit: str,
-    energy_key: str | None = None,
-    forces_key: str | None = None,
-    dipole_unit: str | None = None,
-    dipole_key: str | None = None,
+    energy_unit: str | None = None,
+    length_unit: str | None = None,
     force_unit: str | None = None,
     properties: Sequence[str] = ("energy", "forces"),
     index: slice | Sequence[int] | None = None,
+    **of_labels: str | None,
 ) -> ReferenceData:
-    """Reads extended XYZ (`.xyz`, `.extxyz`, also `.gz`), `.npz` or an ASE database (`.db`).
+    """Reads the formats of `data.readers`, by the end of the name.
+
+    Extended XYZ (`.xyz`, `.extxyz`), RuNNer and n2p2 (`.data`), pymatgen (`.json`), all also `.gz`;
+    NumPy archives (`.npz`), ASE databases (`.db`), folders of DeePMD-kit.
 
     Args:
-        path: the file.
-        energy_unit: a name of `units.EV_PER_ENERGY_UNIT`.
+        path: the file or folder, or a published set: `qm9`, `md17:FILE` (`data.sets.named`).
+        energy_unit: a name of `units.EV_PER_ENERGY_UNIT`; may be left out of published sets alone,
+            and so may length_unit.
         length_unit: a name of `units.ANGSTROM_PER_LENGTH_UNIT`.
-        energy_key: the file's name for energies; None for the names the reader documents.
-        forces_key, dipole_key: the same for forces and dipoles.
-        dipole_unit: a name of `units.E_ANGSTROM_PER_DIPOLE_UNIT`; needed where dipoles are read.
         force_unit: such as `Hartree/Bohr`; None for energy_unit per length_unit.
-        properties: the labels to read, energy, forces, dipole; the others stay None.
+        properties: the labels to read: energy, forces, dipole and the others of
+            `properties.LABELS`, and any other name, of a scalar; all else stays None.
         index: which frames to keep; None for all.
+        of_labels: `NAME_key`, the file's name for a label: `energy_key`, `forces_key`, ...; None
+            for the names the reader documents, which is its own for a scalar. `NAME_unit` of each
+            label besides energy and forces, such as `dipole_unit="Debye"`, `gap_unit="Hartree"`:
+            one of `units.E_ANGSTROM_PER_DIPOLE_UNIT` and its like or, of a scalar, any; those
+            that `data.declared_units.scalar_unit` knows are converted.
 
     Raises:
         DataError: if the file is missing, damaged, of unknown kind or without frames; if a label is
@@ -59,21 +84,21 @@ def read_reference_data(
     Warns:
         SuspiciousDataWarning: if distances or forces look as if the units were others.
     """
-    keys = {"energy": energy_key, "forces": forces_key, "dipole": dipole_key}
-    declared = {"dipole": dipole_unit}
-    path, request = Path(path), LabelRequest(tuple(properties), keys)
-    units = DeclaredUnits(
-        energy_unit,
-        length_unit,
-        {label: unit for label, unit in declared.items() if unit is not None},
-        force_unit,
-    )
+    keys, declared = _keys_and_units(properties, of_labels)
+    name, file = split_name(str(path))
+    request = LabelRequest(tuple(properties), keys, tuple(declared))
+    units = _declared_units(str(path), Path(file), energy_unit, length_unit, declared, force_unit)
     for label, row in OWN_LABELS.items():
         if label in properties and label not in units.labels:
             raise DataError(
                 f"{path}: the {label} is read in a declared unit: give {label}_unit, one of "
                 f"{', '.join(row.declared_units)}"
             )
+    if name == "qm9":
+        from mlpotential.data.sets.qm9_labels import read_qm9
+
+        return read_qm9(request, units, index)
+    path = Path(file)
     try:
         frames = _reader(path)(path, request, units)
     except OSError as error:
@@ -83,6 +108,51 @@ def read_reference_data(
     data = _data(path, frames, units, request.properties, index)
     warn_if_suspicious(data)
     return data
+
+
+def _declared_units(
+    text: str,
+    file: Path,
+    energy_unit: str | None,
+    length_unit: str | None,
+    declared: Mapping[str, str],
+    force_unit: str | None,
+) -> DeclaredUnits:
+    """Those that were declared or, of a named set, are known; guessed are none."""
+    energy_unit, length_unit = known_units(text, energy_unit, length_unit)
+    given = {"energy_unit": energy_unit, "length_unit": length_unit}
+    if missing := [name for name, unit in given.items() if unit is None]:
+        from mlpotential.data.readers.units_in_file import units_in_file
+
+        if not file.exists():
+            raise DataError(f"there is no file {file}")
+        raise DataError(
+            f"{file}: declare its units with {' and '.join(missing)}; {units_in_file(file)}"
+        )
+    assert energy_unit is not None
+    assert length_unit is not None
+    return DeclaredUnits(energy_unit, length_unit, declared, force_unit)
+
+
+def _keys_and_units(
+    properties: Sequence[str], of_labels: Mapping[str, str | None]
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Of `NAME_key` and `NAME_unit`, by the names of labels.
+
+    Raises:
+        DataError: for an option of no label.
+    """
+    names = {*LABELS, *properties}
+    options = {f"{name}_key": name for name in names}
+    options |= {f"{name}_unit": name for name in names - {"energy", "forces"}}
+    if unknown := [option for option in of_labels if option not in options]:
+        raise DataError(
+            f"there is no option {unknown[0]!r} of the labels {', '.join(properties)}."
+            f"{nearest_name(unknown[0], options)}"
+        )
+    given = {option: value for option, value in of_labels.items() if value is not None}
+    keys = {name: given.get(f"{name}_key") for name in names}
+    return keys, {name: given[f"{name}_unit"] for name in names if f"{name}_unit" in given}
 
 
 def _data(
@@ -145,26 +215,32 @@ def _isolated_atoms(source: str, atoms: Mapping[int, AtomGraph]) -> dict[int, fl
 
 
 def _reader(path: Path) -> Callable[[Path, LabelRequest, DeclaredUnits], list[RawFrame]]:
+    """The function that reads files of this kind; its module is imported here alone."""
     if not path.exists():
         raise DataError(f"there is no file {path}")
     if path.is_dir():
-        raise DataError(f"{path} is a folder, but a data file is needed")
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith((".xyz", ".extxyz")):
-        from mlpotential.data.extended_xyz import read_extended_xyz
-
-        return read_extended_xyz
-    if path.suffix.lower() == ".npz":
-        from mlpotential.data.npz import read_npz
-
-        return read_npz
-    if path.suffix.lower() == ".db":
-        from mlpotential.data.ase_database import read_ase_database
-
-        return read_ase_database
-    raise DataError(
-        f"{path.name}: unknown kind of file; known: .xyz, .extxyz (also .gz), .npz, .db (ASE)"
-    )
+        if not (path / "type.raw").exists():
+            raise DataError(
+                f"{path} is a folder, but a data file is needed (or a system of DeePMD-kit, which "
+                "has a type.raw)"
+            )
+        ending = "type.raw"
+    else:
+        name = path.name.lower()
+        ending = next((e for e in _READERS if name.removesuffix(".gz").endswith(e)), "")
+        if name.endswith(".gz") and ending not in _PACKED:
+            ending = ""
+        for model_ending, what in _MODELS.items():
+            if name.endswith(model_ending):
+                raise DataError(f"{path.name} is {what}, not data: give the data to be read")
+    if not ending:
+        raise DataError(
+            f"{path.name}: unknown kind of file; known: .xyz, .extxyz, .data (RuNNer, n2p2), .json "
+            "(pymatgen), these also .gz, .npz, .db (ASE), and folders of DeePMD-kit"
+        )
+    module, function = _READERS[ending]
+    reader = getattr(import_module(f"mlpotential.data.readers.{module}"), function)
+    return cast("Callable[[Path, LabelRequest, DeclaredUnits], list[RawFrame]]", reader)
 
 
 def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGraph:
@@ -183,7 +259,12 @@ def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGrap
         _check_magnitude("energy", energy, LARGEST_ENERGY, "eV", frame.place)
     try:
         graph = AtomGraph.from_arrays(
-            frame.atomic_numbers, frame.positions * length, cell, pbc, **labels
+            frame.atomic_numbers,
+            frame.positions * length,
+            cell,
+            pbc,
+            {k: float(v) for k, v in labels.items() if k not in LABELS},
+            **{k: v for k, v in labels.items() if k in LABELS},
         )
     except StructureError as error:
         raise DataError(f"{frame.place}: {error}") from error
@@ -194,7 +275,7 @@ def _check_finite(label: str, value: np.ndarray, place: str) -> None:
     if np.isfinite(value).all():
         return
     what = f"the {label} is"
-    if LABELS[label].per == "atom":
+    if label_row(label).per == "atom":
         atom = int(np.argmax(~np.isfinite(value).reshape(len(value), -1).all(axis=1)))
         what, value = f"the {label.removesuffix('s')} on atom {atom} is", value[atom]
     raise DataError(f"{place}: {what} {value.tolist()}: mend or remove this frame")

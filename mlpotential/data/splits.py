@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlpotential.data.same_structures import first_occurrences
 from mlpotential.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,16 +20,6 @@ class Split:
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
-
-    def first_to_train(self, n_train: int | None) -> Split:
-        """With the first so many of the training frames; None for all.
-
-        Raises:
-            DataError: if there are not so many.
-        """
-        if n_train is not None and n_train > len(self.train):
-            raise DataError(f"{n_train} of {len(self.train)} training frames cannot be taken")
-        return replace(self, train=self.train[:n_train])
 
     def as_lists(self) -> dict[str, list[int]]:
         """Plain lists, for a model file."""
@@ -71,20 +60,40 @@ def random_split(
     )
 
 
-def check_no_overlap(train: ReferenceData, held_out: ReferenceData) -> None:
-    """Refuses a validation or test set that shares structures with the training set.
+def check_no_overlap(train: ReferenceData, *held_out: ReferenceData) -> None:
+    """Refuses validation or test sets that share structures with the training set.
 
     What is the same is said in `data.same_structures`: moved, turned, or by other images, too.
 
     Raises:
         DataError: naming the first such pair of frames.
     """
-    first = first_occurrences([*train, *held_out])[len(train) :]
-    shared = [k for k in range(len(held_out)) if first[k] < len(train)]
-    if shared:
-        k = shared[0]
-        raise DataError(
-            f"{len(shared)} of {len(held_out)} held-out structures are also in the training set; "
-            f"the first is {held_out.name_of(k)} of {held_out.source}, which is "
-            f"{train.name_of(first[k])} of {train.source}: remove the duplicates"
-        )
+    for data, first in zip(held_out, _first_in_training(train, *held_out), strict=True):
+        shared = np.flatnonzero(first >= 0)
+        if len(shared):
+            k = int(shared[0])
+            raise DataError(
+                f"{len(shared)} of {len(data)} held-out structures are also in the training set; "
+                f"the first is {data.name_of(k)} of {data.source}, which is "
+                f"{train.name_of(int(first[k]))} of {train.source}: remove the duplicates"
+            )
+
+
+def without_repeats(train: ReferenceData, *held_out: ReferenceData) -> list[ReferenceData]:
+    """The held-out sets without structures that are also in the training set."""
+    found = _first_in_training(train, *held_out)
+    return [
+        data.select(np.flatnonzero(first < 0)) if (first >= 0).any() else data
+        for data, first in zip(held_out, found, strict=True)
+    ]
+
+
+def _first_in_training(train: ReferenceData, *held_out: ReferenceData) -> list[np.ndarray]:
+    """For each held-out structure the first of `train` that is the same, -1 where none is."""
+    from mlpotential.data.same_structures import first_occurrences  # torch comes with it
+    from mlpotential.data.structure_arrays import StructureArrays
+
+    first = first_occurrences(StructureArrays.joined([d.arrays for d in (train, *held_out)]))
+    ends = np.cumsum([len(data) for data in (train, *held_out)])
+    of_each = np.split(first, ends[:-1])[1:]
+    return [np.where(found < len(train), found, -1) for found in of_each]

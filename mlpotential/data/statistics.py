@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy as np
 from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 from ase.data import chemical_symbols
 
-from mlpotential.data.comment_line import is_number
 from mlpotential.data.declared_units import ev_per_energy
-from mlpotential.data.npz import open_archive, read_array
+from mlpotential.data.readers.comment_line import is_number
+from mlpotential.data.readers.npz_archive import open_archive, read_array
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph
@@ -21,7 +20,7 @@ from mlpotential.neighbors import all_pairs, neighbor_pairs
 
 PERIODIC_SEARCH_RADIUS = 6.0  # A, chosen: beyond it no two atoms are near neighbours
 _NEGLIGIBLE_SPREAD = 1e-12  # relative; chosen: some thousand roundings of float64
-_FRAMES_AT_ONCE = 1000
+_MOST_ELEMENTS = 119
 
 
 def fit_atom_references(data: ReferenceData) -> dict[int, float]:
@@ -61,7 +60,8 @@ def read_atom_references(
     Args:
         path: the file.
         energy_unit: a name of `units.EV_PER_ENERGY_UNIT`.
-        key: which column or array of an `.npz`; None where there is only one.
+        key: which column or array of an `.npz`: its name, or what follows the last `_` of it
+            (`energy_U0` is `U0`); None where there is only one.
 
     Returns:
         Reference energy of each element (eV).
@@ -144,6 +144,8 @@ def _atom_reference_column(path: Path, key: str | None) -> dict[int, float]:
     known = {n: a for n, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "iuf"}
     if key is None and len(known) == 1:
         (key,) = known
+    if key is not None and key not in known:
+        key = key.rpartition("_")[2]
     if key not in known:
         raise DataError(
             f"{path.name}: say with `key` which reference energies to read: "
@@ -199,17 +201,15 @@ def shortest_distances(data: ReferenceData) -> dict[tuple[int, int], float]:
         Distance (A) by (Z1, Z2), Z1 <= Z2.
     """
     shortest: dict[tuple[int, int], float] = {}
-    molecules: dict[bytes, list[AtomGraph]] = defaultdict(list)
-    for graph in data:
-        if bool(graph.pbc.any()):
-            _keep_shorter(shortest, *_periodic_distances(graph))
-        else:
-            molecules[graph.atomic_numbers.numpy().tobytes()].append(graph)
-    for same_atoms in molecules.values():
-        for first in range(0, len(same_atoms), _FRAMES_AT_ONCE):
-            _keep_shorter(
-                shortest, *_molecular_distances(same_atoms[first : first + _FRAMES_AT_ONCE])
-            )
+    arrays = data.arrays
+    for k in np.flatnonzero(arrays.is_periodic).tolist():
+        _keep_shorter(shortest, *_periodic_distances(arrays[k]))
+    molecules = arrays.select(np.flatnonzero(~arrays.is_periodic))
+    for _, numbers, positions in molecules.by_size(numbers_per_atom_pair=4):
+        i, j = all_pairs(numbers.shape[1])
+        distances = np.linalg.norm(positions[:, j] - positions[:, i], axis=2)
+        elements = np.stack([numbers[:, i].ravel(), numbers[:, j].ravel()])
+        _keep_shorter(shortest, elements, distances.ravel())
     return shortest
 
 
@@ -222,20 +222,13 @@ def _periodic_distances(graph: AtomGraph) -> tuple[np.ndarray, np.ndarray]:
     return graph.atomic_numbers.numpy()[pairs], np.linalg.norm(vectors, axis=1)
 
 
-def _molecular_distances(graphs: list[AtomGraph]) -> tuple[np.ndarray, np.ndarray]:
-    """The same for molecules with the same atoms: the shortest over all of them."""
-    pairs = all_pairs(graphs[0].n_atoms)
-    positions = np.stack([graph.positions.numpy() for graph in graphs])
-    vectors = positions[:, pairs[1]] - positions[:, pairs[0]]
-    return graphs[0].atomic_numbers.numpy()[pairs], np.linalg.norm(vectors, axis=2).min(axis=0)
-
-
 def _keep_shorter(
     shortest: dict[tuple[int, int], float], elements: np.ndarray, distances: np.ndarray
 ) -> None:
     """Enters elements [2, n_pairs] with distances [n_pairs] (A) into the table."""
-    kinds, index = np.unique(np.sort(elements, axis=0), axis=1, return_inverse=True)
-    nearest = np.full(kinds.shape[1], np.inf)
-    np.minimum.at(nearest, index.ravel(), distances)
-    for (z1, z2), distance in zip(kinds.T.tolist(), nearest.tolist(), strict=True):
-        shortest[z1, z2] = min(distance, shortest.get((z1, z2), np.inf))
+    low, high = np.sort(elements, axis=0)
+    nearest = np.full(_MOST_ELEMENTS**2, np.inf)
+    np.minimum.at(nearest, low * _MOST_ELEMENTS + high, distances)
+    for kind in np.flatnonzero(np.isfinite(nearest)).tolist():
+        pair = divmod(kind, _MOST_ELEMENTS)
+        shortest[pair] = min(float(nearest[kind]), shortest.get(pair, np.inf))

@@ -10,8 +10,8 @@ in `execution.Backend`; nobody else asks which one is at work.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Container
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -24,6 +24,11 @@ from mlpotential.inference.training_domain import Outliers, TrainingDomain
 from mlpotential.models.potential import Potential
 
 SMALLEST_DISTANCE = 1e-3  # A; chosen: closer atoms are one atom written twice
+
+
+OF_EVERY_BACKEND = frozenset(
+    {"energy", "forces", "virial", "stress", "atomic_energies", "charges", "dipole"}
+)
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,14 @@ class EvaluationBackend(ABC):
 
     Attributes:
         name: one of `execution.Backend`.
+        gives: what it can evaluate of a potential that has it.
+        adds_terms: whether the physical terms of the potential are in what it gives.
         table_error: of tabulated filters, measured; None where there are none.
     """
 
     name: ClassVar[str]
+    gives: ClassVar[Container[str]] = OF_EVERY_BACKEND
+    adds_terms: ClassVar[bool] = False
     table_error: TableError | None = None
 
     @abstractmethod
@@ -106,8 +115,7 @@ class EvaluationBackend(ABC):
 
         Args:
             structures: of elements that the potential knows.
-            properties: any of energy, forces, virial, stress, atomic_energies and, of a potential
-                with them, charges and dipole.
+            properties: any of `gives` that the potential has.
             monitored: look for atoms outside the training domain.
 
         Returns:
@@ -125,9 +133,10 @@ def coincident_atoms(i: int, j: int, distance: float) -> StructureError:
 
 def check_finite(prediction: Prediction) -> None:
     """Raises StructureError if the network is lost on a structure."""
-    for name in ("energy", "forces", "virial", "dipole", "charges"):
-        values = getattr(prediction, name)
-        if values is not None and not np.isfinite(values).all():
+    named = {f.name: getattr(prediction, f.name) for f in fields(prediction)}
+    arrays = {k: v for k, v in named.items() if isinstance(v, np.ndarray) and k != "stress"}
+    for name, values in (arrays | (prediction.scalars or {})).items():
+        if not np.isfinite(values).all():
             raise StructureError(
                 f"the model gives a number in {name} that is not finite: the structure is far "
                 "from all it was trained on"

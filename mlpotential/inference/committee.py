@@ -78,12 +78,18 @@ def check_alike(members: Sequence[PreparedModel]) -> None:
             ("elements", sorted(first.potential.elements), sorted(member.potential.elements)),
             ("dtype", str(first.potential.dtype), str(member.potential.dtype)),
             ("extra networks", sorted(first.extras), sorted(member.extras)),
+            ("scalars", _scalars(first), _scalars(member)),
         ):
             if one != other:
                 raise ConfigError(
                     f"the models of a committee must have the same {name}, but that of model 0 is "
                     f"{one} and that of model {number} {other}"
                 )
+
+
+def _scalars(member: PreparedModel) -> list[tuple[str, str]]:
+    rows = member.potential.rows
+    return sorted((name, row.unit) for name, row in rows.items() if name not in PROPERTIES)
 
 
 def common_traits(potentials: Sequence[Potential]) -> ModelTraits:
@@ -107,6 +113,11 @@ def combined(predictions: Sequence[Prediction], properties: Collection[str]) -> 
         results[name] = None if values[0] is None else np.mean(values, axis=0)
     for name in SPREADS.keys() & set(properties):
         results[name] = np.std([getattr(p, SPREADS[name]) for p in predictions], axis=0, ddof=1)
+    if predictions[0].scalars:
+        results["scalars"] = {
+            name: np.mean([p.scalars[name] for p in predictions], axis=0)
+            for name in predictions[0].scalars
+        }
     if "extra_energies" in properties:
         results["extra_energies"] = {
             name: np.mean([p.extra_energies[name] for p in predictions], axis=0)

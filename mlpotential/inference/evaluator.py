@@ -35,17 +35,19 @@ from mlpotential.inference.replicas import Replicas
 from mlpotential.inference.structures import ConnectedStructures, Structures
 from mlpotential.inference.torch_backend import checked_distances
 from mlpotential.models.potential import (
-    OF_CHARGES,
     ModelTraits,
     Potential,
     lacking,
     unknown_property,
 )
-from mlpotential.models.readouts import require_molecules
+from mlpotential.models.readouts.atomwise import require_molecules
 from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import split
+from mlpotential.properties import PROPERTIES as ROWS
 
-PROPERTIES = frozenset(f.name for f in fields(Prediction)) - {"features"}
+PROPERTIES = frozenset(f.name for f in fields(Prediction)) - {"features", "scalars"}
+OF_MOLECULES = frozenset(name for name, row in ROWS.items() if row.of_molecules)
+OF_MOLECULES_IN_WORDS = {"spatial_extent": "spatial extent"}
 
 
 class Evaluator:
@@ -182,6 +184,11 @@ class Evaluator:
         return tuple(self._members[0].extras)
 
     @property
+    def units(self) -> dict[str, str]:
+        """Of what the model gives, by name."""
+        return {name: row.unit for name, row in self._members[0].potential.rows.items()}
+
+    @property
     def traits(self) -> ModelTraits:
         """What the model promises."""
         return common_traits([member.potential for member in self._members])
@@ -307,21 +314,22 @@ class Evaluator:
 
     def _check_properties(self, properties: Collection[str], periodic: bool) -> None:
         if self.properties.issuperset(properties):
-            require_molecules(periodic and not {"dipole", "born_charges"}.isdisjoint(properties))
+            for name in OF_MOLECULES.intersection(properties) if periodic else ():
+                require_molecules(periodic, OF_MOLECULES_IN_WORDS.get(name, "dipole moment"))
             return
         if not PROPERTIES.issuperset(properties):
-            raise unknown_property(properties, sorted(PROPERTIES))
+            raise unknown_property(properties, sorted(PROPERTIES | self.properties))
         if self.n_members == 1 and OF_COMMITTEES.intersection(properties):
             names = ", ".join(sorted(OF_COMMITTEES.intersection(properties)))
             raise ConfigError(f"one model by itself has no {names}: give several models")
-        raise lacking(OF_CHARGES.intersection(properties))
+        raise lacking(set(properties) - self.properties)
 
 
 def _properties_of(members: Sequence[PreparedModel]) -> frozenset[str]:
-    missing = frozenset() if len(members) > 1 else OF_COMMITTEES
-    for member in members:
-        missing |= OF_CHARGES - member.potential.properties
-    return PROPERTIES - missing
+    common = frozenset.intersection(*(member.potential.properties for member in members))
+    if "energy" in common:
+        common |= {"extra_energies"} | (OF_COMMITTEES if len(members) > 1 else set())
+    return common - {"features"}
 
 
 def _check_atoms(atomic_numbers: np.ndarray, pbc: np.ndarray, potential: Potential) -> None:

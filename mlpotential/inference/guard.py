@@ -77,14 +77,21 @@ class UnusualAtom:
         symbol: its element.
         excess: of the feature that is farthest beyond, in widths of its range.
         graph: number of the structure, from 0; None where it is the only one.
+        feature: that feature; None where it has no name.
     """
 
     atom: int
     symbol: str
     excess: float
     graph: int | None = None
+    feature: str | None = None
 
     def __str__(self) -> str:
+        if self.feature is not None:
+            return (
+                f"{self.feature} of atom {self.atom} ({self.symbol}){_of_structure(self.graph)} "
+                f"lies beyond that of any {self.symbol} by {self.excess:.2f} of its range"
+            )
         return (
             f"features of atom {self.atom} ({self.symbol}){_of_structure(self.graph)} lie beyond "
             f"those of any {self.symbol} by {self.excess:.2f} of their range"
@@ -342,6 +349,7 @@ def _farthest(outliers: Outliers) -> UnusualAtom | None:
         symbol=chemical_symbols[outliers.atomic_numbers[i]],
         excess=(float(outliers.feature_deviations[i]) - 1.0) / 2.0,
         graph=outliers.graph_of(i),
+        feature=outliers.feature_name(i),
     )
 
 

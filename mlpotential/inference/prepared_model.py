@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
 
 from mlpotential.errors import ConfigError
@@ -27,16 +26,17 @@ from mlpotential.inference.reference import ReferenceBackend
 from mlpotential.inference.schnet.native import NativeBackend
 from mlpotential.inference.schnet.tabulated import TabulatedBackend
 from mlpotential.inference.structures import Structures
-from mlpotential.inference.torch_backend import to_array
+from mlpotential.inference.torch_backend import as_arrays
 from mlpotential.inference.training_domain import UNKNOWN_DOMAIN, Outliers, TrainingDomain
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
+from mlpotential.models.terms.evaluation import with_terms
 from mlpotential.models.torch_state import own_torch_state
+from mlpotential.properties import PROPERTIES
 
 # The fastest first; the last one supports everything.
 BACKENDS: tuple[type[EvaluationBackend], ...] = (NativeBackend, TabulatedBackend, ReferenceBackend)
 
-NOT_OF_BACKENDS = frozenset({"born_charges", "extra_energies"})
 MAX_THREADS = 1024  # chosen: beyond all use, so that a slip ends in words
 
 _log = logging.getLogger("mlpotential")
@@ -119,8 +119,8 @@ class PreparedModel:
     ) -> tuple[Prediction, Outliers | None]:
         """What the backend gives, and what it does not.
 
-        The latter are the energies of extra networks and, by autograd of the model itself, Born
-        charges.
+        The latter are the energies of extra networks and, of the model itself, Born charges and
+        outputs that the backend has not.
 
         Args:
             structures: of elements that the model knows.
@@ -130,10 +130,13 @@ class PreparedModel:
         Returns:
             Fresh float64 NumPy arrays, and outliers if there are any. Raises as `Evaluator`.
         """
-        of_backend = [name for name in properties if name not in NOT_OF_BACKENDS]
+        asked = [name for name in properties if name != "extra_energies"]
+        of_backend = [name for name in asked if name in self._backend.gives]
         prediction, outliers = self._backend.predict(structures, of_backend, monitored)
-        if "born_charges" in properties:
-            prediction = replace(prediction, born_charges=self._born_charges(structures))
+        if self.potential.terms and not self._backend.adds_terms:
+            prediction = with_terms(prediction, self.potential.terms, structures.graph)
+        if others := [name for name in asked if name not in self._backend.gives]:
+            prediction = replace(prediction, **self._by_the_model(structures, others))
         if "extra_energies" in properties:
             energies = {
                 k: x.predict(structures, ("energy",))[0].energy for k, x in self.extras.items()
@@ -142,10 +145,11 @@ class PreparedModel:
         return prediction, outliers
 
     @own_torch_state()
-    def _born_charges(self, structures: Structures) -> np.ndarray | None:
-        """[n_atoms, 3, 3] (e)."""
-        tensors = self.potential(structures.graph.to(self.device), ("born_charges",))
-        return to_array(tensors.born_charges)
+    def _by_the_model(self, structures: Structures, names: Collection[str]) -> dict[str, Any]:
+        """Fields of a prediction with these properties."""
+        tensors = as_arrays(self.potential(structures.graph.to(self.device), names))
+        found = {name: getattr(tensors, name) for name in names if name in PROPERTIES}
+        return found | ({} if tensors.scalars is None else {"scalars": tensors.scalars})
 
 
 def choose_backend(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import torch
 
 from mlpotential.inference.backend import Obstacle
@@ -9,10 +11,17 @@ from mlpotential.inference.torch_backend import Network, TorchBackend
 from mlpotential.models.potential import Potential
 
 
+class _Everything(Container[str]):
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 class ReferenceBackend(TorchBackend):
     """The model itself, against which all other backends are measured."""
 
     name = "reference"
+    gives = _Everything()
+    adds_terms = True
 
     @classmethod
     def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:

@@ -30,7 +30,7 @@ from mlpotential.inference.training_domain import (
 from mlpotential.models.potential import Potential
 from mlpotential.models.torch_state import own_torch_state
 
-PREDICTED = fields(Prediction)
+PREDICTED = [f for f in fields(Prediction) if f.name != "scalars"]
 Network = Callable[[AtomGraph, Collection[str]], Prediction]  # as `Potential.forward`
 
 
@@ -66,8 +66,7 @@ class TorchBackend(EvaluationBackend):
             properties = [*properties, "features"]
         tensors = self._network(graph, properties)
         outliers = self._outliers(graph, distances, tensors.features) if monitored else None
-        tensors = replace(tensors, features=None)
-        prediction = Prediction(**{f.name: to_array(getattr(tensors, f.name)) for f in PREDICTED})
+        prediction = as_arrays(replace(tensors, features=None))
         check_finite(prediction)
         return prediction, outliers
 
@@ -107,6 +106,9 @@ class TorchBackend(EvaluationBackend):
             else lacking.cpu().numpy(),
             atomic_numbers=numbers.cpu().numpy(),
             graph_start=starts,
+            farthest_features=None
+            if deviations is None
+            else deviations.argmax(dim=1).cpu().numpy(),
         )
 
     def _solitude(self, graph: AtomGraph, distances: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -159,6 +161,13 @@ def checked_distances(graph: AtomGraph) -> Tensor:
         i, j = (pair - first_atom).tolist()
         raise coincident_atoms(i, j, float(distances.min()))
     return distances
+
+
+def as_arrays(tensors: Prediction) -> Prediction:
+    """Of arrays of its own, in float64 on the host."""
+    arrays = {f.name: to_array(getattr(tensors, f.name)) for f in PREDICTED}
+    scalars = {name: to_array(values) for name, values in (tensors.scalars or {}).items()}
+    return Prediction(scalars=scalars or None, **arrays)
 
 
 def to_array(value: Tensor | None) -> np.ndarray | None:

@@ -22,7 +22,8 @@ element, and count for neither of the two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,10 +31,9 @@ from ase.data import atomic_numbers as NUMBER_OF_SYMBOL
 from ase.data import chemical_symbols, covalent_radii
 
 from mlpotential.errors import ModelFileError
+from mlpotential.models.config import LARGEST_ATOMIC_NUMBER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mlpotential.models.model_file import ModelRecord
     from mlpotential.models.potential import Potential
 
@@ -59,17 +59,19 @@ class TrainingDomain:
             does not know. None where the file has none.
         neighborhoods: of Eq. (2) the largest d (A), the least n, and 1 where there were atoms
             without neighbours, else 0, [n_elements, 3]; None where the file has none.
+        feature_names: of each element, as far as the architecture has names for its features.
     """
 
     shortest: np.ndarray | None = None
     centers: np.ndarray | None = None
     scales: np.ndarray | None = None
     neighborhoods: np.ndarray | None = None
+    feature_names: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of_record(cls, record: ModelRecord, potential: Potential) -> TrainingDomain:
         """Raises ModelFileError where the record does not fit the network."""
-        n_elements = len(potential.scale.atom_references)
+        n_elements = LARGEST_ATOMIC_NUMBER + 1
         shortest = centers = scales = neighborhoods = None
         try:
             if record.shortest_distances:
@@ -87,7 +89,8 @@ class TrainingDomain:
             raise ModelFileError(
                 f"what the model file says of its training data cannot be used: {error!r}"
             ) from error
-        return cls(shortest, centers, scales, neighborhoods)
+        names = {z: potential.feature_names(z) for z in potential.elements}
+        return cls(shortest, centers, scales, neighborhoods, names)
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -117,6 +120,7 @@ class Outliers:
         coordination_deficits: the least n of its element in training less its own, [n_atoms].
         atomic_numbers: [n_atoms].
         graph_start: first atom of each structure and the end of the last, [n_graphs + 1].
+        farthest_features: number of the feature that D is of, [n_atoms]; None where it is not kept.
     """
 
     domain: TrainingDomain
@@ -127,6 +131,15 @@ class Outliers:
     coordination_deficits: np.ndarray
     atomic_numbers: np.ndarray
     graph_start: np.ndarray
+    farthest_features: np.ndarray | None = None
+
+    def feature_name(self, atom: int) -> str | None:
+        """The feature of an atom that is farthest beyond its range; None where it has no name."""
+        names = self.domain.feature_names.get(int(self.atomic_numbers[atom]), ())
+        if self.farthest_features is None:
+            return None
+        number = int(self.farthest_features[atom])
+        return names[number] if number < len(names) else None
 
     def graphs_outside(self) -> np.ndarray:
         """Which structures are outside, [n_graphs], bool."""

@@ -19,7 +19,7 @@ import hashlib
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,18 @@ from torch.overrides import TorchFunctionMode
 from mlpotential.errors import ConfigError, ModelFileError
 from mlpotential.graph import AtomGraph
 from mlpotential.models.golden import golden_extras, golden_graph, golden_tensors
+from mlpotential.models.outputs import Output, separated
 from mlpotential.models.potential import Potential
-from mlpotential.models.readouts import with_all_elements
+from mlpotential.models.readouts.atomwise import with_all_elements
 from mlpotential.models.registry import build_potential, config_of
+from mlpotential.models.terms.evaluation import check_reach
+from mlpotential.models.terms.settings import TermSettings, check_terms
 from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import connect, split
 from mlpotential.run_folder import write_atomically
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)  # 1: readouts among the settings of the network
 METADATA_KEY = "mlpotential"
 MAIN_NETWORK = "main"
 OWN_GOLDEN = "this program, float64"
@@ -105,27 +109,32 @@ class GoldenCheck:
 
     Attributes:
         energy_deviation: largest of all networks, per atom (eV).
-        forces_deviation: largest component, relative to the largest force component.
-        tolerance: what both may be for the dtype in use (eV; dimensionless).
+        relative_deviations: of forces and of all other outputs by name, the largest, relative to
+            the largest value.
+        tolerance: what each may be for the dtype in use (eV; dimensionless).
     """
 
     energy_deviation: float
-    forces_deviation: float
+    relative_deviations: dict[str, float]
     tolerance: float
 
     @property
     def passed(self) -> bool:
-        """Whether both deviations are within the tolerance."""
-        deviations = (self.energy_deviation, self.forces_deviation)
+        """Whether all deviations are within the tolerance."""
+        deviations = (self.energy_deviation, *self.relative_deviations.values())
         return all(deviation <= self.tolerance for deviation in deviations)  # NaN is no pass
 
     def __str__(self) -> str:
-        return (
-            f"energies within {self.energy_deviation:.1e} eV/atom, forces within "
-            f"{self.forces_deviation:.1e} of the largest (both may be {self.tolerance:.0e})"
-        )
+        parts = [f"energies within {self.energy_deviation:.1e} eV/atom"]
+        parts += [
+            f"{name} within {deviation:.1e} of the largest"
+            for name, deviation in self.relative_deviations.items()
+        ]
+        return f"{', '.join(parts)} (each may be {self.tolerance:.0e})"
 
 
+# Chosen: what relative deviations are of at least, as the charges of a symmetric molecule cancel.
+SMALLEST_GOLDEN = 0.01
 GOLDEN_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
@@ -194,6 +203,11 @@ def _description(potential: Potential) -> dict[str, Any]:
     return {
         "architecture": potential.config.architecture,
         "settings": asdict(potential.config),
+        "outputs": {
+            name: {k: v for k, v in asdict(output).items() if v is not None}
+            for name, output in potential.outputs.items()
+        },
+        "terms": {name: asdict(term) for name, term in potential.terms.items()},
         "elements": list(potential.elements),
         "cutoff": potential.cutoff,
         "dtype": str(potential.dtype).removeprefix("torch."),
@@ -270,19 +284,24 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
     wanted = model.potential.dtype if dtype is None else getattr(torch, dtype)
     potential = copy.deepcopy(model.potential).to(device=device, dtype=wanted)
     connected = connect(model.golden, potential.cutoff).to(device)
-    prediction = potential(connected)
-    assert model.golden.energy is not None
-    assert model.golden.forces is not None
-    energies = [(prediction.energy.cpu() - model.golden.energy).abs()]
+    labels = model.golden.labels
+    prediction = potential(connected, tuple(labels))
+    energies = [torch.zeros(1)]
+    if "energy" in labels:
+        energies.append((prediction.energy.cpu() - labels.pop("energy")).abs())
     for name, network in model.extra_networks.items():
         twin = copy.deepcopy(network).to(device=device, dtype=wanted)
         energy = twin(connected, ("energy",)).energy.cpu()
         energies.append((energy - model.golden_extra_energies[name]).abs())
-    forces = (prediction.forces.cpu() - model.golden.forces).abs().max()
-    largest_force = model.golden.forces.abs().max().clamp(min=1e-6)
+    n_atoms = model.golden.atoms_per_graph()
+    relative = {}
+    for name, expected in labels.items():
+        deviation = (prediction.value(name).cpu() - expected).abs().max()
+        smallest = 1e-6 if name == "forces" else SMALLEST_GOLDEN
+        relative[name] = float(deviation / expected.abs().max().clamp(min=smallest))
     return GoldenCheck(
-        energy_deviation=float((torch.stack(energies) / model.golden.atoms_per_graph()).max()),
-        forces_deviation=float(forces / largest_force),
+        energy_deviation=max(float((x / n_atoms).max()) for x in energies),
+        relative_deviations=relative,
         tolerance=GOLDEN_TOLERANCE[wanted],
     )
 
@@ -302,9 +321,13 @@ def _build(description: dict[str, Any]) -> Potential:
     """The network without its numbers: a hostile size costs no memory."""
     if description["dtype"] not in ("float32", "float64"):
         raise ConfigError(f"dtype {description['dtype']!r}")
-    config = config_of(description["architecture"], description["settings"])
+    if "outputs" in description:
+        settings, outputs = description["settings"], description["outputs"]
+    else:
+        settings, outputs = separated(description["settings"])
+    config = config_of(description["architecture"], settings)
     with torch.device("meta"), _WithoutInitialNumbers():
-        potential = build_potential(config)
+        potential = build_potential(config, {k: Output(**v) for k, v in outputs.items()})
     potential.to(getattr(torch, description["dtype"]))
     if description["cutoff"] != potential.cutoff or isinstance(description["cutoff"], bool):
         raise ConfigError(f"two cutoffs, {description['cutoff']} and {potential.cutoff} A")
@@ -315,6 +338,10 @@ def _build(description: dict[str, Any]) -> Potential:
         raise ConfigError(f"an element twice: {elements}")
     potential.check_elements(elements)
     potential.elements = tuple(elements)
+    terms = {k: TermSettings(**v) for k, v in description.get("terms", {}).items()}
+    check_terms(terms)
+    check_reach(terms, elements, potential.cutoff)
+    potential.terms = terms
     return potential
 
 
@@ -388,9 +415,10 @@ def _read_metadata(content: bytes, path: str | Path) -> dict[str, Any]:
         metadata["sha256"]
     except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(not_ours) from error
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
+        readable = " and ".join(map(str, READABLE_VERSIONS))
         raise ModelFileError(
-            f"{path} has format version {version}, this program reads {FORMAT_VERSION}: "
+            f"{path} has format version {version}, this program reads {readable}: "
             "update mlpotential"
         )
     if units != UNITS:
@@ -413,7 +441,8 @@ def _canonical_json(value: dict[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def golden_sample(graphs: list[AtomGraph], n_structures: int = 3) -> list[AtomGraph]:
+def golden_sample(graphs: Sequence[AtomGraph], n_structures: int = 3) -> list[AtomGraph]:
     """A few structures spread over a data set, for `save_model`."""
     step = max(len(graphs) // n_structures, 1)
-    return [single for g in graphs[::step][:n_structures] for single in split(g)]
+    chosen = [graphs[k] for k in range(0, len(graphs), step)[:n_structures]]
+    return [single for graph in chosen for single in split(graph)]

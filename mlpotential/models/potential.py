@@ -9,18 +9,41 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from types import MappingProxyType
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mlpotential.errors import ConfigError, nearest_name
-from mlpotential.graph import AtomGraph, Prediction
+from mlpotential.graph import AtomGraph, Prediction, stress_of
 from mlpotential.models.config import PotentialConfig
-from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout, EnergyScale, sum_per_graph
+from mlpotential.models.outputs import (
+    ENERGY_ALONE,
+    KNOWN,
+    OF_DIPOLES,
+    Activation,
+    Output,
+    Outputs,
+    check_outputs,
+    rows_of,
+)
+from mlpotential.models.readouts.atomwise import (
+    AtomwiseReadout,
+    ChargeReadout,
+    EnergyScale,
+    sum_per_graph,
+)
+from mlpotential.models.readouts.quantities import (
+    PolarizabilityReadout,
+    ScalarReadout,
+    SpatialExtentReadout,
+)
+from mlpotential.models.terms.evaluation import hessian_of_terms, with_terms
+from mlpotential.models.terms.settings import Terms
 from mlpotential.models.torch_state import own_torch_state
-from mlpotential.properties import OF_CHARGES, OWN_LABELS, PROPERTIES
+from mlpotential.properties import LABELS, OF_CHARGES, PROPERTIES
 
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
 
@@ -47,14 +70,25 @@ class Potential(nn.Module, ABC):
 
     A subclass sets the attributes below, those of readouts with `_add_readouts`.
 
+    Args:
+        config: settings of the representation.
+        outputs: what the model gives, by name.
+
     Attributes:
         cutoff: largest distance at which atoms see each other directly (A); None for all pairs.
         traits: what the model promises.
         n_features: of each atom in the last layer.
-        readout: (features, graph) -> atomic energies in units of the scale, [n_atoms].
+        config, outputs: as given: the network can be rebuilt from them.
+        rows: what the model gives, by name, with its unit.
+        readout: (features, graph) -> atomic energies in units of the scale, [n_atoms]. A model
+            without energies has none, and no scale.
         scale: atomic energies -> eV.
         charge_readout: features -> latent charges; None for a model without dipoles.
+        quantity_readouts: of all other outputs, by name.
         elements: atomic numbers the model was trained on.
+        readout_activation: of the architecture, where an output states none.
+        terms: physical terms that are added to the energy of the network, but not in training mode:
+            networks are trained on what they leave.
     """
 
     cutoff: float | None
@@ -63,37 +97,53 @@ class Potential(nn.Module, ABC):
     readout: nn.Module
     scale: EnergyScale
     elements: tuple[int, ...] = ()
+    readout_activation: ClassVar[Activation] = "ssp"
+    terms: Terms = MappingProxyType({})
 
-    def __init__(self) -> None:
+    def __init__(self, config: PotentialConfig, outputs: Outputs = ENERGY_ALONE) -> None:
         super().__init__()
+        check_outputs(outputs)
+        self.config, self.outputs, self.rows = config, dict(outputs), rows_of(outputs)
         self.charge_readout: ChargeReadout | None = None
+        self.quantity_readouts = nn.ModuleDict()
 
     @abstractmethod
     def representation(self, graph: AtomGraph) -> Tensor:
         """Features of each atom, [n_atoms, n_features]; a smooth function of `graph.positions`."""
 
     @property
-    @abstractmethod
-    def config(self) -> PotentialConfig:
-        """The settings this network can be rebuilt from."""
+    def properties(self) -> frozenset[str]:
+        """What the model can give: names of `properties.PROPERTIES` and of its scalars."""
+        return frozenset(self.rows)
 
     @property
-    def properties(self) -> frozenset[str]:
-        """What the model can give: names of `properties.PROPERTIES`."""
-        readouts = {"energy"} if self.charge_readout is None else {"energy", "charges"}
-        return frozenset(name for name, row in PROPERTIES.items() if row.of in readouts)
+    def has_energy(self) -> bool:
+        """Whether it gives energies, and with them forces and all else that is made of them."""
+        return "energy" in self.outputs
 
-    def new_readout(self) -> nn.Module:
-        """A fresh map (features, graph) -> one number per atom; here the same for all elements."""
-        config, n = self.config, self.n_features
-        n_hidden = config.n_readout_hidden or max(n // 2, 1)
-        return AtomwiseReadout(n, n_hidden, config.readout_activation)
+    def new_readout(self, output: Output, n_outputs: int = 1) -> nn.Module:
+        """A fresh map (features, graph) -> numbers per atom; here the same for all elements."""
+        n_hidden = output.n_hidden or max(self.n_features // 2, 1)
+        activation = output.activation or self.readout_activation
+        return AtomwiseReadout(self.n_features, n_hidden, activation, n_outputs)
 
     def _add_readouts(self) -> None:
-        """Those that `config` asks for, and the scale."""
-        self.readout, self.scale = self.new_readout(), EnergyScale()
-        if self.config.dipole:
-            self.charge_readout = ChargeReadout(self.new_readout(), self.config.total_charge)
+        """Those of the outputs, with their scales."""
+        for name, output in self.outputs.items():
+            new_readout = partial(self.new_readout, output)
+            if name == "energy":
+                self.readout, self.scale = new_readout(), EnergyScale()
+            elif name in OF_DIPOLES:
+                self.charge_readout = self.charge_readout or ChargeReadout(
+                    new_readout(), output.total_charge
+                )
+            elif name == "polarizability":
+                self.quantity_readouts[name] = PolarizabilityReadout(new_readout, self.cutoff)
+            elif name == "spatial_extent":
+                self.quantity_readouts[name] = SpatialExtentReadout(new_readout)
+            else:
+                assert output.pooling is not None, "checked"
+                self.quantity_readouts[name] = ScalarReadout(new_readout, output.pooling)
 
     def fit_to_structures(self, graphs: Sequence[AtomGraph]) -> None:
         """Before the first step of training: takes what it has to know of the structures.
@@ -105,9 +155,13 @@ class Potential(nn.Module, ABC):
             graphs: of the training data, without edges.
         """
 
+    def feature_names(self, atomic_number: int) -> tuple[str, ...]:
+        """What the features of an element are, for people; by default nothing is known of them."""
+        return ()
+
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raises ConfigError for elements that this network has no parameters for."""
-        largest = self.config.max_atomic_number
+        largest = self.config.largest_element
         beyond = sorted(z for z in set(atomic_numbers) if not 1 <= z <= largest)
         if beyond:
             raise ConfigError(
@@ -132,7 +186,7 @@ class Potential(nn.Module, ABC):
         return next(self.parameters()).dtype
 
     def atomic_energies(self, graph: AtomGraph) -> Tensor:
-        """[n_atoms], float64 (eV)."""
+        """Of the network, [n_atoms], float64 (eV)."""
         return self.scale(self.readout(self.representation(graph), graph), graph.atomic_numbers)
 
     def forward(
@@ -142,10 +196,10 @@ class Potential(nn.Module, ABC):
 
         Args:
             graph: structures with edges (`neighbors.connect(graph, model.cutoff)`).
-            properties: any of energy, forces, virial, stress, atomic_energies, features and, of
-                a model with a dipole, dipole, charges and born_charges. In training mode the
-                derivatives of the energy can be differentiated again, also by `graph.positions`
-                where they require a gradient.
+            properties: any of `properties`: energy, forces, virial, stress, atomic_energies and
+                features; of a model with a dipole, dipole, dipole_magnitude, charges and
+                born_charges; and other outputs. In training mode the derivatives of the energy
+                can be differentiated again, also by `graph.positions` that require a gradient.
 
         Returns:
             A `Prediction` of tensors; stress only where the graph has cells, NaN for a molecule
@@ -157,7 +211,7 @@ class Potential(nn.Module, ABC):
         """
         if not self.properties.issuperset(properties):
             raise lacking(set(properties) - self.properties)
-        derivatives = {PROPERTIES[name].derivative for name in properties}
+        derivatives = {self.rows[name].derivative for name in properties}
         needs_virial = "strain" in derivatives
         needs_gradients = needs_virial or "positions" in derivatives
         with own_torch_state(), torch.set_grad_enabled(self.training or needs_gradients):
@@ -171,29 +225,42 @@ class Potential(nn.Module, ABC):
             features = self.representation(
                 _strained(moved, variables["strain"]) if needs_virial else moved
             )
-            atomic = self.scale(self.readout(features, graph), graph.atomic_numbers)
-            energy = sum_per_graph(atomic, graph)
-            of_charges = self._of_charges(moved, features, properties)
-            gradients = self._gradients(energy, variables)
+            found = self._quantities(moved, features, properties)
+            energy = found.get("energy")
+            gradients = {} if energy is None else self._gradients(energy, variables)
         if not self.training:
-            energy, atomic, features = energy.detach(), atomic.detach(), features.detach()
-            of_charges = {name: value.detach() for name, value in of_charges.items()}
+            found = {name: value.detach() for name, value in found.items()}
         virial = -gradients["strain"] if needs_virial else None
-        return Prediction(
-            energy=energy,
-            forces=-gradients["positions"] if "forces" in properties else None,
-            virial=virial,
-            stress=stress_of(virial, graph.cell) if "stress" in properties else None,
-            atomic_energies=atomic if "atomic_energies" in properties else None,
-            features=features if "features" in properties else None,
-            **of_charges,
-        )
+        scalars = {name: found.pop(name) for name in list(found) if name not in PROPERTIES}
+        if "forces" in properties:
+            found["forces"] = -gradients["positions"]
+        if "stress" in properties:
+            found["stress"] = stress_of(virial, graph.cell)
+        prediction = Prediction(virial=virial, scalars=scalars or None, **found)
+        if self.training or not self.terms:
+            return prediction
+        return with_terms(prediction, self.terms, graph)
 
     def _variable_positions(self, graph: AtomGraph) -> Tensor:
         """Those of a caller who derives forces in training, else a copy."""
         if self.training and graph.positions.requires_grad:
             return graph.positions
         return graph.positions.detach().clone().requires_grad_()
+
+    def _quantities(
+        self, graph: AtomGraph, features: Tensor, properties: Collection[str]
+    ) -> dict[str, Tensor]:
+        """What readouts give of features: the energy always, and what else is asked for."""
+        found: dict[str, Tensor] = {"features": features} if "features" in properties else {}
+        if self.has_energy:
+            atomic = self.scale(self.readout(features, graph), graph.atomic_numbers)
+            found["energy"] = sum_per_graph(atomic, graph)
+            if "atomic_energies" in properties:
+                found["atomic_energies"] = atomic
+        for name in self.quantity_readouts:
+            if name in properties:
+                found[name] = self.quantity_readouts[name](features, graph)
+        return found | self._of_charges(graph, features, properties)
 
     def _of_charges(
         self, graph: AtomGraph, features: Tensor, properties: Collection[str]
@@ -206,7 +273,7 @@ class Potential(nn.Module, ABC):
         found = {"charges": charges}
         if asked != {"charges"}:
             dipole = self.charge_readout.dipole(charges, graph)
-            found["dipole"] = dipole
+            found |= {"dipole": dipole, "dipole_magnitude": torch.linalg.vector_norm(dipole, dim=1)}
             if "born_charges" in asked:
                 rows = [  # atoms of different structures do not see each other
                     torch.autograd.grad(total, graph.positions, retain_graph=True)[0]
@@ -235,17 +302,19 @@ class Potential(nn.Module, ABC):
         if graph.n_graphs != 1:
             raise ValueError(f"a Hessian is of one structure, not of {graph.n_graphs}")
         # anomaly detection cannot look into many backward passes at once
+        if not self.has_energy:
+            raise lacking(["energy"])
         with own_torch_state(), torch.enable_grad(), torch.autograd.set_detect_anomaly(False):
             positions = graph.positions.detach().clone().requires_grad_()
             size = positions.numel()
             energy = self.atomic_energies(replace(graph, positions=positions)).sum()
             if not energy.requires_grad:
-                return positions.new_zeros(size, size)
+                return self._of_terms_alone(graph)
             (gradient,) = torch.autograd.grad(
                 energy, positions, create_graph=True, materialize_grads=True, allow_unused=True
             )
             if not gradient.requires_grad:
-                return positions.new_zeros(size, size)
+                return self._of_terms_alone(graph)
             unit_vectors = torch.eye(size, dtype=positions.dtype, device=positions.device)
             rows = [
                 torch.autograd.grad(
@@ -254,25 +323,15 @@ class Potential(nn.Module, ABC):
                 for chunk in unit_vectors.split(HESSIAN_ROWS_AT_ONCE)
             ]
         hessian = torch.cat(rows)
-        return 0.5 * (hessian + hessian.T)
+        hessian = 0.5 * (hessian + hessian.T)
+        return hessian + self._of_terms_alone(graph)
 
-
-def stress_of(virial: Any, cell: Any) -> Any:
-    """-virial / V of tensors or of NumPy arrays.
-
-    Args:
-        virial: [n_graphs, 3, 3] (eV), or None.
-        cell: [n_graphs, 3, 3] (A), zeros for a molecule; None where no structure has one.
-
-    Returns:
-        [n_graphs, 3, 3] (eV/A^3), NaN for a molecule; None without a virial or any cell.
-    """
-    if virial is None or cell is None:
-        return None
-    det = torch.linalg.det if isinstance(cell, Tensor) else np.linalg.det
-    volume = abs(det(cell))
-    volume[volume == 0.0] = torch.nan
-    return -virial / volume[:, None, None]
+    def _of_terms_alone(self, graph: AtomGraph) -> Tensor:
+        """Their Hessian, [3 n_atoms, 3 n_atoms] (eV/A^2)."""
+        size = 3 * graph.n_atoms
+        if not self.terms:
+            return graph.positions.new_zeros(size, size)
+        return hessian_of_terms(self.terms, graph)
 
 
 def _strained(graph: AtomGraph, strain: Tensor) -> AtomGraph:
@@ -297,9 +356,9 @@ def lacking(properties: Collection[str]) -> ConfigError:
         return unknown_property(properties, PROPERTIES)
     names = ", ".join(sorted(properties))
     readouts = {PROPERTIES[name].of for name in properties}
-    labels = [name for name, row in OWN_LABELS.items() if row.of in readouts]
-    settings = " and ".join(f"model.{name}: true, training.{name}_weight" for name in labels)
+    labels = [name for name, row in LABELS.items() if row.of in readouts and name in KNOWN][:1]
+    outputs = " and ".join(f"'{name}:'" for name in labels)
     return ConfigError(
         f"the model has no {names}: it was trained without {' and '.join(labels)} labels. Train "
-        f"one with {settings}"
+        f"one with {outputs} below outputs:"
     )

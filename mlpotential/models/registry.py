@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mlpotential import models
 from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.models.config import PotentialConfig
+from mlpotential.models.outputs import ENERGY_ALONE, Outputs
 
 if TYPE_CHECKING:
     from mlpotential.models.potential import Potential
@@ -30,11 +31,12 @@ class Architecture:
 
     Attributes:
         config_class: its settings, `PotentialConfig` and its own.
-        potential_class: imports and returns the network, which takes these settings.
+        potential_class: imports and returns the network, which takes these settings and the outputs
+            of a model.
     """
 
     config_class: type[PotentialConfig]
-    potential_class: Callable[[], Callable[[Any], Potential]]
+    potential_class: Callable[[], Callable[[Any, Outputs], Potential]]
 
 
 def _architectures() -> dict[str, Architecture]:
@@ -62,8 +64,8 @@ def _config_class(module: str) -> type[PotentialConfig]:
     return config_class
 
 
-def _potential_class(module: str, name: str) -> Callable[[Any], Potential]:
-    potential_class: Callable[[Any], Potential] = getattr(import_module(module), name)
+def _potential_class(module: str, name: str) -> Callable[[Any, Outputs], Potential]:
+    potential_class: Callable[[Any, Outputs], Potential] = getattr(import_module(module), name)
     return potential_class
 
 
@@ -79,9 +81,13 @@ def find_architecture(name: object) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def build_potential(config: PotentialConfig) -> Potential:
-    """A fresh network with these settings. Raises ConfigError where its architecture is unknown."""
-    return find_architecture(config.architecture).potential_class()(config)
+def build_potential(config: PotentialConfig, outputs: Outputs = ENERGY_ALONE) -> Potential:
+    """A fresh network with these settings and outputs.
+
+    Raises:
+        ConfigError: where its architecture is unknown, or outputs are none.
+    """
+    return find_architecture(config.architecture).potential_class()(config, outputs)
 
 
 def config_of(architecture: object, settings: dict[str, Any]) -> PotentialConfig:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from mlpotential.graph import AtomGraph
+from mlpotential.models.outputs import ENERGY_ALONE, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import AtomwiseReadout
+from mlpotential.models.readouts.atomwise import AtomwiseReadout
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn import jets
 from mlpotential.nn.activations import shifted_softplus
@@ -21,6 +22,7 @@ from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
 from mlpotential.nn.compiled_cfconv import compiled_convolution
 from mlpotential.nn.cutoffs import cosine_cutoff, hard_cutoff
 from mlpotential.nn.hermite import interpolated, knots_of
+from mlpotential.nn.initial_weights import xavier
 from mlpotential.nn.jets import Jet
 from mlpotential.nn.radial_basis import GaussianBasis
 
@@ -77,10 +79,11 @@ class Interaction(nn.Module):
 
 
 class SchNet(Potential):
-    """SchNet with an atomwise energy readout and, where asked for, latent charges.
+    """SchNet with atomwise readouts.
 
     Args:
         config: hyperparameters.
+        outputs: what it gives, by name.
 
     Attributes:
         tabulated_in_training: in training mode, filters come from a table that is made from the
@@ -89,9 +92,10 @@ class SchNet(Potential):
 
     readout: AtomwiseReadout
 
-    def __init__(self, config: SchNetConfig) -> None:
-        super().__init__()
-        self._config = config
+    config: SchNetConfig
+
+    def __init__(self, config: SchNetConfig, outputs: Outputs = ENERGY_ALONE) -> None:
+        super().__init__(config, outputs)
         self.n_features = n = config.n_features
         self.cutoff = config.cutoff
         self.tabulated_in_training = False
@@ -109,18 +113,13 @@ class SchNet(Potential):
         self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.n_interactions))
         self._add_readouts()
         self.elements = tuple(range(1, config.max_atomic_number + 1))
-        self.apply(_initialize)
+        self.apply(xavier)
         self.to(torch.float32)
 
     @property
     def blocks(self) -> list[Interaction]:
         """The interaction blocks, first to last."""
         return list(self.interactions)  # type: ignore[arg-type]
-
-    @property
-    def config(self) -> SchNetConfig:
-        """The hyperparameters."""
-        return self._config
 
     def tabulate_filters_in_training(self) -> None:
         """Sets `tabulated_in_training`."""
@@ -129,7 +128,7 @@ class SchNet(Potential):
     @property
     def _taper_radius(self) -> float | None:
         """Where a cosine ends the filters (A)."""
-        return self.cutoff if self._config.cutoff_function == "cosine" else None
+        return self.cutoff if self.config.cutoff_function == "cosine" else None
 
     def representation(self, graph: AtomGraph) -> Tensor:
         """x^(0) = embedding(Z), x^(l+1) = x^(l) + v^(l); [n_atoms, n_features]. Eqs. (1), (8)."""
@@ -187,11 +186,3 @@ class SchNet(Potential):
         if self._taper_radius is None:
             return filters
         return jets.product(filters, jets.taper(distances, self._taper_radius).to(self.dtype))
-
-
-def _initialize(module: nn.Module) -> None:
-    """Xavier weights and zero biases, as in the original program."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

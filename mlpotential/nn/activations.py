@@ -30,12 +30,13 @@ class Activation:
 
     Attributes:
         function, slope: itself, and its derivative for those who differentiate by hand.
-        kernel_number: `SchNetReadoutActivation` of the compiled kernel, in `schnet.h`.
+        kernel_number: `SchNetReadoutActivation` of the compiled kernel, in `schnet.h`; None where
+            it has none.
     """
 
     function: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
-    kernel_number: int
+    kernel_number: int | None
 
 
 def _shortened_slope(x: Tensor) -> Tensor:
@@ -47,9 +48,29 @@ def _silu_slope(x: Tensor) -> Tensor:
     return s * (1.0 + x * (1.0 - s))
 
 
-# Those of the readout, by their names in `SchNetConfig`; silu(x) = x / (1 + e^-x).
+# Those of the readout, by their names in `models.outputs`; silu(x) = x / (1 + e^-x).
 READOUT_ACTIVATIONS = {
     "ssp": Activation(shifted_softplus, torch.sigmoid, 0),
     "ssp_linear_from_14": Activation(shortened_softplus, _shortened_slope, 1),
     "silu": Activation(F.silu, _silu_slope, 2),
+    "tanh": Activation(torch.tanh, lambda x: 1.0 - torch.tanh(x) ** 2, None),
+}
+
+
+def exact_softplus(x: Tensor) -> Tensor:
+    """ln(1 + e^x), in float64 to the last digit."""
+    return F.softplus(x, threshold=40.0)
+
+
+# Those of the networks of RuNNer and n2p2, by their letters.
+LETTERED_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "l": lambda x: x,
+    "t": torch.tanh,
+    "s": torch.sigmoid,
+    "S": lambda x: torch.sigmoid(-x),
+    "p": exact_softplus,
+    "g": lambda x: torch.exp(-0.5 * x**2),
+    "c": torch.cos,
+    "e": lambda x: torch.exp(-x),
+    "h": lambda x: x**2,
 }

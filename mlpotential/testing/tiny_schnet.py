@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from mlpotential.models.outputs import ENERGY_ALONE, Outputs
 from mlpotential.models.schnet import SchNet
 from mlpotential.models.schnet_config import SchNetConfig
 
@@ -21,12 +22,13 @@ TINY: dict[str, Any] = {
 REFERENCES = {1: -13.6, 6: -1030.0, 8: -2040.0}  # eV; chosen: of the size of total energies
 
 
-def tiny_schnet(seed: int = 0, **settings: Any) -> SchNet:
+def tiny_schnet(seed: int = 0, outputs: Outputs = ENERGY_ALONE, **settings: Any) -> SchNet:
     """In float64, in evaluation mode, of H, C and O; energies of atoms as large as real ones.
 
     Args:
         seed: of the weights; the caller's random numbers stay as they are.
-        settings: of `SchNetConfig`, in place of those of `TINY`: `tiny_schnet(dipole=True)`, or
+        outputs: what it gives.
+        settings: of `SchNetConfig`, in place of those of `TINY`:
             `tiny_schnet(cutoff_function="none", cutoff=None)`.
 
     Raises:
@@ -34,7 +36,8 @@ def tiny_schnet(seed: int = 0, **settings: Any) -> SchNet:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = SchNet(SchNetConfig(**(TINY | settings))).double().eval()
-    model.scale.set(-1.5, 0.3, REFERENCES)
+        model = SchNet(SchNetConfig(**(TINY | settings)), outputs).double().eval()
+    if model.has_energy:
+        model.scale.set(-1.5, 0.3, REFERENCES)
     model.elements = tuple(REFERENCES)
     return model

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from mlpotential.errors import RunError
+from mlpotential.models.outputs import Output, separated
 from mlpotential.models.registry import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.config import TrainingConfig
@@ -85,6 +86,15 @@ def require_same_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Pat
 
 def _with_later_settings(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """Settings that an older checkpoint does not know had what is their default now."""
+    if "outputs" not in stored and "model" in stored:  # of version 0.1 or 0.2
+        model, outputs = separated(stored["model"])
+        weight = stored.pop("training.dipole_weight", 0.0)
+        stored = stored | {
+            "model": model,
+            "outputs": {name: asdict(Output(**output)) for name, output in outputs.items()},
+            "output_weights": {"dipole": weight} if "dipole" in outputs else {},
+            "terms": {},
+        }
     defaults = {f"training.{name}": value for name, value in _defaults(TrainingConfig).items()}
     defaults["architecture"] = DEFAULT_ARCHITECTURE
     completed = {name: defaults[name] for name in defaults.keys() & wanted.keys()} | stored

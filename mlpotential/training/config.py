@@ -5,13 +5,19 @@ One YAML file holds a `RunConfig`; each field can be overridden on the command l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal
 
+from mlpotential.data.declared_units import scalar_unit
+from mlpotential.data.sets.named import known_units
 from mlpotential.errors import ConfigError
 from mlpotential.models.config import PotentialConfig
+from mlpotential.models.outputs import KNOWN, Output, check_outputs
 from mlpotential.models.schnet_config import SchNetConfig
-from mlpotential.properties import LABELS, OWN_LABELS
+from mlpotential.models.terms.settings import Terms, check_terms
+from mlpotential.properties import OWN_LABELS
 from mlpotential.settings_checks import check_count, check_number, require
 
 LARGEST_SEED = 2**32 - 1  # what every generator takes
@@ -22,15 +28,16 @@ class DataConfig:
     """Reference data, its labels and its units.
 
     Attributes:
-        path: training data (.xyz/.extxyz(.gz), .npz, .db), relative to the configuration file.
-        energy_unit: unit of the energies in the file, e.g. eV, kcal/mol, Hartree.
-        length_unit: unit of the positions, e.g. Angstrom, Bohr.
+        path: training data (.xyz, .extxyz, .data of RuNNer and n2p2, .json of pymatgen, these also
+            .gz; .npz, .db, folders of DeePMD-kit), relative to the configuration file; or a
+            published set by name: qm9, or md17:FILE, rmd17:FILE, qm7x:FILE, c20:FILE,
+            crystals:FILE.
+        energy_unit: unit of the energies in the file, e.g. eV, kcal/mol, Hartree; None for a
+            published set alone, whose units are known.
+        length_unit: unit of the positions, e.g. Angstrom, Bohr; None as for the energies.
         energy_key: name of the energy label; None for `energy` or `REF_energy`.
         forces_key: name of the forces label; None for `forces` or `REF_forces`.
         force_unit: unit of the forces, e.g. Hartree/Bohr; None for energy_unit / length_unit.
-        dipole_unit: unit of the dipoles in the file: e*Angstrom, Debye or a.u.; needed where
-            `training.dipole_weight` is not zero.
-        dipole_key: name of the dipole label; None for `dipole` or `REF_dipole`.
         validation_path: validation data; None draws `n_validation` frames from `path`.
         test_path: test data; None takes what the split leaves over.
         n_train: frames to train on; None for all that remain.
@@ -41,16 +48,16 @@ class DataConfig:
         atom_references: `none`, `least_squares`, `isolated_atoms` (of the training data: frames
             with config_type=IsolatedAtom, or lone atoms), or a file: energies in `energy_unit` by
             symbol or atomic number, or frames of isolated atoms.
+        drop_isolated: leave out structures with atoms that have no neighbour within the cutoff of
+            the model; false uses them, with a warning.
     """
 
     path: str
-    energy_unit: str
-    length_unit: str
+    energy_unit: str | None = None
+    length_unit: str | None = None
     energy_key: str | None = None
     forces_key: str | None = None
     force_unit: str | None = None
-    dipole_unit: str | None = None
-    dipole_key: str | None = None
     validation_path: str | None = None
     test_path: str | None = None
     n_train: int | None = None
@@ -58,8 +65,10 @@ class DataConfig:
     n_validation: int | None = None
     split_seed: int = 0
     atom_references: str = "none"
+    drop_isolated: bool = False
 
     def __post_init__(self) -> None:
+        self._check_units()
         if self.validation_path is None and self.n_validation is None:
             raise ConfigError(
                 "early stopping and the choice of the best model need validation data: "
@@ -70,11 +79,45 @@ class DataConfig:
                 check_count(f"data.{name}", getattr(self, name))
         _check_seed("data.split_seed", self.split_seed)
 
-    @property
-    def label_options(self) -> dict[str, Any]:
-        """Keys of labels, and units that are their own, by their names as arguments of readers."""
-        names = [f"{label}_key" for label in LABELS] + [f"{label}_unit" for label in OWN_LABELS]
-        return {name: getattr(self, name) for name in (*names, "force_unit")}
+    def _check_units(self) -> None:
+        """Raises ConfigError unless they are declared or known."""
+        energy, length = known_units(self.path, self.energy_unit, self.length_unit)
+        missing = ["data.energy_unit"] * (energy is None) + ["data.length_unit"] * (length is None)
+        if missing:
+            from mlpotential.data.readers.units_in_file import units_in_file
+
+            raise ConfigError(
+                f"the configuration lacks {', '.join(missing)}, which are declared and never "
+                f"guessed. Of {self.path}: {units_in_file(Path(self.path))}"
+            )
+
+
+@dataclass(frozen=True)
+class OutputConfig(Output):
+    """One output of a model, and how it is learned.
+
+    Attributes:
+        unit: of the label in the data files; needed for all but energies, whose unit is
+            `data.energy_unit`.
+        key: name of the label in the files; null for its usual names.
+        weight: of the squared error of the label of a structure in the loss, whose other terms are
+            in eV^2/A^2 (without forces: eV^2), hence in those per square of the unit that the
+            output has in this program (e A of a dipole). Those of energies and forces are
+            `training.energy_weight` and 1.
+    """
+
+    key: str | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("weight of an output", self.weight)
+
+    def described(self, name: str) -> Output:
+        """What a model file says of it: the unit is that of a scalar in this program."""
+        output = Output(**{f.name: getattr(self, f.name) for f in fields(Output)})
+        unit = None if name in KNOWN or self.unit is None else scalar_unit(self.unit)[0]
+        return replace(output, unit=unit)
 
 
 @dataclass(frozen=True)
@@ -84,9 +127,6 @@ class TrainingConfig:
     Attributes:
         targets: what the loss sees. `forces` fits the integration constant afterwards.
         energy_weight: rho, the trade-off of energy against forces in the combined loss (1/A^2).
-        dipole_weight: of the dipole term |mu - mu'|^2 of a structure in the loss, whose other terms
-            are in eV^2/A^2 (targets energy: eV^2), hence in eV^2/A^2 (eV^2) per (e A)^2; 0 for a
-            model without dipoles.
         curvature_weight: of |H v - H' v|^2 in the loss (A^2, as the other terms are in eV^2/A^2), H
             being the second derivatives of the energy and v a random direction; 0 for none. A step
             takes 2.5 to 3 times as long, which pays where structures are few.
@@ -123,7 +163,6 @@ class TrainingConfig:
 
     targets: Literal["energy_and_forces", "energy", "forces"] = "energy_and_forces"
     energy_weight: float = 0.01
-    dipole_weight: float = 0.0
     curvature_weight: float = 0.0
     curvature_from: str | None = None
     batch_size: int = 32
@@ -154,8 +193,7 @@ class TrainingConfig:
         check_count("training.warmup_steps", self.warmup_steps, smallest=0)
         check_number("training.learning_rate", self.learning_rate)
         _check_seed("training.seed", self.seed)
-        weights = [f"{label}_weight" for label in ("energy", *OWN_LABELS)]
-        for name in ("checkpoint_interval_s", "curvature_weight", *weights):
+        for name in ("checkpoint_interval_s", "curvature_weight", "energy_weight"):
             check_number(f"training.{name}", getattr(self, name), zero_allowed=True)
         if self.targets == "energy_and_forces":
             expected = "positive, or use targets: forces"
@@ -196,18 +234,14 @@ class TrainingConfig:
                 "curvature: leave it out, or training.curvature_weight"
             )
 
-    def weight(self, label: str) -> float:
-        """Of the squared error of a label in the loss; 0 where the loss does not see it."""
-        if label == "energy":
-            return {"energy": 1.0, "forces": 0.0}.get(self.targets, self.energy_weight)
-        if label == "forces":
-            return 0.0 if self.targets == "energy" else 1.0
-        return float(getattr(self, f"{label}_weight"))
-
     @property
-    def properties(self) -> tuple[str, ...]:
-        """What is asked of the model in training: energies always, and what the loss sees."""
-        return tuple(name for name in LABELS if name == "energy" or self.weight(name) > 0.0)
+    def energy_weights(self) -> dict[str, float]:
+        """Weights of energies and forces in the loss; Schuett et al. (2018), Eq. (5)."""
+        return {
+            "energy": {"energy": 1.0},
+            "forces": {"forces": 1.0},
+            "energy_and_forces": {"energy": self.energy_weight, "forces": 1.0},
+        }[self.targets]
 
 
 @dataclass(frozen=True)
@@ -217,12 +251,17 @@ class RunConfig:
     Attributes:
         data: reference data.
         model: settings of an architecture.
+        outputs: what the model gives besides its features, by name.
+        terms: physical terms (zbl, d3, d4) that are added to the energy of the network, which is
+            trained on what they leave.
         training: optimisation.
         folder: where checkpoints, history and the model go, relative to the working directory.
     """
 
     data: DataConfig
     model: PotentialConfig = field(default_factory=SchNetConfig)
+    outputs: Mapping[str, OutputConfig] = field(default_factory=lambda: {"energy": OutputConfig()})
+    terms: Terms = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     folder: str = "training"
 
@@ -232,19 +271,73 @@ class RunConfig:
                 "training.start_from brings reference energies with it, which are shifted to meet "
                 f"the new energies: leave out data.atom_references ({self.data.atom_references})"
             )
-        for label, row in OWN_LABELS.items():
-            has_readout, weight = getattr(self.model, label), self.training.weight(label)
-            if has_readout != (weight > 0.0):
+        for name, output in self.outputs.items():
+            self._check_label(name, output)
+        check_outputs(self.described_outputs)
+        check_terms(self.terms)
+        if self.terms:
+            has_energy = "energy" in self.outputs
+            require(has_energy, "terms", "left out of a model without energies", list(self.terms))
+        if self.training.curvature_from is not None:
+            expected = "left out where the curvature is learned (training.curvature_weight)"
+            require(not self.terms, "terms", expected, list(self.terms))
+            expected = "with energy where the curvature is learned"
+            require("energy" in self.outputs, "outputs", expected, list(self.outputs))
+        if "energy" not in self.outputs:
+            expected = "left out of a model without energies"
+            references, targets = self.data.atom_references, self.training.targets
+            require(references == "none", "data.atom_references", expected, references)
+            require(targets == "energy_and_forces", "training.targets", expected, targets)
+
+    def _check_label(self, name: str, output: OutputConfig) -> None:
+        where = f"outputs.{name}"
+        if name == "energy":
+            for setting, instead in (("unit", "data.energy_unit"), ("key", "data.energy_key")):
+                value = getattr(output, setting)
+                require(value is None, f"{where}.{setting}", f"left out: give {instead}", value)
+            expected = "left out: give training.energy_weight"
+            require(output.weight == 1.0, f"{where}.weight", expected, output.weight)
+        elif name in OWN_LABELS:
+            known = ", ".join(OWN_LABELS[name].declared_units)
+            if output.unit is None:
                 raise ConfigError(
-                    f"a model that gives a {label} needs model.{label}: true and a positive "
-                    f"training.{label}_weight (1.0 to begin with), one without needs neither; "
-                    f"found {has_readout} and {weight}"
+                    f"the {name} is read in a declared unit: give {where}.unit, one of {known}"
                 )
-            if has_readout and getattr(self.data, f"{label}_unit") is None:
-                raise ConfigError(
-                    f"the {label} is read in a declared unit: give data.{label}_unit, one of "
-                    f"{', '.join(row.declared_units)}"
-                )
+            expected = f"one of {known}"
+            require(
+                output.unit in OWN_LABELS[name].declared_units,
+                f"{where}.unit",
+                expected,
+                output.unit,
+            )
+
+    @property
+    def described_outputs(self) -> dict[str, Output]:
+        """As a model file has them."""
+        return {name: output.described(name) for name, output in self.outputs.items()}
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Of the squared errors of the labels that the loss sees, by label."""
+        of_energies = self.training.energy_weights if "energy" in self.outputs else {}
+        others = {name: o.weight for name, o in self.outputs.items() if name != "energy"}
+        return of_energies | others
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What is read, and asked of the model: energies always, and what the loss sees."""
+        names = {"energy": 0.0} if "energy" in self.outputs else {}
+        return tuple(names | self.loss_weights)
+
+    @property
+    def label_options(self) -> dict[str, str | None]:
+        """Keys of labels, and units that are their own, by their names as arguments of readers."""
+        data = self.data
+        options = {"energy_key": data.energy_key, "forces_key": data.forces_key}
+        for name, output in self.outputs.items():
+            if name != "energy":
+                options |= {f"{name}_key": output.key, f"{name}_unit": output.unit}
+        return options
 
 
 def _check_seed(name: str, value: int) -> None:

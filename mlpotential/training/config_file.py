@@ -3,7 +3,7 @@
 `--training.learning_rate 5e-4` or `--training.learning_rate=5e-4` replaces one field. Unknown names
 are refused with the nearest known one, names given twice altogether; paths in the file are relative
 to the file, those on the command line to the working directory. `model.architecture` says whose
-settings the others below `model:` are.
+settings the others below `model:` are; each output has a section of its own below `outputs:`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from mlpotential.data.sets.named import joined_name, split_name
 from mlpotential.errors import ConfigError, nearest_name
+from mlpotential.models.outputs import separated
 from mlpotential.models.registry import DEFAULT_ARCHITECTURE, find_architecture
+from mlpotential.models.terms.settings import TermSettings
 from mlpotential.run_folder import write_atomically
-from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
+from mlpotential.training.config import DataConfig, OutputConfig, RunConfig, TrainingConfig
 from mlpotential.training.config_schema import kind_in_words
 
 PATH_FIELDS = {
@@ -31,6 +34,19 @@ PATH_FIELDS = {
 }
 NO_PATHS = ("none", "least_squares", "isolated_atoms")  # of reference energies
 ARCHITECTURE = "model.architecture"
+OUTPUTS = "outputs"
+# Below them stand names that the file chooses, each with settings of one kind.
+NAMED_SECTIONS = {OUTPUTS: OutputConfig, "terms": TermSettings}
+DEFAULT_NAMES: dict[str, dict[str, Any]] = {OUTPUTS: {"energy": {}}, "terms": {}}
+OF_EARLIER = {
+    "data.dipole_unit",
+    "data.dipole_key",
+    "model.dipole",
+    "model.total_charge",
+    "model.readout_activation",
+    "model.n_readout_hidden",
+    "training.dipole_weight",
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,15 +72,18 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: if the file is missing or no YAML, a name is unknown, or a value does not fit.
     """
-    settings, replaced = _read_yaml(Path(path)), _parse_overrides(overrides)
+    settings, replaced = _as_now(_read_yaml(Path(path))), _parse_overrides(overrides)
     sections = _sections(settings, replaced)
     types = dict(_field_types(sections))
     _check_settings(settings, types, where=str(path))
     _anchor_paths(settings, Path(path).parent.absolute())
     for name, text in replaced:
         _refuse_unknown(name, types, types, where="command line")
-        section, _, field = name.rpartition(".")
-        target = settings.setdefault(section, {}) if section else settings
+        *above, field = name.split(".")
+        target = settings
+        for section in above:
+            target[section] = target.get(section) or {}  # `energy:` alone is null
+            target = target[section]
         target[field] = _parse_value(name, text, types[name])
         _check_value(name, target[field], types[name], where="command line")
     _anchor_paths(settings, Path.cwd())
@@ -102,7 +121,55 @@ def _sections(
     for name, text in replaced:
         architecture = text if name == ARCHITECTURE else architecture
     config_class = find_architecture(architecture).config_class
-    return {"data": DataConfig, "model": config_class, "training": TrainingConfig}
+    named = {
+        f"{section}.{name}": kind
+        for section, kind in NAMED_SECTIONS.items()
+        for name in _names_below(section, settings, replaced)
+    }
+    return {"data": DataConfig, "model": config_class, **named, "training": TrainingConfig}
+
+
+def _names_below(
+    section: str, settings: Mapping[str, Any], replaced: Sequence[tuple[str, str]]
+) -> dict[str, None]:
+    """Of outputs or terms, in the file and on the command line; energies where there is nothing."""
+    found = settings.get(section, DEFAULT_NAMES[section])
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"'{section}:' must be followed by the names of {section}, indented, each followed by "
+            f"its settings, not by {found!r}; leave it out for the default"
+        )
+    names = dict.fromkeys(map(str, found))
+    for name, _ in replaced:
+        above, _, rest = name.partition(".")
+        if above == section and "." in rest:
+            names[rest.partition(".")[0]] = None
+    return names
+
+
+def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
+    """A configuration of version 0.1 or 0.2, whose readouts were settings of the model."""
+    if not all(isinstance(settings.get(name, {}), dict) for name in ("data", "model", "training")):
+        return settings  # refused with all other mistakes
+    data, model, training = (dict(settings.get(name, {})) for name in ("data", "model", "training"))
+    if not OF_EARLIER.intersection(
+        f"{section}.{name}"
+        for section, values in (("data", data), ("model", model), ("training", training))
+        for name in values
+    ):
+        return settings
+    if OUTPUTS in settings:
+        raise ConfigError(
+            f"settings of earlier versions, {', '.join(sorted(OF_EARLIER))}, and '{OUTPUTS}:' do "
+            "not go together: write the former as settings of outputs"
+        )
+    model, outputs = separated(model)
+    options = {"unit": data.pop("dipole_unit", None), "key": data.pop("dipole_key", None)}
+    options["weight"] = training.pop("dipole_weight", None)
+    if "dipole" in outputs:
+        outputs["dipole"] |= {k: v for k, v in options.items() if v is not None}
+    sections = {"data": data, "model": model, OUTPUTS: outputs, "training": training}
+    return settings | {k: v for k, v in sections.items() if v or k in settings}
 
 
 def _field_types(sections: Mapping[str, type[Any]]) -> Iterator[tuple[str, Any]]:
@@ -116,13 +183,17 @@ def _field_types(sections: Mapping[str, type[Any]]) -> Iterator[tuple[str, Any]]
 
 def _check_settings(settings: dict[Any, Any], types: Mapping[str, Any], where: str) -> None:
     """Refuses unknown names, sections that are none, and values where there cannot be one."""
-    sections = {name.partition(".")[0] for name in types if "." in name}
+    named = {f"{s}.{k}": v for s in NAMED_SECTIONS for k, v in settings.get(s, {}).items()}
+    sections = {name.rpartition(".")[0] for name in types if "." in name}
     alone = [name for name in types if "." not in name]
-    for name, value in settings.items():
+    others = {k: v for k, v in settings.items() if k not in NAMED_SECTIONS}
+    for name, value in (others | named).items():
         if name not in sections:
             _refuse_unknown(str(name), alone, [*types, *sections], where)
             _check_value(name, value, types[name], where)
             continue
+        if value is None and name in named:
+            continue  # all defaults
         if not isinstance(value, dict):
             raise ConfigError(
                 f"{where}: {name!r} must be followed by its settings, indented, not by {value!r}; "
@@ -139,7 +210,7 @@ def _refuse_unknown(
     if name in known:
         return
     if name in suggested:
-        section, _, field = name.partition(".")
+        section, _, field = name.rpartition(".")
         raise ConfigError(f"{where}: write {name!r} as {field!r}, indented below '{section}:'")
     raise ConfigError(f"{where}: unknown setting {name!r}.{nearest_name(name, suggested)}")
 
@@ -160,7 +231,9 @@ def _anchor_paths(settings: dict[str, Any], folder: Path) -> None:
             continue
         for name in names:
             if isinstance(values.get(name), str) and values[name] not in NO_PATHS:
-                values[name] = str(folder / values[name])
+                of_set, path = split_name(values[name])  # `md17:x.npz`, and `qm9` without any
+                anchored = str(folder / path) if path else path
+                values[name] = anchored if of_set is None else joined_name(of_set, anchored)
 
 
 def _parse_overrides(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -195,10 +268,18 @@ def _build(
 ) -> RunConfig:
     parser = _parser(tuple(sections.items()))
     model = {k: v for k, v in settings.get("model", {}).items() if k != "architecture"}
+    named = {
+        section: {name: values or {} for name, values in settings.get(section, {}).items()}
+        for section in NAMED_SECTIONS
+    }
     try:
-        namespace: Namespace = parser.parse_object({**settings, "model": model})
+        namespace: Namespace = parser.parse_object({**settings, "model": model, **named})
         config = parser.instantiate(namespace)
-        return RunConfig(**{f.name: getattr(config, f.name) for f in fields(RunConfig)})
+        values: dict[str, Any] = {f.name: getattr(config, f.name, {}) for f in fields(RunConfig)}
+        for section in NAMED_SECTIONS:
+            names = [s.partition(".")[2] for s in sections if s.startswith(f"{section}.")]
+            values[section] = {name: getattr(values[section], name) for name in names}
+        return RunConfig(**values)
     except ConfigError:
         raise
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
@@ -212,8 +293,9 @@ def _in_our_words(text: str, settings: Mapping[str, Any], types: Mapping[str, An
     """What the parser says of a value of the wrong type, or of one that is missing."""
     if found := re.match(r"Parser key \"([\w.]+)\":", text):
         name = found[1]
-        section, _, field = name.rpartition(".")
-        value = settings[section][field] if section else settings[field]
+        value: Any = settings
+        for part in name.split("."):
+            value = value[part]
         expected = re.sub(r"^(?=number|whole)", "a ", kind_in_words(types[name]))
         return f"{name} must be {expected.replace(' | ', ' or ')}, not {value!r}"
     if found := re.match(r"the following arguments are required: (.*)", text):

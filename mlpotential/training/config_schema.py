@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -17,8 +17,10 @@ import yaml
 
 from mlpotential import __version__
 from mlpotential.command_line import explanations
+from mlpotential.models.outputs import KNOWN
 from mlpotential.models.registry import ARCHITECTURES, DEFAULT_ARCHITECTURE
-from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
+from mlpotential.models.terms.settings import KNOWN_TERMS, TermSettings
+from mlpotential.training.config import DataConfig, OutputConfig, RunConfig, TrainingConfig
 
 WIDTH = 96
 # Of the template: settings that have no default, with values to be replaced.
@@ -28,6 +30,11 @@ HEADING = f"""\
 # Each may be left out unless it says "required", and be replaced on the command line, as in
 # --training.batch_size 8. Units not named are eV, Angstrom and e.
 """
+NAMED = {  # sections of names that the file chooses, each followed by settings
+    "outputs": f"By name: {', '.join(KNOWN)}, or any scalar, with its settings.",
+    "terms": f"By name: {', '.join(KNOWN_TERMS)}, with its settings: zbl is the repulsion of "
+    "nuclei, d3 and d4 are dispersion for a density functional, such as functional: pbe.",
+}
 JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", NoneType: "null"}
 WORDS = {str: "text", bool: "true | false", int: "whole number", float: "number", NoneType: "null"}
 
@@ -73,7 +80,13 @@ def settings_of(section: type[Any]) -> list[Setting]:
 def sections_of(architecture: str) -> dict[str, type[Any]]:
     """The dataclass of each section of a configuration."""
     model = ARCHITECTURES[architecture].config_class
-    return {"data": DataConfig, "model": model, "training": TrainingConfig}
+    return {
+        "data": DataConfig,
+        "model": model,
+        "outputs": OutputConfig,
+        "terms": TermSettings,
+        "training": TrainingConfig,
+    }
 
 
 def kind_in_words(kind: Any) -> str:
@@ -89,6 +102,9 @@ def commented_yaml(config: RunConfig = EXAMPLE) -> str:
     for section, kind in sections_of(config.model.architecture).items():
         lines = [f"{section}:"]
         values = getattr(config, section)
+        if section in NAMED:
+            blocks.append("\n".join(_named(section, kind, values)))
+            continue
         if section == "model":
             known = " | ".join(ARCHITECTURES)
             known += f"; default {DEFAULT_ARCHITECTURE}"
@@ -99,6 +115,22 @@ def commented_yaml(config: RunConfig = EXAMPLE) -> str:
     folder = next(setting for setting in settings_of(RunConfig) if setting.name == "folder")
     blocks.append("\n".join(_commented(folder, config.folder)))
     return "\n".join(blocks)
+
+
+def _named(section: str, kind: type[Any], named: Mapping[str, Any]) -> list[str]:
+    """Outputs or terms, each with its settings, of which those of the first explain them."""
+    lines = [f"  # {line}" for line in textwrap.wrap(NAMED[section], WIDTH - 4)]
+    lines = [f"{section}:" if named else f"{section}: {{}}", *lines]
+    settings = settings_of(kind)
+    for number, (name, values) in enumerate(named.items()):
+        lines.append(f"  {name}:")
+        for setting in settings:
+            value = getattr(values, setting.name)
+            if number == 0:
+                lines += _commented(setting, value, indent="    ")
+            elif value != setting.default:
+                lines.append(f"    {setting.name}: {_scalar(value)}")
+    return lines
 
 
 def json_schema() -> dict[str, Any]:
@@ -114,6 +146,9 @@ def json_schema() -> dict[str, Any]:
     ]
     whole = {setting.name: setting for setting in settings_of(RunConfig)}
     properties = {name: _object(kind) for name, kind in sections.items() if name != "model"}
+    for name in NAMED:
+        one = {"anyOf": [properties[name], {"type": "null"}]}
+        properties[name] = {"type": "object", "additionalProperties": one}
     properties["model"] = models[0] if len(models) == 1 else {"anyOf": models}
     for name, section in properties.items():
         section["description"] = whole[name].explanation
@@ -134,7 +169,10 @@ def settings_list() -> str:
 
 def _listed_lines() -> Iterator[str]:
     for section, kind in sections_of(DEFAULT_ARCHITECTURE).items():
-        yield f"settings below {section}: (or --{section}.NAME VALUE on the command line)"
+        word = section.removesuffix("s").upper()  # OUTPUT, TERM
+        place = f"{section}: {word}:" if section in NAMED else f"{section}:"
+        option = f"--{section}.{word}.NAME" if section in NAMED else f"--{section}.NAME"
+        yield f"settings below {place} (or {option} VALUE on the command line)"
         for setting in settings_of(kind):
             yield f"  {setting.name:<26}{setting.in_words}"
 

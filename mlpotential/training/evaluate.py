@@ -13,19 +13,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
-from mlpotential.errors import StructureError
-from mlpotential.graph import AtomGraph, Prediction, collate
+from mlpotential.errors import ConfigError, StructureError
+from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.prepared_model import say_once
 from mlpotential.models.model_file import load_model, replace_record
 from mlpotential.models.potential import Potential, lacking
-from mlpotential.neighbors import connect
-from mlpotential.properties import OWN_LABELS
 from mlpotential.settings_checks import check_count
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+
+UNITS_OF_FILES = ("energy_unit", "length_unit", "force_unit")  # that are declared for every file
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Evaluation:
     Attributes:
         errors: their differences in numbers.
         values: by label, reference and predicted numbers, [2, n_numbers]: energies per atom (eV),
-            components of forces (eV/A) and of the others (units of `properties.LABELS`).
+            components of forces (eV/A) and of the others.
+        units: of the labels.
     """
 
     errors: Errors
     values: dict[str, np.ndarray]
+    units: dict[str, str]
 
 
 def evaluate_model(
@@ -62,7 +65,7 @@ def evaluate_model(
         batch_size: structures at once.
         declared: `energy_unit`, `length_unit` and, where needed, `force_unit`, `dipole_unit` and
             keys such as `energy_key`, as for `read_reference_data`. Labels whose unit is given are
-            read, predicted and compared too.
+            read, predicted and compared too; of a model without energies, at least one.
 
     Raises:
         InputError: for an unusable model or data file, elements the model does not know, or a
@@ -72,8 +75,12 @@ def evaluate_model(
     potential = load_model(model_path).potential.to(resolve_device(device))
     if dtype is not None:
         potential = potential.to(getattr(torch, dtype))
-    properties = ["energy", *(["forces"] if with_forces else [])]
-    properties += [name for name in OWN_LABELS if declared.get(f"{name}_unit") is not None]
+    properties = ["energy", *(["forces"] if with_forces else [])] if potential.has_energy else []
+    own = [n for n, unit in declared.items() if n.endswith("_unit") and unit is not None]
+    properties += [n.removesuffix("_unit") for n in own if n not in UNITS_OF_FILES]
+    if not properties:
+        names = ", ".join(f"{name}_unit" for name in potential.outputs)
+        raise ConfigError(f"the model gives no energies: say what to compare with {names}")
     if not potential.properties.issuperset(properties):
         raise lacking(set(properties) - potential.properties)
     data = read_reference_data(data_path, properties=properties, **declared)
@@ -88,19 +95,20 @@ def evaluate_model(
         )
     dtype = str(potential.dtype).removeprefix("torch.")
     say_once(f"{len(data)} structures: reference backend, {dtype}", logging.INFO)
-    accumulator = ErrorAccumulator()
+    units = {name: potential.rows[name].unit for name in properties}
+    accumulator = ErrorAccumulator(units)
     pairs: dict[str, list[np.ndarray]] = {name: [] for name in properties}
 
     def visit(prediction: Prediction, graph: AtomGraph) -> None:
         accumulator.add(prediction, graph)
         for name, found in pairs.items():
-            pair = torch.stack([getattr(graph, name), getattr(prediction, name).detach()])
+            pair = torch.stack([graph.labels[name], prediction.value(name).detach()])
             pair = pair / graph.atoms_per_graph() if name == "energy" else pair
             found.append(pair.reshape(2, -1).cpu().numpy())
 
     predict_batches(potential, _batches(data, potential, batch_size), properties, visit)
     values = {name: np.concatenate(found, axis=1) for name, found in pairs.items()}
-    return Evaluation(accumulator.errors(), values)
+    return Evaluation(accumulator.errors(), values, units)
 
 
 def add_errors(
@@ -120,7 +128,8 @@ def add_errors(
 
 def _batches(data: ReferenceData, potential: Potential, batch_size: int) -> Iterator[AtomGraph]:
     """Connected structures in order, on the device of the model."""
-    device = next(potential.parameters()).device
-    for start in tqdm(range(0, len(data), batch_size), desc="evaluating", disable=None):
-        chosen = data[start : start + batch_size]
-        yield collate([connect(graph, potential.cutoff) for graph in chosen]).to(device)
+    batches = ConnectedStructures(data.arrays, potential.cutoff).batches(
+        batch_size, next(potential.parameters()).device
+    )
+    n_batches = -(-len(data) // batch_size)
+    yield from tqdm(batches, desc="evaluating", total=n_batches, disable=None)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.models.potential import Potential
-from mlpotential.properties import LABELS
+from mlpotential.properties import label_row
+
+OWN_FIELDS = ("energy", "energy_per_atom", "forces", "dipole")  # of `Errors`
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Errors:
         energy_per_atom_mae, energy_per_atom_rmse: of energies divided by the number of atoms (eV).
         forces_mae, forces_rmse: of force components (eV/A).
         forces_mae_by_element, forces_rmse_by_element: by chemical symbol (eV/A).
-        dipole_mae, dipole_rmse: of components of the dipole (e A). Labels of
-            `properties.LABELS` have such a pair each.
+        dipole_mae, dipole_rmse: of components of the dipole (e A).
+        others: `NAME_mae` and `NAME_rmse` of all other labels, of components of tensors, each in
+            its unit in this program, which is `NAME_unit`.
     """
 
     n_structures: int
@@ -40,6 +44,19 @@ class Errors:
     forces_rmse_by_element: dict[str, float] = field(default_factory=dict)
     dipole_mae: float | None = None
     dipole_rmse: float | None = None
+    others: dict[str, Any] = field(default_factory=dict)
+
+    def pair(self, label: str) -> tuple[float | None, float | None]:
+        """MAE and RMSE of a label; None where it is absent."""
+        if hasattr(self, f"{label}_mae"):
+            return getattr(self, f"{label}_mae"), getattr(self, f"{label}_rmse")
+        return self.others.get(f"{label}_mae"), self.others.get(f"{label}_rmse")
+
+    @property
+    def other_units(self) -> dict[str, str]:
+        """Units of the labels in `others`."""
+        ends = "_unit"
+        return {k.removesuffix(ends): v for k, v in self.others.items() if k.endswith(ends)}
 
 
 @dataclass
@@ -72,21 +89,25 @@ class _Sum:
 
 
 class ErrorAccumulator:
-    """Adds up batches; `errors` gives the result so far."""
+    """Adds up batches; `errors` gives the result so far.
 
-    def __init__(self) -> None:
-        self._sums = {name: _Sum() for name in (*LABELS, "energy_per_atom")}
+    Args:
+        units: of labels that the table of properties does not have: of named scalars.
+    """
+
+    def __init__(self, units: Mapping[str, str] | None = None) -> None:
+        self._units = dict(units or {})
+        self._sums: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._forces_by_element: defaultdict[int, _Sum] = defaultdict(_Sum)
         self._n_structures = 0
 
     def add(self, prediction: Prediction, graph: AtomGraph) -> None:
         """Adds a batch of predictions and the labels its graph carries."""
         self._n_structures += graph.n_graphs
-        for name in LABELS:
-            expected, found = getattr(graph, name), getattr(prediction, name)
-            if expected is not None and found is not None:
+        for name, expected in graph.labels.items():
+            if (found := prediction.value(name)) is not None:
                 counts = graph.label_weights(name) > 0.0
-                counts = counts[graph.graph_index] if LABELS[name].per == "atom" else counts
+                counts = counts[graph.graph_index] if label_row(name).per == "atom" else counts
                 error = (found.detach() - expected)[counts].cpu().numpy()
                 self._sums[name].add(error)
                 if name == "energy":
@@ -114,9 +135,14 @@ class ErrorAccumulator:
         from ase.data import chemical_symbols
 
         by_element = {chemical_symbols[z]: s for z, s in sorted(self._forces_by_element.items())}
-        found = {f"{name}_mae": x.mae for name, x in self._sums.items()}
-        found |= {f"{name}_rmse": x.rmse for name, x in self._sums.items()}
+        found: dict[str, Any] = {}
+        for name, x in self._sums.items():
+            found |= {f"{name}_mae": x.mae, f"{name}_rmse": x.rmse}
+            if name not in OWN_FIELDS:
+                found[f"{name}_unit"] = self._units.get(name, label_row(name).unit)
+        others = {k: found.pop(k) for k in list(found) if k not in Errors.__dataclass_fields__}
         return Errors(
+            others=others,
             n_structures=self._n_structures,
             forces_mae_by_element={k: s.mae for k, s in by_element.items() if s.mae is not None},
             forces_rmse_by_element={k: s.rmse for k, s in by_element.items() if s.rmse is not None},

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlpotential.errors import RunError
-from mlpotential.properties import LABELS
+from mlpotential.properties import label_row
 from mlpotential.training.evaluate import Evaluation
 
 
@@ -45,13 +45,14 @@ def save_parity_plot(evaluation: Evaluation, path: str | Path) -> None:
     figure = Figure(figsize=(4.2 * len(evaluation.values), 4.0), layout="constrained")
     panels = figure.subplots(1, len(evaluation.values), squeeze=False)[0]
     for (name, values), panel in zip(evaluation.values.items(), panels, strict=True):
-        unit = LABELS[name].unit.replace("A", "Å")
+        unit = evaluation.units[name].replace("A", "Å")
         if name == "energy":
             mae = evaluation.errors.energy_per_atom_mae
             values, quantity, unit = values - values[0].mean(), "energy - mean", f"{unit}/atom"
         else:
-            mae = getattr(evaluation.errors, f"{name}_mae")
-            quantity = f"{name.removesuffix('s')} component"
+            mae, _ = evaluation.errors.pair(name)
+            is_vector = label_row(name).per == "atom" or label_row(name).shape
+            quantity = f"{name.removesuffix('s')} component" if is_vector else name
         assert mae is not None
         plot_parity(values, quantity, unit, mae, panel)
     try:

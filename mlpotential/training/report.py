@@ -10,9 +10,10 @@ from ase.data import chemical_symbols
 
 from mlpotential.errors import ModelFileError, printable
 from mlpotential.models.model_file import LoadedModel
+from mlpotential.models.potential import Potential
 from mlpotential.properties import LABELS
-from mlpotential.training.metrics import Errors
-from mlpotential.units import E_ANGSTROM_PER_DEBYE, EV_PER_KCAL_PER_MOL
+from mlpotential.training.metrics import OWN_FIELDS, Errors
+from mlpotential.units import ANGSTROM_PER_BOHR, E_ANGSTROM_PER_DEBYE, EV_PER_KCAL_PER_MOL
 
 KCAL_PER_MOL_PER_EV = 1.0 / EV_PER_KCAL_PER_MOL
 # Units of the papers, with factors, beside those of the program.
@@ -23,25 +24,31 @@ SECOND_UNITS = {
 }
 
 
+SECOND_UNITS_OF = {
+    "eV": SECOND_UNITS["energy"],
+    "e A": SECOND_UNITS["dipole"],
+    "A^2": ("Bohr^2", ANGSTROM_PER_BOHR**-2),
+    "A^3": ("Bohr^3", ANGSTROM_PER_BOHR**-3),
+}
+IN_THOUSANDTHS = ("eV", "eV/A", "e A")  # the units in which errors are small numbers
+
+
 def format_errors(errors: Mapping[str, Errors]) -> str:
     """A table of MAE and RMSE, in meV and, as the papers give them, kcal/mol; dipoles in Debye."""
     lines = []
     for name, e in errors.items():
         lines.append(f"{name} ({e.n_structures} structures)")
-        for label, row in LABELS.items():
-            shown = (f"m{row.unit}", SECOND_UNITS.get(label))
-            lines += _line(label, *_pair(e, label), *shown)
+        units = {label: LABELS[label].unit for label in OWN_FIELDS if label in LABELS}
+        for label, unit in (units | e.other_units).items():
+            shown = (unit, SECOND_UNITS.get(label, SECOND_UNITS_OF.get(unit)))
+            lines += _line(label, *e.pair(label), *shown)
             if label == "energy":
-                lines += _line("energy per atom", *_pair(e, "energy_per_atom"), "meV")
+                lines += _line("energy per atom", *e.pair("energy_per_atom"), "eV")
             elif label == "forces" and len(e.forces_mae_by_element) > 1:
                 for symbol, mae in e.forces_mae_by_element.items():
                     rmse = e.forces_rmse_by_element[symbol]
                     lines += _line(f"forces on {symbol}", mae, rmse, *shown)
     return "\n".join(lines)
-
-
-def _pair(errors: Errors, name: str) -> tuple[float | None, float | None]:
-    return getattr(errors, f"{name}_mae"), getattr(errors, f"{name}_rmse")
 
 
 def _line(
@@ -51,19 +58,20 @@ def _line(
     unit: str,
     second_unit: tuple[str, float] | None = None,
 ) -> list[str]:
-    """Thousandths of our unit and, where there is one, another one times its factor."""
+    """In our unit, or thousandths of it, and, where there is one, another one times its factor."""
     if mae is None:
         return []
-    parts = [f"  {name:<18} MAE {1e3 * mae:10.3f} {unit}"]
+    factor, unit = (1e3, f"m{unit}") if unit in IN_THOUSANDTHS else (1.0, unit)
+    parts = [f"  {name:<18} MAE {factor * mae:10.3f} {unit}"]
     if second_unit:
         parts.append(f"({mae * second_unit[1]:.4f} {second_unit[0]})")
     if rmse is not None:
-        parts.append(f"  RMSE {1e3 * rmse:10.3f} {unit}")
+        parts.append(f"  RMSE {factor * rmse:10.3f} {unit}")
     return [" ".join(parts)]
 
 
 def errors_as_json(errors: Mapping[str, Errors]) -> str:
-    """Errors in eV, eV/A and e A by data set."""
+    """Errors in eV, eV/A, e A and the units they state, by data set."""
     return json.dumps({name: asdict(e) for name, e in errors.items()}, indent=2) + "\n"
 
 
@@ -79,27 +87,49 @@ def describe_model(model: LoadedModel) -> str:
         raise ModelFileError(f"the record in the model file cannot be read: {error}") from error
 
 
+def _output_in_words(potential: Potential, name: str) -> str:
+    """`gap (eV, mean, activation=silu)`."""
+    row, output = potential.rows[name], asdict(potential.outputs[name])
+    pooling = [output.pop("pooling")] if output["pooling"] else []
+    del output["unit"]
+    others = [f"{k}={v}" for k, v in output.items() if v is not None]
+    return f"{name} ({', '.join([row.unit, *pooling, *others])})"
+
+
 def _on_one_line(text: str) -> str:
     """What a file says must not look like other lines."""
     return " ".join(str(text).splitlines())
+
+
+def _short(setting: object) -> str:
+    """A setting; one of many lines as their number."""
+    n_lines = len(str(setting).splitlines())
+    return f"({n_lines} lines)" if n_lines > 1 else str(setting)
 
 
 def _lines_about(model: LoadedModel) -> list[str]:
     potential, record = model.potential, model.record
     n_parameters = sum(p.numel() for p in potential.parameters())
     cutoff = "none (all pairs)" if potential.cutoff is None else f"{potential.cutoff} A"
-    settings = ", ".join(f"{k}={v}" for k, v in asdict(potential.config).items() if v is not None)
+    settings = ", ".join(
+        f"{k}={_short(v)}" for k, v in asdict(potential.config).items() if v is not None
+    )
+    outputs = "; ".join(_output_in_words(potential, name) for name in potential.outputs)
     traits = ", ".join(f"{k}={v}" for k, v in asdict(potential.traits).items())
     lines = [
         _on_one_line(record.title) or "(untitled)",
         f"architecture: {potential.config.architecture}, {n_parameters} parameters, "
         f"{str(potential.dtype).removeprefix('torch.')}",
         f"settings:     {settings}",
+        f"outputs:      {outputs}",
         f"elements:     {', '.join(chemical_symbols[z] for z in potential.elements)}",
         f"cutoff:       {cutoff}",
         f"promises:     {traits}",
         f"sha256:       {model.sha256}",
     ]
+    if potential.terms:
+        terms = (f"{k} ({v.functional})" if v.functional else k for k, v in potential.terms.items())
+        lines.append(f"terms:        {', '.join(terms)} added to the network")
     if model.extra_networks:
         lines.append(f"extra:        energies of {', '.join(model.extra_networks)}")
     if converted := record.training.get("converted_from"):

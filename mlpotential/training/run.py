@@ -6,22 +6,30 @@ data -> split -> references and scale -> connected graphs -> `Trainer` -> errors
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mlpotential.data.connected_structures import ConnectedStructures
+from mlpotential.data.declared_units import SuspiciousDataWarning
+from mlpotential.data.lone_atoms import have_lone_atoms
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
-from mlpotential.data.splits import check_no_overlap, random_split
+from mlpotential.data.sets.named import split_name
+from mlpotential.data.splits import check_no_overlap, random_split, without_repeats
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.models.model_file import ModelRecord, golden_sample, load_model, save_model
 from mlpotential.models.potential import Potential
-from mlpotential.neighbors import connect
+from mlpotential.models.terms.evaluation import check_reach
+from mlpotential.models.terms.remaining_labels import without_terms
 from mlpotential.run_folder import lock_folder
 from mlpotential.training.checkpoint import run_fingerprint
-from mlpotential.training.config import DataConfig, RunConfig
+from mlpotential.training.config import RunConfig
 from mlpotential.training.config_file import write_config
 from mlpotential.training.metrics import Errors, predict_batches
 from mlpotential.training.optimization.curvature_sources import curvature_of
@@ -32,7 +40,7 @@ from mlpotential.training.seen_in_training import (
     named_shortest_distances,
     neighborhoods,
 )
-from mlpotential.training.starting_point import starting_model
+from mlpotential.training.starting_point import random_model, starting_model
 from mlpotential.training.trainer import Trainer
 from mlpotential.training.training_log import log, logged_in
 
@@ -93,6 +101,9 @@ def run_training(
             config.training,
             architecture=config.model.architecture,
             model=asdict(config.model),
+            outputs={name: asdict(output) for name, output in config.described_outputs.items()},
+            output_weights={k: v.weight for k, v in config.outputs.items() if k != "energy"},
+            terms={name: asdict(term) for name, term in config.terms.items()},
             train_sha256=data.train.sha256,
             validation_sha256=data.validation.sha256,
             atom_references=config.data.atom_references,
@@ -100,13 +111,17 @@ def run_training(
             curvature_source=None if curvature is None else curvature.sha256,
         )
         processes.require_same("settings or data", (fingerprint, asdict(config)))
-        model = starting_model(config, data.train).to(device)
-        train, validation = (_connected(d, model.cutoff) for d in (data.train, data.validation))
+        remaining = _without_terms(config, data)
+        model = starting_model(config, remaining.train).to(device)
+        check_reach(config.terms, model.elements, model.cutoff)
+        train = ConnectedStructures(remaining.train.arrays, model.cutoff)
+        validation = ConnectedStructures(remaining.validation.arrays, model.cutoff)
         trainer = Trainer(
             model,
             train,
             validation,
             config.training,
+            config.loss_weights,
             folder,
             fingerprint,
             progress,
@@ -118,14 +133,16 @@ def run_training(
         if processes.is_first:
             write_config(folder / CONFIG_NAME, config)
         trainer.run()
-        if config.training.targets == "forces":
+        if model.has_energy and config.training.targets == "forces":
             fit_integration_constant(model, trainer)
         errors = {"validation": trainer.errors(model, validation)}
-        if data.test is not None:
-            errors["test"] = trainer.errors(model, _connected(data.test, model.cutoff))
+        if remaining.test is not None:
+            test = ConnectedStructures(remaining.test.arrays, model.cutoff)
+            errors["test"] = trainer.errors(model, test)
         if processes.is_first:
             record = _record(config, data, errors, trainer)
-            golden = collate(golden_sample(list(data.test or data.validation)))
+            golden = collate(golden_sample(data.test or data.validation))
+            model.terms = config.terms
             save_model(folder / MODEL_NAME, model, golden, record)
         processes.wait()
         log.debug(f"{format_errors(errors)}\nmodel: {folder / MODEL_NAME}")
@@ -168,15 +185,12 @@ def read_data_sets(config: RunConfig) -> DataSets:
         DataError: if a file or label is missing, or sets overlap.
     """
     settings = config.data
-    properties = config.training.properties
-    everything = _read(settings, settings.path, properties)
-    validation, test, split = None, None, None
+    everything = _read(config, settings.path)
+    validation, test = None, None
     if settings.validation_path is not None:
-        validation = _first(
-            _read(settings, settings.validation_path, properties), settings.n_validation
-        )
+        validation = _first(_read(config, settings.validation_path), settings.n_validation)
     if settings.test_path is not None:
-        test = _read(settings, settings.test_path, properties)
+        test = _read(config, settings.test_path)
     n_validation = 0 if validation is not None else settings.n_validation or 0
     n_train = settings.n_train or len(everything) - n_validation
     if n_train < 1:
@@ -184,24 +198,63 @@ def read_data_sets(config: RunConfig) -> DataSets:
             f"data.n_validation is {n_validation}, which leaves none of the {len(everything)} "
             f"frames of {everything.source} to train on"
         )
-    train = everything
-    if n_validation or n_train < len(everything) or settings.train_subset is not None:
+    train, is_split = everything, n_validation > 0 or n_train < len(everything)
+    is_split = is_split or settings.train_subset is not None
+    if is_split:
         n_test = 0 if test is not None else None
         drawn = random_split(
             len(everything), n_train, n_validation, n_test, seed=settings.split_seed
-        ).first_to_train(settings.train_subset)
-        numbers = everything.frame_numbers or range(len(everything))
-        split = {name: [numbers[k] for k in ks] for name, ks in drawn.as_lists().items()}
+        )
         train = everything.select(drawn.train)
         validation = validation or everything.select(drawn.validation)
         if test is None and drawn.test:
             test = everything.select(drawn.test)
     assert validation is not None  # DataConfig asks for one or the other
-    for held_out in (validation, test):
-        if held_out is not None:
-            check_no_overlap(train, held_out)
+    validation, test = _held_out(config, train, validation, test)
+    if settings.train_subset is not None:
+        train = _first_to_train(train, settings.train_subset)
+        for held_out in filter(None, (validation, test)):
             _check_elements(train, held_out)
-    return DataSets(train, validation, test, split)
+    sets = {"train": train, "validation": validation, "test": test}
+    split = {
+        name: list(d.frame_numbers or ()) if d is not None and d.source == everything.source else []
+        for name, d in sets.items()
+    }
+    return DataSets(train, validation, test, split if is_split else None)
+
+
+def _without_terms(config: RunConfig, data: DataSets) -> DataSets:
+    """The labels that physical terms leave to the network."""
+    if not config.terms:
+        return data
+    log.info(f"the terms {', '.join(config.terms)} are taken off energies and forces")
+    train, validation = (without_terms(d, config.terms) for d in (data.train, data.validation))
+    test = None if data.test is None else without_terms(data.test, config.terms)
+    return DataSets(train, validation, test, data.split)
+
+
+def _held_out(
+    config: RunConfig, train: ReferenceData, validation: ReferenceData, test: ReferenceData | None
+) -> tuple[ReferenceData, ReferenceData | None]:
+    """Validation and test set, checked against the training set.
+
+    Of a published set, which nobody can mend, what occurs in training, too, is left out of them.
+    """
+    held_out = [validation] if test is None else [validation, test]
+    if split_name(config.data.path)[0] is None:
+        check_no_overlap(train, *held_out)
+    else:
+        apart = without_repeats(train, *held_out)
+        n_left_out = sum(map(len, held_out)) - sum(map(len, apart))
+        if n_left_out:
+            log.info(
+                f"{n_left_out} held-out structures of {train.source} are also in the training set, "
+                "and left out"
+            )
+        held_out = apart
+    for data in held_out:
+        _check_elements(train, data)
+    return held_out[0], None if test is None else held_out[1]
 
 
 def _first(data: ReferenceData, n_frames: int | None) -> ReferenceData:
@@ -213,6 +266,16 @@ def _first(data: ReferenceData, n_frames: int | None) -> ReferenceData:
             f"data.n_validation is {n_frames}, but {data.source} has {len(data)} frames"
         )
     return data.select(range(n_frames))
+
+
+def _first_to_train(train: ReferenceData, n_frames: int) -> ReferenceData:
+    """The first frames of those that were drawn. Raises DataError if there are less."""
+    if n_frames > len(train):
+        raise DataError(
+            f"data.train_subset is {n_frames}, but {len(train)} frames of {train.source} are drawn "
+            "to train on"
+        )
+    return train.select(range(n_frames))
 
 
 def _check_elements(train: ReferenceData, held_out: ReferenceData) -> None:
@@ -245,18 +308,41 @@ def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
     model.scale.mean_per_atom += numerator / denominator
 
 
-def _read(settings: DataConfig, path: str, properties: tuple[str, ...]) -> ReferenceData:
-    return read_reference_data(
+def _read(config: RunConfig, path: str) -> ReferenceData:
+    data = read_reference_data(
         path,
-        energy_unit=settings.energy_unit,
-        length_unit=settings.length_unit,
-        properties=properties,
-        **settings.label_options,
+        energy_unit=config.data.energy_unit,
+        length_unit=config.data.length_unit,
+        force_unit=config.data.force_unit,
+        properties=config.labels,
+        index=None,
+        **config.label_options,
     )
+    cutoff = random_model(config, data.elements).cutoff
+    return data if cutoff is None else _without_lone_atoms(data, cutoff, config.data.drop_isolated)
 
 
-def _connected(data: ReferenceData, cutoff: float | None) -> list[AtomGraph]:
-    return [connect(graph, cutoff) for graph in data]
+def _without_lone_atoms(data: ReferenceData, cutoff: float, drop: bool) -> ReferenceData:
+    """Leaves out, or warns of, structures with atoms that see no other."""
+    is_lone = have_lone_atoms(data.arrays, cutoff)
+    if not is_lone.any():
+        return data
+    first = data.name_of(int(np.argmax(is_lone)))
+    what = (
+        f"{data.source}: {is_lone.sum()} of {len(data)} structures, the first {first}, have atoms "
+        f"without a neighbour within the cutoff of {cutoff:g} A"
+    )
+    if is_lone.all():
+        raise DataError(f"{what}: is the length unit right, and is model.cutoff long enough?")
+    if not drop:
+        warnings.warn(
+            f"{what}, where forces cannot be learned: data.drop_isolated: true leaves them out",
+            SuspiciousDataWarning,
+            stacklevel=2,
+        )
+        return data
+    log.info(f"{what}, and are left out")
+    return data.select(np.flatnonzero(~is_lone))
 
 
 def _started_from(config: RunConfig) -> str | None:
@@ -279,7 +365,7 @@ def _record(
             if d is not None
         },
         "split": data.split,
-        "settings": asdict(config.training),
+        "settings": asdict(config.training) | {"loss_weights": config.loss_weights},
         "started_from": trainer.fingerprint["started_from"],
         "curvature_source": trainer.fingerprint["curvature_source"],
         "atom_references": Path(config.data.atom_references).name,

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.data.statistics import shortest_distances
 from mlpotential.errors import DataError
-from mlpotential.graph import AtomGraph, collate
+from mlpotential.graph import AtomGraph
 from mlpotential.inference.training_domain import bond_lengths, neighborhoods_of
 from mlpotential.models.model_file import load_model, replace_record
 from mlpotential.models.potential import Potential
-from mlpotential.neighbors import connect
+
+STRUCTURES_AT_ONCE = 64  # chosen
 
 
 def named_shortest_distances(data: ReferenceData) -> dict[str, float]:
@@ -50,9 +52,7 @@ def feature_ranges(
     device = next(potential.parameters()).device
     lowest: dict[int, Any] = dict.fromkeys(potential.elements, np.inf)
     highest: dict[int, Any] = dict.fromkeys(potential.elements, -np.inf)
-    for start in range(0, len(structures), batch_size):
-        chosen = [_connected(g, potential.cutoff) for g in structures[start : start + batch_size]]
-        batch = collate(chosen).to(device)
+    for batch in _connected(structures, potential).batches(batch_size, device):
         features = potential(batch, ("features",)).features.double().cpu().numpy()
         numbers = batch.atomic_numbers.cpu().numpy()
         for z in potential.elements:
@@ -88,10 +88,9 @@ def neighborhoods(
     largest, least = dict.fromkeys(potential.elements, 0.0), dict.fromkeys(potential.elements, -1)
     isolated = dict.fromkeys(potential.elements, False)
     lengths = bond_lengths(max(potential.elements) + 1)
-    for structure in structures:
-        graph = _connected(structure, potential.cutoff)
-        distances = np.linalg.norm(graph.pair_displacements().cpu().numpy(), axis=1)
-        numbers, pairs = graph.atomic_numbers.cpu().numpy(), graph.pair_index.cpu().numpy()
+    for graph in _connected(structures, potential).batches(STRUCTURES_AT_ONCE):
+        distances = np.linalg.norm(graph.pair_displacements().numpy(), axis=1)
+        numbers, pairs = graph.atomic_numbers.numpy(), graph.pair_index.numpy()
         nearest, coordination = neighborhoods_of(numbers, pairs, distances, lengths)
         for z in np.unique(numbers).tolist():
             has_neighbors = (numbers == z) & np.isfinite(nearest)
@@ -110,8 +109,10 @@ def neighborhoods(
     }
 
 
-def _connected(graph: AtomGraph, cutoff: float | None) -> AtomGraph:
-    return graph if graph.edge_index is not None else connect(graph, cutoff)
+def _connected(structures: Sequence[AtomGraph], potential: Potential) -> ConnectedStructures:
+    if isinstance(structures, ConnectedStructures):
+        return structures
+    return ConnectedStructures(structures, potential.cutoff)
 
 
 def _six_digits(values: np.ndarray) -> list[float]:
@@ -131,7 +132,7 @@ def add_training_domain(model_path: str | Path, data: ReferenceData) -> None:
         RunError: if the file cannot be written.
     """
     model = load_model(model_path)
-    graphs = [connect(graph, model.potential.cutoff) for graph in data]
+    graphs = ConnectedStructures(data.arrays, model.potential.cutoff)
     record = replace(
         model.record,
         shortest_distances=named_shortest_distances(data),

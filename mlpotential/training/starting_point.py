@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from mlpotential.data.isolated_atoms import (
     read_isolated_atoms,
 )
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.sets.named import known_units, split_name
 from mlpotential.data.statistics import (
     energy_statistics,
     fit_atom_references,
@@ -25,6 +29,7 @@ from mlpotential.errors import ConfigError
 from mlpotential.graph import collate
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
+from mlpotential.models.readouts.quantities import QuantityReadout
 from mlpotential.models.registry import build_potential
 from mlpotential.neighbors import connect
 from mlpotential.training.config import DataConfig, RunConfig
@@ -51,17 +56,28 @@ def starting_model(config: RunConfig, train: ReferenceData) -> Potential:
     return model
 
 
-def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
+def random_model(config: RunConfig, elements: tuple[int, ...]) -> Potential:
+    """A network for these atomic numbers, with the weights that the seed gives."""
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         torch.manual_seed(config.training.seed)
-        model = build_potential(config.model.for_elements(train.elements))
-        model = model.to(getattr(torch, config.training.dtype))
+        settings = config.model.for_elements(elements)
+        model = build_potential(settings, config.described_outputs)
+        return model.to(getattr(torch, config.training.dtype))
+
+
+def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
+    model = random_model(config, train.elements)
     model.check_elements(train.elements)
     model.elements = train.elements
     model.fit_to_structures(train)
-    references = _atom_references(config.data, train)
-    mean, std = energy_statistics(train, references)
-    model.scale.set(mean, std, {z: references[z] for z in train.elements})
+    if model.has_energy:
+        references = _atom_references(config.data, train)
+        mean, std = energy_statistics(train, references)
+        model.scale.set(mean, std, {z: references[z] for z in train.elements})
+    for name, readout in model.quantity_readouts.items():
+        assert isinstance(readout, QuantityReadout)
+        known = train.with_label(name)
+        readout.fit_scale(known.values(name), known.element_counts, known.elements, known)
     return model
 
 
@@ -70,7 +86,11 @@ def _atom_references(settings: DataConfig, train: ReferenceData) -> dict[int, fl
     chosen = settings.atom_references
     if chosen == "isolated_atoms":
         return isolated_atom_energies(train)
-    if train.isolated_atoms:
+    energy_unit, length_unit = known_units(
+        settings.path, settings.energy_unit, settings.length_unit
+    )
+    assert energy_unit is not None  # DataConfig asks for it where it is not known
+    if train.isolated_atoms and split_name(settings.path)[0] is None:
         warnings.warn(
             f"{train.source}: the energies of {len(train.isolated_atoms)} isolated atoms are used "
             f"with data.atom_references: isolated_atoms alone, which is {chosen}",
@@ -84,11 +104,11 @@ def _atom_references(settings: DataConfig, train: ReferenceData) -> dict[int, fl
     if chosen.lower().endswith(SUFFIXES):
         return read_isolated_atoms(
             chosen,
-            energy_unit=settings.energy_unit,
-            length_unit=settings.length_unit,
+            energy_unit=energy_unit,
+            length_unit=length_unit,
             energy_key=settings.energy_key,
         )
-    return read_atom_references(chosen, energy_unit=settings.energy_unit)
+    return read_atom_references(chosen, energy_unit=energy_unit, key=settings.energy_key)
 
 
 def _model_of_file(config: RunConfig, train: ReferenceData) -> Potential:
@@ -103,25 +123,39 @@ def _model_of_file(config: RunConfig, train: ReferenceData) -> Potential:
             f"{train.source} holds: start from a model that does, or leave out training.start_from"
         )
     model = loaded.potential.to(getattr(torch, config.training.dtype)).requires_grad_(True)
-    model.elements = train.elements
-    _meet_energies(model, train)
+    model.elements, model.terms = train.elements, {}
+    if model.has_energy:
+        _meet_energies(model, train)
     return model
 
 
 def _check_settings(config: RunConfig, loaded: LoadedModel) -> None:
     """Raises ConfigError unless the file's network is the one that `model` describes."""
     known = loaded.potential.elements
-    wanted, found = (
-        {"architecture": settings.architecture} | asdict(settings)
-        for settings in (config.model.for_elements(known), loaded.potential.config)
-    )
-    differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    settings = (config.model.for_elements(known), loaded.potential.config)
+    outputs = (config.described_outputs, loaded.potential.outputs)
+    of_model = [{"architecture": s.architecture} | asdict(s) for s in settings]
+    _check_same(config, "model", *of_model)
+    terms = [{k: asdict(v) for k, v in t.items()} for t in (config.terms, loaded.potential.terms)]
+    _check_same(config, "terms", *terms)
+    _check_same(config, "outputs", *[{k: asdict(v) for k, v in o.items()} for o in outputs])
+
+
+def _check_same(
+    config: RunConfig, section: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> None:
+    differing = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
     if differing:
-        needed = ", ".join(f"{name}: {found.get(name)}" for name in differing)
+        needed = ", ".join(f"{name}: {_as_yaml(found.get(name))}" for name in differing)
         raise ConfigError(
             f"training starts from {config.training.start_from}, whose network is another than "
-            f"model: describes. To begin with it, write below model: {needed}"
+            f"{section}: describes. To begin with it, write below {section}: {needed}"
         )
+
+
+def _as_yaml(value: object) -> object:
+    """A setting as it is written; text of several lines on one."""
+    return json.dumps(value) if isinstance(value, str) and "\n" in value else value
 
 
 def _meet_energies(model: Potential, train: ReferenceData) -> None:

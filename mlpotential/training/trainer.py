@@ -11,20 +11,21 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.errors import RunError
-from mlpotential.graph import AtomGraph, collate
+from mlpotential.graph import AtomGraph
 from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.models.potential import Potential
-from mlpotential.properties import OWN_LABELS
 from mlpotential.run_folder import write_atomically
 from mlpotential.training.checkpoint import load_checkpoint, require_same_run, save_checkpoint
 from mlpotential.training.config import TrainingConfig
@@ -43,9 +44,10 @@ class Trainer:
 
     Args:
         model: fitted in place; holds the best weights at the end.
-        train: connected training structures.
-        validation: connected validation structures.
+        train: training structures.
+        validation: validation structures.
         config: optimisation settings.
+        weights: of the labels in the loss.
         folder: for checkpoint and history.
         fingerprint: what must be unchanged for a checkpoint to be continued, by name.
         progress: show a progress bar where standard error is a terminal.
@@ -56,9 +58,10 @@ class Trainer:
     def __init__(
         self,
         model: Potential,
-        train: list[AtomGraph],
-        validation: list[AtomGraph],
+        train: ConnectedStructures,
+        validation: ConnectedStructures,
         config: TrainingConfig,
+        weights: Mapping[str, float],
         folder: Path,
         fingerprint: dict[str, Any],
         progress: bool = True,
@@ -68,6 +71,8 @@ class Trainer:
         self.model = model.train()
         self.train, self.validation = train, validation
         self.config, self.folder, self.fingerprint = config, folder, fingerprint
+        self.weights = dict(weights)
+        self.labels = tuple({"energy": 0.0, **weights} if model.has_energy else weights)
         self.progress = progress and processes.is_first
         self.processes, self.curvature = processes, curvature
         self.device = next(model.parameters()).device
@@ -88,6 +93,7 @@ class Trainer:
         self.seconds = (0.0, 0.0)  # of time and of CPU time that `run` took, up to the last save
         self._last_checkpoint = self._last_count = time.monotonic()
         self._last_cpu_count = time.process_time()
+        self._drawn: tuple[int, np.ndarray] | None = None  # epoch and its order
 
     @property
     def epoch(self) -> int:
@@ -140,7 +146,9 @@ class Trainer:
             losses = self._losses(graph, self.processes.share(indices))
             loss_sum = float(losses.detach().sum())
             if math.isfinite(loss_sum):
-                (losses.sum() / n_structures).backward()
+                # second derivatives by positions, which nobody wants, cost more than all others
+                mean = losses.sum() / n_structures
+                mean.backward(inputs=list(self.model.parameters()))
         loss_sum = self.processes.sum_gradients(self.model.parameters(), loss_sum)
         if not math.isfinite(loss_sum):
             raise self._exploded("loss", loss_sum / n_structures)
@@ -156,10 +164,10 @@ class Trainer:
     def _losses(self, graph: AtomGraph, indices: list[int]) -> Tensor:
         """Of training structures, [n_graphs], to be derived by the weights."""
         if self.curvature is None:
-            return loss_per_graph(self.model(graph, self.config.properties), graph, self.config)
+            return loss_per_graph(self.model(graph, self.labels), graph, self.weights)
         graph = differentiable(graph)
-        prediction = self.model(graph, self.config.properties)
-        losses = loss_per_graph(prediction, graph, self.config)
+        prediction = self.model(graph, self.labels)
+        losses = loss_per_graph(prediction, graph, self.weights)
         term = self.curvature.of_step(
             prediction.forces, graph, indices, self.step, self.model.cutoff
         )
@@ -174,12 +182,17 @@ class Trainer:
     def _next_batch(self) -> tuple[list[int], AtomGraph | None]:
         """Which structures it has, and those that are this process' share; None for nothing."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.train), generator=generator).tolist()
         start = position * self.config.batch_size
-        chosen = order[start : start + self.config.batch_size]
-        share = [self.train[k] for k in self.processes.share(chosen)]
-        return chosen, collate(share).to(self.device) if share else None
+        chosen = self._order(epoch)[start : start + self.config.batch_size].tolist()
+        share = self.processes.share(chosen)
+        return chosen, self.train.batch(share).to(self.device) if share else None
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Of the training structures, [n_structures]; drawn once an epoch."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+            self._drawn = epoch, torch.randperm(len(self.train), generator=generator).numpy()
+        return self._drawn[1]
 
     def _finish_epoch(self) -> None:
         self._agree_on_weights()
@@ -193,21 +206,22 @@ class Trainer:
             self.best_weights = copy.deepcopy(self._validated_model().state_dict())
         else:
             self.epochs_since_best += 1
-        row = {
+        row: dict[str, Any] = {
             "epoch": self.epoch,
             "step": self.step,
             "learning_rate": learning_rate,
             "train_loss": self.epoch_loss / len(self.train),
             "validation_loss": loss,
-            "validation_energy_mae_meV_per_atom": _scaled(errors.energy_per_atom_mae, 1e3),
-            "validation_forces_mae_eV_per_angstrom": errors.forces_mae,
-            "validation_forces_rmse_eV_per_angstrom": errors.forces_rmse,
         }
+        if self.model.has_energy:
+            row |= {
+                "validation_energy_mae_meV_per_atom": _scaled(errors.energy_per_atom_mae, 1e3),
+                "validation_forces_mae_eV_per_angstrom": errors.forces_mae,
+                "validation_forces_rmse_eV_per_angstrom": errors.forces_rmse,
+            }
         if self.curvature is not None:
             row["validation_curvature_rmse_eV_per_angstrom2"] = self.curvature_rmse
-        for label in OWN_LABELS:
-            if label in self.config.properties:
-                row[_mae_column(label)] = getattr(errors, f"{label}_mae")
+        row |= {self._mae_column(label): errors.pair(label)[0] for label in self._other_labels}
         self.history.append(row)
         self.epoch_loss = 0.0
         self._append_history(row)
@@ -227,7 +241,7 @@ class Trainer:
 
         def visit(prediction: Any, graph: AtomGraph) -> None:
             nonlocal total, curvature_sum, n_with_curvature
-            total += float(loss_per_graph(prediction, graph, self.config).detach().sum())
+            total += float(loss_per_graph(prediction, graph, self.weights).detach().sum())
             if self.curvature is not None:
                 indices = [next(own) for _ in range(graph.n_graphs)]
                 term, known = self.curvature.of_validation(model, graph, indices)
@@ -246,7 +260,7 @@ class Trainer:
     def errors(
         self,
         model: Potential,
-        graphs: list[AtomGraph],
+        graphs: ConnectedStructures,
         visit: Callable[[Any, AtomGraph], None] = lambda prediction, graph: None,
     ) -> Errors:
         """Of a model over all structures, whichever process predicts them.
@@ -256,24 +270,23 @@ class Trainer:
             graphs: connected, with labels.
             visit: is shown the batches that this process predicts, too.
         """
-        accumulator = ErrorAccumulator()
+        accumulator = ErrorAccumulator(self.units)
 
         def add(prediction: Any, graph: AtomGraph) -> None:
             accumulator.add(prediction, graph)
             visit(prediction, graph)
 
-        predict_batches(model, self.batches(graphs), self.config.properties, add)
+        predict_batches(model, self.batches(graphs), self.labels, add)
         first, *others = self.processes.gathered(accumulator)
         for other in others:
             first.include(other)
         return first.errors()
 
-    def batches(self, graphs: list[AtomGraph]) -> Iterator[AtomGraph]:
+    def batches(self, graphs: ConnectedStructures) -> Iterator[AtomGraph]:
         """Those of this process in order, `batch_size` at a time, on the device."""
         own: list[int] = self.processes.share(range(len(graphs)))
         for start in range(0, len(own), self.config.batch_size):
-            chosen = [graphs[k] for k in own[start : start + self.config.batch_size]]
-            yield collate(chosen).to(self.device)
+            yield graphs.batch(own[start : start + self.config.batch_size]).to(self.device)
 
     def _agree_on_weights(self) -> None:
         averaged = {} if self.averaged is None else self.averaged.state_dict()
@@ -351,21 +364,30 @@ class Trainer:
 
     def _describe_last_epoch(self) -> str:
         row = self.history[-1]
-        energy = row["validation_energy_mae_meV_per_atom"]
-        forces = row["validation_forces_mae_eV_per_angstrom"]
+        energy = row.get("validation_energy_mae_meV_per_atom")
+        forces = row.get("validation_forces_mae_eV_per_angstrom")
         parts = [f"epoch {row['epoch']}"]
         parts += [] if energy is None else [f"E {energy:.2f} meV/atom"]
         parts += [] if forces is None else [f"F {1e3 * forces:.1f} meV/A"]
         curvature = row.get("validation_curvature_rmse_eV_per_angstrom2")
         parts += [] if curvature is None else [f"H {curvature:.2g} eV/A^2"]
-        for label, shown in OWN_LABELS.items():
-            mae = row.get(_mae_column(label))
-            parts += [] if mae is None else [f"{label} {1e3 * mae:.1f} m{shown.unit}"]
+        for label in self._other_labels:
+            mae, unit = row.get(self._mae_column(label)), self.units[label]
+            parts += [] if mae is None else [f"{label} {mae:.4g} {unit}"]
         return ", ".join(parts)
 
+    @property
+    def units(self) -> dict[str, str]:
+        """Of the labels."""
+        return {label: self.model.rows[label].unit for label in self.labels}
 
-def _mae_column(label: str) -> str:
-    return f"validation_{label}_mae_{OWN_LABELS[label].unit_in_names}"
+    @property
+    def _other_labels(self) -> list[str]:
+        return [label for label in self.labels if label not in ("energy", "forces")]
+
+    def _mae_column(self, label: str) -> str:
+        unit = self.model.rows[label].unit_in_names
+        return f"validation_{label}_mae_{unit}"
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

@@ -191,6 +191,6 @@ FLOPS_FORMULA = (
 def flops(config: SchNetConfig, n_atoms: int, n_pairs: int) -> int:
     """Floating-point operations of energy and forces with tabulated filters: `FLOPS_FORMULA`."""
     t, f = config.n_interactions, config.n_features
-    hidden = config.n_readout_hidden or f // 2
+    hidden = f // 2
     products = 2 * (6 * t - 2) * n_atoms * f**2
     return products + 4 * n_atoms * f * hidden + (37 * t - 4) * n_pairs * f

@@ -23,6 +23,10 @@ from calculators.ipi_driver import MLPotentialDriver
 __DRIVER_NAME__ = "fake"
 __DRIVER_CLASS__ = "FakeDriver"
 
+NOTHING_ELSE = dict.fromkeys(
+    ("extra_energies", "members", "scalars", "charges", "polarizability", *ipi_driver.OF_MOLECULES)
+)
+
 
 class Trap:
     """E = k/2 sum_i |r_i - c_i|^2, the same to the last bit whatever else is in the batch.
@@ -39,7 +43,7 @@ class Trap:
     """
 
     n_members = 1
-    properties = frozenset()
+    properties, units = frozenset(("energy", "forces", "virial", "atomic_energies")), {}
     guard = SimpleNamespace(report=SimpleNamespace(n_outside=0))
 
     def __init__(self, centers, spring=5.0, delay=0.0, bad_call=None, hang_call=None,
@@ -61,10 +65,7 @@ class Trap:
         if self.bad_call is not None and self.n_calls >= self.bad_call:
             forces[0, -1, 1] = np.inf
         return SimpleNamespace(
-            extra_energies=None,
-            members=None,
-            dipole=None,
-            charges=None,
+            **NOTHING_ELSE,
             energy=np.array([a.sum() for a in atomic]),
             forces=forces.reshape(-1, 3),
             virial=virials,
@@ -81,7 +82,7 @@ class LennardJonesCrystal:
     """ASE's Lennard-Jones, smooth at its cutoff; periodic where its atoms are."""
 
     n_members = 1
-    properties = frozenset()
+    properties, units = frozenset(("energy", "forces", "virial", "atomic_energies")), {}
     guard = SimpleNamespace(report=SimpleNamespace(n_outside=0))
 
     def __init__(self, atoms, sigma=2.5, epsilon=0.1, rc=5.0):
@@ -102,10 +103,7 @@ class LennardJonesCrystal:
             results.append((atoms.get_potential_energies(), atoms.get_forces(), virial))
         atomic, forces, virials = (np.stack(parts) for parts in zip(*results, strict=True))
         return SimpleNamespace(
-            extra_energies=None,
-            members=None,
-            dipole=None,
-            charges=None,
+            **NOTHING_ELSE,
             energy=atomic.sum(axis=1),
             forces=forces.reshape(-1, 3),
             virial=virials,

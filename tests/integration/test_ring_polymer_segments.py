@@ -49,7 +49,7 @@ def trap(folder, atoms, **parameters):
     centers = folder / "centers.npy"
     np.save(centers, atoms.positions * BOHR_PER_ANGSTROM)
     parameters |= {"centers": str(centers), "spring": str(spring(atoms)), "charge": "0.5"}
-    return IpiDriver(TRAP, parameters, gives_dipole=True)
+    return IpiDriver(TRAP, parameters, extras=("dipole",))
 
 
 def run(folder, atoms, settings, source=None, **parameters):

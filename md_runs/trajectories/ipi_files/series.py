@@ -24,7 +24,7 @@ from ase.geometry import cellpar_to_cell
 from md_runs.trajectories.frame_arrays import FrameArray
 from md_runs.trajectories.frame_cache import Batch, FrameCache
 from md_runs.trajectories.xyz_blocks import XyzBlock, XyzHead, lines_up_to, read_head, xyz_blocks
-from mlpotential.data.extended_xyz import column_layout
+from mlpotential.data.readers.extended_xyz import column_layout
 from mlpotential.errors import RunError
 
 QUANTITY = re.compile(r"\b(?!cell\{)(\w+)\{([^}]*)\}")

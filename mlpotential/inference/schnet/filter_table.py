@@ -82,6 +82,8 @@ def obstacle_to_tables(potential: Potential) -> Obstacle | None:
             error=f"{name} has no filters to tabulate: use backend='reference'",
             notice=f"{name} has no filters to tabulate: it is evaluated by the {{backend}} backend",
         )
+    if not potential.has_energy:
+        return Obstacle("the model gives no energies, which this backend is for: use 'reference'")
     if type(potential) is not SchNet:  # what a subclass does between its filters is not known here
         return Obstacle(
             error=f"tabulated filters are evaluated as in SchNet, not as in {name}: use "

@@ -15,7 +15,7 @@ import torch
 from ase.data import atomic_masses
 
 from mlpotential.errors import ConfigError, RunError
-from mlpotential.graph import Prediction
+from mlpotential.graph import Prediction, stress_of
 from mlpotential.inference.backend import (
     SMALLEST_DISTANCE,
     EvaluationBackend,
@@ -35,12 +35,14 @@ from mlpotential.inference.training_domain import (
     is_outside,
     watched_bond_lengths,
 )
-from mlpotential.models.potential import Potential, stress_of
-from mlpotential.models.readouts import AtomwiseReadout, ChargeReadout
+from mlpotential.models.potential import Potential
+from mlpotential.models.readouts.atomwise import AtomwiseReadout, ChargeReadout
 from mlpotential.models.schnet import SchNet
+from mlpotential.nn.activations import READOUT_ACTIVATIONS
 from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.nn.hermite import hermite_basis
 
+KERNEL_OUTPUTS = {"energy", "dipole", "dipole_magnitude"}  # whose readouts it evaluates
 NEEDED = {"stress": "virial", "dipole": "charges"}  # what each is made from
 
 
@@ -70,6 +72,15 @@ class NativeBackend(EvaluationBackend):
             return Obstacle(
                 f"the native backend is for the CPU, not for {device}: use device='cpu', or "
                 "backend='tabulated'"
+            )
+        readouts = [
+            potential.outputs[name].activation for name in KERNEL_OUTPUTS & potential.outputs.keys()
+        ]
+        if unknown := [a for a in readouts if a and READOUT_ACTIVATIONS[a].kernel_number is None]:
+            return Obstacle(
+                error=f"the kernel has no readouts with {unknown[0]}: use backend='tabulated'",
+                notice=f"the kernel has no readouts with {unknown[0]}: the model is evaluated by "
+                "the {backend} backend",
             )
         if not available_instruction_sets():
             return Obstacle(

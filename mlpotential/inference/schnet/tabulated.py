@@ -18,7 +18,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from mlpotential.graph import AtomGraph, Prediction
+from mlpotential.graph import AtomGraph, Prediction, stress_of
 from mlpotential.inference.backend import Obstacle
 from mlpotential.inference.schnet.filter_table import (
     TABLE_TOLERANCE,
@@ -28,7 +28,7 @@ from mlpotential.inference.schnet.filter_table import (
     tabulate_filters,
 )
 from mlpotential.inference.torch_backend import Network, TorchBackend
-from mlpotential.models.potential import Potential, stress_of
+from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts

@@ -23,6 +23,10 @@ from mlpotential.errors import ConfigError, ModelFileError, printable
 from mlpotential.graph import AtomGraph
 from mlpotential.models.importers.foreign_network import ForeignNetwork, translate
 from mlpotential.models.importers.golden_clusters import golden_clusters
+from mlpotential.models.importers.n2p2.convert_folder import translate_folder
+from mlpotential.models.importers.n2p2.folder import PROGRAM as N2P2
+from mlpotential.models.importers.n2p2.folder import is_n2p2_folder
+from mlpotential.models.importers.n2p2.settings_file import SETTINGS_NAME
 from mlpotential.models.importers.pickle_description import Made, Value
 from mlpotential.models.importers.refusal import Refusal, refusals_of, shown
 from mlpotential.models.importers.schnet_schnetpack import is_schnetpack, read_schnetpack
@@ -33,6 +37,7 @@ from mlpotential.models.importers.schnet_torch_geometric import (
     read_torch_geometric,
 )
 from mlpotential.models.importers.torch_file import read_torch_file
+from mlpotential.models.importers.translation import Translation
 from mlpotential.models.model_file import (
     GOLDEN_TOLERANCE,
     OWN_GOLDEN,
@@ -42,12 +47,13 @@ from mlpotential.models.model_file import (
     load_model,
     save_model,
 )
+from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 from mlpotential.run_folder import write_atomically
 from mlpotential.settings_checks import check_choice, check_number
 
-KINDS = ("auto", "schnet-tf", "schnetpack", "pyg")
+KINDS = ("auto", "schnet-tf", "schnetpack", "pyg", "n2p2")
 ENERGY_NETWORK = "energy_network"  # name of an extra network in the model file
 
 
@@ -91,6 +97,7 @@ class Conversion:
     Attributes:
         model: the network that gives energy and forces.
         program: that trained it.
+        what: it is, in words.
         units: of energy and length in the source.
         notes: what its user should know, a sentence each.
         golden_origin: the program that evaluated the golden structures.
@@ -98,8 +105,9 @@ class Conversion:
         check: of the file in the dtype of the network.
     """
 
-    model: SchNet
+    model: Potential
     program: str
+    what: str
     units: tuple[str, str]
     notes: tuple[str, ...]
     golden_origin: str
@@ -116,7 +124,8 @@ def convert_model(
     """Writes a model file from a network of another program.
 
     Args:
-        source: a folder of the original SchNet program, or a file of SchNetPack or torch_geometric.
+        source: a folder of the original SchNet program, or of RuNNer or n2p2; a file of SchNetPack
+            or torch_geometric.
         output: the model file to write.
         declared: what the source does not say itself.
         energy_network: a second source, stored as the extra network `energy_network`: its energy
@@ -128,28 +137,30 @@ def convert_model(
         RunError: if the model file cannot be written.
     """
     declared = declared or Declared()
-    network, model, units = _translated(Path(source), declared)
-    extras, sources = {}, [Path(source)]
+    found = [_translation(Path(source), declared)]
+    extras = {}
     if energy_network is not None:
-        sources.append(Path(energy_network))
-        extras[ENERGY_NETWORK] = _translated(sources[-1], declared)[1]
+        found.append(_translation(Path(energy_network), declared))
+        extras[ENERGY_NETWORK] = found[-1].model
+    model, program, units = found[0].model, found[0].program, found[0].units
     with refusals_of(source):
-        golden = _golden(network, model, units)
-    notes = (*network.notes, *golden.notes)
-    if declared.elements is None and len(model.elements) == model.config.max_atomic_number:
+        golden = _golden(found[0])
+    notes = (*found[0].notes, *golden.notes)
+    if declared.elements is None and len(model.elements) == model.config.largest_element:
         notes = (*notes, "it does not say which elements it was trained on: give --elements")
     record = ModelRecord(
-        title=f"{sources[0].resolve().name} of {network.program}",
+        title=f"{Path(source).resolve().name} of {program}",
         training={
             "converted_from": {
-                "program": network.program,
-                "files": {k: v for path in sources for k, v in _fingerprints(path).items()},
+                "program": program,
+                "files": {k: v for one in found for k, v in _fingerprints(one).items()},
                 "energy_unit": units[0],
                 "length_unit": units[1],
                 "golden_structures": golden.origin or OWN_GOLDEN,
                 "notes": list(notes),
             }
         },
+        feature_ranges=found[0].feature_ranges,
     )
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "model.safetensors"
@@ -159,16 +170,14 @@ def convert_model(
             raise ModelFileError(f"{source} cannot be used in {model.dtype}: {check}")
         write_atomically(Path(output), draft.read_bytes())
     origin = golden.origin or OWN_GOLDEN
-    return Conversion(model, network.program, units, notes, origin, golden.check, check)
+    return Conversion(model, program, found[0].what, units, notes, origin, golden.check, check)
 
 
 def format_conversion(conversion: Conversion) -> str:
     """A conversion in a few lines."""
-    config, original = conversion.model.config, conversion.original_check
-    cutoff = "no cutoff" if config.cutoff is None else f"cutoff {config.cutoff:g} A"
+    original = conversion.original_check
     lines = [
-        f"read:     SchNet of {conversion.program}, T = {config.n_interactions}, "
-        f"F = {config.n_features}, {config.n_gaussians} Gaussians, {cutoff}",
+        f"read:     {conversion.what}",
         f"elements: {_symbols(conversion.model.elements)}",
         f"units:    {' and '.join(conversion.units)}, converted to eV and Angstrom",
         f"golden:   {conversion.golden_origin}",
@@ -183,6 +192,32 @@ def _symbols(elements: Sequence[int]) -> str:
     symbols = [chemical_symbols[z] for z in elements]
     whole = len(symbols) > 10 and list(elements) == list(range(elements[0], elements[-1] + 1))
     return f"{symbols[0]} to {symbols[-1]}" if whole else ", ".join(symbols)
+
+
+def _translation(source: Path, declared: Declared) -> Translation:
+    """A source of any kind as a potential of ours."""
+    if declared.kind == "n2p2" or (declared.kind == "auto" and is_n2p2_folder(source)):
+        if (declared.mean, declared.std) != (None, None):
+            raise ConfigError(f"--mean and --std are for {PYG}, not for {N2P2}")
+        with refusals_of(source):
+            translation = translate_folder(source, declared.energy_unit, declared.length_unit)
+        if declared.elements is not None:
+            chosen = {atomic_numbers[symbol] for symbol in declared.elements}
+            if not chosen <= set(translation.model.elements):
+                raise ConfigError(f"{source} has no networks for all of {list(declared.elements)}")
+            translation.model.elements = tuple(sorted(chosen))
+        return translation
+    network, model, units = _translated(source, declared)
+    config = model.config
+    cutoff = "no cutoff" if config.cutoff is None else f"cutoff {config.cutoff:g} A"
+    what = (
+        f"SchNet of {network.program}, T = {config.n_interactions}, F = {config.n_features}, "
+        f"{config.n_gaussians} Gaussians, {cutoff}"
+    )
+    files = tuple(sorted(source.glob(f"{CHECKPOINT}.*"))) if source.is_dir() else (source,)
+    return Translation(
+        model, source, network.program, what, units, files, network.notes, network.original
+    )
 
 
 def _translated(source: Path, declared: Declared) -> tuple[ForeignNetwork, SchNet, tuple[str, str]]:
@@ -200,7 +235,7 @@ def _translated(source: Path, declared: Declared) -> tuple[ForeignNetwork, SchNe
         model = translate(network, *units)
     if declared.elements is not None:
         elements = {atomic_numbers[symbol] for symbol in declared.elements}
-        if max(elements) > model.config.max_atomic_number:
+        if max(elements) > model.config.largest_element:
             raise ConfigError(f"{source} has no parameters for all of {list(declared.elements)}")
         model.elements = tuple(sorted(elements))
     return network, model, units
@@ -210,7 +245,10 @@ def _read(source: Path, declared: Declared) -> ForeignNetwork:
     kind = declared.kind
     if kind == "schnet-tf" or (kind == "auto" and source.is_dir()):
         if not (source / f"{CHECKPOINT}.index").exists():
-            raise Refusal(f"is no folder of the original SchNet program: no {CHECKPOINT}.index")
+            raise Refusal(
+                f"is no folder of the original SchNet program: no {CHECKPOINT}.index (and none of "
+                f"{N2P2}: no {SETTINGS_NAME})"
+            )
         return read_schnet_tensorflow(source)
     root = read_torch_file(source)
     if kind != "pyg" and is_schnetpack(root):
@@ -264,26 +302,27 @@ class _Golden:
     notes: tuple[str, ...] = ()
 
 
-def _golden(network: ForeignNetwork, model: SchNet, units: tuple[str, str]) -> _Golden:
+def _golden(found: Translation) -> _Golden:
     """Golden structures, evaluated by the program that the network comes from where it runs here.
 
     Raises:
         Refusal: if that program says something else than our network.
     """
+    model, program = found.model, found.program
     graph = connect(golden_clusters(model.elements), model.cutoff)
-    if network.original is None:
+    if found.original is None:
         return _Golden(graph)
-    ev, angstrom = ev_per_energy(units[0]), angstrom_per_length(units[1])
+    ev, angstrom = ev_per_energy(found.units[0]), angstrom_per_length(found.units[1])
     try:
-        answer = network.original(replace(graph, positions=graph.positions / angstrom))
+        answer = found.original(replace(graph, positions=graph.positions / angstrom))
     except ImportError as error:
-        return _Golden(graph, notes=(f"not compared with {network.program} itself: {error}",))
+        return _Golden(graph, notes=(f"not compared with {program} itself: {error}",))
     energy, forces = answer.energy * ev, answer.forces * (ev / angstrom)
     ours = copy.deepcopy(model).double()(graph)
     assert ours.forces is not None
     check = GoldenCheck(
         float(((ours.energy - energy).abs() / graph.atoms_per_graph()).max()),
-        float((ours.forces - forces).abs().max() / forces.abs().max().clamp(min=1e-6)),
+        {"forces": float((ours.forces - forces).abs().max() / forces.abs().max().clamp(min=1e-6))},
         GOLDEN_TOLERANCE[torch.float64],
     )
     if not check.passed:
@@ -292,11 +331,10 @@ def _golden(network: ForeignNetwork, model: SchNet, units: tuple[str, str]) -> _
     return _Golden(labelled, f"{answer.program}, float64", check)
 
 
-def _fingerprints(source: Path) -> dict[str, str]:
+def _fingerprints(found: Translation) -> dict[str, str]:
     """sha256 of the files of a source, by their names."""
-    source = source.resolve()
-    paths = sorted(source.glob(f"{CHECKPOINT}.*")) if source.is_dir() else [source]
+    folder = found.source.resolve().parent
     return {
-        str(path.relative_to(source.parent)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
+        str(path.resolve().relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in found.files
     }

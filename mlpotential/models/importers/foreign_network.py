@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +13,7 @@ from mlpotential.data.declared_units import angstrom_per_length, ev_per_energy
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph
 from mlpotential.models.importers.refusal import Refusal
+from mlpotential.models.outputs import Activation, Output
 from mlpotential.models.schnet import SchNet
 from mlpotential.models.schnet_config import SchNetConfig
 
@@ -44,6 +46,7 @@ class ForeignNetwork:
         mean_per_atom, std_per_atom: of the atomic energies.
         atom_references: energy by atomic number, [n_rows].
         elements: atomic numbers it can be used for, as far as the source tells.
+        activation: of the hidden layer of its readout.
         energy_unit, length_unit: that the source states, or that are usual with its program.
         units_from: what states them; None where they are only usual.
         notes: what its user should know, a sentence each.
@@ -58,11 +61,19 @@ class ForeignNetwork:
     std_per_atom: float
     atom_references: Tensor
     elements: tuple[int, ...]
+    activation: Activation = "ssp"
     energy_unit: str | None = None
     length_unit: str | None = None
     units_from: str | None = None
     notes: tuple[str, ...] = ()
     original: Callable[[AtomGraph], OriginalAnswer] | None = None
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """Ours: the energy. Raises Refusal where its readout is out of our range."""
+        n_hidden = self.weights["readout.hidden.weight"].shape[0]
+        with _refused():
+            return {"energy": Output(n_hidden=n_hidden, activation=self.activation)}
 
 
 def translate(network: ForeignNetwork, energy_unit: str, length_unit: str) -> SchNet:
@@ -84,7 +95,8 @@ def translate(network: ForeignNetwork, energy_unit: str, length_unit: str) -> Sc
             rbf_stop=config.rbf_stop * angstrom,
             rbf_gamma=config.gamma / angstrom**2,
             cutoff=None if config.cutoff is None else config.cutoff * angstrom,
-        )
+        ),
+        network.outputs,
     )
     model.to(network.weights["embedding.weight"].dtype if angstrom == 1.0 else torch.float64)
     weights = dict(network.weights)
@@ -132,7 +144,6 @@ def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
     return {
         "n_features": n_features,
         "n_rbf": shapes[CENTERS][0],
-        "n_readout_hidden": shapes["readout.hidden.weight"][0],
         "max_atomic_number": n_rows - 1,
     }
 
@@ -164,7 +175,13 @@ def centers_settings(centers: Tensor) -> tuple[float, float]:
 
 def build_config(**settings: object) -> SchNetConfig:
     """Our settings. Raises Refusal where they are out of the range of SchNet here."""
-    try:
+    with _refused():
         return SchNetConfig(**settings)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
     except ConfigError as error:
         raise Refusal(f"is of a size that is not supported: {error}") from None

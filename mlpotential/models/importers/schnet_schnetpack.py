@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -35,6 +35,7 @@ from mlpotential.models.importers.foreign_network import (
 from mlpotential.models.importers.original_schnetpack import evaluate_with_schnetpack
 from mlpotential.models.importers.pickle_description import Made, Name, Value
 from mlpotential.models.importers.refusal import Refusal, shown
+from mlpotential.models.outputs import Activation
 
 CONFIG = "config.yaml"
 ACTIVATIONS = {
@@ -98,16 +99,12 @@ def read_schnetpack(root: Value, path: Path) -> ForeignNetwork:
     weights |= _dense("readout.hidden", hidden) | _dense("readout.output", output)
     sizes = sizes_of(weights)
     energy_unit, length_unit = _stated_units(path.parent / CONFIG, readout.energy_key)
-    readout_activation = _check_activation(hidden, "ssp", "silu")
+    activation = _check_activation(hidden, "ssp", "silu")
     return ForeignNetwork(
         program=f"SchNetPack {_version(model) if is_new else 1}",
-        config=build_config(
-            **sizes,
-            **settings,
-            filter_output_activation="none",
-            readout_activation=readout_activation,
-        ),
+        config=build_config(**sizes, **settings, filter_output_activation="none"),
         weights=weights,
+        activation=cast(Activation, activation),
         mean_per_atom=readout.mean,
         std_per_atom=readout.std,
         atom_references=readout.references,
@@ -116,7 +113,7 @@ def read_schnetpack(root: Value, path: Path) -> ForeignNetwork:
         length_unit=length_unit,
         units_from=CONFIG,
         notes=readout.notes,
-        original=partial(evaluate_with_schnetpack, model, readout_activation) if is_new else None,
+        original=partial(evaluate_with_schnetpack, model, activation) if is_new else None,
     )
 
 

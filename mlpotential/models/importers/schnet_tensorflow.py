@@ -9,7 +9,7 @@ executed. The rest is constant in that program: Gaussians exp(-(d - mu)^2 / 0.1)
 linspace(0, 20, n), rounded to float32; sums over all pairs; kcal/mol and A.
 
 That program takes x - ln 2 for ssp(x) from x = 14 on, a step of 8e-7. Departure: here the readout
-alone has it (`readout_activation: ssp_linear_from_14`). In the published networks nothing else gets
+alone has it (`activation: ssp_linear_from_14`). In the published networks nothing else gets
 so far: the filter networks stay below 14 beyond 0.94 A, the atomwise layers below 10.
 """
 
@@ -93,11 +93,11 @@ def read_schnet_tensorflow(folder: str | Path) -> ForeignNetwork:
         config=build_config(
             rbf_stop=rbf_stop,
             rbf_gamma=RBF_GAMMA,
-            readout_activation="ssp_linear_from_14",
             n_interactions=len(blocks),
             **sizes,
         ),
         weights=weights,
+        activation="ssp_linear_from_14",
         mean_per_atom=float(mean),
         std_per_atom=float(std),
         atom_references=references,

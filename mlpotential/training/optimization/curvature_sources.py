@@ -57,8 +57,13 @@ def curvature_of(
     if path.lower().endswith(MODEL_SUFFIX):
         source = source_of_validation = CurvatureOfModel(path, train.elements, device)
     else:
-        unit = ev_per_energy(config.data.energy_unit)
-        unit /= angstrom_per_length(config.data.length_unit) ** 2
+        energy_unit, length_unit = config.data.energy_unit, config.data.length_unit
+        if energy_unit is None or length_unit is None:
+            raise ConfigError(
+                f"the Hessians in {path} have the units of the data: give data.energy_unit and "
+                "data.length_unit"
+            )
+        unit = ev_per_energy(energy_unit) / angstrom_per_length(length_unit) ** 2
         source = CurvatureOfFile(path, train, unit, device)
         source_of_validation = None  # frames of another file have other numbers
         if config.data.validation_path is None:
@@ -78,6 +83,11 @@ class CurvatureOfModel:
     def __init__(self, path: str, elements: Sequence[int], device: torch.device) -> None:
         loaded = load_model(path)
         self.sha256 = loaded.sha256
+        if loaded.potential.terms or not loaded.potential.has_energy:
+            raise ConfigError(
+                f"training.curvature_from is {path}, which has physical terms or no energy: the "
+                "curvature is learned of networks that give energies alone"
+            )
         # in the mode of training its convolutions are the compiled ones; numbers are the same
         self._model = loaded.potential.to(device).requires_grad_(False).train()
         unknown = sorted(set(elements) - set(self._model.elements))

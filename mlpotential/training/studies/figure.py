@@ -77,7 +77,7 @@ def save_figure(rows: Sequence[Row], path: str | Path) -> None:
     Raises:
         RunError: if the file cannot be written.
     """
-    measures = [m for m in rows[0].errors if m.field.endswith("_mae")]
+    measures = [m for m in rows[0].errors if m.kind == "mae"]
     figure = Figure(figsize=(4.6 * len(measures), 3.8), layout="constrained")
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     plot = plot_learning_curve if list(rows[0].values) == [N_TRAIN] else plot_sweep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,8 @@ def parse_values(words: Sequence[str]) -> dict[str, list[str]]:
 def value_of(config: RunConfig, name: str) -> Any:
     """`value_of(config, "model.n_features")` is `config.model.n_features`."""
     found: Any = config
-    for part in name.split("."):
-        found = getattr(found, part)
+    for part in name.split("."):  # outputs have names of their own
+        found = found[part] if isinstance(found, Mapping) else getattr(found, part)
     return found
 
 

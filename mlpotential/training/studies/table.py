@@ -22,20 +22,27 @@ class Measure:
     """A kind of error.
 
     Attributes:
-        label: of `properties.LABELS`.
-        field: of `training.metrics.Errors`.
+        label: that it is of.
+        name: of the label in `training.metrics.Errors`, such as `energy_per_atom`.
+        kind: `mae` or `rmse`.
         unit: of its numbers.
     """
 
     label: str
-    field: str
+    name: str
+    kind: str
     unit: str
+
+    def of(self, outcome: Outcome) -> float | None:
+        """Its number; None where there is none."""
+        mae, rmse = outcome.errors.pair(self.name)
+        return mae if self.kind == "mae" else rmse
 
     @property
     def column(self) -> str:
         """Its name in a table, unit included."""
         unit = self.unit.replace("A", "angstrom").replace("/", "_per_").replace(" ", "_")
-        return f"{self.field}_{unit}"
+        return f"{self.name}_{self.kind}_{unit}"
 
 
 @dataclass(frozen=True)
@@ -68,13 +75,12 @@ def measures_of(outcomes: Sequence[Outcome], kind: str = "mae") -> list[Measure]
         outcomes: at least one.
         kind: `mae` or `rmse`.
     """
-    found = []
-    for label, row in LABELS.items():
-        is_energy = label == "energy"
-        field = f"energy_per_atom_{kind}" if is_energy else f"{label}_{kind}"
-        if all(getattr(outcome.errors, field, None) is not None for outcome in outcomes):
-            found.append(Measure(label, field, f"{row.unit}/atom" if is_energy else row.unit))
-    return found
+    first = outcomes[0].errors
+    units = {"energy_per_atom": "eV/atom", "forces": LABELS["forces"].unit}
+    units |= {"dipole": LABELS["dipole"].unit} | first.other_units
+    labels = {name: name.removesuffix("_per_atom") for name in units}
+    found = [Measure(labels[name], name, kind, unit) for name, unit in units.items()]
+    return [m for m in found if all(m.of(outcome) is not None for outcome in outcomes)]
 
 
 def rows_of(outcomes: Sequence[Outcome]) -> list[Row]:
@@ -93,7 +99,7 @@ def _row(values: dict[str, Any], group: list[Outcome], measures: list[Measure]) 
         for name in ("epochs", "steps", "wall_s", "cpu_s")
     }
     errors = {
-        measure: _mean([getattr(outcome.errors, measure.field) for outcome in group])
+        measure: _mean([value for o in group if (value := measure.of(o)) is not None])
         for measure in measures
     }
     return Row(values, group[0].data_set, len(group), errors, **times)
@@ -126,7 +132,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def as_text(rows: Sequence[Row]) -> str:
     """For the screen: mean absolute errors in thousandths, with their standard errors."""
-    shown = [m for m in rows[0].errors if m.field.endswith("_mae")]
+    shown = [m for m in rows[0].errors if m.kind == "mae"]
     names = [name.rpartition(".")[2] for name in rows[0].values]
     heads = [*names, "seeds"]
     heads += [f"{m.label} MAE (m{m.unit})" for m in shown]

@@ -17,6 +17,7 @@ from mlpotential.errors import DataError
 pytestmark = [pytest.mark.public_data, pytest.mark.slow]
 
 EV = {"energy_unit": "eV", "length_unit": "Angstrom"}
+ATOMIC = {"energy_unit": "Hartree", "length_unit": "Bohr"}
 KCAL = {"energy_unit": "kcal/mol", "length_unit": "Angstrom"}
 
 
@@ -41,6 +42,11 @@ def test_c20_in_seconds(public_data: Path) -> None:
         ("own/crystals_chgnet/crystals_chgnet.extxyz.gz", EV, 8352),
         ("mlearn_cu/mlearn_cu.extxyz.gz", EV, 31),
         ("water_clusters_mp2/water_3h2o.extxyz.gz", EV, 2500),
+        ("formats/padded_qm7x_800.npz", EV, 800),
+        ("formats/physnet_style_h2co_ERFDQNZ.npz", EV, 3001),
+        ("formats/n2p2_H2O_RPBE-D3_input.data", ATOMIC, 20),
+        ("formats/mlearn_pymatgen_Si_training_part.json.gz", EV, 36),
+        ("formats/deepmd_water", EV, 64),
         ("rmd17_aspirin/rmd17_aspirin.extxyz.gz", EV, 2976),
     ],
 )
@@ -119,11 +125,10 @@ def test_energies_in_mev_are_suspicious(public_data: Path) -> None:
     ("name", "options", "message"),
     [
         ("sgdml_model_ethanol_2018.npz", KCAL, "is an sGDML model, not a data set"),
-        ("padded_qm7x_800.npz", EV, r"atomic numbers have shape \(800, 23\)"),
-        ("physnet_style_h2co_ERFDQNZ.npz", EV, "atomic numbers are expected under exactly one of"),
         ("schnetpack2_ase_carbene.db", KCAL, "states the energy unit 'eV', but 'kcal/mol'"),
         ("schnet_original_qm9_20.db", EV, "no energy .* keys there: Cv, alpha, energy_U,"),
-        ("n2p2_H2O_RPBE-D3_input.data", EV, "unknown kind of file"),
+        ("deepmd_water", KCAL, r"deepmd_water \(DeePMD\) states the energy unit 'eV'"),
+        ("../own/c20_schnet2018", EV, "is a folder, but a data file is needed"),
     ],
 )
 def test_refusals(public_data: Path, name: str, options: dict[str, Any], message: str) -> None:

@@ -48,7 +48,7 @@ def test_sequence_of_graphs_with_labels(waters: list[Atoms], water_file: Path) -
 
 def test_selecting(water_file: Path) -> None:
     data = read_reference_data(water_file, **EV)
-    assert data.select([2, 0])[0] is data[2]
+    np.testing.assert_array_equal(data.select([2, 0])[0].positions, data[2].positions)
     assert [graph.energy.item() for graph in data[1:]] == [-2000.25, -2000.5]
     assert len(data.select([])) == 0
     with pytest.raises(DataError, match=r"no frame 3: there are 3"):
@@ -179,7 +179,7 @@ def test_unknown_units(water_file: Path, energy_unit: str, length_unit: str, mes
 
 
 def test_units_have_no_default(water_file: Path) -> None:
-    with pytest.raises(TypeError, match="energy_unit"):
+    with pytest.raises(DataError, match="declare its units with energy_unit; it states none"):
         read_reference_data(water_file, length_unit="Angstrom")
 
 
@@ -282,3 +282,19 @@ def test_forces_that_are_not_the_slope_of_the_energy(tmp_path, factor, warns):
             read_reference_data(tmp_path / "spring.extxyz", **EV)
     else:
         read_reference_data(tmp_path / "spring.extxyz", **EV)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("c20.safetensors", "is a model file, not data"),
+        ("best_model.pth", "is a model or checkpoint of PyTorch, not data"),
+        ("mace.model", "is a model of MACE"),
+        ("set.npz.gz", "unknown kind of file"),
+    ],
+)
+def test_what_is_no_data(tmp_path: Path, name: str, what: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=what):
+        read_reference_data(path, energy_unit="eV", length_unit="Angstrom")

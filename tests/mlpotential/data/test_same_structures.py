@@ -108,3 +108,19 @@ def test_images_across_sets_are_refused(crystals):
     train, held_out = ReferenceData(tuple(crystals), "a"), ReferenceData((twin,), "b")
     with pytest.raises(DataError, match="frame 0 of b, which is frame 3 of a"):
         check_no_overlap(train, held_out)
+
+
+def test_equal_structures_among_many_that_are_near(molecules):
+    """Invariants within the window bring candidates together, which positions keep apart."""
+    x = molecules[0].positions.numpy()
+    steps = 1e-5 * np.arange(40)[:, None, None] * RANDOM.normal(size=(40, *x.shape))
+    graphs = [moved(molecules[0], x + step) for step in steps]
+    twins = [moved(graph, graph.positions.numpy() @ TURN) for graph in graphs[::3]]
+    first = first_occurrences([*graphs, *twins])
+    np.testing.assert_array_equal(first[40:], range(0, 40, 3))
+    np.testing.assert_array_equal(first[:40], range(40))
+
+
+def test_one_structure_again_and_again(molecules):
+    first = first_occurrences([molecules[0]] * 300 + [molecules[3]] * 300)
+    np.testing.assert_array_equal(first, [0] * 300 + [300] * 300)

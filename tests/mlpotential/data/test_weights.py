@@ -12,7 +12,6 @@ from mlpotential.data.statistics import energy_statistics, fit_atom_references
 from mlpotential.errors import DataError
 from mlpotential.graph import Prediction, collate
 from mlpotential.properties import LABELS
-from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator
 
@@ -106,7 +105,7 @@ def test_energies_of_weight_zero_count_nowhere(tmp_path):
     np.testing.assert_allclose(2 * references[1] + references[8], -30.5)
     batch = collate(list(data))
     prediction = Prediction(energy=batch.energy + 1.0, forces=batch.forces + 2.0)
-    losses = loss_per_graph(prediction, batch, TrainingConfig(energy_weight=0.5))
+    losses = loss_per_graph(prediction, batch, {"energy": 0.5, "forces": 1.0})
     np.testing.assert_allclose(losses, [0.5 + 12.0, 0.5 + 12.0, 12.0])
     accumulator = ErrorAccumulator()
     prediction.energy[2] += 1000.0
@@ -124,4 +123,4 @@ def test_no_energies_at_all_is_said(tmp_path):
 
 def test_weights_are_columns_of_the_table_of_labels(tmp_path):
     (graph, *_) = read_extxyz(tmp_path, weight=[2.0] * 3)
-    assert graph.weights.shape == (1, len(LABELS))
+    assert graph.weights.shape == (1, len(LABELS) + 1)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
 
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.inference.schnet.kernel import available_instruction_sets
+from mlpotential.models.config import PotentialConfig
+from mlpotential.models.outputs import ENERGY_ALONE, Output, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import AtomwiseReadout, EnergyScale
+from mlpotential.models.readouts.atomwise import AtomwiseReadout, EnergyScale
 from mlpotential.models.schnet import SchNet
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.nn.cfconv import continuous_filter_convolution
@@ -29,17 +31,25 @@ CUTOFFS = {
 INSTRUCTION_SETS = available_instruction_sets()
 
 
-def random_schnet(cutoff: str = "cosine", seed: int = 0, **settings) -> SchNet:
+def random_schnet(
+    cutoff: str = "cosine", seed: int = 0, outputs: Outputs = ENERGY_ALONE, **settings
+) -> SchNet:
     """Small, float64, with biases too; energies of atoms without their offsets are near one."""
     torch.manual_seed(seed)
     small = {"n_features": 16, "n_interactions": 2, "max_atomic_number": max(ELEMENTS)}
-    model = SchNet(SchNetConfig(**(small | CUTOFFS[cutoff] | settings))).double().eval()
+    config = SchNetConfig(**(small | CUTOFFS[cutoff] | settings))
+    model = SchNet(config, outputs).double().eval()
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.uniform_(parameter, -0.3, 0.3)
     model.scale.set(-2.0, 0.7, {1: -13.6, 6: -1030.0, 8: -2040.0})
     model.elements = ELEMENTS
     return model
+
+
+def energy_and_dipole(total_charge: float | None = 0.0, activation="ssp") -> Outputs:
+    output = Output(activation=activation)
+    return {"energy": output, "dipole": replace(output, total_charge=total_charge)}
 
 
 def molecule(n_atoms: int, seed: int = 0) -> AtomGraph:
@@ -73,13 +83,13 @@ class SchNetOfSomeone(SchNet):
 class Gathering(Potential):
     """No SchNet: each atom's feature is the sum of exp(-r) over all others."""
 
-    cutoff, config, elements, n_features = None, None, ELEMENTS, 1
+    cutoff, elements, n_features = None, ELEMENTS, 1
     traits = ModelTraits(
         smooth_at_cutoff=True, additive=False, radial_filters=False, periodic=False
     )
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(PotentialConfig())
         torch.manual_seed(0)
         self.readout, self.scale = AtomwiseReadout(1, 4), EnergyScale()
         self.double()

@@ -38,6 +38,7 @@ from mlpotential.inference.pair_graph import PairGraph
 from mlpotential.inference.schnet import kernel as kernel_interface
 from mlpotential.inference.schnet.filter_table import TABLE_TOLERANCE, tabulate_filters
 from mlpotential.inference.schnet.native import NativeSchNet
+from mlpotential.models.outputs import Output
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 
@@ -83,7 +84,7 @@ def cases(number: int):
         n_features=(16, 24, 40)[number % 3],
         n_interactions=1 + number // 2 % 3,
         filter_output_activation=filters,
-        readout_activation=readout,
+        outputs={"energy": Output(activation=readout)},
     )
     singles = {n: [molecule(n, seed) for seed in range(k)] for n, k in N_REPLICAS.items()}
     if cutoff != "none":
@@ -112,9 +113,8 @@ def test_parity(number, instruction_set, dtype):
     ("n_features", "n_hidden", "n_interactions"), [(1, 1, 1), (3, 9, 2), (33, 1, 1), (70, 45, 2)]
 )
 def test_shapes_that_fill_no_vector(n_features, n_hidden, n_interactions, dtype, instruction_set):
-    model = random_schnet(
-        n_features=n_features, n_readout_hidden=n_hidden, n_interactions=n_interactions
-    )
+    outputs = {"energy": Output(n_hidden=n_hidden)}
+    model = random_schnet(n_features=n_features, outputs=outputs, n_interactions=n_interactions)
     graph = connect(collate([molecule(11), crystal((4.0, 4.0, 4.0))]), model.cutoff)
     answer = Kernel(model, dtype, 2, instruction_set)(graph)
     assert_within(BOUND[dtype], answer, of_model(model, graph), offsets_of(model, graph))
@@ -146,7 +146,7 @@ def test_atoms_out_of_sight_and_more_threads_than_atoms(threads):
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
 def test_a_lost_network_gives_no_numbers(bad, dtype, instruction_set):
     """One bad weight or bias anywhere: no finite energy comes out of the kernel."""
-    model = random_schnet(n_features=5, n_readout_hidden=3)
+    model = random_schnet(n_features=5, outputs={"energy": Output(n_hidden=3)})
     graph = connect(molecule(6), model.cutoff)
     table = tabulate_filters(model, 1e-3)
     for name, weights in model.named_parameters():

@@ -190,10 +190,9 @@ def test_isolated_atom():
 def test_other_architectures_are_refused(potential, ethanol):
     class Other(type(potential).__mro__[1]):
         cutoff, traits, elements = None, potential.traits, (1, 6, 8)
-        config = None
 
         def __init__(self):
-            super().__init__()
+            super().__init__(potential.config)
             self.weight = torch.nn.Parameter(torch.zeros(()))
 
         def representation(self, graph):

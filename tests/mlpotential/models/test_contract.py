@@ -1,5 +1,7 @@
 """Every architecture, with several settings, through the shipped contract checks."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -19,12 +21,57 @@ SMALL_SCHNET = {
     "rbf_spacing": 0.25,
     "rbf_gamma": None,
 }
+SMALL_DTNN = {"n_features": 8, "n_factors": 12, "n_interactions": 2, "rbf_stop": 5.0}
+SMALL_NETWORKS = {"hidden_layers": "6 5", "activations": "t p l"}
+
+
+def proposed(**settings: object) -> dict[str, object]:
+    """Settings of BehlerParrinello with the functions of a rule for H and O."""
+    given = SMALL_NETWORKS | {"cutoff": 4.0, "n_radial": 4, "n_angular": 2} | settings
+    return asdict(config_of("BehlerParrinello", given).for_elements((1, 8)))
+
+
+COMPACT_TEXT = """\
+H 20 O 0.5 4 p2a
+H 21 H O -1 3.5 0 180 p4
+H 22 H O 0 4 90 270 p3
+O 20 H 0.5 4 e
+O 21 H H -1 3.5 -90 90 p1
+O 22 H O 0 4 10 120 e
+O 25 0 4 60 180 p2
+"""
+NARROW_TEXT = """\
+H 2 O 3 1 7.5
+H 3 H O 0.1 -1 2.5 7.5
+H 13 0.05 1.2 1 1 7
+O 2 H 2 0 6
+O 3 H H 0.02 1 4 7.5 0.5
+O 9 H O 0.02 1 1.5 7.5
+"""
 # A new architecture adds its rows here; what it promises decides what is asked of it.
 CASES = {
     "SchNet-none": ("SchNet", SMALL_SCHNET),
     "SchNet-hard": ("SchNet", SMALL_SCHNET | {"cutoff_function": "hard", "cutoff": 4.0}),
     "SchNet-cosine": ("SchNet", SMALL_SCHNET | COSINE),
+    "DTNN-none": ("DTNN", SMALL_DTNN),
+    "DTNN-cosine": ("DTNN", SMALL_DTNN | COSINE),
     "SchNet-linear": ("SchNet", SMALL_SCHNET | COSINE | {"filter_output_activation": "none"}),
+    "BP-wacsf": ("BehlerParrinello", proposed(symmetry_functions="wacsf")),
+    "BP-hard": (
+        "BehlerParrinello",
+        proposed(symmetry_functions="acsf", cutoff_type=0, scaling="none"),
+    ),
+    "BP-compact": (
+        "BehlerParrinello",
+        SMALL_NETWORKS
+        | {"symmetry_functions": COMPACT_TEXT, "cutoff_type": 0, "activations": "p p l"},
+    ),
+    "BP-narrow": (
+        "BehlerParrinello",
+        SMALL_NETWORKS
+        | {"symmetry_functions": NARROW_TEXT, "length_unit": "Bohr", "cutoff_type": 2}
+        | {"scaling": "scalecenter", "scale_min": -1.0},
+    ),
 }
 
 

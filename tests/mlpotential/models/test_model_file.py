@@ -226,13 +226,30 @@ def test_nan_weights(model_path):
         ({"rbf_stop": True}, "rbf_stop must be a distance beyond"),
         ({"n_features": True}, "n_features must be from 1 to"),
         ({"n_interactions": 2.0}, "n_interactions must be from 1 to"),
-        ({"dipole": 1}, "model.dipole must be true or false, not 1"),
-        ({"dipole": True, "total_charge": 1e300}, "must be a finite charge"),
-        ({"dipole": True, "total_charge": False}, "must be a finite charge"),
+        ({"dipole": True}, "no setting 'dipole'"),  # of files of version 1
     ],
 )
 def test_hostile_settings(model_path, change, message):
     rewrite(model_path, lambda m: m["settings"].update(change))
+    refused(model_path, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dipole": {"total_charge": 1e300}}, "must be a finite charge"),
+        ({"dipole": {"total_charge": False}}, "must be a finite charge"),
+        ({"energy": {"n_hidden": 10**12}}, "from 1 to 10000"),
+        ({"energy": {"pooling": "sum"}}, "pooling must be none of a quantity known by name"),
+        ({"gap": {"pooling": "mean"}}, "gap is a scalar, and needs"),
+        ({"forces": {}}, "no output can be named 'forces'"),
+        ({"a/b": {"pooling": "sum", "unit": "eV"}}, "no output can be named 'a/b'"),
+        ({"energy": 3}, "describes no network"),
+        ({"dipole": {}}, "tensors missing"),
+    ],
+)
+def test_hostile_outputs(model_path, change, message):
+    rewrite(model_path, lambda m: m["outputs"].update(change))
     refused(model_path, message)
 
 
@@ -313,6 +330,8 @@ def test_loading_draws_no_random_numbers(model_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("deviations", [(np.nan, 0.0), (0.0, np.nan), (1e-3, 0.0)])
+@pytest.mark.parametrize("deviations", [(np.nan, 0.0), (0.0, np.nan), (1e-3, 0.0), (0.0, 1e-3)])
 def test_check_that_did_not_pass(deviations):
-    assert not GoldenCheck(*deviations, tolerance=1e-4).passed
+    energy, dipole = deviations
+    relative = {"forces": 0.0, "dipole": dipole}
+    assert not GoldenCheck(energy, relative, tolerance=1e-4).passed

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from mlpotential.errors import ConfigError
-from mlpotential.models.config import ReadoutActivation
-from mlpotential.models.readouts import AtomwiseReadout
-from mlpotential.models.schnet_config import SchNetConfig
+from mlpotential.models.outputs import Activation, Output
+from mlpotential.models.readouts.atomwise import AtomwiseReadout
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 
 X = torch.linspace(-40.0, 40.0, 1601, dtype=torch.float64)
@@ -20,13 +19,14 @@ EXACT = {  # written out in NumPy, safe for large |x|
     "ssp": lambda x: np.logaddexp(x, 0.0) - math.log(2.0),
     "ssp_linear_from_14": lambda x: np.where(x > 14.0, x, np.logaddexp(x, 0.0)) - math.log(2.0),
     "silu": lambda x: x * np.exp(-np.logaddexp(-x, 0.0)),
+    "tanh": lambda x: 1.0 - 2.0 * np.exp(-np.logaddexp(2.0 * x, 0.0)),
 }
 
 
 def test_every_setting_has_an_activation() -> None:
-    assert set(READOUT_ACTIVATIONS) == set(get_args(ReadoutActivation)) == set(EXACT)
-    with pytest.raises(ConfigError, match="model.readout_activation must be one of ssp, ssp_lin"):
-        SchNetConfig(readout_activation="relu")  # type: ignore[arg-type]
+    assert set(READOUT_ACTIVATIONS) == set(get_args(Activation)) == set(EXACT)
+    with pytest.raises(ConfigError, match="activation of an output must be one of ssp, ssp_lin"):
+        Output(activation="relu")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", EXACT)

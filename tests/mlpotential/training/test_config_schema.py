@@ -71,14 +71,17 @@ def test_the_template_is_valid_input(template):
 def test_the_template_explains_every_setting(template):
     lines = template.read_text().splitlines()
     assert max(map(len, lines)) <= 110
-    for section, kind in sections_of("SchNet").items():
+    assert "terms: {}" in lines
+    sections = sections_of("SchNet")
+    del sections["terms"]
+    for section, kind in sections.items():
         start = lines.index(f"{section}:")
         for setting in settings_of(kind):
-            (k,) = (
-                k for k in range(start, len(lines)) if lines[k].startswith(f"  {setting.name}:")
-            )
+            indent = "    " if section == "outputs" else "  "
+            begins = f"{indent}{setting.name}:"
+            k = next(k for k in range(start, len(lines)) if lines[k].startswith(begins))
             assert lines[k].endswith(f"  # {setting.in_words}")
-            assert lines[k - 1].startswith("  # ")
+            assert lines[k - 1].startswith(f"{indent}# ")
             assert len(setting.explanation.split()) >= 2
     assert any(line.startswith("  cutoff: null  # number | null; default null") for line in lines)
     assert any(line.startswith("  path: train.extxyz  # text; required") for line in lines)
@@ -102,7 +105,7 @@ def test_the_schema_knows_what_is_valid(config_file, capsys):
     mistakes = [
         {"folder": 3},
         {"fold": "x"},
-        {"data": {"path": "a.xyz", "energy_unit": "eV"}},
+        {"data": {"energy_unit": "eV", "length_unit": "Angstrom"}},
         {"model": {"n_feature": 3}},
         {"model": {"architecture": "DTN"}},
         {"model": {"cutoff": "5"}},
@@ -129,7 +132,8 @@ def test_help_names_the_settings(capsys):
         ("--model.cutoff=abc", r"model.cutoff must be a number or null, not 'abc'"),
         ("--training.batch_size=2.5", r"training.batch_size must be a whole number, not 2.5"),
         ("--training.targets=force", r"energy_and_forces or energy or forces, not 'force'"),
-        ("--model.dipole=perhaps", r"model.dipole must be true or false, not 'perhaps'"),
+        ("--training.tabulated_filters=perhaps", r"filters must be true or false, not 'perhaps'"),
+        ("--outputs.gap.weight=much", r"outputs.gap.weight must be a number, not 'much'"),
         ("--training.max_gradient_norm=x", r"must be a number or null, not 'x'"),
     ],
 )
@@ -142,7 +146,7 @@ def test_values_of_another_type_are_refused_in_our_words(override, message, conf
 
 def test_what_is_required_is_named(tmp_path):
     (tmp_path / "run.yaml").write_text("data: {n_validation: 3, path: a.xyz}")
-    with pytest.raises(ConfigError, match=r"lacks data.energy_unit, data.length_unit$"):
+    with pytest.raises(ConfigError, match=r"lacks data.energy_unit, data.length_unit, .* none$"):
         read_config(tmp_path / "run.yaml")
 
 

@@ -14,7 +14,6 @@ from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.models.model_file import load_model
 from mlpotential.training.checkpoint import load_checkpoint, save_checkpoint
-from mlpotential.training.config import TrainingConfig
 from mlpotential.training.config_file import read_config
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.run import run_training
@@ -37,9 +36,10 @@ def dipole_file(water_file):
 @pytest.fixture
 def dipole_config(config_file, dipole_file):
     settings = yaml.safe_load(config_file.read_text())
-    settings["data"] |= {"path": str(dipole_file), "dipole_unit": "e*Angstrom"}
-    settings["model"] |= {"dipole": True, "total_charge": 0.0}
-    settings["training"] |= {"dipole_weight": 10.0, "max_epochs": 15}
+    settings["data"]["path"] = str(dipole_file)
+    dipole = {"unit": "e*Angstrom", "weight": 10.0, "total_charge": 0.0}
+    settings["outputs"] = {"energy": None, "dipole": dipole}
+    settings["training"]["max_epochs"] = 15
     config_file.write_text(yaml.safe_dump(settings))
     return config_file
 
@@ -59,7 +59,7 @@ def test_it_learns_energies_forces_and_dipoles(dipole_config, dipole_file, tmp_p
     assert result.errors["validation"].dipole_mae < 0.1 * np.abs(labels).mean()
     json_file, plot = tmp_path / "errors.json", tmp_path / "parity.png"
     options = [str(result.model_path), str(dipole_file), *UNITS, "--device", "cpu"]
-    options += ["--dipole-unit", "e*Angstrom", "--json", str(json_file), "--plot", str(plot)]
+    options += ["--label-units", "dipole=e*Angstrom", "--json", str(json_file), "--plot", str(plot)]
     assert main(["evaluate", *options]) == 0
     (errors,) = json.loads(json_file.read_text()).values()
     mae, rmse = errors["dipole_mae"], errors["dipole_rmse"]
@@ -85,9 +85,8 @@ def test_a_checkpoint_from_before_dipoles_goes_on(config_file, tmp_path):
     options = ("--training.schedule=exponential", "--training.max_epochs=2")
     run(config_file, tmp_path, *options)
     state = load_checkpoint(tmp_path)
-    for name in ("dipole", "total_charge"):
-        del state["fingerprint"]["model"][name]
-    del state["fingerprint"]["training.dipole_weight"]
+    del state["fingerprint"]["outputs"], state["fingerprint"]["output_weights"]
+    state["fingerprint"]["model"] |= {"readout_activation": "ssp", "n_readout_hidden": None}
     save_checkpoint(tmp_path, state)
     run(config_file, tmp_path, options[0], "--training.max_epochs=3")
     assert load_checkpoint(tmp_path)["step"] == 24
@@ -100,18 +99,19 @@ def test_the_loss_by_hand():
     dipoles = torch.tensor([[1.0, 0.0, 0.5], [0.0, 2.0, 0.0]], dtype=torch.float64)
     zeros = torch.zeros(4, 3, dtype=torch.float64)
     prediction = Prediction(torch.tensor([2.0, 0.0]).double(), zeros, dipole=dipoles)
-    settings = TrainingConfig(energy_weight=0.1, dipole_weight=3.0)
-    losses = loss_per_graph(prediction, collate([graph, graph]), settings)
+    weights = {"energy": 0.1, "forces": 1.0, "dipole": 3.0}
+    losses = loss_per_graph(prediction, collate([graph, graph]), weights)
     np.testing.assert_allclose(losses, [0.1 * 4.0 + 3.0 * 0.25, 3.0 * 5.0])
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("--training.dipole_weight=0", r"needs model\.dipole: true and a positive"),
-        ("--model.dipole=false", r"total_charge must be none without model\.dipole"),
-        ("--data.dipole_unit=null", r"give data\.dipole_unit, one of e\*Angstrom, Debye, a\.u\."),
-        ("--training.dipole_weight=-1", "dipole_weight must be a zero or positive number"),
+        ("--outputs.dipole.weight=0", "weight of an output must be a positive number"),
+        ("--outputs.energy.total_charge=0", r"energy\.total_charge must be given for dipole and"),
+        ("--outputs.dipole.unit=null", r"give outputs\.dipole\.unit, one of e\*Angstrom, Debye,"),
+        ("--outputs.dipole.unit=debye", r"outputs\.dipole\.unit must be one of e\*Angstrom, Deb"),
+        ("--outputs.dipole_magnitude.unit=Debye", "the same total_charge, n_hidden"),
     ],
 )
 def test_settings_that_do_not_fit_together(dipole_config, override, message):
@@ -121,6 +121,6 @@ def test_settings_that_do_not_fit_together(dipole_config, override, message):
 
 def test_a_model_without_dipoles_is_not_compared(config_file, dipole_file, tmp_path, capsys):
     result = run(config_file, tmp_path / "run", "--training.max_epochs=1")
-    options = [str(result.model_path), str(dipole_file), *UNITS, "--dipole-unit", "Debye"]
+    options = [str(result.model_path), str(dipole_file), *UNITS, "--label-units", "dipole=Debye"]
     assert main(["evaluate", *options, "--device", "cpu"]) == 2
     assert "the model has no dipole" in capsys.readouterr().err

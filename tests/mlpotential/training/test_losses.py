@@ -31,5 +31,6 @@ def test_loss_of_two_structures(targets, expected):
     forces[1, 2] = -1.0
     forces[2:, 0] = 1.0
     prediction = Prediction(torch.tensor([-0.5, 3.0], dtype=torch.float64), forces)
-    losses = loss_per_graph(prediction, graph, TrainingConfig(targets=targets, energy_weight=0.1))
+    weights = TrainingConfig(targets=targets, energy_weight=0.1).energy_weights
+    losses = loss_per_graph(prediction, graph, weights)
     torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64))

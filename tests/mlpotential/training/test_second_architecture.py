@@ -14,10 +14,11 @@ from mlpotential.cli import main
 from mlpotential.errors import ConfigError, ModelFileError, RunError
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
-from mlpotential.models.config import LARGEST, PotentialConfig
+from mlpotential.models.config import PotentialConfig
 from mlpotential.models.model_file import check_golden, load_model
+from mlpotential.models.outputs import ENERGY_ALONE, Output, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.models.readouts import N_ROWS, EnergyScale
+from mlpotential.models.readouts.atomwise import N_ROWS
 from mlpotential.models.registry import ARCHITECTURES, Architecture
 from mlpotential.training.config_file import read_config, write_config
 from mlpotential.training.run import run_training
@@ -28,9 +29,14 @@ class ExponentialsConfig(PotentialConfig):
     """`n_decays`: number of exponentials of the distance."""
 
     architecture: ClassVar[str] = "Exponentials"
-    largest: ClassVar[dict[str, int]] = LARGEST | {"n_decays": 50}
+    largest: ClassVar[dict[str, int]] = {"n_decays": 50}
 
     n_decays: int = 3
+    n_elements: int = 100
+
+    @property
+    def largest_element(self) -> int:
+        return self.n_elements
 
 
 class PerElement(nn.Module):
@@ -47,17 +53,16 @@ class PerElement(nn.Module):
 class Exponentials(Potential):
     """Feature k of an atom is the sum of exp(-k r) over all others."""
 
-    def __init__(self, config: ExponentialsConfig) -> None:
-        super().__init__()
-        self._config, self.n_features, self.cutoff = config, config.n_decays, None
+    def __init__(self, config: ExponentialsConfig, outputs: Outputs = ENERGY_ALONE) -> None:
+        super().__init__(config, outputs)
+        self.n_features, self.cutoff = config.n_decays, None
         self.traits = ModelTraits(
             smooth_at_cutoff=True, additive=False, radial_filters=False, periodic=False
         )
-        self.readout, self.scale = PerElement(config.n_decays), EnergyScale()
+        self._add_readouts()
 
-    @property
-    def config(self) -> ExponentialsConfig:
-        return self._config
+    def new_readout(self, output: Output, n_outputs: int = 1) -> nn.Module:
+        return PerElement(self.n_features)
 
     def representation(self, graph: AtomGraph) -> Tensor:
         i, j = graph.pair_index
@@ -148,7 +153,7 @@ def test_filters_that_it_has_not_are_not_tabulated(exponentials_file, tmp_path):
 
 
 def test_elements_beyond_its_parameters(exponentials_file, tmp_path):
-    options = ["--folder", str(tmp_path / "run"), "--model.max_atomic_number=7"]
+    options = ["--folder", str(tmp_path / "run"), "--model.n_elements=7"]
     with pytest.raises(ConfigError, match=r"elements 1 to 7, not for \[8\]"):
         run_training(read_config(exponentials_file, options), progress=False)
 

@@ -8,7 +8,6 @@ from mlpotential.graph import AtomGraph, collate
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 from mlpotential.testing import tiny_schnet
-from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 
 WITHOUT_CUTOFF = {"cutoff_function": "none", "cutoff": None}
@@ -39,7 +38,7 @@ def labelled_batch(cutoff: float | None, spread: float = 1.0) -> AtomGraph:
 def loss_and_gradients(model: SchNet, graph: AtomGraph) -> tuple[float, list[torch.Tensor]]:
     model.train().zero_grad()
     prediction = model(graph, ("energy", "forces"))
-    loss = loss_per_graph(prediction, graph, TrainingConfig(energy_weight=0.3)).mean()
+    loss = loss_per_graph(prediction, graph, {"energy": 0.3, "forces": 1.0}).mean()
     loss.backward()
     return loss.item(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
 

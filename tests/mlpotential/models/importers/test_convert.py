@@ -153,7 +153,7 @@ def test_a_network_that_the_original_program_does_not_confirm(
 def test_a_file_that_does_not_pass_its_check_is_not_kept(
     monkeypatch: pytest.MonkeyPatch, output: Path
 ) -> None:
-    monkeypatch.setattr(convert, "check_golden", lambda model: convert.GoldenCheck(1.0, 0.0, 0.1))
+    monkeypatch.setattr(convert, "check_golden", lambda model: convert.GoldenCheck(1.0, {}, 0.1))
     with pytest.raises(ModelFileError, match="cannot be used in torch.float32"):
         convert_model(SILU, output, Declared(energy_unit="eV", length_unit="Angstrom"))
     assert not output.exists()

@@ -76,7 +76,7 @@ def test_units(name: str) -> None:
 def test_the_comparison_sees_a_difference() -> None:
     """Another activation of the readout, which most models of SchNetPack 2 have, is noticed."""
     network = read(FOREIGN / "schnetpack_2_silu.pt")
-    assert network.config.readout_activation == "silu"
+    assert network.activation == "silu"
     model = translate(network, "eV", "Angstrom").double()
     model.readout.activation = SchNet(type(model.config)()).readout.activation
     graph, _, forces = answers("schnetpack_2_silu")
@@ -231,7 +231,7 @@ def test_activation_in_a_partial() -> None:
     state = DescribedModule.of("", root).part("output_modules", 0, "outnet", 0).made.state
     partial, silu = Name("functools", "partial"), state["activation"]
     state["activation"] = Made(partial, (silu,), (silu, (), {}, None))
-    assert interpret(root, FOREIGN / "m.pt").config.readout_activation == "silu"
+    assert interpret(root, FOREIGN / "m.pt").activation == "silu"
     state["activation"] = Made(partial, (silu,), (silu, (), {"inplace": True}, None))
     with pytest.raises(Refusal, match="has the activation 'functools.partial' at"):
         interpret(root, FOREIGN / "m.pt")

@@ -26,7 +26,7 @@ def test_they_agree(tmp_path: Path, program: str, name: str) -> None:
     declared = Declared(energy_unit="kcal/mol", length_unit="Bohr")
     conversion = convert_model(FOREIGN / f"{name}.pt", tmp_path / "m.safetensors", declared)
     assert conversion.original_check is not None
-    assert conversion.original_check.forces_deviation < 1e-13
+    assert conversion.original_check.relative_deviations["forces"] < 1e-13
     model = load_model(tmp_path / "m.safetensors")
     assert model.golden_origin.lower().startswith(program)
     assert check_golden(model, dtype="float64").passed

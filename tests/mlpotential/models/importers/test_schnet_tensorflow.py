@@ -123,7 +123,7 @@ def test_original_program(published: Path, name: str, dtype: str) -> None:
 def test_hyperparameters_come_from_the_shapes(published: Path) -> None:
     model = load(published / "force_model")
     assert (model.config.n_interactions, model.config.n_features) == (6, 128)
-    assert (model.config.n_gaussians, model.config.n_readout_hidden) == (200, 64)
+    assert (model.config.n_gaussians, model.outputs["energy"].n_hidden) == (200, 64)
     assert model.elements == tuple(range(1, 100))
     assert model.cutoff is None
     centers = np.linspace(0.0, 20.0, 200).astype(np.float32)

@@ -11,6 +11,7 @@ from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import ConfigError, DataError, RunError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.models.model_file import load_model, save_model
+from mlpotential.models.outputs import Output
 from mlpotential.neighbors import connect
 from mlpotential.testing import tiny_schnet
 from mlpotential.training.checkpoint import load_checkpoint
@@ -32,7 +33,7 @@ MODES = {
     "cosine": {},
     "none": {"cutoff_function": "none", "cutoff": None},
     "hard": {"cutoff_function": "hard", "cutoff": 3.0},
-    "silu": {"readout_activation": "silu"},
+    "silu": {"outputs": {"energy": Output(activation="silu")}},
 }
 
 
@@ -247,7 +248,7 @@ def test_frames_without_a_hessian_do_not_contribute(hessians, tmp_path):
     np.savez(path, hessian_1=exact[1], hessian_7=exact[0])
     source = CurvatureOfFile(str(path), data, 1.0, CPU)
     model = tiny_schnet(7).train()
-    graph = differentiable(collate(list(data)))
+    graph = differentiable(collate([connect(graph, model.cutoff) for graph in data]))
     forces = model(graph, ("energy", "forces")).forces
     found = Curvature(source, None, 0).of_step(forces, graph, [0, 1], 0, model.cutoff)
     assert found[0] == 0.0
@@ -302,6 +303,18 @@ def test_no_file_and_no_archive(hessians, tmp_path):
 def test_settings_that_do_not_fit(settings, what):
     with pytest.raises(ConfigError, match=what):
         TrainingConfig(**settings)
+
+
+def test_neither_a_student_nor_a_teacher_has_physical_terms(config_file, saved):
+    """Those of a teacher are no part of its network, whose curvature is learned."""
+    config_file.write_text(config_file.read_text() + "terms: {zbl: {}}\n")
+    words = ["--training.curvature_weight=0.01", "--training.curvature_from=teacher.safetensors"]
+    with pytest.raises(ConfigError, match="terms must be left out where the curvature is learned"):
+        read_config(config_file, words)
+    teacher = tiny_schnet()
+    teacher.terms = read_config(config_file).terms
+    with pytest.raises(ConfigError, match="has physical terms"):
+        CurvatureOfModel(saved(teacher), (1, 8), CPU)
 
 
 def history(folder):

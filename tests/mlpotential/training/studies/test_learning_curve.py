@@ -121,7 +121,7 @@ def test_what_is_not_drawn_is_the_test_set(config_file, tmp_path):
 
 def test_a_subset_larger_than_the_whole(config_file):
     config = read_config(config_file, ["--data.train_subset=33"])
-    with pytest.raises(DataError, match="33 of 32"):
+    with pytest.raises(DataError, match="train_subset is 33, but 32 frames"):
         read_data_sets(config)
 
 

@@ -1,0 +1,1 @@
+"""Published data sets by their names, and where they are kept between runs."""

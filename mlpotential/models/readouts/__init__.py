@@ -1,0 +1,1 @@
+"""From features of atoms to energies, charges and other quantities."""

@@ -1,0 +1,1 @@
+"""Physical terms beside a network: what there are, and what they add."""

@@ -1,0 +1,1 @@
+"""Atom-centred symmetry functions: how they are written, proposed for elements, and evaluated."""
