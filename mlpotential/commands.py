@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mlpotential.command_line import Command, comparison_with
+from mlpotential.data.sets.named import files_of
 from mlpotential.errors import ConfigError
 from mlpotential.input_files import (
     check_output_file,
@@ -46,7 +47,7 @@ def train(
         raise ConfigError("a configuration is needed: mlpotential train --print-config > run.yaml")
     settings = read_config(config, overrides)
     data = settings.data
-    require_data_files(p for p in (data.path, data.validation_path, data.test_path) if p)
+    require_data_files(files_of((data.path, data.validation_path, data.test_path)))
     from mlpotential.training.committee import committee_pattern, run_committee
     from mlpotential.training.optimization.processes import joined_processes
     from mlpotential.training.report import format_errors
@@ -85,8 +86,8 @@ def evaluate(
     model: str,
     data: str,
     *,
-    energy_unit: str,
-    length_unit: str,
+    energy_unit: str | None = None,
+    length_unit: str | None = None,
     energy_key: str | None = None,
     forces_key: str | None = None,
     force_unit: str | None = None,
@@ -105,9 +106,10 @@ def evaluate(
 
     Args:
         model: model file (.safetensors).
-        data: .xyz, .extxyz (also .gz), .npz or ASE .db.
-        energy_unit: e.g. eV, kcal/mol, Hartree.
-        length_unit: e.g. Angstrom, Bohr.
+        data: .xyz, .extxyz, .data (RuNNer, n2p2), .json (pymatgen), all also .gz; .npz, ASE .db, a
+            folder of DeePMD-kit; or a published set such as qm9.
+        energy_unit: e.g. eV, kcal/mol, Hartree; a published set alone needs none.
+        length_unit: e.g. Angstrom, Bohr; a published set alone needs none.
         energy_key: name of the energy label in the file.
         forces_key: name of the forces label in the file.
         force_unit: e.g. Hartree/Bohr; default: the energy unit per length unit.
@@ -124,7 +126,7 @@ def evaluate(
         record_as: keep the errors in the model file, under this name (and those of --modes).
     """
     require_model_files([model])
-    require_data_files([data, modes] if modes else [data])
+    require_data_files(files_of((data, modes)))
     check_output_file(json)
     check_picture_file(plot, "the plot ")
     from mlpotential.training.evaluate import add_errors, evaluate_model
@@ -283,21 +285,21 @@ def add_domain(
     model: str,
     data: str,
     *,
-    energy_unit: str,
-    length_unit: str,
+    energy_unit: str | None = None,
+    length_unit: str | None = None,
     energy_key: str | None = None,
 ) -> int:
     """Writes what the guard knows of the training data into a model file.
 
     Args:
         model: model file (.safetensors), replaced in one step.
-        data: its training data: .xyz, .extxyz (also .gz), .npz or ASE .db.
-        energy_unit: e.g. eV, kcal/mol, Hartree.
-        length_unit: e.g. Angstrom, Bohr.
+        data: its training data, as for `evaluate`.
+        energy_unit: e.g. eV, kcal/mol, Hartree; a published set alone needs none.
+        length_unit: e.g. Angstrom, Bohr; a published set alone needs none.
         energy_key: name of the energy label in the file.
     """
     require_model_files([model])
-    require_data_files([data])
+    require_data_files(files_of([data]))
     from mlpotential.data.read import read_reference_data
     from mlpotential.training.seen_in_training import add_training_domain
 

@@ -204,6 +204,11 @@ class StructureArrays(Sequence[AtomGraph]):
             **{name: values for name, values in labels.items() if name in LABELS},
         )
 
+    def batches(self, batch_size: int) -> Iterator[AtomGraph]:
+        """All of them in order, `batch_size` at a time, without edges."""
+        for start in range(0, len(self), batch_size):
+            yield self.batch(range(start, min(start + batch_size, len(self))))
+
     def by_size(self, numbers_per_atom_pair: int = 1) -> Iterator[tuple[np.ndarray, ...]]:
         """Structures of equal numbers of atoms, some at a time.
 

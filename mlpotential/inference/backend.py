@@ -26,9 +26,20 @@ from mlpotential.models.potential import Potential
 SMALLEST_DISTANCE = 1e-3  # A; chosen: closer atoms are one atom written twice
 
 
+OF_DIPOLES = ("dipole", "dipole_magnitude")  # and made of charges
 OF_EVERY_BACKEND = frozenset(
-    {"energy", "forces", "virial", "stress", "atomic_energies", "charges", "dipole"}
+    {"energy", "forces", "virial", "stress", "atomic_energies", "charges", *OF_DIPOLES}
 )
+
+
+@dataclass(frozen=True)
+class Everything(Container[str]):
+    """All that a potential has, but for one property."""
+
+    but: str = ""
+
+    def __contains__(self, name: object) -> bool:
+        return name != self.but
 
 
 @dataclass(frozen=True)

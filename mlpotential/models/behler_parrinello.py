@@ -17,14 +17,14 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor, nn
 
+from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.errors import ConfigError
-from mlpotential.graph import AtomGraph, collate
+from mlpotential.graph import AtomGraph
 from mlpotential.models.behler_parrinello_config import BehlerParrinelloConfig
 from mlpotential.models.outputs import ENERGY_ALONE, Output, Outputs
 from mlpotential.models.potential import ModelTraits, Potential
 from mlpotential.models.readouts.atomwise import N_ROWS
 from mlpotential.models.readouts.element_networks import ElementNetworks
-from mlpotential.neighbors import connect
 from mlpotential.nn.symmetry_functions.evaluation import SymmetryFunctions
 from mlpotential.nn.symmetry_functions.notation import of_element
 from mlpotential.settings_checks import require
@@ -175,9 +175,7 @@ class BehlerParrinello(Potential):
         """Takes range, mean and standard deviation of each function from the training data."""
         n_elements = len(self.functions.elements)
         statistics = _Statistics(n_elements, self.n_features)
-        for start in range(0, len(graphs), STRUCTURES_AT_ONCE):
-            chosen = graphs[start : start + STRUCTURES_AT_ONCE]
-            batch = collate([connect(graph, self.cutoff) for graph in chosen])
+        for batch in ConnectedStructures(graphs, self.cutoff).batches(STRUCTURES_AT_ONCE):
             values = self.raw_functions(batch, torch.float64)
             places = self._places(batch)
             for k in range(n_elements):

@@ -225,7 +225,7 @@ class Potential(nn.Module, ABC):
             features = self.representation(
                 _strained(moved, variables["strain"]) if needs_virial else moved
             )
-            found = self._quantities(moved, features, properties)
+            found = self.quantities(moved, features, properties)
             energy = found.get("energy")
             gradients = {} if energy is None else self._gradients(energy, variables)
         if not self.training:
@@ -247,7 +247,7 @@ class Potential(nn.Module, ABC):
             return graph.positions
         return graph.positions.detach().clone().requires_grad_()
 
-    def _quantities(
+    def quantities(
         self, graph: AtomGraph, features: Tensor, properties: Collection[str]
     ) -> dict[str, Tensor]:
         """What readouts give of features: the energy always, and what else is asked for."""

@@ -17,6 +17,7 @@ from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.sets.named import split_name
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.inference.device import resolve_device
@@ -59,7 +60,7 @@ def evaluate_model(
 
     Args:
         model_path: model file.
-        data_path: labelled data.
+        data_path: labelled data, or the name of a published set.
         with_forces: read, predict and compare forces too.
         device, dtype: as for an `Evaluator`.
         batch_size: structures at once.
@@ -87,7 +88,7 @@ def evaluate_model(
     unknown = sorted(set(data.elements) - set(potential.elements))
     if unknown:
         raise StructureError(f"the model was not trained on the atomic numbers {unknown}")
-    if data.isolated_atoms:
+    if data.isolated_atoms and split_name(str(data_path))[0] is None:
         warnings.warn(
             f"{data.source}: {len(data.isolated_atoms)} isolated atoms are left out",
             SuspiciousDataWarning,

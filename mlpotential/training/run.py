@@ -19,7 +19,7 @@ from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.lone_atoms import have_lone_atoms
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.reference_data import ReferenceData
-from mlpotential.data.sets.named import split_name
+from mlpotential.data.sets.named import is_without_file
 from mlpotential.data.splits import check_no_overlap, random_split, without_repeats
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
@@ -215,11 +215,12 @@ def read_data_sets(config: RunConfig) -> DataSets:
         train = _first_to_train(train, settings.train_subset)
         for held_out in filter(None, (validation, test)):
             _check_elements(train, held_out)
-    sets = {"train": train, "validation": validation, "test": test}
-    split = {
-        name: list(d.frame_numbers or ()) if d is not None and d.source == everything.source else []
-        for name, d in sets.items()
+    of_path = {  # those that the file at data.path was split into
+        "train": train,
+        "validation": validation if settings.validation_path is None else None,
+        "test": test if settings.test_path is None else None,
     }
+    split = {name: list(data.frame_numbers or ()) if data else [] for name, data in of_path.items()}
     return DataSets(train, validation, test, split if is_split else None)
 
 
@@ -238,13 +239,13 @@ def _held_out(
 ) -> tuple[ReferenceData, ReferenceData | None]:
     """Validation and test set, checked against the training set.
 
-    Of a published set, which nobody can mend, what occurs in training, too, is left out of them.
+    Of qm9, which nobody can mend, the molecules that occur in training, too, are left out of them.
     """
     held_out = [validation] if test is None else [validation, test]
-    if split_name(config.data.path)[0] is None:
+    apart = without_repeats(train, *held_out) if is_without_file(config.data.path) else []
+    if not all(map(len, apart)) or not apart:
         check_no_overlap(train, *held_out)
     else:
-        apart = without_repeats(train, *held_out)
         n_left_out = sum(map(len, held_out)) - sum(map(len, apart))
         if n_left_out:
             log.info(

@@ -69,15 +69,14 @@ def _fresh_model(config: RunConfig, train: ReferenceData) -> Potential:
     model = random_model(config, train.elements)
     model.check_elements(train.elements)
     model.elements = train.elements
-    model.fit_to_structures(train)
+    model.fit_to_structures(train.arrays)
     if model.has_energy:
         references = _atom_references(config.data, train)
         mean, std = energy_statistics(train, references)
         model.scale.set(mean, std, {z: references[z] for z in train.elements})
     for name, readout in model.quantity_readouts.items():
         assert isinstance(readout, QuantityReadout)
-        known = train.with_label(name)
-        readout.fit_scale(known.values(name), known.element_counts, known.elements, known)
+        readout.fit_scale(train.with_label(name), name)
     return model
 
 

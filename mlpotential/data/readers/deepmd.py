@@ -24,7 +24,7 @@ from mlpotential.errors import DataError
 from mlpotential.properties import label_row
 
 TYPES = "type.raw"
-_LABEL_FILES = {"energy": "energy", "forces": "force", "dipole": "dipole"}
+_LABEL_FILES = {"forces": ("force",)}  # the others have their own names
 
 
 def read_deepmd(path: Path, request: LabelRequest, units: DeclaredUnits) -> list[RawFrame]:
@@ -72,7 +72,7 @@ def _frames(
     ]
     labels = {}
     for label in request.properties:
-        known = [_LABEL_FILES[label]] if label in _LABEL_FILES else []
+        known = _LABEL_FILES.get(label, label_row(label).keys)
         key = choose_key(label, request, known, present, f"{source}/{folder.name}")
         shape = label_row(label).array_shape(n_atoms, n_graphs=1)
         shape = shape if label_row(label).per == "atom" else shape[1:]

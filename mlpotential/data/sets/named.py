@@ -5,6 +5,7 @@ A path that has such a form is meant as a path when it begins with `./`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlpotential.errors import DataError
@@ -44,9 +45,24 @@ def split_name(text: str) -> tuple[str | None, str]:
     return name, path
 
 
+def is_without_file(text: str) -> bool:
+    """Whether this is a set that comes as it is, such as `qm9`."""
+    name, path = split_name(text)
+    return name is not None and not path
+
+
 def joined_name(name: str, path: str) -> str:
     """The text that `split_name` takes apart."""
     return f"{name}:{path}" if path else name
+
+
+def files_of(texts: Iterable[str | None]) -> list[str]:
+    """The files that paths and names of sets mean; None and sets without a file have none.
+
+    Raises:
+        DataError: for the name of a set that comes from a file, alone.
+    """
+    return [path for text in texts if text and (path := split_name(text)[1])]
 
 
 def known_units(

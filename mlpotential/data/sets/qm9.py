@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from mlpotential.data.sets.array_cache import cached_arrays
 from mlpotential.errors import DataError
@@ -189,7 +190,8 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
     lists: dict[str, list[float]] = {"positions": [], "charges": [], "wavenumbers": []}
     n_atoms, n_modes = [0], [0]
     columns: dict[str, list[float]] = {q.column: [] for q in QUANTITIES.values()}
-    for row, place in _rows([folder / name for name in _PARTS]):
+    parts = _rows([folder / name for name in _PARTS])
+    for row, place in tqdm(parts, "reading QM9, once", unit=" molecules", disable=None):
         try:
             elements = row["Elements"].translate(_NO_BRACKETS).split(",")
             atomic_numbers += [_NUMBERS[symbol] for symbol in elements]

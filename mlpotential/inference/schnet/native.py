@@ -7,7 +7,7 @@ threads of its own and without any effect on the rest of the process.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from ase.data import atomic_masses
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import Prediction, stress_of
 from mlpotential.inference.backend import (
+    OF_DIPOLES,
     SMALLEST_DISTANCE,
     EvaluationBackend,
     Obstacle,
@@ -43,7 +44,7 @@ from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.nn.hermite import hermite_basis
 
 KERNEL_OUTPUTS = {"energy", "dipole", "dipole_magnitude"}  # whose readouts it evaluates
-NEEDED = {"stress": "virial", "dipole": "charges"}  # what each is made from
+NEEDED = {"stress": "virial", **dict.fromkeys(OF_DIPOLES, "charges")}  # what each is made from
 
 
 class NativeBackend(EvaluationBackend):
@@ -111,7 +112,7 @@ class NativeBackend(EvaluationBackend):
         prediction, outliers = self._network.evaluate(pairs, positions, needed, monitored)
         if self._charge_readout is not None and "charges" in needed:
             prediction = _with_charges(
-                prediction, self._charge_readout, pairs, positions, properties
+                prediction, self._charge_readout, pairs, positions, set(properties)
             )
         check_finite(prediction)
         if "stress" in properties:
@@ -128,7 +129,7 @@ def _with_charges(
     readout: ChargeReadout,
     pairs: PairGraph,
     positions: np.ndarray,
-    properties: Collection[str],
+    properties: Set[str],
 ) -> Prediction:
     """From charges as they come out of the network: those that are kept, and their dipoles."""
     charges, positions = prediction.charges, positions.reshape(-1, 3)
@@ -141,11 +142,13 @@ def _with_charges(
 
     if readout.total_charge is not None:
         charges = with_total_charge(charges, readout.total_charge, index, per_graph)
-    moments = None
-    if "dipole" in properties:
+    found: dict[str, np.ndarray] = {"charges": charges}
+    if not properties.isdisjoint(OF_DIPOLES):
         masses = atomic_masses[pairs.atomic_numbers]
-        moments = dipole(charges, positions, masses, index, per_graph)
-    return replace(prediction, dipole=moments, charges=charges if "charges" in properties else None)
+        found["dipole"] = dipole(charges, positions, masses, index, per_graph)
+        found["dipole_magnitude"] = np.linalg.norm(found["dipole"], axis=1)
+    without = {"charges": None}
+    return replace(prediction, **(without | {k: v for k, v in found.items() if k in properties}))
 
 
 class NativeSchNet:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mlpotential.graph import AtomGraph, Prediction, stress_of
-from mlpotential.inference.backend import Obstacle
+from mlpotential.inference.backend import Everything, Obstacle
 from mlpotential.inference.schnet.filter_table import (
     TABLE_TOLERANCE,
     FilterTable,
@@ -33,12 +33,14 @@ from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
 from mlpotential.nn.cutoffs import hard_cutoff
+from mlpotential.properties import PROPERTIES
 
 
 class TabulatedBackend(TorchBackend):
     """SchNet with tabulated filters, on any device."""
 
     name = "tabulated"
+    gives = Everything(but="born_charges")
 
     @classmethod
     def obstacle(cls, potential: Potential, device: torch.device) -> Obstacle | None:
@@ -88,23 +90,14 @@ class TabulatedSchNet(nn.Module):
     def forward(
         self, graph: AtomGraph, properties: Collection[str] = ("energy", "forces")
     ) -> Prediction:
-        """Any of energy, forces, virial, stress, atomic_energies, features, dipole, charges.
-
-        As tensors; for the dipole and the charges the model has to have them.
-        """
+        """Any properties that the model has but Born charges, as tensors."""
         displacements = graph.pair_displacements()
         distances = torch.linalg.vector_norm(displacements, dim=-1)
         filters, slopes = self.table(distances)
         filters, slopes, atom_weights = self._cut(graph, distances, filters, slopes)
         features, trace = self._forward(graph, filters, atom_weights)
-        atomic = self.model.scale(self.model.readout(features, graph), graph.atomic_numbers)
-        energy = atomic.new_zeros(graph.n_graphs).index_add(0, graph.graph_index, atomic)
-        charges = dipole = None
-        if {"dipole", "charges"} & set(properties):
-            assert self.model.charge_readout is not None
-            charges = self.model.charge_readout(features, graph)
-            if "dipole" in properties:
-                dipole = self.model.charge_readout.dipole(charges, graph)
+        found = self.model.quantities(graph, features, properties)
+        scalars = {name: found.pop(name) for name in list(found) if name not in PROPERTIES}
         needs_virial = bool({"virial", "stress"} & set(properties))
         forces = virial = None
         if needs_virial or "forces" in properties:
@@ -113,14 +106,11 @@ class TabulatedSchNet(nn.Module):
             forces = _forces(graph, pair_forces)
             virial = _virial(graph, displacements, pair_forces) if needs_virial else None
         return Prediction(
-            energy=energy,
             forces=forces if "forces" in properties else None,
             virial=virial,
             stress=stress_of(virial, graph.cell) if "stress" in properties else None,
-            atomic_energies=atomic if "atomic_energies" in properties else None,
-            features=features if "features" in properties else None,
-            charges=charges if "charges" in properties else None,
-            dipole=dipole,
+            scalars=scalars or None,
+            **found,
         )
 
     def _cut(

@@ -7,12 +7,13 @@ the training data (`fit_scale`): a network then learns what a constant per eleme
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.graph import AtomGraph
 from mlpotential.models.outputs import Pooling
 from mlpotential.models.readouts.atomwise import EnergyScale, require_molecules, sum_per_graph
@@ -23,6 +24,7 @@ NewReadout = Callable[[int], nn.Module]  # n_outputs -> (features, graph) -> [n_
 # Of the polarizability; chosen: beyond it atoms lie behind others, and a few directions suffice.
 WINDOW_RADIUS = 5.0  # A
 N_DIRECTIONS = 4
+STRUCTURES_AT_ONCE = 1000
 
 
 class QuantityReadout(nn.Module, ABC):
@@ -33,21 +35,8 @@ class QuantityReadout(nn.Module, ABC):
         """[n_atoms, n_features] -> [n_graphs, ...], float64."""
 
     @abstractmethod
-    def fit_scale(
-        self,
-        values: np.ndarray,
-        counts: np.ndarray,
-        elements: Sequence[int],
-        graphs: Iterable[AtomGraph],
-    ) -> None:
-        """Takes the scale of the training data.
-
-        Args:
-            values: reference values, [n_graphs, ...].
-            counts: atoms of each element in each structure, [n_graphs, n_elements].
-            elements: atomic numbers of the columns.
-            graphs: the structures.
-        """
+    def fit_scale(self, data: ReferenceData, label: str) -> None:
+        """Takes the scale of the training data, whose values of this quantity are the label."""
 
 
 class ScalarReadout(QuantityReadout):
@@ -72,18 +61,13 @@ class ScalarReadout(QuantityReadout):
         total = sum_per_graph(atomic, graph)
         return total / graph.atoms_per_graph() if self.is_mean else total
 
-    def fit_scale(
-        self,
-        values: np.ndarray,
-        counts: np.ndarray,
-        elements: Sequence[int],
-        graphs: Iterable[AtomGraph],
-    ) -> None:
+    def fit_scale(self, data: ReferenceData, label: str) -> None:
         """A mean of the whole set, or a constant per element."""
+        values = data.values(label)
         if self.is_mean:
             self.scale.set(float(values.mean()), _spread(values - values.mean(), values))
         else:
-            _fit_sum(self.scale, values, counts, elements)
+            _fit_sum(self.scale, values, data)
 
 
 class PolarizabilityReadout(QuantityReadout):
@@ -125,15 +109,10 @@ class PolarizabilityReadout(QuantityReadout):
         v = v.index_add(0, i, b[j][:, :, None] * window[:, None, :])
         return v.index_add(0, j, -b[i][:, :, None] * window[:, None, :])
 
-    def fit_scale(
-        self,
-        values: np.ndarray,
-        counts: np.ndarray,
-        elements: Sequence[int],
-        graphs: Iterable[AtomGraph],
-    ) -> None:
+    def fit_scale(self, data: ReferenceData, label: str) -> None:
         """A constant per element, of the isotropic part."""
-        _fit_sum(self.scale, np.trace(values, axis1=1, axis2=2) / 3.0, counts, elements)
+        isotropic = np.trace(data.values(label), axis1=1, axis2=2) / 3.0
+        _fit_sum(self.scale, isotropic, data)
 
 
 class SpatialExtentReadout(QuantityReadout):
@@ -164,15 +143,11 @@ class SpatialExtentReadout(QuantityReadout):
         charges, extents = self.charge_scale(q, numbers), self.extent_scale(e, numbers)
         return sum_per_graph(charges * squared_radii(graph) + extents, graph)
 
-    def fit_scale(
-        self,
-        values: np.ndarray,
-        counts: np.ndarray,
-        elements: Sequence[int],
-        graphs: Iterable[AtomGraph],
-    ) -> None:
+    def fit_scale(self, data: ReferenceData, label: str) -> None:
         """A charge and an extent per element, by least squares."""
-        radii = np.array([_by_element(squared_radii(g), g, elements) for g in graphs])
+        values, counts, elements = data.values(label), data.element_counts, data.elements
+        graphs = data.arrays.batches(STRUCTURES_AT_ONCE)
+        radii = np.concatenate([_by_element(squared_radii(g), g, elements) for g in graphs])
         columns = np.concatenate([radii, counts], axis=1)
         found = np.linalg.lstsq(columns, values, rcond=None)[0]
         rest = values - columns @ found
@@ -190,15 +165,15 @@ def squared_radii(graph: AtomGraph) -> Tensor:
     return ((graph.positions - centers[graph.graph_index]) ** 2).sum(dim=-1)
 
 
-def _by_element(values: Tensor, graph: AtomGraph, elements: Sequence[int]) -> list[float]:
-    """Sums over the atoms of each element."""
-    return [float(values[graph.atomic_numbers == z].sum()) for z in elements]
+def _by_element(values: Tensor, graph: AtomGraph, elements: Sequence[int]) -> np.ndarray:
+    """Sums over the atoms of each element in each structure, [n_graphs, n_elements]."""
+    of_elements = [sum_per_graph(values * (graph.atomic_numbers == z), graph) for z in elements]
+    return torch.stack(of_elements, dim=1).cpu().numpy()
 
 
-def _fit_sum(
-    scale: EnergyScale, values: np.ndarray, counts: np.ndarray, elements: Sequence[int]
-) -> None:
+def _fit_sum(scale: EnergyScale, values: np.ndarray, data: ReferenceData) -> None:
     """A constant per element by least squares; the spread of what is left, per atom."""
+    counts, elements = data.element_counts, data.elements
     references = np.linalg.lstsq(counts, values, rcond=None)[0]
     per_atom = (values - counts @ references) / counts.sum(axis=1)
     spread = _spread(per_atom, values)

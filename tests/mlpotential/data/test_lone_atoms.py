@@ -36,7 +36,9 @@ def graphs() -> list[AtomGraph]:
         (0.5, [True, True, False, True, True, True]),
     ],
 )
-def test_by_cutoff(graphs, cutoff, expected):
+@pytest.mark.parametrize("largest", [300, 1])
+def test_by_cutoff(graphs, cutoff, expected, largest, monkeypatch):
+    monkeypatch.setattr("mlpotential.data.lone_atoms.MOST_ATOMS_PAIRED", largest)
     arrays = StructureArrays.of(graphs)
     np.testing.assert_array_equal(have_lone_atoms(arrays, cutoff), expected)
     some = arrays.select([5, 0, 4])

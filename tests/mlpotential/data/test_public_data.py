@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mlpotential.data.declared_units import SuspiciousDataWarning
+from mlpotential.data.isolated_atoms import read_isolated_atoms
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.statistics import energy_statistics, fit_atom_references, read_atom_references
 from mlpotential.errors import DataError
@@ -97,6 +98,61 @@ def test_qm9_energies(public_data: Path, name: str, energy_unit: str) -> None:
     mean, spread = energy_statistics(data, references)
     assert -6.0 < mean < -3.0
     assert spread < 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "units"),
+    [
+        (
+            "schnetpack2_qm9_20.db",
+            ("energy_U0", "gap", "dipole_moment", "electronic_spatial_extent"),
+            ("Hartree", "Debye", "Bohr^2"),
+        ),
+        (
+            "schnet_original_qm9_20.db",
+            ("energy_U0", "gap", "mu", "r2"),
+            ("eV", "Debye", "Angstrom^2"),
+        ),
+        (
+            "qm9_100_all_properties.xyz",
+            ("U0", "epsgap", "mu", "<R2>"),
+            ("Hartree", "Debye", "Bohr^2"),
+        ),
+    ],
+)
+def test_qm9_in_three_formats(
+    public_data: Path, name: str, keys: tuple[str, ...], units: tuple[str, ...]
+) -> None:
+    """Gaps of 4 to 15 eV, dipoles below 2 e A and extents of some A^2 per atom."""
+    energy_unit, dipole_unit, area_unit = units
+    data = read_reference_data(
+        public_data / "formats" / name,
+        energy_unit=energy_unit,
+        length_unit="Angstrom",
+        properties=("energy", "gap", "dipole_magnitude", "spatial_extent"),
+        energy_key=keys[0],
+        gap_key=keys[1],
+        gap_unit=energy_unit,
+        dipole_magnitude_key=keys[2],
+        dipole_magnitude_unit=dipole_unit,
+        spatial_extent_key=keys[3],
+        spatial_extent_unit=area_unit,
+    )
+    n_atoms = data.element_counts.sum(axis=1)
+    assert 3.0 < data.values("gap").min() < data.values("gap").max() < 16.0
+    assert data.values("dipole_magnitude").max() < 2.0
+    extents = data.values("spatial_extent") / n_atoms
+    assert 1.0 < extents.min() < extents.max() < 100.0
+
+
+def test_free_atoms_of_a_database(public_data: Path) -> None:
+    """SchNetPack 2 and the original SchNet state the same."""
+    declared = {"length_unit": "Angstrom", "energy_key": "energy_U0"}
+    path = public_data / "formats/schnetpack2_qm9_20.db"
+    of_database = read_isolated_atoms(path, energy_unit="Hartree", **declared)
+    path = public_data / "formats/schnet_qm9_atomref.npz"
+    of_archive = read_atom_references(path, energy_unit="eV", key="energy_U0")
+    assert of_database == pytest.approx(of_archive, rel=1e-8)
 
 
 def test_fitted_references_explain_qm7(public_data: Path) -> None:

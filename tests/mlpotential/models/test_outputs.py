@@ -9,9 +9,11 @@ from ase.build import bulk, molecule
 from numpy.testing import assert_allclose
 
 from calculators.ase_calculator import MLPotentialCalculator
+from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.evaluator import Evaluator
+from mlpotential.inference.schnet.kernel import available_instruction_sets
 from mlpotential.models.model_file import check_golden, load_model, save_model
 from mlpotential.models.outputs import Output, check_outputs
 from mlpotential.models.readouts.quantities import squared_radii
@@ -19,6 +21,7 @@ from mlpotential.models.registry import ARCHITECTURES, build_potential, config_o
 from mlpotential.neighbors import split
 from mlpotential.testing import predict, tiny_schnet
 
+BACKENDS = [*(["native"] if available_instruction_sets() else []), "tabulated", "reference"]
 OUTPUTS = {
     "energy": Output(),
     "dipole": Output(total_charge=0.0),
@@ -114,6 +117,13 @@ def test_the_spatial_extent_by_hand(model):
     )
 
 
+def labelled_with(graph: AtomGraph, name: str, value: float) -> AtomGraph:
+    values = torch.tensor([value], dtype=torch.float64)
+    if name == "spatial_extent":
+        return replace(graph, spatial_extent=values)
+    return replace(graph, scalars={name: values})
+
+
 def test_scales_meet_what_a_constant_per_element_can_say():
     names = ("H2O", "CH4", "CH3CH2OH", "CH3OH", "C2H6", "H2CO", "CO2")
     graphs = [graph_of(molecule(name)) for name in names]
@@ -132,7 +142,8 @@ def test_scales_meet_what_a_constant_per_element_can_say():
         "spatial_extent": np.array(radii) @ [1.0, 6.0, 8.0] + counts @ of_elements,
     }
     for name, expected in values.items():
-        twin.quantity_readouts[name].fit_scale(expected, counts, (1, 6, 8), graphs)
+        labelled = [labelled_with(g, name, x) for g, x in zip(graphs, expected, strict=True)]
+        twin.quantity_readouts[name].fit_scale(ReferenceData(labelled, "molecules"), name)
     found = predict(twin, collate(graphs), *values)
     assert_allclose(found.value("Cv"), values["Cv"], rtol=1e-10)
     assert_allclose(found.value("spatial_extent"), values["spatial_extent"], rtol=1e-8)
@@ -192,6 +203,22 @@ def test_results_of_the_calculator(model):
     assert atoms.calc.result_units["polarizability"] == "A^3"
     (batch,) = atoms.calc.calculate_batch([atoms])
     assert_allclose(batch["polarizability"], results["polarizability"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_backend_gives_them(model, backend):
+    atoms = [molecule("H2O"), ethanol(), molecule("CH4")]
+    graphs = collate([graph_of(a) for a in atoms])
+    evaluator = Evaluator(model, [1], device="cpu", backend=backend)
+    wanted = ("forces", *NAMES)
+    found, expected = evaluator.evaluate_graph(graphs, wanted), predict(model, graphs, *wanted)
+    for name in wanted:
+        exact = np.asarray(expected.value(name))
+        error = np.abs(found.value(name) - exact).max()
+        assert error <= 1e-6 * np.abs(exact).max(), name
+    alone = evaluator.evaluate_graph(graphs, ("dipole_magnitude",))
+    assert_allclose(alone.dipole_magnitude, found.dipole_magnitude, rtol=1e-12)
+    assert alone.dipole is alone.charges is None
 
 
 def test_a_committee_gives_means():

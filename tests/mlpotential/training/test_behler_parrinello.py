@@ -119,17 +119,10 @@ def test_training_goes_on_from_a_file(with_model, tmp_path):
     assert written == {"symmetry_functions": one.config.symmetry_functions}
 
 
-def test_dipoles_by_networks_of_elements(tmp_path):
-    config = BehlerParrinelloConfig(dipole=True, total_charge=0.0, n_radial=3, n_angular=1)
-    from mlpotential.models.registry import build_potential
-
-    torch.manual_seed(0)
-    model = build_potential(config.for_elements((1, 8))).double().eval()
-    positions = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.1]])
-    graph = connect(AtomGraph.from_arrays(np.array([8, 1, 1]), positions), model.cutoff)
-    answer = model(graph, ("dipole", "charges"))
-    assert float(answer.charges.sum()) == pytest.approx(0.0, abs=1e-12)
-    assert torch.linalg.vector_norm(answer.dipole) > 1e-3
+def test_readouts_of_other_architectures_are_refused(with_model):
+    with pytest.raises(ConfigError, match="n_hidden of an output of BehlerParrinello must be left"):
+        config = read_config(with_model(SMALL), ["--outputs.energy.n_hidden=4"])
+        run_training(config, progress=False)
 
 
 def test_settings_are_checked(with_model, tmp_path):

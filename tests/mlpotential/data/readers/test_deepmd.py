@@ -50,6 +50,14 @@ def test_two_sets(system: Path) -> None:
     assert read_reference_data(system, **EV)[0].cell is None
 
 
+def test_named_scalars(system: Path) -> None:
+    for name, n in (("set.000", 3), ("set.001", 1)):
+        np.save(system / name / "gap.npy", np.full((n, 1), 0.5))
+    data = read_reference_data(system, **EV, properties=("energy", "gap"), gap_unit="eV")
+    np.testing.assert_array_equal(data.values("gap"), [0.5] * 4)
+    assert not data.has("forces")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [

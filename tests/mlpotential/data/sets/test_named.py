@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from mlpotential.cli import main
 from mlpotential.data.read import read_reference_data
 from mlpotential.data.sets.named import known_units, split_name
 from mlpotential.errors import ConfigError, DataError
@@ -89,6 +90,17 @@ def test_a_run_on_qm9(package, tmp_path):
     assert result.model_path.exists()
 
 
+def test_the_commands_know_names(package, tmp_path, capsys):
+    configuration(tmp_path, atom_references="isolated_atoms")
+    assert main(["train", str(tmp_path / "run.yaml")]) == 0
+    model = str(tmp_path / "run/model.safetensors")
+    assert main(["evaluate", model, "qm9", "--no-forces"]) == 0
+    assert "64" in capsys.readouterr().out
+    assert main(["evaluate", model, "md17:absent.npz", "--no-forces"]) == 2
+    assert "cannot read absent.npz" in capsys.readouterr().err
+    assert main(["add-domain", model, "qm9"]) == 0
+
+
 def test_no_warning_of_references_that_are_not_used(package, tmp_path):
     config = configuration(tmp_path, atom_references="least_squares")
     starting_model(config, read_data_sets(config).train)  # a warning would be an error
@@ -114,6 +126,12 @@ def test_what_training_has_too_is_left_out_of_the_other_sets(
     assert data.split["test"] == list(data.test.frame_numbers)
     used = [n for numbers in data.split.values() for n in numbers]
     assert len(set(used)) == 72 - n_left_out
+
+
+def test_a_validation_set_of_training_molecules_alone(package, tmp_path):
+    config = configuration(tmp_path, validation_path="qm9", n_train=None)
+    with pytest.raises(DataError, match="10 of 10 held-out structures are also in the training"):
+        read_data_sets(config)
 
 
 def test_forces_are_asked_of_qm9(package, tmp_path):

@@ -12,6 +12,7 @@ from mlpotential.errors import ConfigError, DataError, RunError
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.models.model_file import load_model, save_model
 from mlpotential.models.outputs import Output
+from mlpotential.models.registry import build_potential, config_of
 from mlpotential.neighbors import connect
 from mlpotential.testing import tiny_schnet
 from mlpotential.training.checkpoint import load_checkpoint
@@ -170,6 +171,57 @@ def test_gradient_by_the_weights(settings, saved):
         h = 1e-3
         near, far = (moved_by(s * h) - moved_by(-s * h) for s in (1, 2))
         assert (8 * near - far) / (12 * h) == pytest.approx(expected, rel=1e-6), layer
+
+
+SMALL = {"n_features": 6, "n_factors": 6, "n_interactions": 2, "rbf_stop": 5.0}
+OTHERS = {
+    "DTNN": ("DTNN", SMALL | {"cutoff_function": "cosine", "cutoff": 4.0}),
+    "BehlerParrinello": (
+        "BehlerParrinello",
+        {"hidden_layers": "5 4", "activations": "t t l", "n_radial": 3, "n_angular": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize(("architecture", "settings"), OTHERS.values(), ids=OTHERS)
+def test_other_architectures(architecture, settings):
+    """Products, and their gradient by all weights together."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = config_of(architecture, settings).for_elements((1, 6, 8))
+        model = build_potential(config).double()
+    graphs = structures(model.cutoff, "CH3OH", "H2O")
+    graph = collate(graphs)
+    v = random_directions(graph, [(0,), (1,)])
+    expected = exact_products(model.eval(), graphs, v)
+    assert expected.abs().max() > 0.0
+    tolerance = 1e-10 * float(expected.abs().max())
+    found = hessian_vector_products(model, graph, v)
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+    model.train()
+
+    def term():
+        moved = differentiable(graph)
+        forces = model(moved, ("energy", "forces")).forces
+        return (derivative_along(forces, moved.positions, v) ** 2).sum()
+
+    term().backward(inputs=list(model.parameters()))
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    generator = torch.Generator().manual_seed(0)
+    along = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
+    expected = sum(float((p.grad * u).sum()) for p, u in zip(parameters, along, strict=True))
+
+    def moved_by(step):
+        with torch.no_grad():
+            torch._foreach_add_(parameters, along, alpha=step)
+        value = float(term().detach())
+        with torch.no_grad():
+            torch._foreach_add_(parameters, along, alpha=-step)
+        return value
+
+    h = 3e-4
+    near, far = (moved_by(k * h) - moved_by(-k * h) for k in (1, 2))
+    assert (8 * near - far) / (12 * h) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_teacher_with_another_cutoff(saved):
