@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlpotential.command_line import Command
+from mlpotential.data.sets.named import files_of
 from mlpotential.input_files import require_data_files
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def learning_curve(
 
     settings = read_config(config, overrides)
     data = settings.data
-    require_data_files(p for p in (data.path, data.validation_path, data.test_path) if p)
+    require_data_files(files_of((data.path, data.validation_path, data.test_path)))
 
     def members() -> list[Member]:
         from mlpotential.training.studies.learning_curve import learning_curve_members
