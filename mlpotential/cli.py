@@ -10,6 +10,8 @@ from mlpotential.command_line import add_commands, program_parser, run_program
 EXAMPLES = """examples:
   mlpotential train train.yaml
   mlpotential train train.yaml --training.learning_rate 5e-4 --folder second_try
+  mlpotential learning-curve train.yaml --n-train 1000 5000 20000 --folder curve
+  mlpotential sweep train.yaml --model.n_interactions 1 2 3 6 --folder sweep
   mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
   mlpotential info model.safetensors --check
   mlpotential convert best_inference_model model.safetensors --energy-unit eV --length-unit Angstrom
@@ -22,6 +24,14 @@ COMMANDS = {
     "train": (
         "mlpotential.commands:TRAIN",
         "train a model as a YAML file says, or continue an interrupted training",
+    ),
+    "learning-curve": (
+        "mlpotential.training.studies.commands:LEARNING_CURVE",
+        "train on more and more data: errors by number of structures, table and figure",
+    ),
+    "sweep": (
+        "mlpotential.training.studies.commands:SWEEP",
+        "train with every combination of some settings: their errors, table and figure",
     ),
     "evaluate": (
         "mlpotential.commands:EVALUATE",

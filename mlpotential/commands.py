@@ -49,13 +49,17 @@ def train(
     data = settings.data
     require_data_files(files_of((data.path, data.validation_path, data.test_path)))
     from mlpotential.training.committee import committee_pattern, run_committee
+    from mlpotential.training.optimization.processes import joined_processes
     from mlpotential.training.report import format_errors
     from mlpotential.training.run import run_training
 
-    if committee is None:
-        results = [run_training(settings)]
-    else:
-        results = run_committee(settings, committee)
+    with joined_processes() as processes:
+        if committee is None:
+            results = [run_training(settings, processes=processes)]
+        else:
+            results = run_committee(settings, committee, processes=processes)
+    if not processes.is_first:
+        return 0
     for result in results:
         print(format_errors(result.errors))
         print(f"model: {result.model_path}")
@@ -317,6 +321,7 @@ TRAIN = Command.of(
     "  mlpotential train train.yaml\n"
     "  mlpotential train train.yaml --training.seed 1 --model.n_features=64 --folder seed_1\n"
     "  mlpotential train train.yaml --committee 4\n"
+    "  torchrun --nproc-per-node 2 -m mlpotential train train.yaml\n"
     "  mlpotential train --print-config > run.yaml\n\n" + settings_list(),
 )
 EVALUATE = Command.of(

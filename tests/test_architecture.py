@@ -39,6 +39,7 @@ LAYERS = {
     "mlpotential.testing": 6,
     "mlpotential.commands": 7,
     "mlpotential.cli": 7,
+    "mlpotential.__main__": 7,
     "calculators": 8,
     "md_runs.analysis": 9,
     "md_runs.trajectories": 10,
@@ -138,7 +139,7 @@ FACES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 
 def test_a_house_one_can_find_the_way_in():
     for folder in {path.parent for path in SOURCES}:
-        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        files = [path for path in folder.glob("*.py") if not path.name.startswith("__")]
         assert len(files) <= (MAX_ROOT_FILES if folder.name == "md_runs" else MAX_FILES), folder
     of_md_runs = {name.split(".")[1] for name in MODULES if name.startswith("md_runs.")}
     assert len(of_md_runs) + len(PACKAGES) - 1 <= MAX_ROOMS
@@ -204,7 +205,7 @@ def modules_after():
     [
         "import mlpotential",
         "import mlpotential.units",
-        "import mlpotential.training.config_file",
+        "import mlpotential.training.config_file, mlpotential.training.studies.commands",
         "import calculators",
         "import calculators.ase_plugin",
         "import md_runs.analysis",

@@ -199,7 +199,7 @@ class Potential(nn.Module, ABC):
             properties: any of `properties`: energy, forces, virial, stress, atomic_energies and
                 features; of a model with a dipole, dipole, dipole_magnitude, charges and
                 born_charges; and other outputs. In training mode the derivatives of the energy
-                can be differentiated again.
+                can be differentiated again, also by `graph.positions` that require a gradient.
 
         Returns:
             A `Prediction` of tensors; stress only where the graph has cells, NaN for a molecule
@@ -217,7 +217,7 @@ class Potential(nn.Module, ABC):
         with own_torch_state(), torch.set_grad_enabled(self.training or needs_gradients):
             variables: dict[str, Tensor] = {}
             if needs_gradients:
-                variables["positions"] = graph.positions.detach().clone().requires_grad_()
+                variables["positions"] = self._variable_positions(graph)
             if needs_virial:
                 strain = graph.positions.new_zeros(graph.n_graphs, 3, 3)
                 variables["strain"] = strain.requires_grad_()
@@ -240,6 +240,12 @@ class Potential(nn.Module, ABC):
         if self.training or not self.terms:
             return prediction
         return with_terms(prediction, self.terms, graph)
+
+    def _variable_positions(self, graph: AtomGraph) -> Tensor:
+        """Those of a caller who derives forces in training, else a copy."""
+        if self.training and graph.positions.requires_grad:
+            return graph.positions
+        return graph.positions.detach().clone().requires_grad_()
 
     def quantities(
         self, graph: AtomGraph, features: Tensor, properties: Collection[str]

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from mlpotential.errors import ConfigError
 from mlpotential.training.config import RunConfig
+from mlpotential.training.optimization.processes import ALONE, Processes
 from mlpotential.training.run import MODEL_NAME, TrainingResult, run_training
 
 
-def run_committee(config: RunConfig, n_members: int, progress: bool = True) -> list[TrainingResult]:
+def run_committee(
+    config: RunConfig, n_members: int, progress: bool = True, processes: Processes = ALONE
+) -> list[TrainingResult]:
     """Trains, or continues to train, members of seeds seed, seed + 1, ... one after another.
 
     All have the same data, split by `data.split_seed`. The member of seed s is in the folder
@@ -22,7 +25,7 @@ def run_committee(config: RunConfig, n_members: int, progress: bool = True) -> l
         InputError, RunInterrupted: as `run_training`.
     """
     members = member_configs(config, n_members)
-    return [run_training(member, progress) for member in members]
+    return [run_training(member, progress, processes) for member in members]
 
 
 def member_configs(config: RunConfig, n_members: int) -> list[RunConfig]:

@@ -41,6 +41,8 @@ class DataConfig:
         validation_path: validation data; None draws `n_validation` frames from `path`.
         test_path: test data; None takes what the split leaves over.
         n_train: frames to train on; None for all that remain.
+        train_subset: train on the first so many of the `n_train` frames that are drawn, whatever
+            their number the same validation and test frames are left; None for all.
         n_validation: validation frames; of `validation_path` the first so many, None for all.
         split_seed: seed of the random split.
         atom_references: `none`, `least_squares`, `isolated_atoms` (of the training data: frames
@@ -59,6 +61,7 @@ class DataConfig:
     validation_path: str | None = None
     test_path: str | None = None
     n_train: int | None = None
+    train_subset: int | None = None
     n_validation: int | None = None
     split_seed: int = 0
     atom_references: str = "none"
@@ -71,7 +74,7 @@ class DataConfig:
                 "early stopping and the choice of the best model need validation data: "
                 "give data.validation_path or data.n_validation"
             )
-        for name in ("n_train", "n_validation"):
+        for name in ("n_train", "train_subset", "n_validation"):
             if getattr(self, name) is not None:
                 check_count(f"data.{name}", getattr(self, name))
         _check_seed("data.split_seed", self.split_seed)
@@ -124,7 +127,12 @@ class TrainingConfig:
     Attributes:
         targets: what the loss sees. `forces` fits the integration constant afterwards.
         energy_weight: rho, the trade-off of energy against forces in the combined loss (1/A^2).
-        batch_size: structures per step.
+        curvature_weight: of |H v - H' v|^2 in the loss (A^2, as the other terms are in eV^2/A^2), H
+            being the second derivatives of the energy and v a random direction; 0 for none. A step
+            takes 2.5 to 3 times as long, which pays where structures are few.
+        curvature_from: who knows H': a model file (.safetensors), whose curvature is learned
+            (distillation), or an archive (.npz) with hessian_N of frames of `data.path`.
+        batch_size: structures per step, of all processes together where several train.
         max_epochs: passes over the training data.
         start_from: model file whose network training begins with (fine-tuning), of the same
             settings `model`; relative to the configuration file. None for random weights. Scale
@@ -132,10 +140,15 @@ class TrainingConfig:
             new energies best. It is fitted, so `data.atom_references` must be `none`.
         learning_rate: of Adam, at the start.
         schedule: `exponential` (factor per `decay_steps`, continuously), `plateau` (factor when the
-            validation loss stalls), `cosine` (to zero at `max_epochs`).
+            validation loss stalls), `cosine` (to zero at `max_epochs`), `warm_restarts` (cosines
+            to zero, one after another).
         decay_factor: factor of the exponential and plateau schedules.
         decay_steps: steps per factor of the exponential schedule.
         plateau_patience: epochs without improvement before the plateau schedule acts.
+        restart_period: epochs of the first cosine of warm_restarts.
+        restart_growth: how many times as long as the one before each further cosine is.
+        warmup_steps: steps in which the rate rises linearly to that of the schedule; some hundred
+            where training begins with a model (`start_from`), 0 for none.
         early_stopping_patience: epochs without improvement before training ends; None for never.
         ema_decay: decay per step of the exponential moving average of the weights that is
             validated and stored; None for none.
@@ -150,14 +163,19 @@ class TrainingConfig:
 
     targets: Literal["energy_and_forces", "energy", "forces"] = "energy_and_forces"
     energy_weight: float = 0.01
+    curvature_weight: float = 0.0
+    curvature_from: str | None = None
     batch_size: int = 32
     max_epochs: int = 1000
     start_from: str | None = None
     learning_rate: float = 1e-3
-    schedule: Literal["exponential", "plateau", "cosine"] = "exponential"
+    schedule: Literal["exponential", "plateau", "cosine", "warm_restarts"] = "exponential"
     decay_factor: float = 0.96
     decay_steps: int = 100_000
     plateau_patience: int = 25
+    restart_period: int = 50
+    restart_growth: int = 2
+    warmup_steps: int = 0
     early_stopping_patience: int | None = None
     ema_decay: float | None = None
     max_gradient_norm: float | None = None
@@ -170,9 +188,12 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_epochs", "decay_steps", "plateau_patience"):
             check_count(f"training.{name}", getattr(self, name))
+        for name in ("restart_period", "restart_growth"):
+            check_count(f"training.{name}", getattr(self, name))
+        check_count("training.warmup_steps", self.warmup_steps, smallest=0)
         check_number("training.learning_rate", self.learning_rate)
         _check_seed("training.seed", self.seed)
-        for name in ("checkpoint_interval_s", "energy_weight"):
+        for name in ("checkpoint_interval_s", "curvature_weight", "energy_weight"):
             check_number(f"training.{name}", getattr(self, name), zero_allowed=True)
         if self.targets == "energy_and_forces":
             expected = "positive, or use targets: forces"
@@ -187,6 +208,31 @@ class TrainingConfig:
             check_number("training.max_gradient_norm", self.max_gradient_norm)
         if self.early_stopping_patience is not None:
             check_count("training.early_stopping_patience", self.early_stopping_patience)
+
+        self._check_curvature()
+
+    def _check_curvature(self) -> None:
+        weight, source = self.curvature_weight, self.curvature_from
+        if (weight > 0.0) != (source is not None):
+            raise ConfigError(
+                "the curvature is learned with a positive training.curvature_weight (0.01 to begin "
+                "with) and training.curvature_from, a model file or an archive of Hessians; found "
+                f"{weight} and {source}"
+            )
+        if source is None:
+            return
+        is_known = source.lower().endswith((".safetensors", ".npz"))
+        require(is_known, "training.curvature_from", "a .safetensors or .npz file", source)
+        if self.targets == "energy":
+            raise ConfigError(
+                "training.curvature_weight goes with forces in the loss: use targets: "
+                "energy_and_forces or targets: forces"
+            )
+        if self.tabulated_filters:
+            raise ConfigError(
+                "training.tabulated_filters gives the right energies and forces, but not the right "
+                "curvature: leave it out, or training.curvature_weight"
+            )
 
     @property
     def energy_weights(self) -> dict[str, float]:
@@ -232,6 +278,11 @@ class RunConfig:
         if self.terms:
             has_energy = "energy" in self.outputs
             require(has_energy, "terms", "left out of a model without energies", list(self.terms))
+        if self.training.curvature_from is not None:
+            expected = "left out where the curvature is learned (training.curvature_weight)"
+            require(not self.terms, "terms", expected, list(self.terms))
+            expected = "with energy where the curvature is learned"
+            require("energy" in self.outputs, "outputs", expected, list(self.outputs))
         if "energy" not in self.outputs:
             expected = "left out of a model without energies"
             references, targets = self.data.atom_references, self.training.targets

@@ -30,7 +30,7 @@ from mlpotential.training.config_schema import kind_in_words
 
 PATH_FIELDS = {
     "data": ("path", "validation_path", "test_path", "atom_references"),
-    "training": ("start_from",),
+    "training": ("start_from", "curvature_from"),
 }
 NO_PATHS = ("none", "least_squares", "isolated_atoms")  # of reference energies
 ARCHITECTURE = "model.architecture"

@@ -72,6 +72,11 @@ class _Sum:
         self.squared += float((errors**2).sum())
         self.count += errors.size
 
+    def include(self, other: _Sum) -> None:
+        self.absolute += other.absolute
+        self.squared += other.squared
+        self.count += other.count
+
     @property
     def mae(self) -> float | None:
         """None without any errors."""
@@ -116,6 +121,14 @@ class ErrorAccumulator:
         for atomic_number in np.unique(numbers):
             selected = error[numbers == atomic_number]
             self._forces_by_element[int(atomic_number)].add(selected)
+
+    def include(self, other: ErrorAccumulator) -> None:
+        """Adds what another one has seen."""
+        self._n_structures += other._n_structures
+        for name, found in other._sums.items():
+            self._sums[name].include(found)
+        for atomic_number, found in other._forces_by_element.items():
+            self._forces_by_element[atomic_number].include(found)
 
     def errors(self) -> Errors:
         """Over all batches so far."""

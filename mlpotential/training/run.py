@@ -5,7 +5,9 @@ data -> split -> references and scale -> connected graphs -> `Trainer` -> errors
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,17 @@ from mlpotential.data.sets.named import is_without_file
 from mlpotential.data.splits import check_no_overlap, random_split, without_repeats
 from mlpotential.errors import DataError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference.device import resolve_device
 from mlpotential.models.model_file import ModelRecord, golden_sample, load_model, save_model
 from mlpotential.models.potential import Potential
 from mlpotential.models.terms.evaluation import check_reach
 from mlpotential.models.terms.remaining_labels import without_terms
 from mlpotential.run_folder import lock_folder
+from mlpotential.training.checkpoint import run_fingerprint
 from mlpotential.training.config import RunConfig
 from mlpotential.training.config_file import write_config
-from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
+from mlpotential.training.metrics import Errors, predict_batches
+from mlpotential.training.optimization.curvature_sources import curvature_of
+from mlpotential.training.optimization.processes import ALONE, Processes
 from mlpotential.training.report import format_errors
 from mlpotential.training.seen_in_training import (
     feature_ranges,
@@ -37,7 +41,7 @@ from mlpotential.training.seen_in_training import (
     neighborhoods,
 )
 from mlpotential.training.starting_point import random_model, starting_model
-from mlpotential.training.trainer import Trainer, run_fingerprint
+from mlpotential.training.trainer import Trainer
 from mlpotential.training.training_log import log, logged_in
 
 MODEL_NAME = "model.safetensors"
@@ -56,22 +60,43 @@ class DataSets:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run leaves: the model file and its errors by data set."""
+    """What a run leaves.
+
+    Attributes:
+        model_path: the model file.
+        errors: of the model, by data set.
+        epochs, steps: that were made.
+        wall_s, cpu_s: that they took, without interruptions; CPU time is that of the first process.
+    """
 
     model_path: Path
     errors: dict[str, Errors]
+    epochs: int
+    steps: int
+    wall_s: float
+    cpu_s: float
 
 
-def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
+def run_training(
+    config: RunConfig, progress: bool = True, processes: Processes = ALONE
+) -> TrainingResult:
     """Trains, or continues training, in `config.folder`; finished runs return at once.
 
+    Args:
+        config: settings.
+        progress: show a progress bar where standard error is a terminal.
+        processes: those that train together: each calls this with the same settings.
+
     Raises:
-        InputError: for unusable data or settings, a folder in use or of another run.
+        InputError: for unusable data or settings, a folder in use or of another run, or another
+            process that has ended.
         RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = Path(config.folder)
-    with lock_folder(folder), logged_in(folder):
+    with _working_in(folder, processes):
         data = read_data_sets(config)
+        device = processes.device(config.training.device)
+        curvature = curvature_of(config, data.train, data.validation, device)
         fingerprint = run_fingerprint(
             config.training,
             architecture=config.model.architecture,
@@ -83,8 +108,9 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             validation_sha256=data.validation.sha256,
             atom_references=config.data.atom_references,
             started_from=_started_from(config),
+            curvature_source=None if curvature is None else curvature.sha256,
         )
-        device = resolve_device(config.training.device)
+        processes.require_same("settings or data", (fingerprint, asdict(config)))
         remaining = _without_terms(config, data)
         model = starting_model(config, remaining.train).to(device)
         check_reach(config.terms, model.elements, model.cutoff)
@@ -99,23 +125,39 @@ def run_training(config: RunConfig, progress: bool = True) -> TrainingResult:
             folder,
             fingerprint,
             progress,
+            processes,
+            curvature,
         )
         trainer.resume()
         log.info(_beginning(config, data, trainer))
-        write_config(folder / CONFIG_NAME, config)
+        if processes.is_first:
+            write_config(folder / CONFIG_NAME, config)
         trainer.run()
         if model.has_energy and config.training.targets == "forces":
             fit_integration_constant(model, trainer)
-        errors = {"validation": _errors(trainer, validation)}
+        errors = {"validation": trainer.errors(model, validation)}
         if remaining.test is not None:
             test = ConnectedStructures(remaining.test.arrays, model.cutoff)
-            errors["test"] = _errors(trainer, test)
-        record = _record(config, data, errors, trainer)
-        golden = collate(golden_sample(data.test or data.validation))
-        model.terms = config.terms
-        save_model(folder / MODEL_NAME, model, golden, record)
+            errors["test"] = trainer.errors(model, test)
+        if processes.is_first:
+            record = _record(config, data, errors, trainer)
+            golden = collate(golden_sample(data.test or data.validation))
+            model.terms = config.terms
+            save_model(folder / MODEL_NAME, model, golden, record)
+        processes.wait()
         log.debug(f"{format_errors(errors)}\nmodel: {folder / MODEL_NAME}")
-    return TrainingResult(folder / MODEL_NAME, errors)
+    counts = (trainer.epoch, trainer.step, *trainer.seconds)
+    return TrainingResult(folder / MODEL_NAME, errors, *counts)
+
+
+@contextlib.contextmanager
+def _working_in(folder: Path, processes: Processes) -> Iterator[None]:
+    """The folder is locked and has a log, both by the process that writes there."""
+    if not processes.is_first:
+        yield
+        return
+    with lock_folder(folder), logged_in(folder):
+        yield
 
 
 def _beginning(config: RunConfig, data: DataSets, trainer: Trainer) -> str:
@@ -123,12 +165,14 @@ def _beginning(config: RunConfig, data: DataSets, trainer: Trainer) -> str:
     sets = {"train on": data.train, "validate": data.validation, "test": data.test}
     counts = [f"{len(d)} structures of {d.source} to {use}" for use, d in sets.items() if d]
     n_parameters = sum(p.numel() for p in trainer.model.parameters())
+    n_processes = trainer.processes.count
+    together = f", {n_processes} processes" if n_processes > 1 else ""
     done = f"after epoch {trainer.epoch}, step {trainer.step}"
     return "\n".join(
         [
             *counts,
             f"{config.model.architecture}, {n_parameters} parameters, {config.training.dtype}, on "
-            f"{trainer.device}, seed {config.training.seed}",
+            f"{trainer.device}, seed {config.training.seed}{together}",
             f"continues {done}" if trainer.step else f"starts in {config.folder}",
         ]
     )
@@ -155,6 +199,7 @@ def read_data_sets(config: RunConfig) -> DataSets:
             f"frames of {everything.source} to train on"
         )
     train, is_split = everything, n_validation > 0 or n_train < len(everything)
+    is_split = is_split or settings.train_subset is not None
     if is_split:
         n_test = 0 if test is not None else None
         drawn = random_split(
@@ -166,6 +211,10 @@ def read_data_sets(config: RunConfig) -> DataSets:
             test = everything.select(drawn.test)
     assert validation is not None  # DataConfig asks for one or the other
     validation, test = _held_out(config, train, validation, test)
+    if settings.train_subset is not None:
+        train = _first_to_train(train, settings.train_subset)
+        for held_out in filter(None, (validation, test)):
+            _check_elements(train, held_out)
     of_path = {  # those that the file at data.path was split into
         "train": train,
         "validation": validation if settings.validation_path is None else None,
@@ -220,6 +269,16 @@ def _first(data: ReferenceData, n_frames: int | None) -> ReferenceData:
     return data.select(range(n_frames))
 
 
+def _first_to_train(train: ReferenceData, n_frames: int) -> ReferenceData:
+    """The first frames of those that were drawn. Raises DataError if there are less."""
+    if n_frames > len(train):
+        raise DataError(
+            f"data.train_subset is {n_frames}, but {len(train)} frames of {train.source} are drawn "
+            "to train on"
+        )
+    return train.select(range(n_frames))
+
+
 def _check_elements(train: ReferenceData, held_out: ReferenceData) -> None:
     untrained = sorted(set(held_out.elements) - set(train.elements))
     if untrained:
@@ -245,6 +304,8 @@ def fit_integration_constant(model: Potential, trainer: Trainer) -> None:
         denominator += float((n_atoms**2).sum())
 
     predict_batches(model, trainer.batches(trainer.train), ("energy",), visit)
+    sums = trainer.processes.gathered((numerator, denominator))
+    numerator, denominator = (sum(parts) for parts in zip(*sums, strict=True))
     model.scale.mean_per_atom += numerator / denominator
 
 
@@ -285,12 +346,6 @@ def _without_lone_atoms(data: ReferenceData, cutoff: float, drop: bool) -> Refer
     return data.select(np.flatnonzero(~is_lone))
 
 
-def _errors(trainer: Trainer, graphs: ConnectedStructures) -> Errors:
-    accumulator = ErrorAccumulator(trainer.units)
-    predict_batches(trainer.model, trainer.batches(graphs), trainer.labels, accumulator.add)
-    return accumulator.errors()
-
-
 def _started_from(config: RunConfig) -> str | None:
     """sha256 of the content of the model file that training begins with."""
     path = config.training.start_from
@@ -313,6 +368,7 @@ def _record(
         "split": data.split,
         "settings": asdict(config.training) | {"loss_weights": config.loss_weights},
         "started_from": trainer.fingerprint["started_from"],
+        "curvature_source": trainer.fingerprint["curvature_source"],
         "atom_references": Path(config.data.atom_references).name,
         "epochs": trainer.epoch,
         "steps": trainer.step,

@@ -35,6 +35,13 @@ def call_here(capsys, *arguments, code=0):
     return output.out if code == 0 else output.err
 
 
+def test_as_a_module():
+    """In the form in which torchrun starts it."""
+    command = [sys.executable, "-m", "mlpotential", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (0, f"mlpotential {__version__}\n")
+
+
 def test_help_needs_no_torch():
     """So it answers in a tenth of a second."""
     program = (

@@ -35,10 +35,10 @@ def water_file(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def config_file(water_file, tmp_path):
+@pytest.fixture(scope="session")
+def run_settings(water_file):
     """A run of a second in float64, with a checkpoint at its end; `folder` is set by the test."""
-    settings = {
+    return {
         "data": {
             "path": str(water_file),
             "energy_unit": "eV",
@@ -64,6 +64,10 @@ def config_file(water_file, tmp_path):
             "checkpoint_interval_s": 1000.0,
         },
     }
+
+
+@pytest.fixture
+def config_file(run_settings, tmp_path):
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump(settings))
+    path.write_text(yaml.safe_dump(run_settings))
     return path

@@ -86,7 +86,7 @@ def test_energies_alone(config_file, tmp_path):
     assert float(rows[-1]["validation_loss"]) < 0.3 * float(rows[0]["validation_loss"])
 
 
-@pytest.mark.parametrize("schedule", ["exponential", "plateau", "cosine"])
+@pytest.mark.parametrize("schedule", ["exponential", "plateau", "cosine", "warm_restarts"])
 def test_schedules_lower_the_rate(config_file, tmp_path, schedule):
     run(
         config_file,
@@ -97,6 +97,7 @@ def test_schedules_lower_the_rate(config_file, tmp_path, schedule):
         "--training.plateau_patience=1",
         "--training.learning_rate=0.05",
         "--training.decay_factor=0.5",
+        "--training.restart_period=10",
     )
     rates = [float(r["learning_rate"]) for r in history(tmp_path / "run")]
     assert rates[-1] < rates[0]

@@ -1,0 +1,1 @@
+"""What happens in a step of training beside the loss: rates, processes, curvature."""

@@ -1,0 +1,1 @@
+"""Many trainings for one answer: learning curves and sweeps over settings."""
