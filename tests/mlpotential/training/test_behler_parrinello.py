@@ -119,8 +119,10 @@ def test_training_goes_on_from_a_file(with_model, tmp_path):
     assert written == {"symmetry_functions": one.config.symmetry_functions}
 
 
-def test_readouts_of_other_architectures_are_refused(with_model):
-    config = read_config(with_model(SMALL), ["--outputs.energy.n_hidden=4"])
+def test_readouts_of_other_architectures_are_refused(with_model, tmp_path):
+    config = read_config(
+        with_model(SMALL), ["--outputs.energy.n_hidden=4", f"--folder={tmp_path}/run"]
+    )
     with pytest.raises(ConfigError, match="n_hidden of an output of BehlerParrinello must be left"):
         run_training(config, progress=False)
 
