@@ -48,6 +48,7 @@ class AtomGraph:
         edge_shift: lattice translations of the neighbour, [n_edges, 3], float64; None without cell.
         energy: reference energies, [n_graphs], float64 (eV).
         forces: reference forces, [n_atoms, 3], float64 (eV/A).
+        stress: reference stresses, positive under tension, [n_graphs, 3, 3], float64 (eV/A^3).
         dipole: reference dipole moments, [n_graphs, 3], float64 (e A).
         dipole_magnitude: their lengths, [n_graphs], float64 (e A).
         polarizability: reference polarizability volumes, [n_graphs, 3, 3], float64 (A^3).
@@ -68,6 +69,7 @@ class AtomGraph:
     edge_shift: Tensor | None = None
     energy: Tensor | None = None
     forces: Tensor | None = None
+    stress: Tensor | None = None
     dipole: Tensor | None = None
     dipole_magnitude: Tensor | None = None
     polarizability: Tensor | None = None

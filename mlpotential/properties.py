@@ -6,7 +6,8 @@ named scalars: any other name, of one number per structure in a unit that is dec
 have rows, too (`scalar`), and live in `scalars` of the same classes. Free of torch.
 
 A label NAME besides energy and forces has its unit declared as `NAME_unit` and its key in a file as
-`NAME_key`. It is learned where the outputs of a model name it.
+`NAME_key`. It is learned where the outputs of a model name it, and stress, which is a derivative of
+the energy, where the loss has a weight for it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mlpotential.units import (
     ANGSTROM2_PER_AREA_UNIT,
     ANGSTROM3_PER_POLARIZABILITY_UNIT,
     E_ANGSTROM_PER_DIPOLE_UNIT,
+    EV_PER_ANGSTROM3_PER_PRESSURE_UNIT,
 )
 
 
@@ -56,7 +58,8 @@ class Property:
     @property
     def unit_in_names(self) -> str:
         """The unit as it stands in the names of columns: `eV_per_angstrom`."""
-        return self.unit.replace("A", "angstrom").replace("/", "_per_").replace(" ", "_")
+        spelt = self.unit.replace("A", "angstrom").replace("/", "_per_").replace(" ", "_")
+        return spelt.replace("^", "")
 
     def array_shape(self, n_atoms: int, n_graphs: int) -> tuple[int, ...]:
         """[n_atoms or n_graphs, ...]: the shape of an array of it."""
@@ -78,7 +81,16 @@ _ROWS = (
         npz_keys=("F", "forces"),
     ),
     Property("virial", "graph", (3, 3), "eV", derivative="strain"),
-    Property("stress", "graph", (3, 3), "eV/A^3", derivative="strain"),
+    Property(
+        "stress",
+        "graph",
+        (3, 3),
+        "eV/A^3",
+        derivative="strain",
+        keys=("stress", "REF_stress"),
+        npz_keys=("stress", "stresses"),
+        declared_units=EV_PER_ANGSTROM3_PER_PRESSURE_UNIT,
+    ),
     Property("atomic_energies", "atom", (), "eV"),
     Property("features", "atom", None, "", of="representation"),
     Property(

@@ -32,6 +32,14 @@ EV_PER_ENERGY_UNIT = {
     "kJ/mol": EV_PER_KJ_PER_MOL,
 }
 ANGSTROM_PER_LENGTH_UNIT = {"Angstrom": 1.0, "Bohr": ANGSTROM_PER_BOHR, "nm": ANGSTROM_PER_NM}
+EV_PER_ANGSTROM3_PER_PRESSURE_UNIT = {  # of stresses, positive under tension; -GPa: under pressure
+    "eV/Angstrom^3": 1.0,
+    "GPa": _ase.GPa,
+    "kbar": 0.1 * _ase.GPa,
+    "-eV/Angstrom^3": -1.0,
+    "-GPa": -_ase.GPa,
+    "-kbar": -0.1 * _ase.GPa,
+}
 ANGSTROM2_PER_AREA_UNIT = {"Angstrom^2": 1.0, "Bohr^2": ANGSTROM_PER_BOHR**2}
 ANGSTROM3_PER_POLARIZABILITY_UNIT = {  # of polarizability volumes
     "Angstrom^3": 1.0,

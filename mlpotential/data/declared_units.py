@@ -192,7 +192,8 @@ class DeclaredUnits:
         if label in OWN_LABELS:
             spellings = {_squeezed(name): name for name in OWN_LABELS[label].declared_units}
             spellings |= _OWN_LABEL_SPELLINGS.get(label, {})
-            _compare(label, self.labels[label], in_file, spellings, place)
+            declared = self.labels[label].removeprefix("-")  # the sign of a stress is not stated
+            _compare(label, declared, in_file, spellings, place)
         elif label in self.labels:
             known = {_squeezed(name): name for name in (*_UNITS_OF_SCALARS, self.labels[label])}
             _compare(label, self.labels[label], in_file, _SCALAR_SPELLINGS | known, place)

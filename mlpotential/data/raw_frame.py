@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from mlpotential.errors import DataError, nearest_name
 from mlpotential.properties import LABELS, SCALARS, label_row
@@ -160,7 +161,8 @@ def checked_label(
 ) -> float | np.ndarray:
     """One label of one structure in the shape that `properties.label_row` states.
 
-    That of a structure may be wrapped in arrays of length one, or be a row of as many numbers.
+    That of a structure may be wrapped in arrays of length one, or be a row of as many numbers; six
+    numbers of a stress are xx, yy, zz, yz, xz, xy, as in ASE.
 
     Raises:
         DataError: if it is anything else.
@@ -170,6 +172,8 @@ def checked_label(
     if row.per == "atom":
         return _of_atoms(value, shape, key, place)
     array = np.asarray(value)
+    if label == "stress" and array.size == 6 and array.dtype.kind in "iuf":
+        array = voigt_6_to_full_3x3_stress(array.reshape(6).astype(np.float64))
     if array.size != math.prod(shape) or array.dtype.kind not in "iuf":
         n = math.prod(shape)
         expected = {1: "one number", 3: "three numbers"}.get(n, f"{n} numbers")

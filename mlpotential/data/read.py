@@ -254,6 +254,11 @@ def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGrap
     if "forces" in labels:
         forces = np.asarray(labels["forces"])
         _check_magnitude("force", forces, LARGEST_FORCE, "eV/A", frame.place)
+    if "stress" in labels and cell is None:
+        raise DataError(
+            f"{frame.place}: a molecule has no stress: train on stresses of periodic structures, "
+            "or leave out training.stress_weight"
+        )
     if "energy" in labels:
         energy = np.asarray(labels["energy"]).reshape(1, 1)
         _check_magnitude("energy", energy, LARGEST_ENERGY, "eV", frame.place)

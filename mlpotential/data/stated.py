@@ -45,8 +45,9 @@ _QUANTITIES = {
     **dict.fromkeys(("length", "distance", "position", "positions", "pos", "r"), "length"),
     **dict.fromkeys(("coord", "coords", "coordinates", "cell", "lattice", "box"), "length"),
     **dict.fromkeys(("dipole", "dipoles", "d", "mu"), "dipole"),
+    **dict.fromkeys(("stress", "stresses"), "stress"),
 }
-_NEVER_READ = {"stress", "virial", "charge", "charges", "time", "velocity", "velocities", "mass"}
+_NEVER_READ = {"virial", "charge", "charges", "time", "velocity", "velocities", "mass"}
 _STYLES = {  # of LAMMPS
     "metal": "eV,Angstrom",
     "real": "kcal/mol,Angstrom",

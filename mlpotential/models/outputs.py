@@ -25,7 +25,8 @@ Pooling = Literal["sum", "mean"]
 Activation = Literal["ssp", "ssp_linear_from_14", "silu", "tanh"]
 
 OF_DIPOLES = ("dipole", "dipole_magnitude")
-KNOWN = tuple(name for name in LABELS if name != "forces")  # outputs that need no description
+# Outputs that need no description; forces and stress are derivatives of one.
+KNOWN = tuple(name for name, row in LABELS.items() if row.derivative is None)
 # Chosen: far beyond any use, so that a slip or a hostile model file ends in words, not in memory.
 LARGEST_CHARGE = 1e6  # e
 MOST_HIDDEN = 10_000

@@ -38,6 +38,10 @@ class DataConfig:
         energy_key: name of the energy label; None for `energy` or `REF_energy`.
         forces_key: name of the forces label; None for `forces` or `REF_forces`.
         force_unit: unit of the forces, e.g. Hartree/Bohr; None for energy_unit / length_unit.
+        stress_unit: unit of the stresses, needed with `training.stress_weight`: GPa, kbar or
+            eV/Angstrom^3 where tension is positive, as in ASE; -GPa, -kbar or -eV/Angstrom^3 where
+            pressure is, as VASP prints it.
+        stress_key: name of the stress label; None for `stress` or `REF_stress`.
         validation_path: validation data; None draws `n_validation` frames from `path`.
         test_path: test data; None takes what the split leaves over.
         n_train: frames to train on; None for all that remain.
@@ -58,6 +62,8 @@ class DataConfig:
     energy_key: str | None = None
     forces_key: str | None = None
     force_unit: str | None = None
+    stress_unit: str | None = None
+    stress_key: str | None = None
     validation_path: str | None = None
     test_path: str | None = None
     n_train: int | None = None
@@ -132,6 +138,8 @@ class TrainingConfig:
             takes 2.5 to 3 times as long, which pays where structures are few.
         curvature_from: who knows H': a model file (.safetensors), whose curvature is learned
             (distillation), or an archive (.npz) with hessian_N of frames of `data.path`.
+        stress_weight: of the squared difference of the stresses, summed over their nine components,
+            in the loss (A^4; without forces A^6); 0 for none. Every structure then has a cell.
         batch_size: structures per step, of all processes together where several train.
         max_epochs: passes over the training data.
         start_from: model file whose network training begins with (fine-tuning), of the same
@@ -163,6 +171,7 @@ class TrainingConfig:
 
     targets: Literal["energy_and_forces", "energy", "forces"] = "energy_and_forces"
     energy_weight: float = 0.01
+    stress_weight: float = 0.0
     curvature_weight: float = 0.0
     curvature_from: str | None = None
     batch_size: int = 32
@@ -193,7 +202,7 @@ class TrainingConfig:
         check_count("training.warmup_steps", self.warmup_steps, smallest=0)
         check_number("training.learning_rate", self.learning_rate)
         _check_seed("training.seed", self.seed)
-        for name in ("checkpoint_interval_s", "curvature_weight", "energy_weight"):
+        for name in ("checkpoint_interval_s", "curvature_weight", "energy_weight", "stress_weight"):
             check_number(f"training.{name}", getattr(self, name), zero_allowed=True)
         if self.targets == "energy_and_forces":
             expected = "positive, or use targets: forces"
@@ -236,12 +245,13 @@ class TrainingConfig:
 
     @property
     def energy_weights(self) -> dict[str, float]:
-        """Weights of energies and forces in the loss; Schuett et al. (2018), Eq. (5)."""
+        """Weights of energies, forces and stresses; Schuett et al. (2018), Eq. (5)."""
+        of_stress = {"stress": self.stress_weight} if self.stress_weight else {}
         return {
             "energy": {"energy": 1.0},
             "forces": {"forces": 1.0},
             "energy_and_forces": {"energy": self.energy_weight, "forces": 1.0},
-        }[self.targets]
+        }[self.targets] | of_stress
 
 
 @dataclass(frozen=True)
@@ -283,6 +293,11 @@ class RunConfig:
             require(not self.terms, "terms", expected, list(self.terms))
             expected = "with energy where the curvature is learned"
             require("energy" in self.outputs, "outputs", expected, list(self.outputs))
+        if self.training.stress_weight > 0.0 and self.data.stress_unit is None:
+            known = ", ".join(OWN_LABELS["stress"].declared_units)
+            raise ConfigError(
+                f"stresses are read in a declared unit: give data.stress_unit, one of {known}"
+            )
         if "energy" not in self.outputs:
             expected = "left out of a model without energies"
             references, targets = self.data.atom_references, self.training.targets
@@ -334,6 +349,7 @@ class RunConfig:
         """Keys of labels, and units that are their own, by their names as arguments of readers."""
         data = self.data
         options = {"energy_key": data.energy_key, "forces_key": data.forces_key}
+        options |= {"stress_key": data.stress_key, "stress_unit": data.stress_unit}
         for name, output in self.outputs.items():
             if name != "energy":
                 options |= {f"{name}_key": output.key, f"{name}_unit": output.unit}

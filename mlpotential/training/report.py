@@ -13,7 +13,12 @@ from mlpotential.models.model_file import LoadedModel
 from mlpotential.models.potential import Potential
 from mlpotential.properties import LABELS
 from mlpotential.training.metrics import OWN_FIELDS, Errors
-from mlpotential.units import ANGSTROM_PER_BOHR, E_ANGSTROM_PER_DEBYE, EV_PER_KCAL_PER_MOL
+from mlpotential.units import (
+    ANGSTROM_PER_BOHR,
+    E_ANGSTROM_PER_DEBYE,
+    EV_PER_ANGSTROM3_PER_PRESSURE_UNIT,
+    EV_PER_KCAL_PER_MOL,
+)
 
 KCAL_PER_MOL_PER_EV = 1.0 / EV_PER_KCAL_PER_MOL
 # Units of the papers, with factors, beside those of the program.
@@ -27,10 +32,11 @@ SECOND_UNITS = {
 SECOND_UNITS_OF = {
     "eV": SECOND_UNITS["energy"],
     "e A": SECOND_UNITS["dipole"],
+    "eV/A^3": ("GPa", 1.0 / EV_PER_ANGSTROM3_PER_PRESSURE_UNIT["GPa"]),
     "A^2": ("Bohr^2", ANGSTROM_PER_BOHR**-2),
     "A^3": ("Bohr^3", ANGSTROM_PER_BOHR**-3),
 }
-IN_THOUSANDTHS = ("eV", "eV/A", "e A")  # the units in which errors are small numbers
+IN_THOUSANDTHS = ("eV", "eV/A", "eV/A^3", "e A")  # the units in which errors are small numbers
 
 
 def format_errors(errors: Mapping[str, Errors]) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.graph import stress_of
 from mlpotential.models.terms.evaluation import evaluate_terms
 from mlpotential.models.terms.settings import Terms
 from mlpotential.nn.zbl import ranges
@@ -18,10 +19,10 @@ NO_PAIRS = 0.1  # A: dispersion finds its own
 
 
 def without_terms(data: ReferenceData, terms: Terms) -> ReferenceData:
-    """The same structures, their energies and forces less those of the terms.
+    """The same structures, their energies, forces and stresses less those of the terms.
 
     Args:
-        data: with energies, forces or both.
+        data: with any of these labels.
         terms: none gives `data` itself.
 
     Returns:
@@ -42,6 +43,10 @@ def without_terms(data: ReferenceData, terms: Terms) -> ReferenceData:
             energies = np.zeros(len(chosen))
             np.add.at(energies, graph.graph_index.numpy(), answer.atomic_energies.numpy())
             labels["energy"][arrays.rows[chosen]] -= energies
+        if "stress" in labels:
+            stress = stress_of(answer.virial, graph.cell)
+            assert stress is not None, "read with cells"
+            labels["stress"][arrays.rows[chosen]] -= stress.numpy()
         if "forces" in labels:
             labels["forces"][arrays.atom_index(chosen)] -= answer.forces.numpy()
     return replace(data, graphs=replace(arrays, labels=labels))

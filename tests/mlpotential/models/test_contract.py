@@ -108,6 +108,14 @@ def water_box() -> AtomGraph:
     return AtomGraph.from_arrays(np.tile([8, 1, 1], 8), positions, np.eye(3) * 6.2, True)
 
 
+def slab() -> AtomGraph:
+    """Of the molecule's atoms, periodic along two vectors."""
+    graph = molecule()
+    cell = np.array([[5.2, 0.0, 0.0], [1.1, 5.6, 0.0], [0.0, 0.0, 20.0]])
+    numbers, positions = graph.atomic_numbers.numpy(), graph.positions.numpy()
+    return AtomGraph.from_arrays(numbers, positions, cell, (True, True, False))
+
+
 def test_forces_are_gradients(model):
     testing.check_forces_are_gradients(model, molecule())
 
@@ -166,6 +174,22 @@ def test_what_a_model_says_of_itself(model):
         testing.predict(model, molecule(), "force")
     with pytest.raises(ConfigError, match=r"not for \[119\]"):
         model.check_elements([1, 119])
+
+
+def test_a_slab(model):
+    if model.traits.periodic:
+        testing.check_forces_are_gradients(model, slab())
+        testing.check_no_net_force_or_torque(model, slab())
+        testing.check_virial_is_strain_derivative(model, slab())
+
+
+def test_float32(model):
+    exact = testing.predict(model, molecule())
+    found = testing.predict(model.float(), molecule())
+    largest = float(exact.forces.abs().max())
+    assert float((found.forces - exact.forces).abs().max()) <= 1e-4 * largest
+    assert float((found.energy - exact.energy).abs()) <= 1e-4 * max(largest, 1.0)
+    assert found.energy.dtype == torch.float64
 
 
 @pytest.mark.parametrize("structure", [skewed_cell, water_box])
