@@ -34,6 +34,8 @@ from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
 from mlpotential.models.model_file import load_model
 
+POLARIZABILITY_STEP = 0.01  # A; chosen: five points are good to 1e-6 of the derivative
+
 
 @dataclass(frozen=True)
 class MolecularModes:
@@ -48,6 +50,9 @@ class MolecularModes:
         born_charges: change of dipole component y with coordinate x of atom i, [n_atoms, 3, 3] (e);
             None for a model without dipoles, and in a crystal.
         infrared: intensities from them.
+        polarizability_derivatives: change of component yz of the polarizability volume with
+            coordinate x of atom i, [n_atoms, 3, 3, 3] (A^2), element [i, x, y, z]; None for a model
+            without polarizabilities, and in a crystal.
         near_misses: higher point groups, and the tolerances that they would need (A).
     """
 
@@ -58,6 +63,7 @@ class MolecularModes:
     symmetries: ModeSymmetries | None
     born_charges: np.ndarray | None
     infrared: InfraredIntensities | None
+    polarizability_derivatives: np.ndarray | None = None
     near_misses: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -111,6 +117,7 @@ def molecular_modes(
         symmetries=None if group is None else mode_symmetries(modes, group),
         born_charges=born,
         infrared=None if born is None else infrared_intensities(modes, born),
+        polarizability_derivatives=_polarizability_derivatives(atoms, evaluator),
         near_misses=misses,
     )
 
@@ -139,6 +146,21 @@ def _derivatives(
     has_dipoles = cell is None and "dipole" in evaluator.properties
     found = hessian_by_finite_differences(displaced, displacement, has_dipoles)
     return answer, found.hessian, found.dipole_derivatives
+
+
+def _polarizability_derivatives(atoms: Atoms, evaluator: Evaluator) -> np.ndarray | None:
+    """As of `MolecularModes`, by five-point differences."""
+    if "polarizability" not in evaluator.properties or atoms.pbc.any():
+        return None
+    size = 3 * len(atoms)
+    moves = POLARIZABILITY_STEP * np.eye(size).reshape(size, len(atoms), 3)
+
+    def moved_by(n: int) -> np.ndarray:
+        found = evaluator.evaluate(atoms.positions + n * moves, None, ("polarizability",))
+        return np.asarray(found.polarizability)
+
+    slopes = 8.0 * (moved_by(1) - moved_by(-1)) - (moved_by(2) - moved_by(-2))
+    return (slopes / (12.0 * POLARIZABILITY_STEP)).reshape(len(atoms), 3, 3, 3)
 
 
 def _symmetry(atoms: Atoms, tolerance: float) -> tuple[PointGroup, Mapping[str, float]]:

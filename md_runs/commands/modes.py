@@ -17,7 +17,7 @@ from md_runs.analysis.vibrations.mode_intensities import (
     raman_intensities,
     stokes_intensities,
 )
-from md_runs.analysis.vibrations.normal_modes import ModeSet, NormalModes, read_normal_modes
+from md_runs.analysis.vibrations.normal_modes import ModeSet, read_normal_modes
 from md_runs.analysis.vibrations.point_groups import SYMMETRY_TOLERANCE
 from md_runs.analysis.vibrations.quasi_harmonic import quasi_harmonic_modes
 from md_runs.analysis.vibrations.stokes_scattering import CROSS_SECTION_UNIT
@@ -63,7 +63,8 @@ class ModeFiles:
         thermochemistry: write thermochemistry, JSON.
         intensities: write infrared intensities, JSON (a model with dipoles).
         born_charges: write Born charges, e, for md-runs ir --born-charges, .npy (likewise).
-        activities: write Raman activities, JSON, from --polarizability-derivatives.
+        activities: write Raman activities, JSON (a model with polarizabilities, or
+            --polarizability-derivatives).
         page: write a page (.html) that shows all modes move.
         xyz: folder for a file of each mode in motion, extended XYZ.
         figure: draw infrared intensities and Raman activities, or with --compare and
@@ -115,7 +116,7 @@ def run(
             are all hydrogens.
         symmetry_tolerance: how far atoms may lie from where a symmetry takes their image, A.
         polarizability_derivatives: of another program, with the coordinates, [n_atoms, 3, 3, 3]
-            (A^2), .npy or text: Raman activities.
+            (A^2), .npy or text: Raman activities. Default: those of the model, if it has any.
         laser_nm: wavelength of a laser, nm: Stokes intensities at the temperature, too.
         compare: match the modes to others, a file of --json.
         quasi_harmonic: match the modes to those of the fluctuations of a classical run.
@@ -125,7 +126,7 @@ def run(
     """
     files, conditions = taken(options, ModeFiles), taken(options, GasConditions)
     check_number("--symmetry-tolerance", symmetry_tolerance)
-    _check_together(files, compare, quasi_harmonic, polarizability_derivatives, laser_nm)
+    _check_together(compare, quasi_harmonic)
     precise = Execution(**(options | {"dtype": options["dtype"] or "float64"}))
     atoms = _read(structure, isotope)
     check_model(model)
@@ -133,7 +134,13 @@ def run(
     from md_runs.molecular_modes import molecular_modes
 
     found = molecular_modes(atoms, model, precise, finite_differences, symmetry_tolerance)
-    raman = _raman(found.modes, polarizability_derivatives, laser_nm, conditions)
+    raman = _raman(found, polarizability_derivatives, laser_nm, conditions)
+    if raman is None and (files.activities or laser_nm is not None):
+        option = "--activities" if files.activities else "--laser-nm"
+        raise ConfigError(
+            f"{option} needs a model with polarizabilities (of a molecule), or those of another "
+            "program by --polarizability-derivatives"
+        )
     _check_has_dipoles(found, files, without_figure=reference is not None or raman is not None)
     _print(found, raman, conditions, files.thermochemistry)
     comparison, name = None, (compare or quasi_harmonic or Path()).name
@@ -147,19 +154,10 @@ def run(
     return 0
 
 
-def _check_together(
-    files: ModeFiles,
-    compare: Path | None,
-    quasi_harmonic: Path | None,
-    polarizability_derivatives: Path | None,
-    laser_nm: float | None,
-) -> None:
+def _check_together(compare: Path | None, quasi_harmonic: Path | None) -> None:
     """Raises ConfigError for options that do not fit together."""
     if compare is not None and quasi_harmonic is not None:
         raise ConfigError("--compare and --quasi-harmonic: one match at a time")
-    if polarizability_derivatives is None and (files.activities or laser_nm is not None):
-        option = "--activities" if files.activities else "--laser-nm"
-        raise ConfigError(f"{option} and --polarizability-derivatives go together")
 
 
 def _check_has_dipoles(found: MolecularModes, files: ModeFiles, without_figure: bool) -> None:
@@ -220,13 +218,19 @@ def _reference(
 
 
 def _raman(
-    modes: NormalModes, derivatives: Path | None, laser_nm: float | None, conditions: GasConditions
+    found: MolecularModes,
+    derivatives: Path | None,
+    laser_nm: float | None,
+    conditions: GasConditions,
 ) -> RamanIntensities | None:
-    """Activities, or with a laser its Stokes intensities, too."""
-    if derivatives is None:
+    """Activities by the model or by a file, or with a laser its Stokes intensities, too."""
+    modes, values = found.modes, found.polarizability_derivatives
+    if derivatives is not None:
+        shape = (len(modes.masses), 3, 3, 3)
+        values = read_numbers(derivatives, "polarizability derivatives", shape)
+    if values is None:
         return None
-    shape = (len(modes.masses), 3, 3, 3)
-    raman = raman_intensities(modes, read_numbers(derivatives, "polarizability derivatives", shape))
+    raman = raman_intensities(modes, values)
     if laser_nm is None:
         return raman
     return stokes_intensities(raman, laser_nm, conditions.one_temperature_K("--laser-nm"))

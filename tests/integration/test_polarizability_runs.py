@@ -5,8 +5,10 @@ import pytest
 from ase.build import molecule
 
 from calculators.ase_calculator import MLPotentialCalculator
+from md_runs.analysis.vibrations.mode_intensities import raman_intensities
 from md_runs.classical.run import run_classical
 from md_runs.classical.settings import ClassicalRun
+from md_runs.molecular_modes import molecular_modes
 from md_runs.pimd import PimdRun, run_pimd
 from md_runs.reading import read_run
 from mlpotential.graph import AtomGraph
@@ -51,6 +53,22 @@ def test_classical(model_file, tmp_path):
     settings = ClassicalRun(ensemble="nve", n_steps=40, stride=10, temperature_K=300.0, seed=1)
     result = run_classical(atoms, settings, tmp_path / "run", progress=False)
     check(read_run(result.trajectory_file), model_file)
+
+
+def test_modes_scatter(model_file):
+    """Derivatives along the modes against differences along the modes."""
+    atoms = molecule("H2O")
+    found = molecular_modes(atoms, model_file, Execution(device="cpu", guard="off"))
+    derivatives = found.polarizability_derivatives
+    assert derivatives.shape == (3, 3, 3, 3)
+    raman = raman_intensities(found.modes, derivatives)
+    assert raman.activities.max() > 0.0
+    direction = np.random.default_rng(0).normal(size=(3, 3))
+    evaluator = Evaluator(model_file, atoms.numbers, device="cpu", guard="off")
+    ends = np.stack([atoms.positions - 1e-3 * direction, atoms.positions + 1e-3 * direction])
+    low, high = evaluator.evaluate(ends, None, ("polarizability",)).polarizability
+    expected = np.einsum("ix,ixyz->yz", direction, derivatives)
+    np.testing.assert_allclose((high - low) / 2e-3, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_path_integral(model_file, tmp_path):
