@@ -175,7 +175,7 @@ def test_fluctuations_of_a_harmonic_run_have_the_harmonic_modes(water, capsys):
         (["--json", "absent/m.json"], "the folder absent of the output does not exist"),
         (["--xyz", "water.xyz"], "--xyz water.xyz is a file"),
         (["--activities", "a.json"], "needs a model with polarizabilities"),
-        (["--laser-nm", "532"], "--laser-nm and --polarizability-derivatives go together"),
+        (["--laser-nm", "532"], "--laser-nm needs a model with polarizabilities"),
         (["--temperature-K", "-1"], "--temperature-K must be a positive number"),
         (["--temperature-K", "300", "0"], "--temperature-K must be a positive number"),
         (["--pressure-Pa", "nan"], "--pressure-Pa must be a positive number"),
