@@ -95,7 +95,7 @@ def test_missing_periodic_vector() -> None:
 
 
 def test_labels_have_names_and_shapes() -> None:
-    with pytest.raises(TypeError, match="no label 'force'; known: energy, forces, dipole,"):
+    with pytest.raises(TypeError, match="no label 'force'; known: energy, forces, stress, dip"):
         AtomGraph.from_arrays([6], np.zeros((1, 3)), force=np.zeros((1, 3)))
     with pytest.raises(ValueError, match=r"forces of 1 atoms cannot have the shape \(3,\)"):
         AtomGraph.from_arrays([6], np.zeros((1, 3)), forces=np.zeros(3))
