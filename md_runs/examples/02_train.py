@@ -26,7 +26,7 @@ model = SchNetConfig(
     n_features=32, n_interactions=2, rbf_stop=6.0, cutoff_function="cosine", cutoff=6.0
 )
 training = TrainingConfig(batch_size=8, learning_rate=3e-3, max_epochs=6, device="cpu")
-config = RunConfig(data, model, training, folder="example_training")
+config = RunConfig(data, model, training=training, folder="example_training")
 run_training(config)
 
 # More epochs continue the same run; interrupting it at any moment loses nothing either.
