@@ -26,11 +26,10 @@ from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.models.potential import ModelTraits, Potential
-from mlpotential.properties import PROPERTIES
+from mlpotential.properties import OF_MOLECULES
 
 BORN = "born_effective_charges"
 OF_ENERGIES = ("energy", "free_energy", "energies", "forces", "stress")
-OF_MOLECULES = frozenset(name for name, row in PROPERTIES.items() if row.of_molecules) | {BORN}
 # What an evaluator gives and ASE has another name for, or that costs several evaluations.
 NOT_AMONG_RESULTS = frozenset({"virial", "born_charges", "extra_energies", "members"})
 
@@ -186,7 +185,7 @@ class MLPotentialCalculator(Calculator):
                 "a structure without periodic directions, or with a cell vector missing, has no "
                 "volume, hence no stress"
             )
-        if periodic and OF_MOLECULES.intersection(properties):
+        if periodic and (OF_MOLECULES | {BORN}).intersection(properties):
             raise PropertyNotImplementedError(
                 "a periodic structure has no dipole and no spatial extent: they depend on which "
                 "images of atoms are taken"

@@ -33,7 +33,7 @@ from calculators.ipi_units import Answer, ReplicaArrays, cells_to_angstrom, to_a
 from mlpotential.errors import ConfigError, RunError, StructureError, nearest_name
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.input_files import require_model_files, unreadable
-from mlpotential.properties import PROPERTIES
+from mlpotential.properties import OF_MOLECULES
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -47,7 +47,6 @@ __DRIVER_CLASS__ = "MLPotentialDriver"
 
 PARAMETERS = ("model", "structure", "report", *(f.name for f in fields(Execution)))
 NOT_SENT = frozenset({"stress", "born_charges"})
-OF_MOLECULES = frozenset(name for name, row in PROPERTIES.items() if row.of_molecules)
 
 
 class EvaluatorProtocol(Protocol):

@@ -24,6 +24,7 @@ from md_runs.model_warnings import REPORT_NAME, warn_of_hard_cutoff
 from md_runs.run_folders import STRUCTURE_NAME
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
+from mlpotential.properties import OF_MOLECULES
 
 MODEL_NAME, MEMBER_NAME = "model.safetensors", "model_{}.safetensors"
 CALCULATOR_NAME = "calculator.json"
@@ -152,8 +153,8 @@ class CalculatorForces:
 
 def _recorded(properties: Collection[str], periodic: bool) -> tuple[str, ...]:
     """Extras of a model with these properties."""
-    of_molecules = {"dipole"} if periodic else set()
-    return tuple(x for x in RECORDED_EXTRAS if x in properties and x not in of_molecules)
+    given = {*properties} - (OF_MOLECULES if periodic else set())
+    return tuple(name for name in RECORDED_EXTRAS if name in given)
 
 
 def force_provider(forces: Model | ForceProvider, execution: Execution) -> ForceProvider:

@@ -33,6 +33,7 @@ from mlpotential.inference.committee import Models
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
 from mlpotential.models.model_file import load_model
+from mlpotential.nn.finite_differences import five_point
 
 POLARIZABILITY_STEP = 0.01  # A; chosen: five points are good to 1e-6 of the derivative
 
@@ -152,15 +153,15 @@ def _polarizability_derivatives(atoms: Atoms, evaluator: Evaluator) -> np.ndarra
     """As of `MolecularModes`, by five-point differences."""
     if "polarizability" not in evaluator.properties or atoms.pbc.any():
         return None
-    size = 3 * len(atoms)
-    moves = POLARIZABILITY_STEP * np.eye(size).reshape(size, len(atoms), 3)
 
-    def moved_by(n: int) -> np.ndarray:
-        found = evaluator.evaluate(atoms.positions + n * moves, None, ("polarizability",))
+    def polarizabilities(moves: np.ndarray) -> np.ndarray:
+        found = evaluator.evaluate(atoms.positions + moves, None, ("polarizability",))
         return np.asarray(found.polarizability)
 
-    slopes = 8.0 * (moved_by(1) - moved_by(-1)) - (moved_by(2) - moved_by(-2))
-    return (slopes / (12.0 * POLARIZABILITY_STEP)).reshape(len(atoms), 3, 3, 3)
+    size = 3 * len(atoms)
+    every_coordinate = np.eye(size).reshape(size, len(atoms), 3)
+    slopes = five_point(polarizabilities, every_coordinate, POLARIZABILITY_STEP)
+    return np.asarray(slopes).reshape(len(atoms), 3, 3, 3)
 
 
 def _symmetry(atoms: Atoms, tolerance: float) -> tuple[PointGroup, Mapping[str, float]]:

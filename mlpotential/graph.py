@@ -239,6 +239,13 @@ class Prediction:
     members: Any = None
     features: Any = None
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Prediction:
+        """With these properties and named scalars, by name."""
+        scalars = {name: value for name, value in values.items() if name not in PROPERTIES}
+        known = {name: value for name, value in values.items() if name in PROPERTIES}
+        return cls(scalars=scalars or None, **known)
+
     def value(self, name: str) -> Any:
         """Of a property or named scalar; None where it was not asked for."""
         return getattr(self, name) if name in PROPERTIES else (self.scalars or {}).get(name)

@@ -146,6 +146,8 @@ LABELS = {name: row for name, row in PROPERTIES.items() if row.keys}
 # Labels with a unit, a readout and a weight in the loss of their own.
 OWN_LABELS = {name: row for name, row in LABELS.items() if row.declared_units}
 OF_CHARGES = frozenset(name for name, row in PROPERTIES.items() if row.of == "charges")
+OF_MOLECULES = frozenset(name for name, row in PROPERTIES.items() if row.of_molecules)
+OF_DIPOLES = ("dipole", "dipole_magnitude")  # outputs that are made of charges
 SCALARS = "scalars"  # the name under which all named scalars have a weight in a loss
 
 

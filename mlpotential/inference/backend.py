@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Container
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -22,11 +22,11 @@ from mlpotential.graph import Prediction
 from mlpotential.inference.structures import Structures
 from mlpotential.inference.training_domain import Outliers, TrainingDomain
 from mlpotential.models.potential import Potential
+from mlpotential.properties import OF_DIPOLES, PROPERTIES
 
 SMALLEST_DISTANCE = 1e-3  # A; chosen: closer atoms are one atom written twice
 
 
-OF_DIPOLES = ("dipole", "dipole_magnitude")  # and made of charges
 OF_EVERY_BACKEND = frozenset(
     {"energy", "forces", "virial", "stress", "atomic_energies", "charges", *OF_DIPOLES}
 )
@@ -142,12 +142,14 @@ def coincident_atoms(i: int, j: int, distance: float) -> StructureError:
     return StructureError(f"atoms {i} and {j} are in one place ({distance:.2g} A apart)")
 
 
+FINITE = tuple(PROPERTIES.keys() - {"stress", "features"})  # stress is NaN beside molecules
+
+
 def check_finite(prediction: Prediction) -> None:
     """Raises StructureError if the network is lost on a structure."""
-    named = {f.name: getattr(prediction, f.name) for f in fields(prediction)}
-    arrays = {k: v for k, v in named.items() if isinstance(v, np.ndarray) and k != "stress"}
-    for name, values in (arrays | (prediction.scalars or {})).items():
-        if not np.isfinite(values).all():
+    named = [(name, getattr(prediction, name)) for name in FINITE]
+    for name, values in (*named, *(prediction.scalars or {}).items()):
+        if values is not None and not np.isfinite(values).all():
             raise StructureError(
                 f"the model gives a number in {name} that is not finite: the structure is far "
                 "from all it was trained on"

@@ -43,10 +43,9 @@ from mlpotential.models.potential import (
 from mlpotential.models.readouts.atomwise import require_molecules
 from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import split
-from mlpotential.properties import PROPERTIES as ROWS
+from mlpotential.properties import OF_MOLECULES
 
 PROPERTIES = frozenset(f.name for f in fields(Prediction)) - {"features", "scalars"}
-OF_MOLECULES = frozenset(name for name, row in ROWS.items() if row.of_molecules)
 OF_MOLECULES_IN_WORDS = {"spatial_extent": "spatial extent"}
 
 

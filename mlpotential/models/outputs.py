@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from mlpotential.errors import ConfigError, nearest_name
-from mlpotential.properties import LABELS, PROPERTIES, Property, scalar
+from mlpotential.properties import LABELS, OF_DIPOLES, PROPERTIES, Property, scalar
 from mlpotential.settings_checks import check_choice, require
 
 Pooling = Literal["sum", "mean"]
 Activation = Literal["ssp", "ssp_linear_from_14", "silu", "tanh"]
 
-OF_DIPOLES = ("dipole", "dipole_magnitude")
 # Outputs that need no description; forces and stress are derivatives of one.
 KNOWN = tuple(name for name, row in LABELS.items() if row.derivative is None)
 # Chosen: far beyond any use, so that a slip or a hostile model file ends in words, not in memory.

@@ -22,7 +22,6 @@ from mlpotential.models.config import PotentialConfig
 from mlpotential.models.outputs import (
     ENERGY_ALONE,
     KNOWN,
-    OF_DIPOLES,
     Activation,
     Output,
     Outputs,
@@ -43,7 +42,7 @@ from mlpotential.models.readouts.quantities import (
 from mlpotential.models.terms.evaluation import hessian_of_terms, with_terms
 from mlpotential.models.terms.settings import Terms
 from mlpotential.models.torch_state import own_torch_state
-from mlpotential.properties import LABELS, OF_CHARGES, PROPERTIES
+from mlpotential.properties import LABELS, OF_CHARGES, OF_DIPOLES, PROPERTIES
 
 HESSIAN_ROWS_AT_ONCE = 64  # chosen: bounds the memory of the vectorised second derivative
 
@@ -231,12 +230,11 @@ class Potential(nn.Module, ABC):
         if not self.training:
             found = {name: value.detach() for name, value in found.items()}
         virial = -gradients["strain"] if needs_virial else None
-        scalars = {name: found.pop(name) for name in list(found) if name not in PROPERTIES}
         if "forces" in properties:
             found["forces"] = -gradients["positions"]
         if "stress" in properties:
             found["stress"] = stress_of(virial, graph.cell)
-        prediction = Prediction(virial=virial, scalars=scalars or None, **found)
+        prediction = Prediction.of(found | {"virial": virial})
         if self.training or not self.terms:
             return prediction
         return with_terms(prediction, self.terms, graph)

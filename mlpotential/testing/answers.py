@@ -77,10 +77,3 @@ def assert_same(
             assert away <= accuracy.same * scale, (
                 f"{what}: {name} differ by {away:.3g}, {away / scale:.3g} of the largest"
             )
-
-
-def five_point(function: Callable[[Any], Any], direction: Any, step: float) -> Any:
-    """f'(0) along a direction, an array or tensor of any shape, to fourth order in the step."""
-    near = function(step * direction) - function(-step * direction)
-    far = function(2 * step * direction) - function(-2 * step * direction)
-    return (8.0 * near - far) / (12.0 * step)

@@ -23,6 +23,7 @@ from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from mlpotential.nn.finite_differences import five_point
 from mlpotential.testing.answers import (
     FLOAT64,
     SMALLEST_SCALE,
@@ -30,7 +31,6 @@ from mlpotential.testing.answers import (
     CalculatorFactory,
     answer,
     assert_same,
-    five_point,
     property_or_none,
 )
 from mlpotential.testing.cells import (

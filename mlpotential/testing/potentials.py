@@ -17,7 +17,7 @@ from torch import Tensor
 from mlpotential.graph import AtomGraph, Prediction, collate
 from mlpotential.models.potential import Potential
 from mlpotential.neighbors import connect, split
-from mlpotential.testing.answers import five_point
+from mlpotential.nn.finite_differences import five_point
 
 STEP = 1e-4  # A; chosen: five-point differences of a float64 energy are good to 1e-10 eV/A here
 

@@ -23,15 +23,9 @@ from mlpotential.units import (
 KCAL_PER_MOL_PER_EV = 1.0 / EV_PER_KCAL_PER_MOL
 # Units of the papers, with factors, beside those of the program.
 SECOND_UNITS = {
-    "energy": ("kcal/mol", KCAL_PER_MOL_PER_EV),
-    "forces": ("kcal/mol/A", KCAL_PER_MOL_PER_EV),
-    "dipole": ("Debye", 1.0 / E_ANGSTROM_PER_DEBYE),
-}
-
-
-SECOND_UNITS_OF = {
-    "eV": SECOND_UNITS["energy"],
-    "e A": SECOND_UNITS["dipole"],
+    "eV": ("kcal/mol", KCAL_PER_MOL_PER_EV),
+    "eV/A": ("kcal/mol/A", KCAL_PER_MOL_PER_EV),
+    "e A": ("Debye", 1.0 / E_ANGSTROM_PER_DEBYE),
     "eV/A^3": ("GPa", 1.0 / EV_PER_ANGSTROM3_PER_PRESSURE_UNIT["GPa"]),
     "A^2": ("Bohr^2", ANGSTROM_PER_BOHR**-2),
     "A^3": ("Bohr^3", ANGSTROM_PER_BOHR**-3),
@@ -46,7 +40,7 @@ def format_errors(errors: Mapping[str, Errors]) -> str:
         lines.append(f"{name} ({e.n_structures} structures)")
         units = {label: LABELS[label].unit for label in OWN_FIELDS if label in LABELS}
         for label, unit in (units | e.other_units).items():
-            shown = (unit, SECOND_UNITS.get(label, SECOND_UNITS_OF.get(unit)))
+            shown = (unit, SECOND_UNITS.get(unit))
             lines += _line(label, *e.pair(label), *shown)
             if label == "energy":
                 lines += _line("energy per atom", *e.pair("energy_per_atom"), "eV")

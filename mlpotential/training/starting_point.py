@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.data.declared_units import SuspiciousDataWarning
 from mlpotential.data.isolated_atoms import (
     SUFFIXES,
@@ -26,12 +27,10 @@ from mlpotential.data.statistics import (
     read_atom_references,
 )
 from mlpotential.errors import ConfigError
-from mlpotential.graph import collate
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.models.potential import Potential
 from mlpotential.models.readouts.quantities import QuantityReadout
 from mlpotential.models.registry import build_potential
-from mlpotential.neighbors import connect
 from mlpotential.training.config import DataConfig, RunConfig
 
 STRUCTURES_LOOKED_AT = 1000  # chosen: enough for a constant per element
@@ -165,12 +164,9 @@ def _meet_energies(model: Potential, train: ReferenceData) -> None:
     """
     known = train.with_label("energy")
     known = known.select(range(0, len(known), -(-len(known) // STRUCTURES_LOOKED_AT)))
-    predicted = []
-    for start in range(0, len(known), STRUCTURES_AT_ONCE):
-        graphs = known[start : start + STRUCTURES_AT_ONCE]
-        batch = collate([connect(graph, model.cutoff) for graph in graphs])
-        with torch.no_grad():
-            predicted.append(model(batch, ("energy",)).energy.numpy())
+    batches = ConnectedStructures(known.arrays, model.cutoff).batches(STRUCTURES_AT_ONCE)
+    with torch.no_grad():
+        predicted = [model(batch, ("energy",)).energy.numpy() for batch in batches]
     shifts = fit_element_energies(known, known.energies - np.concatenate(predicted))
     for atomic_number, shift in shifts.items():
         model.scale.atom_references[atomic_number] += shift

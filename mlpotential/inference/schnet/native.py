@@ -17,7 +17,6 @@ from ase.data import atomic_masses
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import Prediction, stress_of
 from mlpotential.inference.backend import (
-    OF_DIPOLES,
     SMALLEST_DISTANCE,
     EvaluationBackend,
     Obstacle,
@@ -42,8 +41,9 @@ from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.nn.hermite import hermite_basis
+from mlpotential.properties import OF_DIPOLES
 
-KERNEL_OUTPUTS = {"energy", "dipole", "dipole_magnitude"}  # whose readouts it evaluates
+KERNEL_OUTPUTS = {"energy", *OF_DIPOLES}  # whose readouts it evaluates
 NEEDED = {"stress": "virial", **dict.fromkeys(OF_DIPOLES, "charges")}  # what each is made from
 
 

@@ -33,7 +33,6 @@ from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import shifted_softplus
 from mlpotential.nn.cfconv import continuous_filter_convolution, neighbor_counts
 from mlpotential.nn.cutoffs import hard_cutoff
-from mlpotential.properties import PROPERTIES
 
 
 class TabulatedBackend(TorchBackend):
@@ -96,8 +95,7 @@ class TabulatedSchNet(nn.Module):
         filters, slopes = self.table(distances)
         filters, slopes, atom_weights = self._cut(graph, distances, filters, slopes)
         features, trace = self._forward(graph, filters, atom_weights)
-        found = self.model.quantities(graph, features, properties)
-        scalars = {name: found.pop(name) for name in list(found) if name not in PROPERTIES}
+        found: dict[str, Tensor | None] = {**self.model.quantities(graph, features, properties)}
         needs_virial = bool({"virial", "stress"} & set(properties))
         forces = virial = None
         if needs_virial or "forces" in properties:
@@ -105,13 +103,11 @@ class TabulatedSchNet(nn.Module):
             pair_forces = (pair_slopes / distances)[:, None] * displacements  # dE/dr r_ij / |r_ij|
             forces = _forces(graph, pair_forces)
             virial = _virial(graph, displacements, pair_forces) if needs_virial else None
-        return Prediction(
-            forces=forces if "forces" in properties else None,
-            virial=virial,
-            stress=stress_of(virial, graph.cell) if "stress" in properties else None,
-            scalars=scalars or None,
-            **found,
-        )
+        if "forces" in properties:
+            found["forces"] = forces
+        if "stress" in properties:
+            found["stress"] = stress_of(virial, graph.cell)
+        return Prediction.of(found | {"virial": virial})
 
     def _cut(
         self, graph: AtomGraph, distances: Tensor, filters: Tensor, slopes: Tensor

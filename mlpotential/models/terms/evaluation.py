@@ -21,6 +21,7 @@ from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, Prediction, stress_of
 from mlpotential.models.terms.dispersion import Dispersion
 from mlpotential.models.terms.settings import Terms
+from mlpotential.nn.finite_differences import five_point
 from mlpotential.nn.zbl import ranges, zbl_energies
 
 STEP = 2e-3  # A, of the Hessian of dispersion; chosen: five points are good to 1e-7 eV/A^2
@@ -87,17 +88,12 @@ def with_terms(prediction: Prediction, terms: Terms, graph: AtomGraph) -> Predic
 
 def hessian_of_terms(terms: Terms, graph: AtomGraph) -> Tensor:
     """Of one structure, [3 n_atoms, 3 n_atoms], float64 (eV/A^2): differences of exact forces."""
-    rows = []
-    for k in range(3 * graph.n_atoms):
-        direction = torch.zeros_like(graph.positions).reshape(-1)
-        direction[k] = STEP
-        moved = direction.reshape(graph.positions.shape)
-        forces = {
-            n: evaluate_terms(terms, replace(graph, positions=graph.positions + n * moved)).forces
-            for n in (-2, -1, 1, 2)
-        }
-        slope = (8.0 * (forces[1] - forces[-1]) - (forces[2] - forces[-2])) / (12.0 * STEP)
-        rows.append(-slope.reshape(-1))
+
+    def forces(moved: Tensor) -> Tensor:
+        return evaluate_terms(terms, replace(graph, positions=graph.positions + moved)).forces
+
+    directions = torch.eye(3 * graph.n_atoms).to(graph.positions).unflatten(1, (-1, 3))
+    rows = [-five_point(forces, direction, STEP).reshape(-1) for direction in directions]
     hessian = torch.stack(rows)
     return 0.5 * (hessian + hessian.T)
 

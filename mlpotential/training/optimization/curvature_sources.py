@@ -24,9 +24,9 @@ from torch import Tensor
 from mlpotential.data.declared_units import angstrom_per_length, ev_per_energy
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import ConfigError, DataError
-from mlpotential.graph import AtomGraph, collate
+from mlpotential.graph import AtomGraph
 from mlpotential.models.model_file import load_model
-from mlpotential.neighbors import connect, split
+from mlpotential.neighbors import connect
 from mlpotential.training.config import RunConfig
 from mlpotential.training.optimization.curvature import (
     Curvature,
@@ -102,9 +102,7 @@ class CurvatureOfModel:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As of a `CurvatureSource`."""
         if self._model.cutoff != cutoff:
-            singles = split(graph.to("cpu"))
-            own = collate([connect(single, self._model.cutoff) for single in singles])
-            graph = own.to(graph.positions.device)
+            graph = connect(graph, self._model.cutoff)
         expected = hessian_vector_products(self._model, graph, directions)
         return directions, expected, graph.positions.new_ones(graph.n_graphs)
 
