@@ -163,8 +163,7 @@ def write_n2p2_folder(model: BehlerParrinello, folder: Path, energy_unit: str) -
         ConfigError: if the model has what n2p2 has not.
         RunError: if a file cannot be written.
     """
-    if model.charge_readout is not None:
-        raise ConfigError("n2p2 has no dipoles: only energies could be written, so nothing is")
+    _check_energy_alone(model)
     model = model.double()
     functions, elements = model.config.functions, model.functions.elements
     counts = [len(of_element(functions, z)) for z in elements]
@@ -185,6 +184,17 @@ def write_n2p2_folder(model: BehlerParrinello, folder: Path, energy_unit: str) -
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return list(contents)
+
+
+def _check_energy_alone(model: BehlerParrinello) -> None:
+    """Raises ConfigError unless the energy of the networks is all that the model gives."""
+    if not model.has_energy:
+        raise ConfigError("n2p2 has energies, which the model does not give: nothing is written")
+    if others := [name for name in (*model.outputs, *model.terms) if name != "energy"]:
+        raise ConfigError(
+            f"n2p2 has no {', '.join(others)}: only the energy of the networks could be written, "
+            "so nothing is"
+        )
 
 
 def settings_text(model: BehlerParrinello, energy_unit: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from n2p2_reference import FOLDER, RANDOM, Answer, Reference, reference
 
 from mlpotential.cli import main
-from mlpotential.errors import ExtrapolationError
+from mlpotential.errors import ConfigError, ExtrapolationError
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.behler_parrinello import BehlerParrinello
@@ -23,6 +23,8 @@ from mlpotential.models.importers.n2p2.folder import (
     write_n2p2_folder,
 )
 from mlpotential.models.model_file import load_model, save_model
+from mlpotential.models.outputs import Output
+from mlpotential.models.terms.settings import TermSettings
 from mlpotential.neighbors import connect
 from mlpotential.nn.symmetry_functions.notation import of_element, parse_symmetry_functions
 
@@ -333,3 +335,20 @@ def test_old_scaling_files(command: Callable[..., str], tmp_path: Path) -> None:
     one, two = (load_model(p).potential for p in (output, tmp_path / "new.safetensors"))
     answer = reference(SPECIAL).answers[0]
     assert torch.equal(one(answer.graph).energy, two(answer.graph).energy)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "terms", "message"),
+    [
+        ({"energy": Output(), "dipole": Output()}, {}, "n2p2 has no dipole:"),
+        ({"energy": Output(), "gap": Output("mean", "eV")}, {}, "n2p2 has no gap:"),
+        ({"energy": Output()}, {"zbl": TermSettings()}, "n2p2 has no zbl:"),
+        ({"gap": Output("mean", "eV")}, {}, "energies, which the model does not give"),
+    ],
+)
+def test_what_n2p2_has_not_is_not_left_out(outputs, terms, message, tmp_path):
+    model = BehlerParrinello(BehlerParrinelloConfig().for_elements((1, 8)), outputs)
+    model.terms = terms
+    with pytest.raises(ConfigError, match=message):
+        write_n2p2_folder(model, tmp_path / "folder", "eV")
+    assert not (tmp_path / "folder").exists()
