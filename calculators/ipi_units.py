@@ -18,7 +18,7 @@ import numpy as np
 from ipi.utils.units import unit_to_internal
 
 from mlpotential.errors import RunError, StructureError
-from mlpotential.properties import PROPERTIES, scalar
+from mlpotential.properties import PROPERTIES, unit_in_names
 
 if TYPE_CHECKING:
     from mlpotential.graph import Prediction
@@ -138,8 +138,9 @@ def _extras_of_outputs(
     scalars |= {name: (units[name], x) for name, x in (prediction.scalars or {}).items()}
     for name, (unit, values) in scalars.items():
         if values is not None:
-            key = f"{name}_{scalar(name, unit).unit_in_names}"
-            found[key] = np.asarray(values, np.float64).reshape(n_replicas)
+            found[f"{name}_{unit_in_names(unit)}"] = np.asarray(values, np.float64).reshape(
+                n_replicas
+            )
     return found
 
 

@@ -57,14 +57,19 @@ class Property:
 
     @property
     def unit_in_names(self) -> str:
-        """The unit as it stands in the names of columns: `eV_per_angstrom`."""
-        spelt = self.unit.replace("A", "angstrom").replace("/", "_per_").replace(" ", "_")
-        return spelt.replace("^", "")
+        """The unit as it stands in the names of columns."""
+        return unit_in_names(self.unit)
 
     def array_shape(self, n_atoms: int, n_graphs: int) -> tuple[int, ...]:
         """[n_atoms or n_graphs, ...]: the shape of an array of it."""
         assert self.shape is not None, f"the shape of {self.name} depends on the architecture"
         return (n_graphs if self.per == "graph" else n_atoms, *self.shape)
+
+
+def unit_in_names(unit: str) -> str:
+    """A unit as it stands in the names of columns: `eV/A` is `eV_per_angstrom`."""
+    spelt = unit.replace("A", "angstrom").replace("/", "_per_").replace(" ", "_")
+    return spelt.replace("^", "")
 
 
 _ROWS = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpotential.properties import LABELS
+from mlpotential.properties import LABELS, unit_in_names
 from mlpotential.training.studies.members import Outcome
 
 SEED = "training.seed"  # what trainings that belong to one row differ in
@@ -41,8 +41,7 @@ class Measure:
     @property
     def column(self) -> str:
         """Its name in a table, unit included."""
-        unit = self.unit.replace("A", "angstrom").replace("/", "_per_").replace(" ", "_")
-        return f"{self.name}_{self.kind}_{unit}"
+        return f"{self.name}_{self.kind}_{unit_in_names(self.unit)}"
 
 
 @dataclass(frozen=True)
