@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   mlpotential train train.yaml --training.learning_rate 5e-4 --folder second_try
   mlpotential learning-curve train.yaml --n-train 1000 5000 20000 --folder curve
   mlpotential sweep train.yaml --model.n_interactions 1 2 3 6 --folder sweep
+  mlpotential papers qm9_learning_curve --rows SchNet_T3_N1000 --folder papers
   mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
   mlpotential info model.safetensors --check
   mlpotential convert best_inference_model model.safetensors --energy-unit eV --length-unit Angstrom
@@ -32,6 +33,10 @@ COMMANDS = {
     "sweep": (
         "mlpotential.training.studies.commands:SWEEP",
         "train with every combination of some settings: their errors, table and figure",
+    ),
+    "papers": (
+        "mlpotential.papers.command:PAPERS",
+        "measure tables of the SchNet papers again, beside the papers' numbers",
     ),
     "evaluate": (
         "mlpotential.commands:EVALUATE",

@@ -75,7 +75,8 @@ def check_no_overlap(train: ReferenceData, *held_out: ReferenceData) -> None:
             raise DataError(
                 f"{len(shared)} of {len(data)} held-out structures are also in the training set; "
                 f"the first is {data.name_of(k)} of {data.source}, which is "
-                f"{train.name_of(int(first[k]))} of {train.source}: remove the duplicates"
+                f"{train.name_of(int(first[k]))} of {train.source}: remove the duplicates, "
+                "or leave them out of the held-out sets with data.drop_repeats: true"
             )
 
 

@@ -54,6 +54,8 @@ class DataConfig:
             symbol or atomic number, or frames of isolated atoms.
         drop_isolated: leave out structures with atoms that have no neighbour within the cutoff of
             the model; false uses them, with a warning.
+        drop_repeats: leave out of the validation and test sets what is also in the training set, as
+            is always done with qm9; false refuses such sets.
     """
 
     path: str
@@ -72,6 +74,7 @@ class DataConfig:
     split_seed: int = 0
     atom_references: str = "none"
     drop_isolated: bool = False
+    drop_repeats: bool = False
 
     def __post_init__(self) -> None:
         self._check_units()

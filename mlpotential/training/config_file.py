@@ -8,6 +8,7 @@ settings the others below `model:` are; each output has a section of its own bel
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -72,11 +73,28 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: if the file is missing or no YAML, a name is unknown, or a value does not fit.
     """
-    settings, replaced = _as_now(_read_yaml(Path(path))), _parse_overrides(overrides)
+    return config_of(read_yaml(Path(path)), overrides, where=str(path), folder=Path(path).parent)
+
+
+def config_of(
+    settings: Mapping[str, Any], overrides: Sequence[str], where: str, folder: Path
+) -> RunConfig:
+    """A checked configuration from the content of a file.
+
+    Args:
+        settings: by section and name.
+        overrides: as for `read_config`.
+        where: what the settings stand in, for messages.
+        folder: that paths in the settings are relative to.
+
+    Raises:
+        ConfigError: as `read_config`.
+    """
+    settings, replaced = _as_now(copy.deepcopy(dict(settings))), _parse_overrides(overrides)
     sections = _sections(settings, replaced)
     types = dict(_field_types(sections))
-    _check_settings(settings, types, where=str(path))
-    _anchor_paths(settings, Path(path).parent.absolute())
+    _check_settings(settings, types, where=where)
+    _anchor_paths(settings, folder.absolute())
     for name, text in replaced:
         _refuse_unknown(name, types, types, where="command line")
         *above, field = name.split(".")
@@ -97,7 +115,8 @@ def write_config(path: Path, config: RunConfig) -> None:
     write_atomically(path, yaml.safe_dump(settings, sort_keys=False))
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping, with no name given twice. Raises ConfigError for anything else."""
     try:
         content = yaml.load(path.read_text(), _Loader)
     except OSError as error:

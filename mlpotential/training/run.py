@@ -239,10 +239,12 @@ def _held_out(
 ) -> tuple[ReferenceData, ReferenceData | None]:
     """Validation and test set, checked against the training set.
 
-    Of qm9, which nobody can mend, the molecules that occur in training, too, are left out of them.
+    Structures that occur in training, too, are left out of them where the settings say so, and of
+    qm9, which nobody can mend.
     """
     held_out = [validation] if test is None else [validation, test]
-    apart = without_repeats(train, *held_out) if is_without_file(config.data.path) else []
+    drop = config.data.drop_repeats or is_without_file(config.data.path)
+    apart = without_repeats(train, *held_out) if drop else []
     if not all(map(len, apart)) or not apart:
         check_no_overlap(train, *held_out)
     else:

@@ -31,7 +31,7 @@ def plot_learning_curve(rows: Sequence[Row], measure: Measure, ax: Axes) -> Axes
     ax.set(xscale="log", yscale="log", xlabel="structures to train on")
     _label(ax, measure, rows)
     _ticks_at(ax, n)
-    _plain_numbers(ax)
+    plain_logarithmic(ax)
     return ax
 
 
@@ -57,7 +57,7 @@ def plot_sweep(rows: Sequence[Row], measure: Measure, ax: Axes) -> Axes:
     means = [row.errors[measure][0] for row in rows]
     if max(means) > WIDE * min(means):
         ax.set_yscale("log")
-        _plain_numbers(ax)
+        plain_logarithmic(ax)
     else:
         ax.set_ylim(bottom=0.0)
     _set_values(ax, all_values, is_number)
@@ -135,7 +135,7 @@ def _ticks_at(ax: Axes, values: np.ndarray) -> None:
     )
 
 
-def _plain_numbers(ax: Axes) -> None:
+def plain_logarithmic(ax: Axes) -> None:
     """On a logarithmic y axis: 20, not 2 x 10^1, and enough of them."""
     low, high = ax.get_ylim()
     digits = (1, 2, 5) if high > 5.0 * low else (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)

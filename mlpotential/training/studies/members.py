@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Outcome:
 
 def run_members(
     members: Sequence[Member],
-    folder: Path,
+    folder: Path | None,
     after_each: Callable[[list[Outcome]], None],
     progress: bool = True,
     processes: Processes = ALONE,
@@ -76,7 +76,8 @@ def run_members(
 
     Args:
         members: of the study.
-        folder: of the study.
+        folder: of the study, which nothing else may use meanwhile; None where studies share one, so
+            that only the folders of members are locked.
         after_each: is shown all outcomes so far, by the first process alone.
         progress: show progress bars where standard error is a terminal.
         processes: that train together.
@@ -86,7 +87,8 @@ def run_members(
         RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     outcomes: list[Outcome] = []
-    with lock_folder(folder) if processes.is_first else contextlib.nullcontext():
+    locked = folder if processes.is_first else None
+    with contextlib.nullcontext() if locked is None else lock_folder(locked):
         for k, member in enumerate(members, start=1):
             outcome = _known_outcome(member) if processes.is_first else None
             outcome = processes.from_first(outcome)
@@ -124,15 +126,36 @@ def _known_outcome(member: Member) -> Outcome | None:
     path = Path(member.config.folder) / OUTCOME_NAME
     if not path.exists():
         return None
+    kept = _read(path)
+    if kept["settings"] != json.loads(json.dumps(_identity(member.config))):
+        return None
+    return replace(read_outcome(path), values=member.values)
+
+
+def read_outcome(path: Path) -> Outcome:
+    """How a member ended, whatever its settings were.
+
+    Raises:
+        RunError: if the file cannot be read.
+    """
+    found = _read(path)["outcome"]
+    try:
+        return Outcome(**(found | {"errors": Errors(**found["errors"])}))
+    except (TypeError, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """`settings` and `outcome`."""
     try:
         kept = json.loads(path.read_text())
-        if kept["settings"] != json.loads(json.dumps(_identity(member.config))):
-            return None
-        found = kept["outcome"]
-        errors = Errors(**found["errors"])
-        return Outcome(**(found | {"values": member.values, "errors": errors}))
+        return {name: kept[name] for name in ("settings", "outcome")}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"{path} cannot be read ({error}): remove it") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path} cannot be read ({error}): remove it")
 
 
 def _identity(config: RunConfig) -> dict[str, Any]:

@@ -98,13 +98,13 @@ def _row(values: dict[str, Any], group: list[Outcome], measures: list[Measure]) 
         for name in ("epochs", "steps", "wall_s", "cpu_s")
     }
     errors = {
-        measure: _mean([value for o in group if (value := measure.of(o)) is not None])
+        measure: mean_and_error([value for o in group if (value := measure.of(o)) is not None])
         for measure in measures
     }
     return Row(values, group[0].data_set, len(group), errors, **times)
 
 
-def _mean(values: Sequence[float]) -> tuple[float, float]:
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """Mean and its standard error, s / sqrt(n) with s^2 = sum (x - mean)^2 / (n - 1)."""
     n = len(values)
     error = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
@@ -139,7 +139,7 @@ def as_text(rows: Sequence[Row]) -> str:
     lines = [heads]
     for row in rows:
         line = [*map(str, row.values.values()), str(row.n_seeds)]
-        line += [_with_error(*row.errors[measure]) for measure in shown]
+        line += [significant(*(1e3 * x for x in row.errors[measure])) for measure in shown]
         lines.append([*line, f"{row.epochs:g}", f"{row.wall_s:.1f}", f"{row.cpu_s:.1f}"])
     widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
     padded = [
@@ -150,9 +150,9 @@ def as_text(rows: Sequence[Row]) -> str:
     return "\n".join([f"errors on the {rows[0].data_set} set{note}", *padded])
 
 
-def _with_error(mean: float, error: float) -> str:
-    """In thousandths."""
+def significant(mean: float, error: float) -> str:
+    """A number with its standard error to two digits; with four digits where the error is NaN."""
     if math.isnan(error):
-        return f"{1e3 * mean:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(1e3 * error))) if error > 0.0 else 3
-    return f"{1e3 * mean:.{digits}f} ± {1e3 * error:.{digits}f}"
+        return f"{mean:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(error))) if error > 0.0 else 3
+    return f"{mean:.{digits}f} ± {error:.{digits}f}"
