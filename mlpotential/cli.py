@@ -34,8 +34,8 @@ COMMANDS = {
         "train with every combination of some settings: their errors, table and figure",
     ),
     "evaluate": (
-        "mlpotential.commands:EVALUATE",
-        "errors of a model on labelled data (MAE and RMSE), with a parity plot",
+        "mlpotential.training.evaluation.command:COMMAND",
+        "errors of a model on labelled data, plots of them, and predictions of structures",
     ),
     "info": (
         "mlpotential.commands:INFO",

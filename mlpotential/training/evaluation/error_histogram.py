@@ -19,7 +19,7 @@ from mlpotential.training.evaluation.evaluate import Evaluation
 from mlpotential.training.evaluation.pictures import quantity_of, save_picture, unit_of
 
 BINS_PER_DECADE = 10  # chosen
-SMALLEST_SHOWN = 1e-6  # of the largest error; chosen: smaller ones are counted with these
+SMALLEST_SHOWN = 1e-6  # of the largest error; chosen: smaller ones are counted in the legend
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,14 @@ def absolute_errors(evaluation: Evaluation, label: str) -> AbsoluteErrors:
     Energies are total where no structure has a cell, and per atom otherwise, as in the paper.
 
     Raises:
-        DataError: if the label was not compared in any structure.
+        DataError: if the label was not compared in any structure, or a prediction is not finite.
     """
     if label not in evaluation.values or not evaluation.values[label].size:
         raise DataError(f"there are no errors of {label}: it was not compared in any structure")
     reference, predicted = evaluation.values[label]
     values, unit = np.abs(predicted - reference), unit_of(evaluation, label)
+    if n_wrong := int((~np.isfinite(values)).sum()):
+        raise DataError(f"{n_wrong} of {len(values)} predictions of {label} are not finite")
     if label != "energy":
         return AbsoluteErrors(values, quantity_of(label), unit)
     if evaluation.has_cells:
@@ -80,16 +82,13 @@ def plot_error_histogram(errors: AbsoluteErrors, ax: Axes) -> Axes:
     if largest == 0.0:
         ax.text(0.5, 0.5, "all errors are 0", transform=ax.transAxes, ha="center")
         return ax
-    shown = np.maximum(errors.values, SMALLEST_SHOWN * largest)
-    low, high = np.log10(shown.min()), np.log10(largest)
-    n_bins = max(1, int(np.ceil((high - low) * BINS_PER_DECADE)))
-    edges = np.logspace(low, high, n_bins + 1)
-    edges[[0, -1]] = shown.min(), largest  # whatever was rounded
-    if low == high:
-        edges = largest * np.array([0.9, 1.1])
+    shown = errors.values[errors.values >= SMALLEST_SHOWN * largest]
+    edges = _edges(float(shown.min()), largest)
     ax.hist(shown, edges.tolist(), color="#56B4E9", edgecolor="white", linewidth=0.3)
+    if n_smaller := len(errors.values) - len(shown):
+        ax.plot([], [], " ", label=f"not shown: {n_smaller} below {SMALLEST_SHOWN * largest:.1g}")
     lines = {
-        "mean": (errors.mean, "#D55E00", "-"),
+        "MAE": (errors.mean, "#D55E00", "-"),
         "median": (errors.percentile(50), "#0072B2", "--"),
         "95th percentile": (errors.percentile(95), "#000000", ":"),
     }
@@ -100,6 +99,15 @@ def plot_error_histogram(errors: AbsoluteErrors, ax: Axes) -> Axes:
     ax.set_ylim(bottom=0.7)  # a single one is seen
     ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.08))
     return ax
+
+
+def _edges(low: float, high: float) -> np.ndarray:
+    """Of bins, equal on a logarithmic axis, from one error to another."""
+    if low == high:
+        return high * np.array([0.9, 1.1])
+    edges = np.geomspace(low, high, 1 + int(np.ceil(np.log10(high / low) * BINS_PER_DECADE)))
+    edges[[0, -1]] = low, high  # whatever was rounded
+    return edges
 
 
 def save_error_histograms(evaluation: Evaluation, path: str | Path) -> None:
