@@ -39,8 +39,8 @@ COMMANDS = {
         "measure tables of the SchNet papers again, beside the papers' numbers",
     ),
     "evaluate": (
-        "mlpotential.commands:EVALUATE",
-        "errors of a model on labelled data (MAE and RMSE), with a parity plot",
+        "mlpotential.training.evaluation.command:COMMAND",
+        "errors of a model on labelled data, plots of them, and predictions of structures",
     ),
     "info": (
         "mlpotential.commands:INFO",

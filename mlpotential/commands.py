@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
-from mlpotential.command_line import Command, comparison_with
+from mlpotential.command_line import Command
 from mlpotential.data.sets.named import files_of
 from mlpotential.errors import ConfigError
 from mlpotential.input_files import (
-    check_output_file,
-    check_picture_file,
     require_data_files,
     require_model_files,
 )
@@ -80,105 +79,6 @@ def _print_settings(config: str | None, overrides: Sequence[str], as_schema: boo
         print(json.dumps(json_schema(), indent=2))
     else:
         print(commented_yaml(EXAMPLE if config is None else read_config(config, overrides)))
-
-
-def evaluate(
-    model: str,
-    data: str,
-    *,
-    energy_unit: str | None = None,
-    length_unit: str | None = None,
-    energy_key: str | None = None,
-    forces_key: str | None = None,
-    force_unit: str | None = None,
-    label_units: Sequence[str] = (),
-    label_keys: Sequence[str] = (),
-    no_forces: bool = False,
-    device: str = "auto",
-    dtype: Dtype | None = None,
-    batch_size: int = 32,
-    plot: str | None = None,
-    json: str | None = None,
-    modes: str | None = None,
-    record_as: str | None = None,
-) -> int:
-    """Prints MAE and RMSE of all labels.
-
-    Args:
-        model: model file (.safetensors).
-        data: .xyz, .extxyz, .data (RuNNer, n2p2), .json (pymatgen), all also .gz; .npz, ASE .db, a
-            folder of DeePMD-kit; or a published set such as qm9.
-        energy_unit: e.g. eV, kcal/mol, Hartree; a published set alone needs none.
-        length_unit: e.g. Angstrom, Bohr; a published set alone needs none.
-        energy_key: name of the energy label in the file.
-        forces_key: name of the forces label in the file.
-        force_unit: e.g. Hartree/Bohr; default: the energy unit per length unit.
-        label_units: compare other labels, too: their names and units, such as dipole=Debye gap=eV.
-        label_keys: names of these labels in the file, such as dipole=mu gap=GAP.
-        no_forces: the data has energies only.
-        device: auto, cpu, cuda or cuda:N.
-        dtype: default: the model's.
-        batch_size: structures at once.
-        plot: write a parity plot (.png).
-        json: write the errors as JSON.
-        modes: relax the molecule of a file of `md-runs modes --json` and compare its wavenumbers,
-            too, in float64.
-        record_as: keep the errors in the model file, under this name (and those of --modes).
-    """
-    require_model_files([model])
-    require_data_files(files_of((data, modes)))
-    check_output_file(json)
-    check_picture_file(plot, "the plot ")
-    from mlpotential.training.evaluate import add_errors, evaluate_model
-    from mlpotential.training.report import errors_as_json, format_errors
-
-    evaluation = evaluate_model(
-        model,
-        data,
-        energy_unit=energy_unit,
-        length_unit=length_unit,
-        energy_key=energy_key,
-        forces_key=forces_key,
-        force_unit=force_unit,
-        **_by_label(label_units, "unit"),
-        **_by_label(label_keys, "key"),
-        with_forces=not no_forces,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-    )
-    print(format_errors({data: evaluation.errors}))
-    if json:
-        from pathlib import Path
-
-        from mlpotential.run_folder import write_atomically
-
-        write_atomically(Path(json), errors_as_json({data: evaluation.errors}))
-    if plot:
-        from mlpotential.training.parity_plot import save_parity_plot
-
-        save_parity_plot(evaluation, plot)
-        print(f"parity plot: {plot}")
-    wavenumbers = {}
-    if modes:
-        comparison = comparison_with("modes")(model, modes)
-        print(comparison)
-        wavenumbers[modes] = comparison.record
-    if record_as:
-        add_errors(model, {record_as: evaluation.errors}, wavenumbers)
-        print(f"kept in the model file: errors of {', '.join([record_as, *wavenumbers])}")
-    return 0
-
-
-def _by_label(words: Sequence[str], what: str) -> dict[str, str]:
-    """`gap=eV` as `gap_unit`. Raises ConfigError for a word that is no such pair."""
-    found = {}
-    for word in words:
-        label, equals, value = word.partition("=")
-        if not (label and equals and value):
-            raise ConfigError(f"--label-{what}s takes pairs such as gap={what}, not {word!r}")
-        found[f"{label}_{what}"] = value
-    return found
 
 
 def info(
@@ -267,7 +167,6 @@ def export(model: str, folder: str, *, energy_unit: str | None = None) -> int:
             unit of the symmetry functions.
     """
     require_model_files([model])
-    from pathlib import Path
 
     from mlpotential.models.importers.n2p2.convert_folder import export_folder
     from mlpotential.models.model_file import load_model
@@ -323,13 +222,6 @@ TRAIN = Command.of(
     "  mlpotential train train.yaml --committee 4\n"
     "  torchrun --nproc-per-node 2 -m mlpotential train train.yaml\n"
     "  mlpotential train --print-config > run.yaml\n\n" + settings_list(),
-)
-EVALUATE = Command.of(
-    evaluate,
-    "  mlpotential evaluate model.safetensors test.extxyz --energy-unit eV "
-    "--length-unit Angstrom --plot parity.png\n"
-    "  mlpotential evaluate model.safetensors beads.extxyz --energy-unit eV "
-    "--length-unit Angstrom --modes reference.json --record-as beads",
 )
 INFO = Command.of(
     info,

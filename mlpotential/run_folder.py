@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from mlpotential.errors import RunError
 
@@ -62,15 +63,28 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         RunError: if the disk is full or the folder cannot be written; the old file stays.
     """
-    data = content.encode() if isinstance(content, str) else content
+    with opened_atomically(path) as handle:
+        handle.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written piece by piece that has its name when it is whole, not before.
+
+    Raises:
+        RunError: if the disk is full or the folder cannot be written; an old file stays, as after
+            any other exception.
+    """
     partial = path.with_name(path.name + ".partial")
     try:
         with open(_opened(partial, os.O_WRONLY | os.O_TRUNC), "wb") as handle:
-            handle.write(data)
+            yield handle
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(partial, path)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):  # the folder may be what is wrong
             partial.unlink()
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise RunError(f"cannot write {path}: {error.strerror}") from error
+        raise

@@ -10,7 +10,7 @@ from dataclasses import replace
 from md_runs.c20.settings import HERE
 from mlpotential import SchNetConfig
 from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
-from mlpotential.training.evaluate import evaluate_model
+from mlpotential.training.evaluation.evaluate import evaluate_model
 from mlpotential.training.report import format_errors
 from mlpotential.training.run import run_training
 

@@ -146,21 +146,22 @@ def _squeezed(text: object) -> str:
 class DeclaredUnits:
     """The units the user declares; forces are in energy unit / length unit unless `force` is given.
 
-    `labels` has those of labels with a unit of their own and of named scalars that are read.
+    `labels` has those of labels with a unit of their own and of named scalars that are read. The
+    energy unit is None where structures are read without labels: what a file states of it and of
+    forces is passed over.
 
     Raises:
         DataError: if a name is unknown.
     """
 
-    energy: str
+    energy: str | None
     length: str
     labels: Mapping[str, str] = field(default_factory=dict)
     force: str | None = None
 
     def __post_init__(self) -> None:
-        ev_per_energy(self.energy)
         angstrom_per_length(self.length)
-        for label in ("forces", *self.labels):
+        for label in (*(("energy", "forces") if self.energy is not None else ()), *self.labels):
             self.factor(label)
 
     def factor(self, label: str) -> float:
@@ -171,10 +172,13 @@ class DeclaredUnits:
             return scalar_unit(self.labels[label])[1]
         if label == "forces":
             return ev_per_angstrom(self.force or f"{self.energy}/{self.length}")
+        assert self.energy is not None, "energies are not read without it"
         return ev_per_energy(self.energy)
 
     def check_energy(self, in_file: object, place: str) -> None:
         """Raises DataError if the file states another energy unit."""
+        if self.energy is None:
+            return
         _compare("energy", self.energy, in_file, _ENERGY_SPELLINGS, place)
 
     def check_length(self, in_file: object, place: str) -> None:
@@ -183,6 +187,8 @@ class DeclaredUnits:
 
     def check_force(self, in_file: object, place: str) -> None:
         """Raises DataError if the file states another force unit, such as `eV/Ang`."""
+        if self.energy is None:
+            return
         declared = self.force or f"{self.energy}/{self.length}"
         how = "was declared" if self.force else "follows from the declared units"
         _compare("force", declared, in_file, _FORCE_SPELLINGS, place, how)

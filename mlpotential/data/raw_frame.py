@@ -47,12 +47,12 @@ class LabelRequest:
     """Which labels to read, and under which keys: none leaves it to the reader's documented names.
 
     Attributes:
-        properties: names of labels and of named scalars.
+        properties: names of labels and of named scalars; empty for structures alone.
         keys: under which they stand in the file.
         declared: names whose unit was declared: all named scalars have one.
 
     Raises:
-        DataError: if `properties` names something that reference data do not have, or nothing.
+        DataError: if `properties` names something that reference data do not have.
     """
 
     properties: tuple[str, ...] = ("energy", "forces")
@@ -68,8 +68,6 @@ class LabelRequest:
                     f"{last}, and other scalars in a declared unit: give {name}_unit."
                     f"{nearest_name(name, LABELS)}"
                 )
-        if not self.properties:
-            raise DataError("no property was asked for: properties must name 'energy' or 'forces'")
 
     def names(self, label: str) -> set[str]:
         """Those under which a label is looked for."""

@@ -37,6 +37,7 @@ _READERS = {  # module and function by the end of the name
     ".json": ("pymatgen_json", "read_pymatgen_json"),
     "type.raw": ("deepmd", "read_deepmd"),  # in a folder
 }
+_READER_OF_STRUCTURES = ("ase_structures", "read_ase_structures")  # of all other files
 _PACKED = (".xyz", ".extxyz", ".data", ".json")  # these may end in .gz, too
 _MODELS = {
     ".safetensors": "a model file",
@@ -84,6 +85,8 @@ def read_reference_data(
     Warns:
         SuspiciousDataWarning: if distances or forces look as if the units were others.
     """
+    if not properties:
+        raise DataError("no property was asked for: properties must name 'energy' or 'forces'")
     keys, declared = _keys_and_units(properties, of_labels)
     name, file = split_name(str(path))
     request = LabelRequest(tuple(properties), keys, tuple(declared))
@@ -94,13 +97,50 @@ def read_reference_data(
                 f"{path}: the {label} is read in a declared unit: give {label}_unit, one of "
                 f"{', '.join(row.declared_units)}"
             )
+    return _read(name, Path(file), request, units, index)
+
+
+def read_structures(path: Path | str, *, length_unit: str | None = None) -> ReferenceData:
+    """Reads structures alone, whether there are labels beside them or not.
+
+    Every frame counts: none is set aside as an isolated atom. Files that `read_reference_data` does
+    not know are read by ASE (`.cif`, `POSCAR`, `.traj`, ...), which gives lengths in Angstrom.
+
+    Args:
+        path: as of `read_reference_data`, or any file of structures that ASE reads.
+        length_unit: a name of `units.ANGSTROM_PER_LENGTH_UNIT`; may be left out of published sets
+            and of files that are read by ASE.
+
+    Raises:
+        DataError: as of `read_reference_data`, of what is no label.
+
+    Warns:
+        SuspiciousDataWarning: if distances look as if the unit were another.
+    """
+    name, file = split_name(str(path))
+    if name is None and _ending(Path(file)) is None and not Path(file).is_dir():
+        length_unit = length_unit or "Angstrom"
+    _, length_unit = known_units(str(path), None, length_unit)
+    if length_unit is None:
+        raise _undeclared(Path(file), ["length_unit"])
+    units = DeclaredUnits(None, length_unit)
+    return _read(name, Path(file), LabelRequest(()), units, None)
+
+
+def _read(
+    name: str | None,
+    path: Path,
+    request: LabelRequest,
+    units: DeclaredUnits,
+    index: slice | Sequence[int] | None,
+) -> ReferenceData:
+    """The structures of a published set or a file, with what was asked for."""
     if name == "qm9":
         from mlpotential.data.sets.qm9_labels import read_qm9
 
         return read_qm9(request, units, index)
-    path = Path(file)
     try:
-        frames = _reader(path)(path, request, units)
+        frames = _reader(path, request)(path, request, units)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     if not frames:
@@ -122,16 +162,21 @@ def _declared_units(
     energy_unit, length_unit = known_units(text, energy_unit, length_unit)
     given = {"energy_unit": energy_unit, "length_unit": length_unit}
     if missing := [name for name, unit in given.items() if unit is None]:
-        from mlpotential.data.readers.units_in_file import units_in_file
-
-        if not file.exists():
-            raise DataError(f"there is no file {file}")
-        raise DataError(
-            f"{file}: declare its units with {' and '.join(missing)}; {units_in_file(file)}"
-        )
+        raise _undeclared(file, missing)
     assert energy_unit is not None
     assert length_unit is not None
     return DeclaredUnits(energy_unit, length_unit, declared, force_unit)
+
+
+def _undeclared(file: Path, missing: Sequence[str]) -> DataError:
+    """Of a file that was given without these units, or that is not there."""
+    from mlpotential.data.readers.units_in_file import units_in_file
+
+    if not file.exists():
+        return DataError(f"there is no file {file}")
+    return DataError(
+        f"{file}: declare its units with {' and '.join(missing)}; {units_in_file(file)}"
+    )
 
 
 def _keys_and_units(
@@ -168,8 +213,11 @@ def _data(
     aside = {
         k
         for k in numbers
-        if is_marked_isolated(len(frames[k].atomic_numbers), frames[k].stated)
-        or not frames[k].labels.keys() >= set(properties)
+        if properties  # else all are meant
+        and (
+            is_marked_isolated(len(frames[k].atomic_numbers), frames[k].stated)
+            or not frames[k].labels.keys() >= set(properties)
+        )
     }
     weighted = any(frames[k].weights for k in numbers)
     graphs = {k: _to_graph(frames[k], units, weighted) for k in numbers}
@@ -214,33 +262,38 @@ def _isolated_atoms(source: str, atoms: Mapping[int, AtomGraph]) -> dict[int, fl
     return {z: energy for z, (_, energy) in sorted(first.items())}
 
 
-def _reader(path: Path) -> Callable[[Path, LabelRequest, DeclaredUnits], list[RawFrame]]:
+def _reader(
+    path: Path, request: LabelRequest
+) -> Callable[[Path, LabelRequest, DeclaredUnits], list[RawFrame]]:
     """The function that reads files of this kind; its module is imported here alone."""
     if not path.exists():
         raise DataError(f"there is no file {path}")
-    if path.is_dir():
-        if not (path / "type.raw").exists():
-            raise DataError(
-                f"{path} is a folder, but a data file is needed (or a system of DeePMD-kit, which "
-                "has a type.raw)"
-            )
-        ending = "type.raw"
-    else:
-        name = path.name.lower()
-        ending = next((e for e in _READERS if name.removesuffix(".gz").endswith(e)), "")
-        if name.endswith(".gz") and ending not in _PACKED:
-            ending = ""
-        for model_ending, what in _MODELS.items():
-            if name.endswith(model_ending):
-                raise DataError(f"{path.name} is {what}, not data: give the data to be read")
-    if not ending:
+    ending = _ending(path)
+    if path.is_dir() and ending is None:
+        raise DataError(
+            f"{path} is a folder, but a data file is needed (or a system of DeePMD-kit, which "
+            "has a type.raw)"
+        )
+    for model_ending, what in _MODELS.items():
+        if path.name.lower().endswith(model_ending):
+            raise DataError(f"{path.name} is {what}, not data: give the data to be read")
+    if ending is None and request.properties:
         raise DataError(
             f"{path.name}: unknown kind of file; known: .xyz, .extxyz, .data (RuNNer, n2p2), .json "
             "(pymatgen), these also .gz, .npz, .db (ASE), and folders of DeePMD-kit"
         )
-    module, function = _READERS[ending]
+    module, function = _READERS[ending] if ending else _READER_OF_STRUCTURES
     reader = getattr(import_module(f"mlpotential.data.readers.{module}"), function)
     return cast("Callable[[Path, LabelRequest, DeclaredUnits], list[RawFrame]]", reader)
+
+
+def _ending(path: Path) -> str | None:
+    """The key in `_READERS` of a file or folder; None where none reads it."""
+    if path.is_dir():
+        return "type.raw" if (path / "type.raw").exists() else None
+    name = path.name.lower()
+    found = next((e for e in _READERS if name.removesuffix(".gz").endswith(e)), None)
+    return None if name.endswith(".gz") and found not in _PACKED else found
 
 
 def _to_graph(frame: RawFrame, units: DeclaredUnits, weighted: bool) -> AtomGraph:

@@ -6,7 +6,7 @@ import fcntl
 import pytest
 
 from mlpotential.errors import RunError
-from mlpotential.run_folder import lock_folder, write_atomically
+from mlpotential.run_folder import lock_folder, opened_atomically, write_atomically
 
 
 def test_replaces_a_file(tmp_path):
@@ -65,3 +65,23 @@ def test_second_holder_is_refused_until_the_first_leaves(tmp_path):
         pass
     with lock_folder(tmp_path):
         pass
+
+
+def test_a_file_in_pieces_has_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "table.csv"
+    with opened_atomically(path) as file:
+        file.write(b"1\n")
+        file.flush()
+        assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv.partial"]
+        file.write(b"2\n")
+    assert path.read_text() == "1\n2\n"
+
+    def interrupted():
+        with opened_atomically(path) as file:
+            file.write(b"3\n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "1\n2\n"

@@ -50,6 +50,7 @@ def _loaded(path: Path) -> Any:
 def _frame(entry: object, place: str, request: LabelRequest) -> RawFrame:
     structure = entry.get("structure") if isinstance(entry, Mapping) else None
     outputs = entry.get("outputs") if isinstance(entry, Mapping) else None
+    outputs = {} if outputs is None and not request.properties else outputs
     if not isinstance(structure, Mapping) or not isinstance(outputs, Mapping):
         raise DataError(f"{place}: expected a mapping with 'structure' and 'outputs'")
     sites = structure.get("sites")

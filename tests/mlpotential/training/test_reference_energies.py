@@ -12,7 +12,7 @@ from mlpotential.data.splits import random_split
 from mlpotential.errors import DataError
 from mlpotential.models.model_file import load_model
 from mlpotential.training.config_file import read_config
-from mlpotential.training.evaluate import evaluate_model
+from mlpotential.training.evaluation.evaluate import evaluate_model
 from mlpotential.training.run import read_data_sets, run_training
 
 ATOMS = (

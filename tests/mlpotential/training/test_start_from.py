@@ -11,7 +11,7 @@ from mlpotential.data.read import read_reference_data
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.models.model_file import load_model
 from mlpotential.training.config_file import read_config
-from mlpotential.training.evaluate import evaluate_model
+from mlpotential.training.evaluation.evaluate import evaluate_model
 from mlpotential.training.run import run_training
 from mlpotential.training.starting_point import starting_model
 

@@ -24,7 +24,7 @@ from mlpotential.errors import DataError, RunError
 from mlpotential.models.model_file import load_model
 from mlpotential.training.checkpoint import load_checkpoint
 from mlpotential.training.config_file import read_config
-from mlpotential.training.evaluate import evaluate_model
+from mlpotential.training.evaluation.evaluate import evaluate_model
 from mlpotential.training.metrics import Errors
 from mlpotential.training.run import read_data_sets, run_training
 from mlpotential.training.trainer import Trainer

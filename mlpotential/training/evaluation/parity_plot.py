@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlpotential.errors import RunError
-from mlpotential.properties import label_row
-from mlpotential.training.evaluate import Evaluation
+from mlpotential.errors import DataError
+from mlpotential.training.evaluation.evaluate import Evaluation
+from mlpotential.training.evaluation.pictures import quantity_of, save_picture, unit_of
 
 
 def plot_parity(values: np.ndarray, label: str, unit: str, mae: float, ax: Axes) -> Axes:
@@ -40,23 +40,22 @@ def save_parity_plot(evaluation: Evaluation, path: str | Path) -> None:
     """Energies per atom and components of the other labels that were compared, side by side.
 
     Raises:
+        DataError: if none was, in any structure.
         RunError: if the file cannot be written, or its ending names no kind of picture.
     """
-    figure = Figure(figsize=(4.2 * len(evaluation.values), 4.0), layout="constrained")
-    panels = figure.subplots(1, len(evaluation.values), squeeze=False)[0]
-    for (name, values), panel in zip(evaluation.values.items(), panels, strict=True):
-        unit = evaluation.units[name].replace("A", "Å")
+    compared = {name: values for name, values in evaluation.values.items() if values.size}
+    if not compared:
+        raise DataError("there is nothing to draw: all labels have the weight 0")
+    figure = Figure(figsize=(4.2 * len(compared), 4.0), layout="constrained")
+    panels = figure.subplots(1, len(compared), squeeze=False)[0]
+    for (name, values), panel in zip(compared.items(), panels, strict=True):
+        unit = unit_of(evaluation, name)
         if name == "energy":
             mae = evaluation.errors.energy_per_atom_mae
             values, quantity, unit = values - values[0].mean(), "energy - mean", f"{unit}/atom"
         else:
             mae, _ = evaluation.errors.pair(name)
-            is_vector = label_row(name).per == "atom" or label_row(name).shape
-            quantity = f"{name.removesuffix('s')} component" if is_vector else name
+            quantity = quantity_of(name)
         assert mae is not None
         plot_parity(values, quantity, unit, mae, panel)
-    try:
-        figure.savefig(path, dpi=200)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(f"cannot write the plot {path}: {reason}") from error
+    save_picture(figure, path)

@@ -1,0 +1,1 @@
+"""A stored model against data: errors, predictions for screening, pictures of both."""
