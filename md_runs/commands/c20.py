@@ -87,7 +87,7 @@ def make_data(
     n_train: int = 20_000,
     n_validation: int = 4_500,
     n_test: int = 500,
-    n_beads: int = 4_000,
+    n_beads: int = 8_000,
     n_near_minimum: int = 3_000,
 ) -> int:
     """Makes, or continues making, training, validation and test sets.
