@@ -48,7 +48,7 @@ def papers(
     recipe = read_table(table)
     place = Path(folder) / table
     paths = _paths_of(recipe, files)
-    _train(recipe, rows, splits, place, paths, overrides)
+    _train_and_show(recipe, rows, splits, place, paths, overrides)
     return 0
 
 
@@ -65,7 +65,7 @@ def _paths_of(table: PaperTable, words: Sequence[str]) -> dict[str, str]:
     return paths
 
 
-def _train(
+def _train_and_show(
     table: PaperTable,
     patterns: Sequence[str],
     splits: Sequence[int],
@@ -73,6 +73,7 @@ def _train(
     paths: Mapping[str, str],
     overrides: Sequence[str],
 ) -> None:
+    """Trains the rows, where any are wanted, and prints the table."""
     from mlpotential.papers.measurement import kept_results, members_of, save_results
     from mlpotential.papers.results import as_markdown
 
