@@ -68,8 +68,8 @@ class Property:
 
 def unit_in_names(unit: str) -> str:
     """A unit as it stands in the names of columns: `eV/A` is `eV_per_angstrom`."""
-    spelt = unit.replace("A", "angstrom").replace("/", "_per_").replace(" ", "_")
-    return spelt.replace("^", "")
+    spelt = unit.replace("Angstrom", "A").replace("A", "angstrom")
+    return spelt.replace("/", "_per_").replace(" ", "_").replace("^", "")
 
 
 _ROWS = (

@@ -7,13 +7,15 @@ by kill -9 is never mistaken for a live one.
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import fcntl
+import io
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mlpotential.errors import RunError
 
@@ -65,6 +67,17 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """
     with opened_atomically(path) as handle:
         handle.write(content.encode() if isinstance(content, str) else content)
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]], header: bool = True) -> str:
+    """Lines of a table whose columns are those of the first row; nothing without rows."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
 
 
 @contextlib.contextmanager

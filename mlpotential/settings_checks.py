@@ -38,3 +38,24 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
             f"{name} must be one of {', '.join(choices)}, not {value!r}."
             + nearest_name(str(value), choices)
         )
+
+
+def named_values(words: Sequence[str], expected: str) -> dict[str, str]:
+    """`dipole=debye gap=eV` by name.
+
+    Args:
+        words: one for each name.
+        expected: what to write instead, for messages.
+
+    Raises:
+        ConfigError: for a word that is no such pair, or a name that comes twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if not (name and value):
+            raise ConfigError(f"{word!r} names no value: {expected}")
+        if name in found:
+            raise ConfigError(f"{name} is given twice, {found[name]!r} and {value!r}")
+        found[name] = value
+    return found

@@ -32,6 +32,7 @@ from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.run_folders import file_name, segment_paths
 from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
 from mlpotential.errors import ConfigError, DataError
+from mlpotential.settings_checks import named_values
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
 
 MOST_SAMPLES = 20_000  # chosen: of the series that tells the end of equilibration
@@ -161,7 +162,7 @@ def open_runs(
 
     paths = [Path(path) for path in paths]
     atoms = read_structure(structure) if structure else None
-    units = _named_units(extras_units) if extras_units else None
+    units = named_values(extras_units, "write it as dipole=debye") if extras_units else None
 
     def read(path: Path) -> Trajectory:
         return read_run(
@@ -179,15 +180,6 @@ def open_runs(
         _prepared(path, name, read, skip_ps, temperature_K, given, friction_per_fs, blocks)
         for path, name in zip(paths, _names(paths), strict=True)
     ]
-
-
-def _named_units(texts: Sequence[str]) -> dict[str, str]:
-    """`dipole=debye` by name. Raises ConfigError for others."""
-    pairs = [text.partition("=") for text in texts]
-    for text, (name, _, unit) in zip(texts, pairs, strict=True):
-        if not (name and unit):
-            raise ConfigError(f"{text!r} names no unit: write it as dipole=debye")
-    return {name: unit for name, _, unit in pairs}
 
 
 def _prepared(

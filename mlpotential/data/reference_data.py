@@ -96,9 +96,13 @@ class ReferenceData(Sequence[AtomGraph]):
             frame_numbers=tuple(numbers[chosen].tolist()),
         )
 
+    def frame_number(self, k: int) -> int:
+        """The number that the k-th structure has in its file."""
+        return self.frame_numbers[k] if self.frame_numbers else k
+
     def name_of(self, k: int) -> str:
-        """`frame 61`: the number that the k-th structure has in its file."""
-        return f"frame {self.frame_numbers[k] if self.frame_numbers else k}"
+        """`frame 61`, by the number in the file."""
+        return f"frame {self.frame_number(k)}"
 
     @property
     def scalars(self) -> list[str]:

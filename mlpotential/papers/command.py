@@ -10,7 +10,7 @@ from mlpotential.command_line import Command
 from mlpotential.data.sets.named import files_of
 from mlpotential.errors import ConfigError
 from mlpotential.input_files import require_data_files
-from mlpotential.settings_checks import check_count
+from mlpotential.settings_checks import check_count, named_values
 
 if TYPE_CHECKING:
     from mlpotential.papers.paper_table import PaperTable
@@ -54,13 +54,11 @@ def papers(
 
 def _paths_of(table: PaperTable, words: Sequence[str]) -> dict[str, str]:
     """`ethanol=PATH` by name. Raises ConfigError for names that the table does not have."""
-    paths = {}
-    for word in words:
-        name, equals, path = word.partition("=")
-        if not (equals and path) or name not in table.files:
-            known = ", ".join(f"{n}=PATH ({what})" for n, what in table.files.items())
-            raise ConfigError(f"--files of {table.name} takes {known or 'nothing'}, not {word!r}")
-        paths[name] = path
+    known = ", ".join(f"{name}=PATH ({what})" for name, what in table.files.items())
+    expected = f"--files of {table.name} takes {known or 'nothing'}"
+    paths = named_values(words, expected)
+    if unknown := paths.keys() - table.files.keys():
+        raise ConfigError(f"{expected}, not {', '.join(sorted(unknown))}")
     require_data_files(files_of(paths.values()))
     return paths
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from mlpotential.errors import RunError
 from mlpotential.papers.paper_table import Column, PaperTable
 from mlpotential.papers.results import RowResult
-from mlpotential.training.studies.figure import COLORS, plain_logarithmic
+from mlpotential.training.pictures import COLORS, draw_means, panels_beside, save_picture
+from mlpotential.training.studies.figure import plain_logarithmic
 
 GREY = "0.55"
 
@@ -33,13 +32,11 @@ def plot_learning_curves(
     for row in table.rows.values():
         if row.name in results and column.name in results[row.name].errors:
             lines.setdefault(row.name.rpartition("_N")[0], []).append(results[row.name])
-    for color, (name, line) in zip(COLORS, lines.items(), strict=False):
+    for k, (name, line) in enumerate(lines.items()):
         n = np.array([result.row.n_train for result in line], float)
         means, errors = np.array([result.errors[column.name] for result in line]).T
-        ax.errorbar(
-            n, means, yerr=np.nan_to_num(errors), fmt="-o", color=color, markersize=4, capsize=3,
-            linewidth=1.2, label=re.sub(r"_T(\d)", r", T = \1", name),
-        )  # fmt: skip
+        label = re.sub(r"_T(\d)", r", T = \1", name)
+        draw_means(ax, n, means, errors, COLORS[k % len(COLORS)], label, joined=True)
     _draw_published(table, column, ax)
     ax.set(xscale="log", yscale="log", xlabel="structures to train on", ylabel=column.head)
     ax.legend(frameon=False, fontsize="small")
@@ -73,11 +70,7 @@ def save_learning_curves(
     Raises:
         RunError: if the file cannot be written.
     """
-    figure = Figure(figsize=(5.2 * len(table.columns), 4.0), layout="constrained")
-    panels = figure.subplots(1, len(table.columns), squeeze=False)[0]
+    figure, panels = panels_beside(len(table.columns), 5.2, 4.0)
     for column, panel in zip(table.columns, panels, strict=True):
         plot_learning_curves(table, results, column, panel)
-    try:
-        figure.savefig(path, dpi=200)
-    except OSError as error:
-        raise RunError(f"cannot write the figure {path}: {error.strerror}") from error
+    save_picture(figure, path)

@@ -20,7 +20,6 @@ A data path `$ethanol` is the file that was given under this name.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -63,8 +62,7 @@ class Column:
     @property
     def in_names(self) -> str:
         """Its name as a column of a file."""
-        unit = unit_in_names(self.unit.replace("Angstrom", "A"))
-        return f"{self.label}_{self.kind}_{unit}"
+        return f"{self.label}_{self.kind}_{unit_in_names(self.unit)}"
 
     @property
     def per_own_unit(self) -> float:
@@ -221,8 +219,8 @@ def _row(name: str, settings: Mapping[str, Any]) -> PaperRow:
 
 def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted names replace one setting, sections a whole one; sections come first."""
-    settings = copy.deepcopy(dict(common))
-    settings |= {name: copy.deepcopy(value) for name, value in own.items() if "." not in name}
+    sections = {**common, **{name: section for name, section in own.items() if "." not in name}}
+    settings = {name: dict(section) for name, section in sections.items()}
     for name, value in own.items():
         if "." in name:
             section, _, field_name = name.partition(".")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from mlpotential.papers.paper_table import Column, PaperRow, PaperTable
+from mlpotential.run_folder import csv_text
 from mlpotential.training.studies.members import Outcome
-from mlpotential.training.studies.table import mean_and_error, significant
+from mlpotential.training.studies.table import mean_and_error, none_for_nan, significant
 
 HOUR_S = 3600.0
 SPLIT = "split"
@@ -29,7 +28,6 @@ class RowResult:
             column and in its unit; a column that the model does not give is absent.
         n_splits: that are finished.
         n_test: structures that the errors are over.
-        data_set: which set that is.
         epochs, epoch_s, hours: means over the splits: passes made, CPU seconds each, hours in all.
     """
 
@@ -37,7 +35,6 @@ class RowResult:
     errors: Mapping[str, tuple[float, float]]
     n_splits: int
     n_test: int
-    data_set: str
     epochs: float
     epoch_s: float
     hours: float
@@ -59,7 +56,6 @@ def result_of(table: PaperTable, row: PaperRow, outcomes: Sequence[Outcome]) -> 
         {name: mean_and_error(values) for name, values in found.items()},
         n_splits=len(outcomes),
         n_test=outcomes[0].errors.n_structures,
-        data_set=outcomes[0].data_set,
         epochs=epochs,
         epoch_s=cpu_s / epochs,
         hours=cpu_s / HOUR_S,
@@ -67,8 +63,7 @@ def result_of(table: PaperTable, row: PaperRow, outcomes: Sequence[Outcome]) -> 
 
 
 def _values(column: Column, outcomes: Sequence[Outcome]) -> list[float]:
-    pairs = [outcome.errors.pair(column.label) for outcome in outcomes]
-    values = [mae if column.kind == "mae" else rmse for mae, rmse in pairs]
+    values = [outcome.errors.number(column.label, column.kind) for outcome in outcomes]
     return [value * column.per_own_unit for value in values if value is not None]
 
 
@@ -81,17 +76,13 @@ def as_csv(table: PaperTable, results: Sequence[RowResult]) -> str:
             mean, error = result.errors.get(column.name, (math.nan, math.nan))
             published = result.row.published.get(column.name)
             head = column.in_names
-            line[head] = _number(mean)
-            line[f"{head}_standard_error"] = _number(error)
+            line[head] = none_for_nan(mean)
+            line[f"{head}_standard_error"] = none_for_nan(error)
             line[f"{head}_published"] = None if published is None else published.value
             line[f"{head}_published_n_train"] = None if published is None else published.n_train
         line |= {"n_test": result.n_test, "epochs": result.epochs}
         lines.append(line | {"cpu_s_per_epoch": result.epoch_s, "cpu_hours": result.hours})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return csv_text(lines)
 
 
 HEADS = ("row", "error", "here", "papers", "splits", "epochs", "CPU s/epoch", "CPU h")
@@ -129,7 +120,3 @@ def _lines(table: PaperTable, row: PaperRow, result: RowResult | None) -> list[t
         )
         for column in shown or table.columns[:1]
     ]
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -52,6 +52,10 @@ class Errors:
             return getattr(self, f"{label}_mae"), getattr(self, f"{label}_rmse")
         return self.others.get(f"{label}_mae"), self.others.get(f"{label}_rmse")
 
+    def number(self, label: str, kind: str) -> float | None:
+        """One of the pair, by `mae` or `rmse`."""
+        return self.pair(label)[("mae", "rmse").index(kind)]
+
     @property
     def other_units(self) -> dict[str, str]:
         """Units of the labels in `others`."""

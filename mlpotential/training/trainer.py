@@ -7,8 +7,6 @@ state and an interrupted run continues exactly where it was.
 from __future__ import annotations
 
 import copy
-import csv
-import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +24,7 @@ from mlpotential.errors import RunError
 from mlpotential.graph import AtomGraph
 from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.models.potential import Potential
-from mlpotential.run_folder import write_atomically
+from mlpotential.run_folder import csv_text, write_atomically
 from mlpotential.training.checkpoint import load_checkpoint, require_same_run, save_checkpoint
 from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
@@ -341,7 +339,7 @@ class Trainer:
             self.seconds = tuple(state.get("seconds", self.seconds))  # newer than 0.2.0
         self._agree_on_weights()
         if is_first:
-            write_atomically(self.folder / HISTORY_NAME, _as_csv(self.history, header=True))
+            write_atomically(self.folder / HISTORY_NAME, csv_text(self.history, header=True))
 
     def _append_history(self, row: dict[str, Any]) -> None:
         if not self.processes.is_first:
@@ -349,7 +347,7 @@ class Trainer:
         path = self.folder / HISTORY_NAME
         try:
             with open(path, "a") as handle:
-                handle.write(_as_csv([row], header=len(self.history) == 1))
+                handle.write(csv_text([row], header=len(self.history) == 1))
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}") from error
 
@@ -392,14 +390,3 @@ class Trainer:
 
 def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
-
-
-def _as_csv(rows: list[dict[str, Any]], header: bool) -> str:
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlpotential.errors import ConfigError
-from mlpotential.settings_checks import check_count, check_number
+from mlpotential.settings_checks import check_count, check_number, named_values
 
 
 @pytest.mark.parametrize("value", [1, 0.5, 1e-300, np.float32(2.0), np.int64(3)])
@@ -37,3 +37,14 @@ def test_bad_counts(value):
 
 def test_counts_from_zero():
     check_count("seed", 0, smallest=0)
+
+
+def test_named_values():
+    assert named_values(["dipole=debye", "gap=a=b"], "x") == {"dipole": "debye", "gap": "a=b"}
+    for words, message in [
+        (["dipole"], "'dipole' names no value: write it as dipole=debye"),
+        (["=debye"], "'=debye' names no value"),
+        (["gap=eV", "gap=meV"], "gap is given twice, 'eV' and 'meV'"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            named_values(words, "write it as dipole=debye")

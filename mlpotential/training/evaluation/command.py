@@ -17,6 +17,7 @@ from mlpotential.input_files import (
     require_model_files,
 )
 from mlpotential.run_folder import write_atomically
+from mlpotential.settings_checks import named_values
 
 if TYPE_CHECKING:
     from mlpotential.training.evaluation.evaluate import Evaluation
@@ -181,14 +182,9 @@ def _tell(model: str, data: str, evaluation: Evaluation, files: EvaluationFiles)
 
 
 def _by_label(words: Sequence[str], what: str) -> dict[str, str]:
-    """`gap=eV` as `gap_unit`. Raises ConfigError for a word that is no such pair."""
-    found = {}
-    for word in words:
-        label, equals, value = word.partition("=")
-        if not (label and equals and value):
-            raise ConfigError(f"--label-{what}s takes pairs such as gap={what}, not {word!r}")
-        found[f"{label}_{what}"] = value
-    return found
+    """`gap=eV` as `gap_unit`. Raises ConfigError as `named_values`."""
+    values = named_values(words, f"--label-{what}s takes pairs such as gap={what}")
+    return {f"{label}_{what}": value for label, value in values.items()}
 
 
 COMMAND = Command.of(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mlpotential.errors import DataError
 from mlpotential.training.evaluation.evaluate import Evaluation
-from mlpotential.training.evaluation.pictures import quantity_of, save_picture, unit_of
+from mlpotential.training.evaluation.pictures import quantity_of, unit_of
+from mlpotential.training.pictures import panels_beside, save_picture
 
 BINS_PER_DECADE = 10  # chosen
 SMALLEST_SHOWN = 1e-6  # of the largest error; chosen: smaller ones are counted in the legend
@@ -120,8 +120,7 @@ def save_error_histograms(evaluation: Evaluation, path: str | Path) -> None:
     labels = [name for name, values in evaluation.values.items() if values.size]
     if not labels:
         raise DataError("there are no errors to draw: all labels have the weight 0")
-    figure = Figure(figsize=(4.2 * len(labels), 4.4), layout="constrained")
-    panels = figure.subplots(1, len(labels), squeeze=False)[0]
+    figure, panels = panels_beside(len(labels), 4.2, 4.4)
     for label, panel in zip(labels, panels, strict=True):
         plot_error_histogram(absolute_errors(evaluation, label), panel)
     save_picture(figure, path)

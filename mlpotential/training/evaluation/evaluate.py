@@ -131,6 +131,7 @@ class _Comparison:
         self._n_atoms: list[np.ndarray] = [np.zeros(0, np.int64)]
 
     def add(self, prediction: Prediction, graph: AtomGraph) -> None:
+        """Adds a batch of predictions and the labels its graph carries."""
         self._errors.add(prediction, graph)
         for name, found in self._pairs.items():
             counts = graph.label_weights(name) > 0.0

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mlpotential.errors import DataError
 from mlpotential.training.evaluation.evaluate import Evaluation
-from mlpotential.training.evaluation.pictures import quantity_of, save_picture, unit_of
+from mlpotential.training.evaluation.pictures import quantity_of, unit_of
+from mlpotential.training.pictures import panels_beside, save_picture
 
 
 def plot_parity(values: np.ndarray, label: str, unit: str, mae: float, ax: Axes) -> Axes:
@@ -46,8 +46,7 @@ def save_parity_plot(evaluation: Evaluation, path: str | Path) -> None:
     compared = {name: values for name, values in evaluation.values.items() if values.size}
     if not compared:
         raise DataError("there is nothing to draw: all labels have the weight 0")
-    figure = Figure(figsize=(4.2 * len(compared), 4.0), layout="constrained")
-    panels = figure.subplots(1, len(compared), squeeze=False)[0]
+    figure, panels = panels_beside(len(compared), 4.2, 4.0)
     for (name, values), panel in zip(compared.items(), panels, strict=True):
         unit = unit_of(evaluation, name)
         if name == "energy":

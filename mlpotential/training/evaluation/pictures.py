@@ -1,12 +1,7 @@
-"""What pictures of an evaluation have in common: words for quantities, and how they are saved."""
+"""What pictures of an evaluation have in common in words."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from matplotlib.figure import Figure
-
-from mlpotential.errors import RunError
 from mlpotential.properties import label_row
 from mlpotential.training.evaluation.evaluate import Evaluation
 
@@ -21,12 +16,3 @@ def quantity_of(label: str) -> str:
 def unit_of(evaluation: Evaluation, label: str) -> str:
     """The unit of a label as people write it."""
     return evaluation.units[label].replace("A", "Å")
-
-
-def save_picture(figure: Figure, path: str | Path) -> None:
-    """Raises RunError if the file cannot be written, or its ending names no kind of picture."""
-    try:
-        figure.savefig(path, dpi=200)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(f"cannot write the plot {path}: {reason}") from error

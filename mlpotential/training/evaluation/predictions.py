@@ -138,7 +138,7 @@ class PredictionTable:
         numbers = np.split(graph.atomic_numbers.cpu().numpy(), np.cumsum(n_atoms)[:-1])
         self._write(
             [
-                [self._index(k), _formula(z), len(z), *(format(x, ".12g") for x in row)]
+                [self._data.frame_number(k), _formula(z), len(z), *(format(x, ".12g") for x in row)]
                 for k, (z, row) in enumerate(
                     zip(numbers, values.tolist(), strict=True), start=self._n_written
                 )
@@ -162,9 +162,6 @@ class PredictionTable:
         if row.name == "energy" and self._has_per_atom:
             columns.append(found / n_atoms)
         return np.stack(columns, axis=1)
-
-    def _index(self, k: int) -> int:
-        return self._data.frame_numbers[k] if self._data.frame_numbers else k
 
     def _write(self, rows: Sequence[Sequence[object]]) -> None:
         text = io.StringIO()

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, ScalarFormatter
 
-from mlpotential.errors import RunError
+from mlpotential.training.pictures import COLORS, draw_means, panels_beside, save_picture
 from mlpotential.training.studies.learning_curve import N_TRAIN, PowerLaw, fit_power_law
 from mlpotential.training.studies.table import Measure, Row
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 WIDE = 10.0  # chosen: an axis whose largest value is so many times its smallest is logarithmic
 
 
@@ -78,15 +76,11 @@ def save_figure(rows: Sequence[Row], path: str | Path) -> None:
         RunError: if the file cannot be written.
     """
     measures = [m for m in rows[0].errors if m.kind == "mae"]
-    figure = Figure(figsize=(4.6 * len(measures), 3.8), layout="constrained")
-    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    figure, panels = panels_beside(len(measures), 4.6, 3.8)
     plot = plot_learning_curve if list(rows[0].values) == [N_TRAIN] else plot_sweep
     for measure, panel in zip(measures, panels, strict=True):
         plot(rows, measure, panel)
-    try:
-        figure.savefig(path, dpi=200)
-    except OSError as error:
-        raise RunError(f"cannot write the figure {path}: {error.strerror}") from error
+    save_picture(figure, path)
 
 
 def _draw(
@@ -100,12 +94,7 @@ def _draw(
 ) -> None:
     """Means in thousandths, with bars of one standard error where there are several seeds."""
     means, errors = 1e3 * np.array([row.errors[measure] for row in rows]).T
-    bars = np.nan_to_num(errors) if np.isfinite(errors).any() else None
-    style = "-o" if joined else "o"
-    ax.errorbar(
-        x, means, yerr=bars, fmt=style, color=color, markersize=4, linewidth=1.2, capsize=3,
-        label=name or None,
-    )  # fmt: skip
+    draw_means(ax, x, means, errors, color, name, joined)
 
 
 def _label(ax: Axes, measure: Measure, rows: Sequence[Row]) -> None:

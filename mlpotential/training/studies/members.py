@@ -126,10 +126,10 @@ def _known_outcome(member: Member) -> Outcome | None:
     path = Path(member.config.folder) / OUTCOME_NAME
     if not path.exists():
         return None
-    kept = _read(path)
-    if kept["settings"] != json.loads(json.dumps(_identity(member.config))):
+    settings, outcome = _read(path)
+    if settings != json.loads(json.dumps(_identity(member.config))):
         return None
-    return replace(read_outcome(path), values=member.values)
+    return replace(outcome, values=member.values)
 
 
 def read_outcome(path: Path) -> Outcome:
@@ -138,24 +138,17 @@ def read_outcome(path: Path) -> Outcome:
     Raises:
         RunError: if the file cannot be read.
     """
-    found = _read(path)["outcome"]
-    try:
-        return Outcome(**(found | {"errors": Errors(**found["errors"])}))
-    except (TypeError, KeyError) as error:
-        raise _unreadable(path, error) from error
+    return _read(path)[1]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """`settings` and `outcome`."""
+def _read(path: Path) -> tuple[dict[str, Any], Outcome]:
+    """The settings that were kept, and the outcome."""
     try:
         kept = json.loads(path.read_text())
-        return {name: kept[name] for name in ("settings", "outcome")}
+        found = kept["outcome"]
+        return kept["settings"], Outcome(**(found | {"errors": Errors(**found["errors"])}))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path} cannot be read ({error}): remove it")
+        raise RunError(f"{path} cannot be read ({error}): remove it") from error
 
 
 def _identity(config: RunConfig) -> dict[str, Any]:

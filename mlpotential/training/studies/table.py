@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlpotential.properties import LABELS, unit_in_names
+from mlpotential.run_folder import csv_text
 from mlpotential.training.studies.members import Outcome
 
 SEED = "training.seed"  # what trainings that belong to one row differ in
@@ -35,8 +34,7 @@ class Measure:
 
     def of(self, outcome: Outcome) -> float | None:
         """Its number; None where there is none."""
-        mae, rmse = outcome.errors.pair(self.name)
-        return mae if self.kind == "mae" else rmse
+        return outcome.errors.number(self.name, self.kind)
 
     @property
     def column(self) -> str:
@@ -119,14 +117,10 @@ def as_csv(rows: Sequence[Row]) -> str:
         for measure, (mean, error) in row.errors.items():
             column = f"{row.data_set}_{measure.column}"
             line[column] = mean
-            line[f"{column}_standard_error"] = None if math.isnan(error) else error
+            line[f"{column}_standard_error"] = none_for_nan(error)
         times = ("epochs", "steps", "wall_s", "cpu_s")
         lines.append(line | {name: getattr(row, name) for name in times})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return csv_text(lines)
 
 
 def as_text(rows: Sequence[Row]) -> str:
@@ -156,3 +150,8 @@ def significant(mean: float, error: float) -> str:
         return f"{mean:.4g}"
     digits = max(0, 1 - math.floor(math.log10(error))) if error > 0.0 else 3
     return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+
+def none_for_nan(value: float) -> float | None:
+    """What a table leaves empty."""
+    return None if math.isnan(value) else value

@@ -93,3 +93,4 @@ def test_names_of_columns():
         "forces_mae_kcal_per_mol_per_angstrom"
     )
     assert Column("r", "energy", "eV", "rmse").head == "energy RMSE (eV)"
+    assert Column("r2", "r2", "Angstrom^2").in_names == "r2_mae_angstrom2"
