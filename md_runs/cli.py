@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "classical": (
         "md_runs.commands.classical:COMMAND",
-        "classical MD: NVE, Langevin or Bussi thermostat",
+        "classical MD: NVE or a thermostat (Langevin, Bussi, Nose-Hoover)",
     ),
     "pimd": (
         "md_runs.commands.pimd:COMMAND",

@@ -53,6 +53,7 @@ from mlpotential.interruption import RunInterrupted
 from mlpotential.messages import told_in_lines
 
 USER_MISTAKE = 2
+KIND = "kind of a command"  # among parsed options: no parameter can have this name
 COMPARISONS = "mlpotential.comparisons"  # entry points: (model file, reference file) -> words
 PERHAPS_MEANT, SURELY_MEANT = 0.6, 0.9  # chosen: likeness of a misspelt option, as of difflib
 PLACEHOLDERS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}  # of values, in help
@@ -101,13 +102,31 @@ class Command:
 
         return cls(add_options, run, examples, summary)
 
+    @classmethod
+    def family(
+        cls, table: Mapping[str, tuple[str, str]], examples: str = "", summary: str = ""
+    ) -> Command:
+        """A command whose next word names one of its own sub-commands.
+
+        Args:
+            table: by name, where the `Command` of each is and its summary, as of `add_commands`.
+            examples: as of `Command`.
+            summary: as of `Command`.
+        """
+
+        def add_kinds(parser: argparse.ArgumentParser) -> None:
+            assert isinstance(parser, ProgramParser)
+            _add_from_table(parser, table, KIND, "KIND")
+
+        return cls(add_kinds, lambda: USER_MISTAKE, examples, summary)  # each kind has its own
+
 
 class ProgramParser(argparse.ArgumentParser):
     """A parser that tells a mistake in one line, and what may have been meant by a misspelt word.
 
     Attributes:
-        commands: names of sub-commands, one of which has to be the first word; none for a program
-            without, and for a sub-command.
+        commands: names of sub-commands, one of which has to be the first word; none for a parser
+            without.
         takes_others: words that are no option are somebody else's, unless they are nearly one.
     """
 
@@ -188,8 +207,21 @@ def add_commands(parser: ProgramParser, table: Mapping[str, tuple[str, str]], gr
         table: by name, where its `Command` is, as `package.module:NAME`, and its summary.
         group: of entry points.
     """
+    add = _add_from_table(parser, table, "command", "COMMAND")
+    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        if point.name in parser.commands:
+            print(f"{_origin(point)} is left out: there is another command", file=sys.stderr)
+            continue
+        plug_in = _plug_in(point)
+        add(point.name, plug_in.summary, plug_in)
+
+
+def _add_from_table(
+    parser: ProgramParser, table: Mapping[str, tuple[str, str]], dest: str, metavar: str
+) -> Callable[[str, str, Command | str], None]:
+    """Adds sub-commands, whose name the options then hold as `dest`; what adds one more."""
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+        dest=dest, required=True, metavar=metavar, parser_class=CommandParser
     )
 
     def add(name: str, summary: str, command: Command | str) -> None:
@@ -204,12 +236,7 @@ def add_commands(parser: ProgramParser, table: Mapping[str, tuple[str, str]], gr
     for name, (place, summary) in table.items():
         add(name, summary, place)
     parser.commands = commands.choices
-    for point in sorted(entry_points(group=group), key=lambda point: point.name):
-        if point.name in commands.choices:
-            print(f"{_origin(point)} is left out: there is another command", file=sys.stderr)
-            continue
-        plug_in = _plug_in(point)
-        add(point.name, plug_in.summary, plug_in)
+    return add
 
 
 def _sentence(summary: str) -> str:
@@ -227,7 +254,8 @@ def run_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     """
     options, unknown = parser.parse_known_args(arguments)
     given = vars(options)
-    name, run = f"{parser.prog} {given.pop('command')}", given.pop("run_command")
+    words = [given.pop(dest) for dest in ("command", KIND) if dest in given]
+    name, run = " ".join([parser.prog, *words]), given.pop("run_command")
     takes_unknown = _takes_unknown(run)
     if unknown and not takes_unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")

@@ -18,7 +18,7 @@ import numpy as np
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
-FORMAT_VERSION = 2  # since fixed atoms and the count of degrees of freedom are in it
+FORMAT_VERSION = 3  # 2: fixed atoms and the count of degrees of freedom; 3: any thermostat
 DIGEST_SIZE = 32  # bytes of SHA-256
 
 
@@ -32,7 +32,7 @@ class ClassicalState:
         positions: [n_atoms, 3] (A).
         momenta: [n_atoms, 3] (amu A / ASE time).
         energy: potential energy at the positions (eV).
-        transferred_energy: heat given by the Bussi thermostat so far (eV).
+        thermostat: what it remembers, by name, as `thermostats.thermostat_state` tells.
         generator: state of the random number generator.
         settings: those of the run, by name, without n_steps.
         start: the structure and velocities the run began with, by name.
@@ -45,7 +45,7 @@ class ClassicalState:
     positions: np.ndarray
     momenta: np.ndarray
     energy: float
-    transferred_energy: float
+    thermostat: dict[str, Any]
     generator: dict[str, Any]
     settings: dict[str, Any]
     start: dict[str, np.ndarray]
@@ -89,11 +89,14 @@ class ClassicalState:
             )
         positions, momenta = arrays.pop("positions"), arrays.pop("momenta")
         start = {name.removeprefix("start_"): array for name, array in arrays.items()}
+        numbers = {"n_degrees_of_freedom": None, **content["numbers"]}
+        if content["format_version"] < 3:  # it knew the Bussi thermostat alone
+            numbers["thermostat"] = {"transferred_energy": numbers.pop("transferred_energy")}
         start.setdefault("fixed atoms", np.zeros(len(positions), bool))  # version 1 knew none
         return cls(
             positions=positions,
             momenta=momenta,
             settings=content["settings"],
             start=start,
-            **{"n_degrees_of_freedom": None, **content["numbers"]},
+            **numbers,
         )

@@ -1,25 +1,15 @@
-"""Classical molecular dynamics (NVE, Langevin, Bussi) with ASE's integrators, safe to kill.
+"""Classical molecular dynamics (NVE, Langevin, Bussi, Nose-Hoover), safe to kill.
 
-Degrees of freedom. A thermostat must count what it heats. Langevin friction and noise act on every
-atom, and ASE's `FixCom` holds the centre of mass: 3N - 3 (its `fixcm=True` does not sample the
-canonical distribution). Bussi rescales all momenta by one factor, so the momentum and, for a
-molecule, the angular momentum stay zero if they begin at zero: 3N - 6, linear 3N - 5 (see
-`analysis.vibrations.degrees_of_freedom`). ASE counts 3N there, which would heat 20 atoms to 111 %
-of the temperature; the count is set after construction. Where atoms are fixed (`FixAtoms`) the
-others have no centre of mass to hold.
+`classical.thermostats` says which degrees of freedom each ensemble has: a thermostat must count
+what it heats.
 
 A linear molecule keeps the angular momentum about its axis, that of its bends. In a straight
 structure it is zero and would stay so: one of two bends frozen, the others too hot, until rescaling
-has blown up whatever rotation rounding left. So a Bussi run of it begins a little bent, and its end
-over end rotation is taken out after every step.
+has blown up whatever rotation rounding left. So a run of it with Bussi or Nose-Hoover thermostat
+begins a little bent, and its end over end rotation is taken out after every step.
 
-    Langevin: E. Vanden-Eijnden and G. Ciccotti, Chem. Phys. Lett. 429, 310 (2006),
-              doi:10.1016/j.cplett.2006.07.086
-    Bussi:    G. Bussi, D. Donadio, M. Parrinello, J. Chem. Phys. 126, 014101 (2007),
-              doi:10.1063/1.2408420
-
-Restart. `classical.checkpoint` holds positions, momenta, the generator's state and the thermostat's
-heat, and is replaced in one step after the frames before it are on the disk; a resumed run cuts off
+Restart. `classical.checkpoint` holds positions, momenta and the states of generator and thermostat,
+and is replaced in one step after the frames before it are on the disk; a resumed run cuts off
 the frames after it and repeats them. The result is that of the uninterrupted run bit for bit,
 provided that the calculator's forces depend on the positions alone.
 """
@@ -31,10 +21,6 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixCom
-from ase.md.bussi import Bussi
-from ase.md.langevin import Langevin
-from ase.md.verlet import VelocityVerlet
 
 from md_runs.analysis.sampling.uncertainty import Estimate, block_average
 from md_runs.classical.checkpoint import ClassicalState
@@ -46,6 +32,11 @@ from md_runs.classical.steps import (
     moving_copy,
     progress_bar,
     record_frame,
+)
+from md_runs.classical.thermostats import (
+    make_integrator,
+    restore_thermostat,
+    thermostat_state,
 )
 from md_runs.model_warnings import RunGuard, refuse_departure, warn_of_hard_cutoff
 from md_runs.run_folders import CHECKPOINT_NAME, TRAJECTORY_NAME
@@ -63,7 +54,6 @@ from mlpotential.errors import RunError
 from mlpotential.inference.guard import GuardReport
 from mlpotential.interruption import RunInterrupted, stop_on_signals
 from mlpotential.run_folder import lock_folder
-from mlpotential.units import ASE_TIME_PER_FS
 
 ENERGY_TOLERANCE = 1e-4  # eV per atom; chosen: above float32 noise, below any other model's energy
 BENT_START = 0.03  # A, chosen: a half of what bends of CO2 displace its atoms by at 300 K
@@ -100,8 +90,8 @@ def run_classical(
 
     Args:
         atoms: structure with a calculator; not changed. Its velocities are used, without rigid
-            motion; if nothing is left of them they are drawn at the temperature, and a Bussi run
-            of a linear molecule begins bent by 0.03 A.
+            motion; if nothing is left of them they are drawn at the temperature, and a linear
+            molecule begins bent by 0.03 A where the thermostat rescales its momenta.
         settings: of the run.
         folder: made where needed; `trajectory.frames` and `classical.checkpoint` are in it.
         progress: a progress bar, if the output is a terminal.
@@ -158,7 +148,7 @@ def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> Classi
     begin = moving_copy(atoms, atoms.get_positions(), atoms.get_momenta())
     momenta = without_rigid_motion(begin, begin.get_momenta(), settings.rotates)
     if np.abs(momenta).max() < AT_REST:
-        if settings.ensemble == "bussi" and thermal_motion(atoms, rotates=False).is_linear:
+        if settings.rescales and thermal_motion(atoms, rotates=False).is_linear:
             _bend(begin, generator)
         momenta = maxwell_boltzmann(begin, settings.temperature_K, settings.rotates, generator)
     state = ClassicalState(
@@ -167,7 +157,7 @@ def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> Classi
         positions=begin.get_positions(),
         momenta=momenta,
         energy=float(begin.get_potential_energy()),
-        transferred_energy=0.0,
+        thermostat={},
         generator=dict(generator.bit_generator.state),
         settings=identity,
         start=start,
@@ -228,9 +218,8 @@ class _Simulation:
         _check_same_calculator(self.atoms, state)
         self.generator = np.random.default_rng()
         self.generator.bit_generator.state = state.generator
-        self.integrator = _integrator(self.atoms, settings, self.generator, self.n_dof)
-        if isinstance(self.integrator, Bussi):
-            self.integrator.transferred_energy = state.transferred_energy
+        self.integrator = make_integrator(self.atoms, settings, self.generator, self.n_dof)
+        restore_thermostat(self.integrator, state.thermostat)
         self.forces: np.ndarray = self.atoms.get_forces(apply_constraint=False)
 
     def run(self, progress: bool) -> ClassicalState:
@@ -284,7 +273,6 @@ class _Simulation:
     def save(self, recorder: FrameRecorder) -> ClassicalState:
         """Frames onto the disk first, then the checkpoint that counts on them."""
         recorder.flush()
-        thermostat_heat = getattr(self.integrator, "transferred_energy", 0.0)
         state = replace(
             self.initial,
             step=self.step,
@@ -292,52 +280,12 @@ class _Simulation:
             positions=self.atoms.get_positions(),
             momenta=self.atoms.get_momenta(),
             energy=float(self.atoms.get_potential_energy()),
-            transferred_energy=float(thermostat_heat),
+            thermostat=thermostat_state(self.integrator),
             generator=dict(self.generator.bit_generator.state),
         )
         self.guard.save()
         state.write(self.folder / CHECKPOINT_NAME)
         return state
-
-
-class _BussiOfLinear(Bussi):
-    """Without the end over end rotation of a linear molecule."""
-
-    def step(self, forces: np.ndarray | None = None) -> np.ndarray:
-        forces = super().step(forces)
-        atoms = self.atoms
-        atoms.set_momenta(without_rigid_motion(atoms, atoms.get_momenta(), rotates=False))
-        return forces
-
-
-def _integrator(
-    atoms: Atoms, settings: ClassicalRun, generator: np.random.Generator, n_dof: int
-) -> VelocityVerlet | Langevin:
-    """ASE's integrator with the right number of degrees of freedom."""
-    timestep = settings.timestep_fs * ASE_TIME_PER_FS
-    if settings.ensemble == "nve":
-        return VelocityVerlet(atoms, timestep)
-    if settings.ensemble == "langevin":
-        if not atoms.constraints:  # fixed atoms hold the others
-            atoms.set_constraint(FixCom())
-        return Langevin(
-            atoms,
-            timestep,
-            temperature_K=settings.temperature_K,
-            friction=settings.friction_per_fs / ASE_TIME_PER_FS,
-            fixcm=False,
-            rng=generator,
-        )
-    bussi = (_BussiOfLinear if atoms.info.get(LINEAR_KEY) else Bussi)(
-        atoms,
-        timestep,
-        temperature_K=settings.temperature_K,
-        taut=settings.time_constant_fs * ASE_TIME_PER_FS,
-        rng=generator,
-    )
-    bussi.ndof = n_dof  # ASE counted 3N
-    bussi.target_kinetic_energy = 0.5 * bussi.temp * n_dof
-    return bussi
 
 
 def _check_same_calculator(atoms: Atoms, state: ClassicalState) -> None:

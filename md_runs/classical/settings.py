@@ -10,6 +10,7 @@ from mlpotential.errors import ConfigError
 from mlpotential.settings_checks import check_choice, check_count, check_number
 
 ENSEMBLES = get_args(Ensemble)
+SHORTEST = 8  # time steps; chosen: a period of the chain is 2 pi time constants
 
 
 @dataclass(frozen=True)
@@ -17,14 +18,15 @@ class ClassicalRun:
     """Settings of a classical run.
 
     Attributes:
-        ensemble: langevin and bussi are thermostats (constant temperature), nve keeps the energy.
+        ensemble: langevin, bussi and nose-hoover are thermostats (constant temperature), nve keeps
+            the energy.
         temperature_K: of the thermostat and of the velocities drawn at the start (K); 0 starts an
             NVE or Langevin run at rest.
         timestep_fs: time step of the integrator (fs).
         n_steps: length of the run (time steps); the same folder can be continued with more.
         stride: time steps from one recorded frame to the next.
         friction_per_fs: of the Langevin thermostat (1/fs).
-        time_constant_fs: in which the Bussi thermostat relaxes the temperature (fs).
+        time_constant_fs: in which a Bussi or Nose-Hoover thermostat relaxes the temperature (fs).
         seed: of the random numbers of first velocities and thermostat.
         checkpoint_stride: time steps from one checkpoint to the next: what a killed run repeats.
     """
@@ -43,7 +45,7 @@ class ClassicalRun:
         check_choice("ensemble", self.ensemble, ENSEMBLES)
         for name in ("timestep_fs", "friction_per_fs", "time_constant_fs"):
             check_number(name, getattr(self, name))
-        check_number("temperature_K", self.temperature_K, zero_allowed=self.ensemble != "bussi")
+        check_number("temperature_K", self.temperature_K, zero_allowed=not self.rescales)
         for name in ("n_steps", "stride", "checkpoint_stride"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, smallest=0)
@@ -53,10 +55,20 @@ class ClassicalRun:
                 f"{self.friction_per_fs * self.timestep_fs:g}; the integrator needs it below 1: "
                 "lower the friction or the time step"
             )
+        if self.ensemble == "nose-hoover" and self.time_constant_fs < SHORTEST * self.timestep_fs:
+            raise ConfigError(
+                f"time_constant_fs is {self.time_constant_fs:g}; a Nose-Hoover chain needs "
+                f"at least {SHORTEST} time steps, {SHORTEST * self.timestep_fs:g} fs: the usual is 100"
+            )
+
+    @property
+    def rescales(self) -> bool:
+        """Whether the thermostat multiplies all momenta by one factor (Bussi, Nose-Hoover)."""
+        return self.ensemble in ("bussi", "nose-hoover")
 
     @property
     def rotates(self) -> bool:
-        """Whether a molecule's rotation is thermal (Langevin) or absent (Bussi, NVE)."""
+        """Whether a molecule's rotation is thermal (Langevin) or absent (all others)."""
         return self.ensemble == "langevin"
 
     @property

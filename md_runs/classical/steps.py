@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.md.langevin import Langevin
-from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
+from md_runs.classical.thermostats import Integrator
 from md_runs.thermal_velocities import (
     EXPLOSION_ADVICE,
     HOTTEST_K,
@@ -152,7 +151,7 @@ def checked_temperature_K(
 
 
 def advance(
-    integrator: VelocityVerlet | Langevin,
+    integrator: Integrator,
     forces: np.ndarray,
     step: int,
     n_dof: int,

@@ -11,6 +11,7 @@ LEFT_BEHIND = {
     "02_train": "example_training/model.safetensors",
     "03_vibrational_spectrum": "vdos.png",
     "04_path_integral": "bonds.png",
+    "05_cutoff_in_a_spectrum": "spectra.png",
 }
 
 
@@ -28,6 +29,7 @@ def test_all_are_tested():
 )
 def test_runs(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [name])
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert capsys.readouterr().out
     assert (tmp_path / LEFT_BEHIND[name]).stat().st_size > 0

@@ -181,12 +181,59 @@ def test_a_signature_becomes_options():
 
 
 def sub_commands(cli):
-    """Their parsers, with the options of each."""
-    (commands,) = (a for a in cli.build_parser()._actions if a.dest == "command")
-    for parser in commands.choices.values():
-        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-            parser.parse_known_args(["--help"])
-    return commands.choices
+    """Their parsers and those of their kinds, by name, with the options of each."""
+    return {name: parser for name, parser in parsers_below(cli.build_parser())}
+
+
+def parsers_below(parser):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        parser.parse_known_args(["--help"])
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield name, below
+                yield from ((f"{name} {kind}", kin) for kind, kin in parsers_below(below))
+
+
+FAMILY = """
+from mlpotential.command_line import Command
+
+def large(structure: str, *, size: int = 3) -> int:
+    '''Prints.
+
+    Args:
+        structure: to look at.
+        size: of it.
+    '''
+    print(structure * size)
+    return 0
+
+LARGE = Command.of(large, "  look large it")
+TABLE = {"large": ("greeting_plug_in:LARGE", "prints it large")}
+COMMAND = Command.family(TABLE, "  look large it", "looks at things")
+"""
+
+
+@CLIS
+def test_a_family_of_commands(cli, install, capsys):
+    install(FAMILY, "look = greeting_plug_in:COMMAND")
+    assert cli.main(["look", "large", "it", "--size", "2"]) == 0
+    assert capsys.readouterr().out == "itit\n"
+    for words, told in (
+        ([], "the following arguments are required: KIND"),
+        (["lage"], "there is no command 'lage'. Did you mean 'large'? There are: large"),
+        (["large", "it", "--sise", "2"], "there is no option --sise. Did you mean --size?"),
+        (["large"], "the following arguments are required: structure"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["look", *words])
+        assert stopped.value.code == 2
+        assert told in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(SystemExit):
+        cli.main(["look", "--help"])
+    shown = capsys.readouterr().out
+    assert "prints it large" in shown
+    assert shown.endswith("examples:\n  look large it\n")
 
 
 UNIT_OF_ENDING = {

@@ -27,7 +27,7 @@ SAMPLING_ONLY = "PIMD"  # of a `Trajectory`: thermostatted beads, whose time has
 VelocityUnit = Literal["A/fs", "A/ps", "nm/ps", "bohr/au", "ASE"]
 
 # As settings of runs spell them.
-Ensemble = Literal["langevin", "bussi", "nve"]
+Ensemble = Literal["langevin", "bussi", "nose-hoover", "nve"]
 RingPolymerDynamics = Literal["pimd", "rpmd", "trpmd"]
 NAME_OF_SETTING = {name.lower(): name for name in (*get_args(Method), SAMPLING_ONLY)}
 

@@ -62,7 +62,10 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("ensemble", "n_kills"),
-    [("langevin", 1), pytest.param("bussi", 2, marks=pytest.mark.slow)],
+    [
+        ("langevin", 1),
+        *(pytest.param(name, 2, marks=pytest.mark.slow) for name in ("bussi", "nose-hoover")),
+    ],
 )
 def test_kill_9_at_random_moments_changes_no_bit(ensemble, n_kills, whole, tmp_path):
     settings = replace(SETTINGS, ensemble=ensemble)
