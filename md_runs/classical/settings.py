@@ -58,7 +58,7 @@ class ClassicalRun:
         if self.ensemble == "nose-hoover" and self.time_constant_fs < SHORTEST * self.timestep_fs:
             raise ConfigError(
                 f"time_constant_fs is {self.time_constant_fs:g}; a Nose-Hoover chain needs "
-                f"at least {SHORTEST} time steps, {SHORTEST * self.timestep_fs:g} fs: the usual is 100"
+                f"at least {SHORTEST} time steps, {SHORTEST * self.timestep_fs:g} fs (usual: 100)"
             )
 
     @property
