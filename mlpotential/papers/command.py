@@ -25,6 +25,7 @@ def papers(
     splits: Sequence[int] = (0, 1),
     files: Sequence[str] = (),
     folder: str = "papers",
+    histograms: str | None = None,
 ) -> int:
     """Measures rows of the papers' tables again, and shows them beside the papers' numbers.
 
@@ -37,6 +38,8 @@ def papers(
         files: data that a table needs, such as ethanol=md17_ethanol.extxyz.gz (eV and Angstrom) or
             ethanol=md17:ethanol.npz.
         folder: of all tables, a folder each, with a folder for each training.
+        histograms: train nothing: draw the absolute errors of all test structures, those of all
+            splits together, of the rows that are finished, into this file.
     """
     from mlpotential.papers.paper_table import read_table, table_names
 
@@ -47,6 +50,13 @@ def papers(
         return 0
     recipe = read_table(table)
     place = Path(folder) / table
+    if histograms is not None:
+        from mlpotential.papers.test_set_errors import save_row_histograms
+
+        chosen = recipe.chosen(rows or ["*"])
+        drawn = save_row_histograms(recipe, chosen, place, histograms)
+        print(f"{', '.join(drawn)}: {histograms}")
+        return 0
     paths = _paths_of(recipe, files)
     _train_and_show(recipe, rows, splits, place, paths, overrides)
     return 0
@@ -96,7 +106,8 @@ PAPERS = Command.of(
     "  mlpotential papers\n"
     "  mlpotential papers qm9_learning_curve --folder papers\n"
     "  mlpotential papers qm9_learning_curve --rows 'SchNet_T3_*' --splits 0 1 --folder papers\n"
-    "  mlpotential papers md17 --rows 'ethanol_*' --files ethanol=md17:ethanol.npz\n\n"
+    "  mlpotential papers md17 --rows 'ethanol_*' --files ethanol=md17:ethanol.npz\n"
+    "  mlpotential papers qm9_properties --rows '*_N5000' --histograms errors.png\n\n"
     "Each row is a training of its own in a folder of its own. The same command goes on where it\n"
     "was stopped; several may run beside each other where their rows differ.",
 )

@@ -46,10 +46,16 @@ class AbsoluteErrors:
         return float(np.percentile(self.values, percent))
 
 
-def absolute_errors(evaluation: Evaluation, label: str) -> AbsoluteErrors:
+def absolute_errors(
+    evaluation: Evaluation, label: str, per_atom: bool | None = None
+) -> AbsoluteErrors:
     """Of the numbers of a label: a scalar of each structure, components of vectors and tensors.
 
-    Energies are total where no structure has a cell, and per atom otherwise, as in the paper.
+    Args:
+        evaluation: with them.
+        label: of them.
+        per_atom: whether energies are divided by the number of atoms; None for total ones where no
+            structure has a cell, and per atom otherwise, as in the paper.
 
     Raises:
         DataError: if the label was not compared in any structure, or a prediction is not finite.
@@ -62,7 +68,7 @@ def absolute_errors(evaluation: Evaluation, label: str) -> AbsoluteErrors:
         raise DataError(f"{n_wrong} of {len(values)} predictions of {label} are not finite")
     if label != "energy":
         return AbsoluteErrors(values, quantity_of(label), unit)
-    if evaluation.has_cells:
+    if evaluation.has_cells if per_atom is None else per_atom:
         return AbsoluteErrors(values, "energy per atom", f"{unit}/atom")
     return AbsoluteErrors(values * evaluation.n_atoms, "total energy", unit)
 

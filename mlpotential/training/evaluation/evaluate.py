@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,27 @@ def evaluate_model(
     properties = _compared_labels(potential, with_forces, declared)
     data = read_reference_data(data_path, properties=properties, **declared)
     _warn_of_isolated_atoms(data, data_path)
+    return compare(potential, data, properties, batch_size, predictions)
+
+
+def compare(
+    potential: Potential,
+    data: ReferenceData,
+    properties: Sequence[str],
+    batch_size: int = 32,
+    predictions: str | Path | None = None,
+) -> Evaluation:
+    """Predicts every structure and compares with its labels.
+
+    Args:
+        potential: on its device.
+        data: labelled.
+        properties: the labels to compare.
+        batch_size, predictions: as of `evaluate_model`.
+
+    Raises:
+        StructureError: for an element that the model does not know.
+    """
     compared = _Comparison({name: potential.rows[name].unit for name in properties})
     batches = connected_batches(data, potential, batch_size)
     with contextlib.ExitStack() as stack:

@@ -15,6 +15,7 @@ from mlpotential.papers.figure import plot_learning_curves
 from mlpotential.papers.measurement import kept_results
 from mlpotential.papers.paper_table import read_table
 from mlpotential.papers.results import as_markdown, result_of
+from mlpotential.papers.test_set_errors import pooled_errors
 from mlpotential.training.metrics import Errors
 from mlpotential.training.studies import members as studies
 from mlpotential.training.studies.members import Outcome
@@ -143,3 +144,21 @@ def test_learning_curves(folder):
     np.testing.assert_allclose(drawn["SchNet, T = 1"].get_xydata(), [[1000, 0.3], [5000, 0.1]])
     grey = {tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() == "s"}
     assert grey == {(110000.0, 0.015), (110000.0, 0.014)}
+
+
+def test_histograms_hold_the_errors_of_all_splits(folder, tmp_path, capsys):
+    """Their means are those that the trainings found on the same structures."""
+    assert main(["papers", "md17", "--folder", str(folder), "--histograms", "none.png"]) == 2
+    assert "none of these rows is finished" in capsys.readouterr().err
+    assert run(folder, "ethanol_EF") == 0
+    table = read_table("md17")
+    energies, forces = pooled_errors(table, table.rows["ethanol_EF"], folder / "md17")
+    errors = kept_results(table, folder / "md17")["ethanol_EF"].errors
+    assert (energies.unit, forces.unit) == ("kcal/mol", "kcal/mol/Angstrom")
+    assert energies.mean == pytest.approx(errors["energy"][0], rel=1e-6)
+    assert forces.mean == pytest.approx(errors["forces"][0], rel=1e-6)
+    path = tmp_path / "errors.png"
+    words = ["--rows", "ethanol_*", "--histograms", str(path)]
+    assert main(["papers", "md17", "--folder", str(folder), *words]) == 0
+    assert "ethanol_EF: " in capsys.readouterr().out
+    assert path.read_bytes().startswith(b"\x89PNG")
