@@ -81,7 +81,7 @@ def plot_error_histogram(errors: AbsoluteErrors, ax: Axes) -> Axes:
         ax: where to draw.
     """
     largest = float(errors.values.max())
-    ax.set_title(f"{errors.quantity}, {len(errors.values)} values")
+    ax.set_title(f"{errors.quantity}, {len(errors.values)} values", fontsize="medium")
     ax.set_xlabel(f"absolute error ({errors.unit})")
     ax.set_ylabel("count")
     ax.spines[["top", "right"]].set_visible(False)
