@@ -22,7 +22,7 @@ from mlpotential.compiled import (
     open_library,
 )
 
-INTERFACE = 4  # of csrc/schnet.h
+INTERFACE = 5  # of csrc/schnet.h
 STEM = "schnet"
 SOURCES = "csrc"  # beside this file in the sources of the package
 NO_MEMORY, NO_THREADS = 1, 2
@@ -41,8 +41,8 @@ SchNetModel = _structure(
     n_features=_int64,
     n_hidden=_int64,
     n_elements=_int64,
-    table_rows=_int64,
-    rows_per_interval=_int64,
+    n_intervals=_int64,
+    degree=_int64,
     spacing=_float64,
     last=_float64,
     cutoff=_float64,
@@ -50,7 +50,6 @@ SchNetModel = _structure(
     energy_scale=_float64,
     readout_bias=_float64,
     readout_activation=_int64,
-    basis=_float64_array,
     table=_float64_array,
     embedding=_float64_array,
     first_products=_float64_array,

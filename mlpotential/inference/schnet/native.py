@@ -40,7 +40,6 @@ from mlpotential.models.readouts.atomwise import AtomwiseReadout, ChargeReadout
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
 from mlpotential.nn.charges import dipole, with_total_charge
-from mlpotential.nn.hermite import hermite_basis
 from mlpotential.properties import OF_DIPOLES
 
 KERNEL_OUTPUTS = {"energy", *OF_DIPOLES}  # whose readouts it evaluates
@@ -295,11 +294,9 @@ def _describe(
     embedding = _float64_rows([model.embedding.weight])[0]
     in_to_filter = _float64_rows([b.in_to_filter.weight for b in blocks])
     watched = domain.neighborhoods
-    rows = table.knots.detach().cpu().double().numpy()
-    table_rows = np.ascontiguousarray(rows).reshape(-1, len(blocks), config.n_features)
+    powers = table.powers().numpy()
     arrays = {
-        "basis": hermite_basis(),
-        "table": table_rows,
+        "table": powers,
         "embedding": embedding,
         "first_products": embedding @ in_to_filter[0].T,
         "atom_energies": _float64_rows([model.scale.mean_per_atom + model.scale.atom_references]),
@@ -321,8 +318,8 @@ def _describe(
         n_features=config.n_features,
         n_hidden=model.readout.hidden.out_features,
         n_elements=len(embedding),
-        table_rows=len(table_rows),
-        rows_per_interval=table.knots.shape[1],
+        n_intervals=len(powers),
+        degree=powers.shape[1] - 1,
         spacing=table.spacing,
         last=table.last,
         cutoff=np.inf if model.cutoff is None else model.cutoff,

@@ -20,10 +20,10 @@
 
 namespace mlpotential {
 
+#ifndef DEGREE
+#define DEGREE 5
+#endif
 constexpr int ROWS_AT_ONCE = 48;  // chosen: such a block of rows and a panel fit the first cache
-constexpr int WEIGHTS = 16;       // of a pair: six for W, two unused, six for dW/dr, two unused
-
-typedef double Eight __attribute__((vector_size(64)));
 
 struct Range {
     int64_t begin, end;
@@ -36,8 +36,8 @@ inline Range share(int64_t n, int part, int n_parts) {
 
 // Arrays that outlive an evaluation, so that the next one finds them.
 template <class T> struct Workspace {
-    Aligned<T> x, y, sigma, q, messages, block, weights, inverse_counts;
-    Aligned<uint32_t> table_row;
+    Aligned<T> x, y, sigma, q, messages, block, fraction, inverse_counts;
+    Aligned<uint32_t> interval;
     Aligned<int32_t> neighbor, counts, coordination;
     Aligned<int64_t> first_pair, end_pair;
     Aligned<double> displacement, tension, forces, virial, nearest;
@@ -61,8 +61,8 @@ public:
         space.q.reserve(n * width);
         space.messages.reserve(n * width * n_threads);
         space.block.reserve(size_t(2 * ROWS_AT_ONCE) * widest() * n_threads);
-        space.weights.reserve(n_pairs * WEIGHTS);
-        space.table_row.reserve(n_pairs);
+        space.fraction.reserve(n_pairs);
+        space.interval.reserve(n_pairs);
         space.neighbor.reserve(n_pairs);
         space.first_pair.reserve(n);
         space.end_pair.reserve(n);
@@ -203,15 +203,18 @@ private:
     }
 
     template <class Work> void for_slices(const Work& work) const {
-        for (int column = 0; column < net_.width; column += SLICE * LANES<T>) {
-            if (net_.slice_vectors(column) == SLICE)
-                work(std::integral_constant<int, SLICE>{}, column);
-            else
-                work(std::integral_constant<int, 2>{}, column);
+        for (int column = 0; column < net_.width; column += SLICE * LANES<T>)
+            with_vectors<SLICE>(net_.slice_vectors(column), column, work);
+    }
+    template <int N, class Work>
+    static void with_vectors(int n_vectors, int column, const Work& work) {
+        if constexpr (N > 0) {
+            if (n_vectors == N) return work(std::integral_constant<int, N>{}, column);
+            with_vectors<N - 2>(n_vectors, column, work);
         }
     }
 
-    // Distances and interpolation weights of the own pairs within the cutoff.
+    // Distances of the own pairs within the cutoff, and where they lie in the table.
     void connect(int thread) {
         const Range own = listed_pairs(thread);
         const bool compares = answer_.findings && !net_.shortest.empty();
@@ -243,7 +246,7 @@ private:
                     coordination[i] += bonded;
                     coordination[j] += bonded;
                 }
-                weigh(pair, distance);
+                locate(pair, distance);
                 space_.neighbor.get()[pair] = int32_t(j);
                 space_.tension.get()[pair] = 0.0;
                 ++pair;
@@ -300,27 +303,13 @@ private:
         return std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
     }
 
-    // W = sum_m H_m(t) c_m and dW/dr = (1/h) sum_m H_m'(t) c_m over the six rows of an interval.
-    void weigh(int64_t pair, double distance) const {
-        const double scaled = distance / net_.spacing;
+    // Interval of the table and the fraction t of it.
+    void locate(int64_t pair, double distance) const {
+        const double scaled = distance * per_spacing_;
         const double interval = scaled < net_.last_interval ? std::floor(scaled)
                                                             : net_.last_interval;
-        const double t = std::min(scaled - interval, 1.0);  // NaN stays NaN
-        Eight weight, slope;
-        std::memcpy(&weight, net_.basis[0][5], sizeof weight);
-        std::memcpy(&slope, net_.basis[1][5], sizeof slope);
-#pragma GCC unroll 5
-        for (int power = 4; power >= 0; --power) {
-            Eight constant, constant_of_slope;
-            std::memcpy(&constant, net_.basis[0][power], sizeof constant);
-            std::memcpy(&constant_of_slope, net_.basis[1][power], sizeof constant_of_slope);
-            weight = weight * t + constant;
-            slope = slope * t + constant_of_slope;
-        }
-        if (distance >= net_.last) slope = Eight{};
-        T* weights = space_.weights.get() + pair * WEIGHTS;
-        for (int m = 0; m < 8; ++m) weights[m] = T(weight[m]), weights[8 + m] = T(slope[m]);
-        space_.table_row.get()[pair] = uint32_t(interval) * uint32_t(net_.rows_per_interval);
+        space_.fraction.get()[pair] = T(std::min(scaled - interval, 1.0));  // NaN stays NaN
+        space_.interval.get()[pair] = uint32_t(interval);
     }
 
     // x and y of the first interaction depend on the element alone.
@@ -361,100 +350,114 @@ private:
                     (rows.end - rows.begin) * net_.width * sizeof(T));
     }
 
+    // The pairs, as local pointers: stores to messages cannot change them.
+    struct Pairs {
+        explicit Pairs(const Workspace<T>& space)
+            : fraction(space.fraction.get()), interval(space.interval.get()),
+              neighbor(space.neighbor.get()), first(space.first_pair.get()),
+              end(space.end_pair.get()) {}
+        const T* const fraction;
+        const uint32_t* const interval;
+        const int32_t* const neighbor;
+        const int64_t *const first, *const end;
+    };
+
+    // W = sum_n c_n t^n of a pair, by Horner's rule, in one slice of columns.
+    template <int N> struct Filter {
+        Filter(const Pairs& pairs, int64_t p, const T* table)
+            : t(broadcast<T>(pairs.fraction[p])),
+              c(table + size_t(pairs.interval[p]) * ((DEGREE + 1) * N * LANES<T>)) {}
+        Vector<T> row(int n, int v) const { return at(c, n * N + v); }
+        Vector<T> value(int v) const {
+            Vector<T> w = row(0, v);
+#pragma GCC unroll 8
+            for (int n = 1; n <= DEGREE; ++n) w = w * t + row(n, v);
+            return w;
+        }
+        // dW/dt, and W without its last step.
+        Vector<T> slope(int v, Vector<T>& w) const {
+            Vector<T> slope = row(0, v);
+            w = slope * t + row(1, v);
+#pragma GCC unroll 8
+            for (int n = 2; n <= DEGREE; ++n) {
+                slope = slope * t + w;
+                if (n < DEGREE) w = w * t + row(n, v);
+            }
+            return slope;
+        }
+        Vector<T> finished(int v, Vector<T> w) const { return w * t + row(DEGREE, v); }
+        const Vector<T> t;
+        const T* const c;
+    };
+
     // sum_j y_j o W(r_ij) for both atoms of each own pair, in one slice of columns. Eq. (1)
-    template <int N> void convolve(int thread, int l, int column) const {
+    template <int N>
+    __attribute__((noinline)) void convolve(int thread, int l, int column) const {
         const size_t width = net_.width;
         const T* const table = net_.table(l, column);
         const T* const y = row(space_.y, l, 0) + column;
         T* const m = messages(thread, 0) + column;
-        for_own_pairs(thread, [&](int64_t i, const Pairs& pairs) {
+        const Pairs pairs(space_);
+        const Range own = own_[thread];
+        for (int64_t i = own.begin; i < own.end; ++i) {
             Slice<N> y_i, sum = {};
             load(y_i, y + i * width);
-            for (int64_t p = pairs.begin; p < pairs.end; ++p) {
-                const Weights h(pairs.weights + p * WEIGHTS);
-                const T* const c = table + size_t(pairs.table_row[p]) * (N * LANES<T>);
-                const T* const y_j = y + pairs.neighbor[p] * width;
-                T* const m_j = m + pairs.neighbor[p] * width;
-#pragma GCC unroll 4
+            const int64_t end = pairs.end[i];
+            for (int64_t p = pairs.first[i]; p < end; ++p) {
+                const Filter<N> filter(pairs, p, table);
+                const size_t j = pairs.neighbor[p] * width;
+#pragma GCC unroll 8
                 for (int v = 0; v < N; ++v) {
-                    const Vector<T> w = h.template interpolate<N>(c, v);
-                    sum[v] += w * at(y_j, v);
-                    at(m_j, v) += w * y_i[v];
+                    const Vector<T> w = filter.value(v);
+                    sum[v] += w * at(y + j, v);
+                    at(m + j, v) += w * y_i[v];
                 }
             }
             for (int v = 0; v < N; ++v) at(m + i * width, v) += sum[v];
-        });
+        }
     }
 
-    // Eqs. (3) and, unless nothing lies before this interaction, (4).
+    // Eqs. (3), by t, and, unless nothing lies before this interaction, (4).
     template <int N, bool GOES_ON>
-    void differentiate_convolution(int thread, int l, int column) const {
+    __attribute__((noinline)) void differentiate_convolution(int thread, int l, int column) const {
         const size_t width = net_.width;
         const T* const table = net_.table(l, column);
         const T* const y = row(space_.y, l, 0) + column;
         const T* const q = row(space_.q, 0) + column;
         T* const back = messages(thread, 0) + column;
         double* const tensions = space_.tension.get();
-        for_own_pairs(thread, [&](int64_t i, const Pairs& pairs) {
+        const Pairs pairs(space_);
+        const Range own = own_[thread];
+        for (int64_t i = own.begin; i < own.end; ++i) {
             Slice<N> y_i, q_i, sum = {};
             load(y_i, y + i * width);
             load(q_i, q + i * width);
-            for (int64_t p = pairs.begin; p < pairs.end; ++p) {
-                const Weights h(pairs.weights + p * WEIGHTS);
-                const Weights slopes(pairs.weights + p * WEIGHTS + WEIGHTS / 2);
-                const T* const c = table + size_t(pairs.table_row[p]) * (N * LANES<T>);
-                const T* const y_j = y + pairs.neighbor[p] * width;
-                const T* const q_j = q + pairs.neighbor[p] * width;
-                T* const back_j = back + pairs.neighbor[p] * width;
+            const int64_t end = pairs.end[i];
+            for (int64_t p = pairs.first[i]; p < end; ++p) {
+                const Filter<N> filter(pairs, p, table);
+                const size_t j = pairs.neighbor[p] * width;
                 Vector<T> tension{};
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                 for (int v = 0; v < N; ++v) {
-                    const Vector<T> from_j = at(q_j, v);
-                    tension += (q_i[v] * at(y_j, v) + from_j * y_i[v]) *
-                               slopes.template interpolate<N>(c, v);
+                    const Vector<T> q_j = at(q + j, v);
+                    Vector<T> w;
+                    tension += (q_i[v] * at(y + j, v) + q_j * y_i[v]) * filter.slope(v, w);
                     if (GOES_ON) {
-                        const Vector<T> w = h.template interpolate<N>(c, v);
-                        sum[v] += w * from_j;
-                        at(back_j, v) += w * q_i[v];
+                        w = filter.finished(v, w);
+                        sum[v] += w * q_j;
+                        at(back + j, v) += w * q_i[v];
                     }
                 }
                 tensions[p] += double(lane_sum<T>(tension));
             }
             if (GOES_ON)
                 for (int v = 0; v < N; ++v) at(back + i * width, v) += sum[v];
-        });
+        }
     }
 
     template <int N> using Slice = Vector<T>[N];
     template <int N> static void load(Slice<N>& slice, const T* row) {
         for (int v = 0; v < N; ++v) slice[v] = at(row, v);
-    }
-
-    // The six weights of an interpolation in registers: the table's rows are what memory is for.
-    struct Weights {
-        explicit Weights(const T* h)
-            : h0(broadcast<T>(h[0])), h1(broadcast<T>(h[1])), h2(broadcast<T>(h[2])),
-              h3(broadcast<T>(h[3])), h4(broadcast<T>(h[4])), h5(broadcast<T>(h[5])) {}
-        template <int N> Vector<T> interpolate(const T* rows, int v) const {
-            return h0 * at(rows, v) + h1 * at(rows, N + v) + h2 * at(rows, 2 * N + v) +
-                   h3 * at(rows, 3 * N + v) + h4 * at(rows, 4 * N + v) + h5 * at(rows, 5 * N + v);
-        }
-        Vector<T> h0, h1, h2, h3, h4, h5;
-    };
-
-    // The pairs of one first atom, as local pointers: stores to messages cannot change them.
-    struct Pairs {
-        const T* weights;
-        const uint32_t* table_row;
-        const int32_t* neighbor;
-        int64_t begin, end;
-    };
-    template <class Work> void for_own_pairs(int thread, const Work& work) const {
-        const Range own = own_[thread];
-        const int64_t *first = space_.first_pair.get(), *end = space_.end_pair.get();
-        for (int64_t i = own.begin; i < own.end; ++i)
-            work(i, Pairs{space_.weights.get(), space_.table_row.get(), space_.neighbor.get(),
-                          first[i], end[i]});
     }
 
     // The messages of some rows, summed over all threads that reached them.
@@ -616,7 +619,9 @@ private:
             for (int64_t p = space_.first_pair.get()[i]; p < space_.end_pair.get()[i]; ++p) {
                 const double* d = space_.displacement.get() + 3 * p;
                 const double distance = std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
-                const double scale = net_.energy_scale * space_.tension.get()[p] / distance;
+                const double per_length = distance < net_.last ? per_spacing_ : 0.0;
+                const double scale =
+                    net_.energy_scale * per_length * space_.tension.get()[p] / distance;
                 double* on_j = forces + 3 * int64_t(space_.neighbor.get()[p]);
                 for (int k = 0; k < 3; ++k) {
                     const double pulled = scale * d[k];
@@ -654,6 +659,7 @@ private:
     SchNetResult& answer_;
     Workspace<T>& space_;
     mutable Barrier barrier_;
+    const double per_spacing_ = 1.0 / net_.spacing;
     const int64_t first_atom_, n_, first_listed_;
     std::vector<Range> own_, touched_;
     std::vector<Extremes> seen_;

@@ -12,7 +12,10 @@ namespace mlpotential {
 
 // Pairs are worked through one slice of columns after another, so that the slice of the table and
 // the rows of neighbouring atoms stay in the first cache.
-constexpr int SLICE = 4;  // vectors
+#ifndef SLICE_VECTORS
+#define SLICE_VECTORS 8
+#endif
+constexpr int SLICE = SLICE_VECTORS;  // vectors
 
 template <class T> struct Interaction {
     Matrix<T> in_to_filter, filter_to_out, output;                 // A, B, C: forward
@@ -49,9 +52,8 @@ public:
         : n_interactions(int(model.n_interactions)),
           width(padded<T>(int(model.n_features))),
           hidden_width(padded<T>(int(model.n_hidden))),
-          table_rows(size_t(model.table_rows)),
-          rows_per_interval(int(model.rows_per_interval)),
-          last_interval(double((model.table_rows - 6) / model.rows_per_interval)),
+          degree(int(model.degree)),
+          last_interval(double(model.n_intervals - 1)),
           spacing(model.spacing),
           last(model.last),
           cutoff(model.cutoff),
@@ -72,7 +74,7 @@ public:
                        model.bond_lengths + (model.bond_lengths ? n_elements * n_elements : 0)),
           neighborhoods(model.neighborhoods,
                         model.neighborhoods + (model.neighborhoods ? n_elements * 3 : 0)),
-          table_(table_rows * n_interactions * width) {
+          table_(size_t(model.n_intervals) * (degree + 1) * n_interactions * width) {
         const int n = int(model.n_features);
         for (int l = 0; l < n_interactions; ++l) {
             const double* a = model.in_to_filter + size_t(l) * n * n;
@@ -87,34 +89,28 @@ public:
             charge_readout.emplace(model.charge_hidden, model.charge_hidden_bias,
                                    model.charge_output, model.charge_bias, n,
                                    int(model.n_hidden));
-        pack_table(model.table, n);
+        pack_table(model.table, size_t(model.n_intervals), n);
         if (model.feature_centers) {
             feature_centers = padded_rows<T>(model.feature_centers, n_elements, n);
             feature_scales = padded_rows<T>(model.feature_scales, n_elements, n);
         }
-        for (int kind = 0; kind < 2; ++kind)
-            for (int m = 0; m < 6; ++m)
-                for (int power = 0; power < 6; ++power)
-                    basis[kind][power][m] =
-                        model.basis[(kind * 6 + m) * 6 + power] / (kind ? spacing : 1.0);
     }
 
-    // Columns from `column` on of all rows, one after another.
+    // Columns from `column` on of all intervals: rows of the highest power of t first.
     const T* table(int interaction, int column) const {
-        return table_.get() + table_rows * (size_t(interaction) * width + column);
+        return table_.get() + size_t(last_interval + 1) * (degree + 1) *
+                                  (size_t(interaction) * width + column);
     }
     int slice_vectors(int column) const {
         return std::min(SLICE, (width - column) / LANES<T>);
     }
 
     const int n_interactions, width, hidden_width;
-    const size_t table_rows;
-    const int rows_per_interval;
+    const int degree;
     const double last_interval, spacing, last, cutoff;
     const bool averages;
     const double energy_scale;
     const int64_t readout_activation;
-    double basis[2][6][8] = {};  // weights of the six rows and their slopes, by powers of t
     const Aligned<T> embedding, first_products;
     const std::vector<double> atom_energies;
     std::vector<Interaction<T>> interactions;
@@ -126,17 +122,19 @@ public:
     Aligned<T> feature_centers, feature_scales;
 
 private:
-    void pack_table(const double* rows, int n) {
+    void pack_table(const double* coefficients, size_t n_intervals, int n) {
+        const int n_powers = degree + 1;
         for (int l = 0; l < n_interactions; ++l)
             for (int column = 0; column < width; column += SLICE * LANES<T>) {
                 const int columns = slice_vectors(column) * LANES<T>;
-                T* slice = table_.get() + table_rows * (size_t(l) * width + column);
-                for (size_t row = 0; row < table_rows; ++row)
-                    for (int k = 0; k < columns; ++k)
-                        slice[row * columns + k] =
-                            column + k < n
-                                ? T(rows[(row * n_interactions + l) * n + column + k])
-                                : T(0);
+                T* slice = table_.get() + n_intervals * n_powers * (size_t(l) * width + column);
+                for (size_t interval = 0; interval < n_intervals; ++interval)
+                    for (int row = 0; row < n_powers; ++row) {
+                        const size_t from = interval * n_powers + degree - row;
+                        const double* of_power = coefficients + (from * n_interactions + l) * n;
+                        for (int k = 0; k < columns; ++k)
+                            *slice++ = column + k < n ? T(of_power[column + k]) : T(0);
+                    }
             }
     }
 
