@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mlpotential.inference.backend import Obstacle, TableError
 from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet
-from mlpotential.nn.hermite import hermite_basis, interpolation_weights, knots_of
+from mlpotential.nn.hermite import interpolation_weights, knots_of
 from mlpotential.nn.jets import Jet
 from mlpotential.nn.radial_basis import DEAD_EXPONENT
 
@@ -72,17 +72,6 @@ class FilterTable(nn.Module):
         rows = self.knots[torch.stack([first, first + 1], dim=1)].flatten(1, 2)
         filters, slopes = torch.bmm(both, rows).unbind(dim=1)
         return filters, slopes
-
-    def powers(self) -> Tensor:
-        """The same as polynomials of t = (r - r_k) / h, by powers of t.
-
-        Returns:
-            [n_intervals, 6, n_interactions * n_features], float64.
-        """
-        knots = self.knots.detach().cpu().double()
-        ends = torch.cat([knots[:-1], knots[1:]], dim=1)
-        values = torch.from_numpy(hermite_basis()[0])
-        return torch.einsum("imf,mp->ipf", ends, values).contiguous()
 
 
 def obstacle_to_tables(potential: Potential) -> Obstacle | None:

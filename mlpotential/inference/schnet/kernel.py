@@ -42,7 +42,6 @@ SchNetModel = _structure(
     n_hidden=_int64,
     n_elements=_int64,
     n_intervals=_int64,
-    degree=_int64,
     spacing=_float64,
     last=_float64,
     cutoff=_float64,

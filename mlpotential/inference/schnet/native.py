@@ -25,6 +25,10 @@ from mlpotential.inference.backend import (
 )
 from mlpotential.inference.pair_graph import PairGraph, address
 from mlpotential.inference.schnet import kernel
+from mlpotential.inference.schnet.filter_polynomials import (
+    FilterPolynomials,
+    filter_polynomials,
+)
 from mlpotential.inference.schnet.filter_table import FilterTable, obstacle_to_tables, table_of
 from mlpotential.inference.schnet.kernel import InstructionSet, available_instruction_sets
 from mlpotential.inference.structures import Structures
@@ -175,12 +179,14 @@ class NativeSchNet:
         available = available_instruction_sets()
         if not available or (instruction_set or available[-1]) not in available:
             raise ConfigError(_no_kernel(instruction_set))
-        self.table_error, self.threads = table.error, threads
+        self.threads = threads
         self.instruction_set = instruction_set or available[-1]
         path = kernel.library_path(self.instruction_set)
         assert path is not None  # it is available
         self._library = kernel.load(path)
-        description, arrays = _describe(model, table, domain)
+        filters = filter_polynomials(table, model.dtype)
+        self.table_error = filters.error
+        description, arrays = _describe(model, table.last, filters, domain)
         self.domain = domain
         n_bytes = 8 if model.dtype == torch.float64 else 4
         self._network = self._library.schnet_create(ctypes.byref(description), n_bytes)
@@ -285,7 +291,7 @@ def _no_kernel(instruction_set: InstructionSet | None) -> str:
 
 
 def _describe(
-    model: SchNet, table: FilterTable, domain: TrainingDomain
+    model: SchNet, last: float, filters: FilterPolynomials, domain: TrainingDomain
 ) -> tuple[ctypes.Structure, dict[str, np.ndarray | None]]:
     """The model as the kernel reads it, and the arrays that must outlive the description."""
     config, blocks = model.config, model.blocks
@@ -294,9 +300,8 @@ def _describe(
     embedding = _float64_rows([model.embedding.weight])[0]
     in_to_filter = _float64_rows([b.in_to_filter.weight for b in blocks])
     watched = domain.neighborhoods
-    powers = table.powers().numpy()
     arrays = {
-        "table": powers,
+        "table": filters.coefficients.numpy(),
         "embedding": embedding,
         "first_products": embedding @ in_to_filter[0].T,
         "atom_energies": _float64_rows([model.scale.mean_per_atom + model.scale.atom_references]),
@@ -318,10 +323,9 @@ def _describe(
         n_features=config.n_features,
         n_hidden=model.readout.hidden.out_features,
         n_elements=len(embedding),
-        n_intervals=len(powers),
-        degree=powers.shape[1] - 1,
-        spacing=table.spacing,
-        last=table.last,
+        n_intervals=len(filters.coefficients),
+        spacing=filters.spacing,
+        last=last,
         cutoff=np.inf if model.cutoff is None else model.cutoff,
         averages=config.cutoff_function == "hard",
         energy_scale=float(model.scale.std_per_atom),

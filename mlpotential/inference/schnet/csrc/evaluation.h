@@ -20,9 +20,6 @@
 
 namespace mlpotential {
 
-#ifndef DEGREE
-#define DEGREE 5
-#endif
 constexpr int ROWS_AT_ONCE = 48;  // chosen: such a block of rows and a panel fit the first cache
 
 struct Range {
@@ -366,12 +363,12 @@ private:
     template <int N> struct Filter {
         Filter(const Pairs& pairs, int64_t p, const T* table)
             : t(broadcast<T>(pairs.fraction[p])),
-              c(table + size_t(pairs.interval[p]) * ((DEGREE + 1) * N * LANES<T>)) {}
+              c(table + size_t(pairs.interval[p]) * ((DEGREE<T> + 1) * N * LANES<T>)) {}
         Vector<T> row(int n, int v) const { return at(c, n * N + v); }
         Vector<T> value(int v) const {
             Vector<T> w = row(0, v);
 #pragma GCC unroll 8
-            for (int n = 1; n <= DEGREE; ++n) w = w * t + row(n, v);
+            for (int n = 1; n <= DEGREE<T>; ++n) w = w * t + row(n, v);
             return w;
         }
         // dW/dt, and W without its last step.
@@ -379,13 +376,13 @@ private:
             Vector<T> slope = row(0, v);
             w = slope * t + row(1, v);
 #pragma GCC unroll 8
-            for (int n = 2; n <= DEGREE; ++n) {
+            for (int n = 2; n <= DEGREE<T>; ++n) {
                 slope = slope * t + w;
-                if (n < DEGREE) w = w * t + row(n, v);
+                if (n < DEGREE<T>) w = w * t + row(n, v);
             }
             return slope;
         }
-        Vector<T> finished(int v, Vector<T> w) const { return w * t + row(DEGREE, v); }
+        Vector<T> finished(int v, Vector<T> w) const { return w * t + row(DEGREE<T>, v); }
         const Vector<T> t;
         const T* const c;
     };

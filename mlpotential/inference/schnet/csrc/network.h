@@ -11,11 +11,12 @@
 namespace mlpotential {
 
 // Pairs are worked through one slice of columns after another, so that the slice of the table and
-// the rows of neighbouring atoms stay in the first cache.
-#ifndef SLICE_VECTORS
-#define SLICE_VECTORS 8
-#endif
-constexpr int SLICE = SLICE_VECTORS;  // vectors
+// the rows of neighbouring atoms stay in the second cache.
+constexpr int SLICE = 8;  // vectors
+
+// Of the polynomials of t that the filters are in each interval. What bounds the sums over pairs is
+// reading their coefficients: fewer of them are faster, although the intervals are shorter.
+template <class T> constexpr int DEGREE = sizeof(T) == 4 ? 4 : 5;
 
 template <class T> struct Interaction {
     Matrix<T> in_to_filter, filter_to_out, output;                 // A, B, C: forward
@@ -52,7 +53,6 @@ public:
         : n_interactions(int(model.n_interactions)),
           width(padded<T>(int(model.n_features))),
           hidden_width(padded<T>(int(model.n_hidden))),
-          degree(int(model.degree)),
           last_interval(double(model.n_intervals - 1)),
           spacing(model.spacing),
           last(model.last),
@@ -74,7 +74,7 @@ public:
                        model.bond_lengths + (model.bond_lengths ? n_elements * n_elements : 0)),
           neighborhoods(model.neighborhoods,
                         model.neighborhoods + (model.neighborhoods ? n_elements * 3 : 0)),
-          table_(size_t(model.n_intervals) * (degree + 1) * n_interactions * width) {
+          table_(size_t(model.n_intervals) * N_POWERS * n_interactions * width) {
         const int n = int(model.n_features);
         for (int l = 0; l < n_interactions; ++l) {
             const double* a = model.in_to_filter + size_t(l) * n * n;
@@ -98,15 +98,14 @@ public:
 
     // Columns from `column` on of all intervals: rows of the highest power of t first.
     const T* table(int interaction, int column) const {
-        return table_.get() + size_t(last_interval + 1) * (degree + 1) *
-                                  (size_t(interaction) * width + column);
+        const size_t n_rows = size_t(last_interval + 1) * N_POWERS;
+        return table_.get() + n_rows * (size_t(interaction) * width + column);
     }
     int slice_vectors(int column) const {
         return std::min(SLICE, (width - column) / LANES<T>);
     }
 
     const int n_interactions, width, hidden_width;
-    const int degree;
     const double last_interval, spacing, last, cutoff;
     const bool averages;
     const double energy_scale;
@@ -122,15 +121,16 @@ public:
     Aligned<T> feature_centers, feature_scales;
 
 private:
+    static constexpr int N_POWERS = DEGREE<T> + 1;
+
     void pack_table(const double* coefficients, size_t n_intervals, int n) {
-        const int n_powers = degree + 1;
         for (int l = 0; l < n_interactions; ++l)
             for (int column = 0; column < width; column += SLICE * LANES<T>) {
                 const int columns = slice_vectors(column) * LANES<T>;
-                T* slice = table_.get() + n_intervals * n_powers * (size_t(l) * width + column);
+                T* slice = table_.get() + n_intervals * N_POWERS * (size_t(l) * width + column);
                 for (size_t interval = 0; interval < n_intervals; ++interval)
-                    for (int row = 0; row < n_powers; ++row) {
-                        const size_t from = interval * n_powers + degree - row;
+                    for (int row = 0; row < N_POWERS; ++row) {
+                        const size_t from = interval * N_POWERS + N_POWERS - 1 - row;
                         const double* of_power = coefficients + (from * n_interactions + l) * n;
                         for (int k = 0; k < columns; ++k)
                             *slice++ = column + k < n ? T(of_power[column + k]) : T(0);

@@ -14,14 +14,15 @@ extern "C" {
 // Weights as torch stores them, [n_out, n_in], row by row, in float64; L interactions, F features.
 struct SchNetModel {
     int64_t n_interactions, n_features, n_hidden, n_elements;
-    int64_t n_intervals, degree;      // of the table: W is a polynomial in each interval
+    int64_t n_intervals;              // of the table
     double spacing, last;             // of the intervals; where the filters become constant
     double cutoff;                    // pairs beyond it are left out; infinite where there is none
     int64_t averages;                 // nonzero: messages are averaged over the neighbours (hard)
     double energy_scale;              // eV per unit of the readout
     double readout_bias;
     int64_t readout_activation;       // SchNetReadoutActivation
-    const double* table;              // [n_intervals, degree + 1, L, F]: by powers of t, 0 to 1
+    const double* table;              // [n_intervals, degree + 1, L, F]: in each interval W is a
+                                      // polynomial of t, 0 to 1; degree 4 in float32, else 5
     const double* embedding;          // [n_elements, F]
     const double* first_products;     // embedding times in_to_filter of the first block
     const double* atom_energies;      // [n_elements]: mean and reference (eV)
