@@ -38,6 +38,10 @@ COMMANDS = {
         "mlpotential.papers.command:PAPERS",
         "measure tables of the SchNet papers again, beside the papers' numbers",
     ),
+    "models": (
+        "mlpotential.papers.shipped_models:MODELS",
+        "models that come with the package, trained on molecules and crystals",
+    ),
     "evaluate": (
         "mlpotential.training.evaluation.command:COMMAND",
         "errors of a model on labelled data, plots of them, and predictions of structures",
