@@ -5,7 +5,7 @@ K. T. Schuett, F. Arbabzadah, S. Chmiela, K.-R. Mueller, A. Tkatchenko, Nat. Com
 doi:10.1063/1.5019779, Eq. (6): a probe of element Z at r feels the molecule in every interaction,
 and the molecule does not feel it,
 
-    x_p^0 = a_Z,   x_p^(t+1) = x_p^t + sum_j v^t(x_j^t, r - r_j),   Omega_Z(r) = readout(x_p^T),  (1)
+    x_p^0 = a_Z,  x_p^(t+1) = x_p^t + sum_j v^t(x_j^t, r - r_j),  Omega_Z(r) = readout(x_p^T),   (1)
 
 with x_j^t of the undisturbed molecule. It tells how the network sees the neighbourhood of atoms,
 and is no chemical potential of thermodynamics.

@@ -91,8 +91,8 @@ class DTNN(Potential):
 
     def representation(self, graph: AtomGraph) -> Tensor:
         """c_i after T passes, [n_atoms, n_features]."""
-        for features in self.layers(graph):
-            pass
+        for layer in self.layers(graph):
+            features = layer
         return features
 
     def layers(self, graph: AtomGraph) -> Iterator[Tensor]:

@@ -139,8 +139,8 @@ class SchNet(Potential):
 
     def representation(self, graph: AtomGraph) -> Tensor:
         """x^(T), [n_atoms, n_features]."""
-        for features in self.layers(graph):
-            pass
+        for layer in self.layers(graph):
+            features = layer
         return features
 
     def layers(self, graph: AtomGraph) -> Iterator[Tensor]:
