@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,7 +42,7 @@ class FieldPictures:
     folder: str = "interpretation"
     surface: Literal["inverse-squares", "distances", "none"] | None = None
     level: float | None = None
-    spacing: float = 0.15
+    spacing: float = 0.1
     plane: str = "best"
     origin: Sequence[float] | None = None
     width: float | None = None
@@ -78,14 +79,20 @@ def chemical_potential(
     structures = {"": atoms}
     if without is not None:
         structures[f"without {_named(atoms, without)}"] = _without(atoms, without)
-    fields = []
+    fields, units = [], {}
     for model, title in _loaded(models):
         for what, shown in structures.items():
-            field = LocalChemicalPotential(model, shown, output, dtype)
-            number = field.checked_probe(probe)
-            words = ", ".join(filter(None, [title, what]))
-            fields.append(Field(words, shown, lambda points, f=field: f.at(points, number)))
-    quantity = Quantity("local_chemical_potential", f"$\\Omega_{{{probe}}}$", field.unit, False)
+            omega = LocalChemicalPotential(model, shown, output, dtype)
+            values_at = partial(omega.at, probe=omega.checked_probe(probe))
+            fields.append(Field(", ".join(filter(None, [title, what])), shown, values_at))
+            units[omega.unit] = title
+    if len(units) > 1:
+        raise ConfigError(
+            f"one colour scale has one unit, and {output} is in {' and in '.join(units)}: show "
+            "these models one by one"
+        )
+    symbol = f"$\\Omega_{{{probe}}}$"
+    quantity = Quantity("local_chemical_potential", symbol, next(iter(units)), False)
     return _show(fields, quantity, pictures)
 
 
@@ -174,7 +181,7 @@ def _show(fields: Sequence[Field], quantity: Quantity, pictures: FieldPictures) 
     grid = None
     if pictures.plane != "none":
         plane = plane_of_words(pictures.plane, atoms, pictures.origin)
-        grid = grid_of_cut(plane, atoms, pictures.spacing / 2.0, pictures.width)
+        grid = grid_of_cut(plane, atoms, pictures.spacing, pictures.width)
     folder = Path(pictures.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -165,14 +165,13 @@ def plane_of_words(words: str, atoms: Atoms, origin: Sequence[float] | None = No
     if origin is not None:
         require(len(origin) == 3, "--origin", "three coordinates (A)", str(origin))
     name, _, text = words.partition("=")
+    middle = atoms.positions.mean(axis=0)
     if words == "best":
         plane = best_plane(atoms)
     elif name == "atoms":
         plane = plane_through_atoms(atoms.positions, _numbers(words, text, int))
     elif name == "normal":
-        plane = plane_of_normal(
-            np.array(_numbers(words, text, float)), atoms.positions.mean(axis=0)
-        )
+        plane = plane_of_normal(np.array(_numbers(words, text, float)), middle)
     elif name == "lattice":
         if not atoms.pbc.any():
             raise ConfigError(f"--plane {words} is of a crystal, and the structure has no cell")

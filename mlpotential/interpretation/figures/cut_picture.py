@@ -9,7 +9,9 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.data.colors import jmol_colors
 from matplotlib.axes import Axes
-from matplotlib.contour import QuadContourSet
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.ticker import MaxNLocator
 
 from mlpotential.interpretation.field_maps import CutMap
 from mlpotential.interpretation.figures.colors import ATOM_EDGE, color_limits, color_map
@@ -21,7 +23,7 @@ IN_PLANE = 0.3  # A; chosen: atoms farther from the plane are drawn hollow
 OUTSIDE_OF_SIGNED = 8.0  # percent; chosen: potentials of charges have no bound
 
 
-def plot_cut(cut_map: CutMap, k: int, limits: tuple[float, float], ax: Axes) -> QuadContourSet:
+def plot_cut(cut_map: CutMap, k: int, limits: tuple[float, float], ax: Axes) -> Axes:
     """One field.
 
     Args:
@@ -29,9 +31,6 @@ def plot_cut(cut_map: CutMap, k: int, limits: tuple[float, float], ax: Axes) -> 
         k: which of them.
         limits: of the colour scale.
         ax: to draw on.
-
-    Returns:
-        The filled contours, for a colour bar.
     """
     grid, values = cut_map.grid, np.clip(cut_map.values[k], -1e6, 1e6)  # infinite on charges
     filled = ax.contourf(
@@ -39,13 +38,13 @@ def plot_cut(cut_map: CutMap, k: int, limits: tuple[float, float], ax: Axes) -> 
         cmap=color_map(cut_map.quantity), extend="both",
     )  # fmt: skip
     filled.set_edgecolor("face")  # no seams in vector graphics
-    lines = np.linspace(*limits, N_LINES)
+    lines = MaxNLocator(N_LINES).tick_values(*limits)  # round numbers, zero among them
     ax.contour(grid.u, grid.v, values, lines, colors="k", linewidths=0.5, alpha=0.7,
                negative_linestyles="dashed")  # fmt: skip
     _draw_atoms(cut_map.atoms[k], ax)
     ax.set(aspect="equal", xlabel="Å", ylabel="Å", title=cut_map.titles[k])
     ax.title.set_fontsize("medium")
-    return filled
+    return ax
 
 
 def save_cut_picture(cut_map: CutMap, path: str | Path) -> None:
@@ -57,15 +56,15 @@ def save_cut_picture(cut_map: CutMap, path: str | Path) -> None:
     grid = cut_map.grid
     ratio = float(np.ptp(grid.v) / np.ptp(grid.u))
     n = len(cut_map.titles)
-    figure, panels = panels_beside(n, 4.4, 1.0 + 3.6 * min(max(ratio, 0.4), 1.5))
+    figure, panels = panels_beside(n, 4.2, 1.2 + 3.2 * min(max(ratio, 0.4), 1.5))
     signed = cut_map.quantity.has_sign
     limits = color_limits(
         cut_map.values, cut_map.quantity, **({"outside": OUTSIDE_OF_SIGNED} if signed else {})
     )
     for k, panel in enumerate(panels):
-        filled = plot_cut(cut_map, k, limits, panel)
-    bar = figure.colorbar(filled, ax=panels, label=cut_map.quantity.label)
-    bar.ax.minorticks_off()
+        plot_cut(cut_map, k, limits, panel)
+    scale = ScalarMappable(Normalize(*limits), color_map(cut_map.quantity))
+    figure.colorbar(scale, ax=panels, label=cut_map.quantity.label, extend="both")
     figure.suptitle(grid.plane.words, fontsize="medium")
     save_picture(figure, path)
 

@@ -1,4 +1,7 @@
-"""Fields on a surface, seen onto the plane of the molecule and from its side."""
+"""Fields on a surface, seen onto the plane of the molecule and from its side.
+
+Triangles that face the viewer are projected along the view and painted from far to near.
+"""
 
 from __future__ import annotations
 
@@ -8,42 +11,54 @@ import numpy as np
 from ase import Atoms
 from ase.data.colors import jmol_colors
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d import Axes3D
-from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from mlpotential.interpretation.field_maps import SurfaceMap, bonds_of
 from mlpotential.interpretation.figures.colors import ATOM_EDGE, color_limits, color_map
 from mlpotential.training.pictures import save_picture
 
-VIEWS = ((90.0, -90.0), (20.0, -70.0))  # elevation and azimuth (degrees)
-LIGHT = np.array([0.3, -0.4, 0.87])
-DARKEST = 0.55  # chosen: colours stay those of the scale
+TILTS = (0.0, 65.0)  # of the views, about the long axis of the molecule (degrees)
+LIGHT = np.array([-0.35, 0.45, 0.82])  # from the upper left; chosen
+DARKEST = 0.5  # of what faces away from it; chosen: colours stay those of the scale
+PANEL_WIDTH = 3.6  # inches
 
 
 def plot_surface(
-    surface_map: SurfaceMap, k: int, limits: tuple[float, float], ax: Axes3D
-) -> Axes3D:
-    """One field.
+    surface_map: SurfaceMap, k: int, tilt: float, limits: tuple[float, float], ax: Axes
+) -> Axes:
+    """One field in one view.
 
     Args:
         surface_map: fields.
         k: which of them.
+        tilt: of the view (degrees).
         limits: of the colour scale.
         ax: to draw on.
     """
-    center, axes = principal_frame(surface_map.atoms[0])
-    corners = ((surface_map.surface.vertices - center) @ axes.T)[surface_map.surface.faces]
-    values = surface_map.values[k][surface_map.surface.faces].mean(axis=1)
-    colors = colormaps[color_map(surface_map.quantity)](Normalize(*limits)(values))
-    colors[:, :3] *= _brightness(corners)[:, None]
-    ax.add_collection3d(Poly3DCollection(corners, facecolors=colors, edgecolors=colors, lw=0.1))
+    center, axes = view_of(surface_map.atoms[0], tilt)
+    corners, values = _quartered(
+        ((surface_map.surface.vertices - center) @ axes.T)[surface_map.surface.faces],
+        surface_map.values[k][surface_map.surface.faces],
+    )
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    order = np.argsort(corners[:, :, 2].mean(axis=1))
+    order = order[normals[order, 2] > 0.0]  # the others are behind
+    normals /= np.maximum(np.linalg.norm(normals, axis=1), 1e-12)[:, None]
+    colors = colormaps[color_map(surface_map.quantity)](Normalize(*limits)(values.mean(axis=1)))
+    colors[:, :3] *= (DARKEST + (1.0 - DARKEST) * np.maximum(normals @ LIGHT, 0.0))[:, None]
+    ax.add_collection(
+        PolyCollection(
+            corners[order, :, :2], facecolors=colors[order], edgecolors=colors[order],
+            linewidths=0.3, rasterized=True,
+        )
+    )  # fmt: skip
     _draw_atoms(surface_map.atoms[k], center, axes, ax)
-    half = np.abs(corners).max(axis=(0, 1))
-    ax.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]), zlim=(-half[2], half[2]))
-    ax.set_box_aspect(half / half.max(), zoom=1.25)
+    low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     ax.set_axis_off()
     return ax
 
@@ -55,49 +70,67 @@ def save_surface_picture(surface_map: SurfaceMap, path: str | Path) -> None:
         RunError: if the file cannot be written.
     """
     n = len(surface_map.titles)
-    figure = Figure(figsize=(3.6 * n + 1.0, 3.1 * len(VIEWS) + 0.5), layout="constrained")
+    ratios = [_height_by_width(surface_map, tilt) for tilt in TILTS]
+    height = PANEL_WIDTH * sum(ratios) + 0.9
+    figure = Figure(figsize=(PANEL_WIDTH * n + 1.0, height), layout="constrained")
+    panels = figure.subplots(len(TILTS), n, squeeze=False, height_ratios=ratios)
     limits = color_limits(surface_map.values, surface_map.quantity)
-    panels = []
-    for row, (elevation, azimuth) in enumerate(VIEWS):
-        for k, title in enumerate(surface_map.titles):
-            ax = figure.add_subplot(
-                len(VIEWS), n, row * n + k + 1, projection="3d", computed_zorder=False
-            )
-            assert isinstance(ax, Axes3D)
-            plot_surface(surface_map, k, limits, ax)
-            ax.view_init(elevation, azimuth)
-            panels.append(ax)
-            if row == 0:
-                ax.set_title(title, fontsize="medium")
+    for row, tilt in zip(panels, TILTS, strict=True):
+        for k, panel in enumerate(row):
+            plot_surface(surface_map, k, tilt, limits, panel)
+    for panel, title in zip(panels[0], surface_map.titles, strict=True):
+        panel.set_title(title, fontsize="medium")
     scale = ScalarMappable(Normalize(*limits), color_map(surface_map.quantity))
-    figure.colorbar(scale, ax=panels, label=surface_map.quantity.label, shrink=0.7, extend="both")
+    figure.colorbar(scale, ax=panels, label=surface_map.quantity.label, shrink=0.8, extend="both")
     figure.suptitle(f"on the surface {surface_map.surface.formula}", fontsize="medium")
     save_picture(figure, path)
 
 
-def principal_frame(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
-    """Middle of the atoms, [3] (A), and the axes of their largest to smallest extent, [3, 3]."""
+def view_of(atoms: Atoms, tilt: float) -> tuple[np.ndarray, np.ndarray]:
+    """How a molecule is seen.
+
+    Returns:
+        Its middle, [3] (A), and the directions to the right, up, and towards the viewer, [3, 3]:
+        the axes of its largest, second and smallest extent, tilted about the first.
+    """
     center = atoms.positions.mean(axis=0)
     _, _, axes = np.linalg.svd(np.vstack([atoms.positions - center, np.zeros((3, 3))]))
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
     axes = axes * np.sign(largest)
     axes[2] *= np.sign(np.linalg.det(axes))  # a molecule is not shown as its mirror image
-    return center, axes
+    c, s = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
+    return center, np.array([[1.0, 0.0, 0.0], [0.0, c, s], [0.0, -s, c]]) @ axes
 
 
-def _brightness(corners: np.ndarray) -> np.ndarray:
-    """Of triangles [n, 3, 3] in the light, [n]."""
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    lengths = np.maximum(np.linalg.norm(normals, axis=1), 1e-12)
-    return DARKEST + (1.0 - DARKEST) * np.abs(normals @ LIGHT) / lengths
+def _quartered(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Four triangles for each, so that steps of colour are not seen.
+
+    Args:
+        corners: [n, 3, 3] (A).
+        values: at the corners, [n, 3].
+    """
+    middles, between = (0.5 * (x + np.roll(x, -1, axis=1)) for x in (corners, values))
+    parts = [
+        (np.stack([x[:, k], y[:, k], y[:, k - 1]], axis=1) for k in range(3))
+        for x, y in ((corners, middles), (values, between))
+    ]
+    return np.concatenate([*parts[0], middles]), np.concatenate([*parts[1], between])
 
 
-def _draw_atoms(atoms: Atoms, center: np.ndarray, axes: np.ndarray, ax: Axes3D) -> None:
+def _height_by_width(surface_map: SurfaceMap, tilt: float) -> float:
+    center, axes = view_of(surface_map.atoms[0], tilt)
+    extents = np.ptp((surface_map.surface.vertices - center) @ axes.T, axis=0)
+    return float(extents[1] / extents[0])
+
+
+def _draw_atoms(atoms: Atoms, center: np.ndarray, axes: np.ndarray, ax: Axes) -> None:
     """The skeleton, shown through the surface."""
     positions = (atoms.positions - center) @ axes.T
     for i, j in bonds_of(atoms):
-        ax.plot(*positions[[i, j]].T, color=ATOM_EDGE, linewidth=1.2, alpha=0.7)
+        ax.plot(*positions[[i, j], :2].T, color=ATOM_EDGE, linewidth=1.0, alpha=0.6)
+    nearest_last = np.argsort(positions[:, 2])
+    x, y, _ = positions[nearest_last].T
     ax.scatter(
-        *positions.T, s=26, c=jmol_colors[atoms.numbers], edgecolors=ATOM_EDGE, linewidths=0.6,
-        depthshade=False,
+        x, y, s=24, c=jmol_colors[atoms.numbers[nearest_last]],
+        edgecolors=ATOM_EDGE, linewidths=0.6, zorder=3,
     )  # fmt: skip
