@@ -52,7 +52,7 @@ def plot_surface(
     colors[:, :3] *= (DARKEST + (1.0 - DARKEST) * np.maximum(normals @ LIGHT, 0.0))[:, None]
     ax.add_collection(
         PolyCollection(
-            corners[order, :, :2], facecolors=colors[order], edgecolors=colors[order],
+            list(corners[order, :, :2]), facecolors=colors[order], edgecolors=colors[order],
             linewidths=0.3, rasterized=True,
         )
     )  # fmt: skip
@@ -110,11 +110,11 @@ def _quartered(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.
         values: at the corners, [n, 3].
     """
     middles, between = (0.5 * (x + np.roll(x, -1, axis=1)) for x in (corners, values))
-    parts = [
-        (np.stack([x[:, k], y[:, k], y[:, k - 1]], axis=1) for k in range(3))
+    four = [
+        np.concatenate([np.stack([x[:, k], y[:, k], y[:, k - 1]], axis=1) for k in range(3)] + [y])
         for x, y in ((corners, middles), (values, between))
     ]
-    return np.concatenate([*parts[0], middles]), np.concatenate([*parts[1], between])
+    return four[0], four[1]
 
 
 def _height_by_width(surface_map: SurfaceMap, tilt: float) -> float:
