@@ -201,7 +201,7 @@ def _marched(values: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray
             "another --level"
         )
     vertices, faces, _, _ = marching_cubes(
-        values, 0.0, spacing=(spacing,) * 3, gradient_direction="ascent"
+        values, 0.0, spacing=(spacing,) * 3, gradient_direction="descent"
     )
     return vertices.astype(np.float64), faces.astype(np.int64)
 
