@@ -78,7 +78,7 @@ def chemical_potential(
 
     structures = {"": atoms}
     if without is not None:
-        structures[f"without {_named(atoms, without)}"] = _without(atoms, without)
+        structures |= _without(atoms, without)
     fields, units = [], {}
     for model, title in _loaded(models):
         for what, shown in structures.items():
@@ -154,17 +154,14 @@ def _loaded(models: Sequence[str]) -> list[tuple[LoadedModel, str]]:
     return list(zip(loaded, titles, strict=True))
 
 
-def _named(atoms: Atoms, atom: int) -> str:
+def _without(atoms: Atoms, atom: int) -> dict[str, Atoms]:
+    """What is left without an atom, by words. Raises ConfigError for one that is not there."""
     if not 0 <= atom < len(atoms) or len(atoms) == 1:
         there = f"one of the atoms 0 to {len(atoms) - 1} of a molecule of two or more"
         raise ConfigError(f"--without must be {there}, not {atom}")
-    return f"atom {atom} ({atoms.symbols[atom]})"
-
-
-def _without(atoms: Atoms, atom: int) -> Atoms:
     left = atoms.copy()
     del left[atom]
-    return left
+    return {f"without atom {atom} ({atoms.symbols[atom]})": left}
 
 
 def _show(fields: Sequence[Field], quantity: Quantity, pictures: FieldPictures) -> int:

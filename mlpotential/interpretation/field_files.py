@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,11 @@ def write_volume(
         quantity: they are.
         path: of the file.
     """
-    text = io.StringIO()
-    write_cube(text, atoms, values, origin, comment=f"{quantity.name} in {quantity.unit}")
-    write_atomically(path, text.getvalue())
+    comment = f"{quantity.name} in {quantity.unit}"
+    with tempfile.TemporaryFile("w+") as text:  # ASE's writer needs a file of the system
+        write_cube(text, atoms, values, origin, comment)
+        text.seek(0)
+        write_atomically(path, text.read())
 
 
 def file_stem(title: str) -> str:

@@ -57,6 +57,7 @@ def save_cut_picture(cut_map: CutMap, path: str | Path) -> None:
     ratio = float(np.ptp(grid.v) / np.ptp(grid.u))
     n = len(cut_map.titles)
     figure, panels = panels_beside(n, 4.2, 1.2 + 3.2 * min(max(ratio, 0.4), 1.5))
+    figure.set_layout_engine("compressed")  # panels are not as wide or high as they might be
     signed = cut_map.quantity.has_sign
     limits = color_limits(
         cut_map.values, cut_map.quantity, **({"outside": OUTSIDE_OF_SIGNED} if signed else {})

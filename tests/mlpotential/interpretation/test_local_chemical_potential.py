@@ -217,8 +217,15 @@ def test_sixfold_symmetry_of_benzene(make):
     assert np.abs(omega.at(rotated(points, 0.5)) - values).max() > 1e-4 * scale
 
 
-@pytest.mark.parametrize("make", [tiny_schnet, lambda: tiny_schnet(**HARD),
-                                  lambda: tiny_dtnn(cutoff=4.0), tiny_behler_parrinello])  # fmt: skip
+PERIODIC = {
+    "SchNet": tiny_schnet,
+    "SchNet with a hard cutoff": lambda: tiny_schnet(**HARD),
+    "DTNN": lambda: tiny_dtnn(cutoff=4.0),
+    "BehlerParrinello": tiny_behler_parrinello,
+}
+
+
+@pytest.mark.parametrize("make", PERIODIC.values(), ids=PERIODIC)
 def test_a_crystal_repeats(make):
     """By its own lattice vectors, also where the cell at hand is larger, and by no others."""
     primitive = bulk("C")
