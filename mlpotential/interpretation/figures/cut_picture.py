@@ -19,6 +19,7 @@ from mlpotential.training.pictures import panels_beside, save_picture
 
 N_COLORS = 60
 N_LINES = 16
+PANEL_WIDTH, LABELS_WIDTH, BAR_WIDTH = 4.2, 0.5, 0.9  # inches
 IN_PLANE = 0.3  # A; chosen: atoms farther from the plane are drawn hollow
 OUTSIDE_OF_SIGNED = 8.0  # percent; chosen: potentials of charges have no bound
 
@@ -56,7 +57,8 @@ def save_cut_picture(cut_map: CutMap, path: str | Path) -> None:
     grid = cut_map.grid
     ratio = float(np.ptp(grid.v) / np.ptp(grid.u))
     n = len(cut_map.titles)
-    figure, panels = panels_beside(n, 4.2, 1.2 + 3.2 * min(max(ratio, 0.4), 1.5))
+    width = PANEL_WIDTH - LABELS_WIDTH - BAR_WIDTH / n  # of the panels themselves
+    figure, panels = panels_beside(n, PANEL_WIDTH, width * min(max(ratio, 0.3), 2.0) + 1.0)
     figure.set_layout_engine("compressed")  # panels are not as wide or high as they might be
     signed = cut_map.quantity.has_sign
     limits = color_limits(

@@ -71,7 +71,7 @@ def save_surface_picture(surface_map: SurfaceMap, path: str | Path) -> None:
     """
     n = len(surface_map.titles)
     ratios = [_height_by_width(surface_map, tilt) for tilt in TILTS]
-    height = PANEL_WIDTH * sum(ratios) + 0.9
+    height = PANEL_WIDTH * sum(ratios) + 0.7
     figure = Figure(figsize=(PANEL_WIDTH * n + 1.0, height), layout="compressed")
     panels = figure.subplots(len(TILTS), n, squeeze=False, height_ratios=ratios)
     limits = color_limits(surface_map.values, surface_map.quantity)

@@ -21,7 +21,6 @@ from mlpotential.models.outputs import Output
 from mlpotential.testing import tiny_schnet
 
 COARSE = ("--spacing", "0.4")
-pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning:plotly")
 
 
 @pytest.fixture

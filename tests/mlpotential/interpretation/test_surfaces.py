@@ -10,7 +10,6 @@ from mlpotential.errors import ConfigError, StructureError
 from mlpotential.interpretation.surfaces import checked_level, level_function, surface_around
 
 METHANE, BENZENE = molecule("CH4").positions, molecule("C6H6").positions
-pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning:skimage")
 
 
 @pytest.mark.parametrize(
