@@ -208,6 +208,7 @@ def modules_after():
         "import mlpotential",
         "import mlpotential.units",
         "import mlpotential.training.config_file, mlpotential.training.studies.commands",
+        "import mlpotential.interpretation.commands, mlpotential.interpretation.field_commands",
         "import calculators",
         "import calculators.ase_plugin",
         "import md_runs.analysis",

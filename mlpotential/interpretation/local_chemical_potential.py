@@ -122,7 +122,7 @@ class LocalChemicalPotential:
         if len(points) == 0:
             return np.zeros((0, 3) if derived else 0)
         self._probe.reach_to(self._surroundings.longest_distance(points))
-        at_once = max(self._probe.PAIRS_AT_ONCE // self._surroundings.n_images, 1)
+        at_once = max(self._probe.PAIRS_AT_ONCE // self._surroundings.most_neighbors, 1)
         parts = torch.from_numpy(points).split(at_once)
         bar = tqdm(desc="probing", total=len(points), disable=None, unit=" points", leave=False)
         with bar, torch.set_grad_enabled(derived):

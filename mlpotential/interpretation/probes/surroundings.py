@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from mlpotential.graph import AtomGraph, cell_heights, reduction
@@ -49,6 +50,9 @@ class Surroundings:
     Args:
         graph: one structure.
         cutoff: how far a point sees (A); None for all atoms, of a molecule alone.
+
+    Attributes:
+        most_neighbors: of one atom, itself among them; points have hardly more.
     """
 
     def __init__(self, graph: AtomGraph, cutoff: float | None) -> None:
@@ -60,11 +64,11 @@ class Surroundings:
             self._cell = reduction(cell, self._pbc) @ cell
             positions, atoms = self._images(positions)
         self._positions, self._atoms = torch.from_numpy(positions), torch.from_numpy(atoms)
-
-    @property
-    def n_images(self) -> int:
-        """Atoms that are asked for their distance from each point."""
-        return len(self._atoms)
+        self._tree = None if cutoff is None else cKDTree(positions)
+        self.most_neighbors = len(atoms)
+        if self._tree is not None:
+            counts = self._tree.query_ball_point(positions, self._cutoff, return_length=True)
+            self.most_neighbors = int(counts.max())
 
     def pairs(self, points: Tensor) -> Pairs:
         """Those within the cutoff; gradients flow to the points.
@@ -73,10 +77,21 @@ class Surroundings:
             points: [n_points, 3], float64 (A).
         """
         inside = points - torch.from_numpy(self._translations(points.detach().numpy()))
-        squares = ((inside.detach()[:, None] - self._positions) ** 2).sum(dim=-1)
-        rows, images = (squares < self._cutoff**2).nonzero(as_tuple=True)
+        rows, images = self._near(inside.detach().numpy())
         displacements = self._positions[images] - inside[rows]
         return Pairs(rows, self._atoms[images], displacements, len(points))
+
+    def _near(self, points: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Numbers of points, ascending, and of images that they see, [n_pairs] each."""
+        if self._tree is None:
+            rows = torch.arange(len(points)).repeat_interleave(len(self._atoms))
+            return rows, torch.arange(len(self._atoms)).repeat(len(points))
+        # those at the cutoff itself do not count, and filters are zero there, or not defined
+        below = np.nextafter(self._cutoff, 0.0)
+        found = self._tree.query_ball_point(points, below, return_sorted=True)
+        counts = torch.tensor([len(near) for near in found])
+        images = torch.tensor([image for near in found for image in near], dtype=torch.int64)
+        return torch.arange(len(points)).repeat_interleave(counts), images
 
     def longest_distance(self, points: np.ndarray) -> float:
         """A bound of the distances from points, [n, 3] (A), to atoms that they see (A)."""

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
@@ -16,6 +17,8 @@ from mlpotential.graph import AtomGraph
 from mlpotential.interpretation.electrostatic_potential import ElectrostaticPotential
 from mlpotential.interpretation.local_chemical_potential import LocalChemicalPotential
 from mlpotential.interpretation.surfaces import level_function
+from mlpotential.models.dtnn import DTNN
+from mlpotential.models.dtnn_config import DTNNConfig
 from mlpotential.models.model_file import save_model
 from mlpotential.models.outputs import Output
 from mlpotential.testing import tiny_schnet
@@ -172,6 +175,22 @@ def test_mistakes_are_told_before_work(words, told, model_path, water_path, tmp_
     assert told in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "f").exists()
+
+
+def test_architectures_stand_side_by_side(model_path, water_path, tmp_path, capsys):
+    config = DTNNConfig(n_features=4, n_factors=4, n_interactions=1, rbf_stop=5.0)
+    torch.manual_seed(0)
+    dtnn = DTNN(config).eval()
+    dtnn.elements = (1, 8)
+    save_model(tmp_path / "dtnn.safetensors", dtnn, AtomGraph.from_atoms(molecule("H2O")))
+    words = (model_path, tmp_path / "dtnn.safetensors", water_path, "--probe", "H")
+    text = interpret(capsys, "chemical-potential", *words, *COARSE, "--surface", "none",
+                     "--folder", tmp_path)  # fmt: skip
+    assert "surface" not in text
+    cut = arrays(tmp_path / "cut.npz")
+    assert cut["titles"].tolist() == ["SchNet", "DTNN"]
+    expected = LocalChemicalPotential(dtnn, molecule("H2O")).at(cut["points_A"].reshape(-1, 3), 1)
+    np.testing.assert_allclose(cut["values"][1].ravel(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_files_are_asked_for_first(model_path, water_path, tmp_path, capsys):

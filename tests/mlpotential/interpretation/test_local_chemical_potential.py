@@ -239,6 +239,22 @@ def test_a_crystal_repeats(make):
     np.testing.assert_allclose(supercell.at(points), values, rtol=1e-9)
 
 
+def test_slabs_and_wires_repeat_along_their_own_directions():
+    """And a cell that is not reduced gives the same as one that is."""
+    slab = Atoms("CH", [[0.1, 0.2, 5.0], [0.3, 1.0, 5.9]], pbc=[True, True, False],
+                 cell=[[2.4, 0, 0], [0.4, 2.6, 0], [0, 0, 3.0]])  # fmt: skip
+    points = np.random.default_rng(0).normal(scale=2.0, size=(9, 3)) + np.array([0, 0, 5.0])
+    omega = LocalChemicalPotential(tiny_schnet(), slab, dtype="float64")
+    values = omega.at(points)
+    a, b, c = np.asarray(slab.cell)
+    np.testing.assert_allclose(omega.at(points + 5 * a - 2 * b), values, rtol=1e-10)
+    assert np.abs(omega.at(points + c) - values).max() > 1e-6
+    skewed = slab.copy()
+    skewed.set_cell([a, b + 9 * a, c])
+    other = LocalChemicalPotential(tiny_schnet(), skewed, dtype="float64")
+    np.testing.assert_allclose(other.at(points), values, rtol=1e-10)
+
+
 def test_far_away_nothing_is_left():
     """Beyond the cutoff a probe is alone; without one, filters have become constant."""
     atoms, far = molecule("H2O"), np.array([[60.0, 0.0, 0.0], [0.0, 80.0, 0.0]])
