@@ -112,7 +112,7 @@ def best_plane(atoms: Atoms) -> Plane:
             return Plane(center, axes, "best plane of the atoms")
     raise ConfigError(
         "no plane is nearer to the atoms than all others: they lie in a line, or as far in all "
-        "directions. Give --plane atoms=0,1,2 or --plane normal=0,0,1"
+        "directions. Give --plane atoms=0,1,2 or normal=0,0,1 or, in a crystal, lattice=1,1,0"
     )
 
 
