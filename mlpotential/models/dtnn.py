@@ -14,6 +14,8 @@ and all T passes; weights begin as in SchNet, not at zero; and a cosine may end 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -88,12 +90,19 @@ class DTNN(Potential):
         self.to(torch.float32)
 
     def representation(self, graph: AtomGraph) -> Tensor:
-        """c_i after T passes of Eq. (1), [n_atoms, n_features]."""
+        """c_i after T passes, [n_atoms, n_features]."""
+        for layer in self.layers(graph):
+            features = layer
+        return features
+
+    def layers(self, graph: AtomGraph) -> Iterator[Tensor]:
+        """c_i after 0 ... T passes of Eq. (1), each [n_atoms, n_features]."""
         distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1).to(self.dtype)
         factors = self.distance_to_factors(self.radial_basis(distances))
         weights = None if self.cutoff is None else cosine_cutoff(distances, self.cutoff)
         features = self.embedding(graph.atomic_numbers)
+        yield features
         for _ in range(self.config.n_interactions):
             refined = self.interaction(features, factors, weights, graph.pair_index)
             features = features + refined  # Eq. (1)
-        return features
+            yield features

@@ -8,6 +8,8 @@ computed once and serves both directions, which changes nothing but the time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -126,25 +128,40 @@ class SchNet(Potential):
         self.tabulated_in_training = True
 
     @property
+    def divides_by_neighbors(self) -> bool:
+        """Whether messages are divided by the number of neighbours: where a cutoff is hard."""
+        return self.cutoff is not None and self._taper_radius is None
+
+    @property
     def _taper_radius(self) -> float | None:
         """Where a cosine ends the filters (A)."""
         return self.cutoff if self.config.cutoff_function == "cosine" else None
 
     def representation(self, graph: AtomGraph) -> Tensor:
-        """x^(0) = embedding(Z), x^(l+1) = x^(l) + v^(l); [n_atoms, n_features]. Eqs. (1), (8)."""
+        """x^(T), [n_atoms, n_features]."""
+        for layer in self.layers(graph):
+            features = layer
+        return features
+
+    def layers(self, graph: AtomGraph) -> Iterator[Tensor]:
+        """x^(0) = embedding(Z), x^(l+1) = x^(l) + v^(l), l < T. Eqs. (1), (8).
+
+        Each [n_atoms, n_features].
+        """
         pair_index = graph.pair_index
         distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=-1)
         from_table = self.training and self.tabulated_in_training and len(distances) > 0
         filters = (self._tabulated_filters if from_table else self._network_filters)(distances)
         atom_weights = None
-        if self.cutoff is not None and self._taper_radius is None:
+        if self.cutoff is not None and self.divides_by_neighbors:
             inside = hard_cutoff(distances.detach(), self.cutoff).to(self.dtype)
             filters = [f * inside[:, None] for f in filters]
             atom_weights = 1.0 / neighbor_counts(inside, pair_index, graph.n_atoms).clamp(min=1.0)
         features = self.embedding(graph.atomic_numbers)
+        yield features
         for interaction, f in zip(self.interactions, filters, strict=True):
             features = features + interaction(features, f, atom_weights, pair_index)
-        return features
+            yield features
 
     def _network_filters(self, distances: Tensor) -> list[Tensor]:
         """W(r) of each interaction, cosine cutoff included, [n_pairs, n_features]."""

@@ -1,0 +1,1 @@
+"""What a network learned: fields around molecules, and what it makes of atoms."""

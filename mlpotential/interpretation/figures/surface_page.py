@@ -1,0 +1,94 @@
+"""Fields on a surface as a page that turns in a browser, without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from ase.data.colors import jmol_colors
+
+from mlpotential.errors import ConfigError
+from mlpotential.interpretation.field_maps import SurfaceMap, bonds_of
+from mlpotential.interpretation.figures.colors import color_limits, color_map
+from mlpotential.run_folder import write_atomically
+
+SCALES = {"RdBu": "RdBu", "viridis": "Viridis"}  # of plotly
+
+
+def require_plotly() -> None:
+    """Raises ConfigError where it is not installed."""
+    try:
+        import plotly  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "pages of surfaces need the package plotly: pip install mlpotential[surfaces], or "
+            "leave the surface out with --surface none"
+        ) from error
+
+
+def save_surface_page(surface_map: SurfaceMap, path: Path) -> None:
+    """Scenes side by side, on one colour scale, in one file with all that shows it.
+
+    Raises:
+        ConfigError: where plotly is not installed.
+        RunError: if the file cannot be written.
+    """
+    require_plotly()
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    n = len(surface_map.titles)
+    figure = make_subplots(
+        cols=n, specs=[[{"type": "scene"}] * n], subplot_titles=surface_map.titles
+    )
+    for k, atoms in enumerate(surface_map.atoms):
+        figure.add_trace(_mesh(surface_map, k), row=1, col=k + 1)
+        for trace in _skeleton(atoms):
+            figure.add_trace(go.Scatter3d(**trace), row=1, col=k + 1)
+    low, high = color_limits(surface_map.values, surface_map.quantity)
+    figure.update_layout(
+        title=f"{surface_map.quantity.label} on the surface {surface_map.surface.formula}",
+        coloraxis={
+            "cmin": low,
+            "cmax": high,
+            "colorscale": SCALES[color_map(surface_map.quantity)],
+            "colorbar": {"title": surface_map.quantity.label},
+        },
+        showlegend=False,
+    )
+    hidden = {"visible": False}
+    figure.update_scenes(aspectmode="data", xaxis=hidden, yaxis=hidden, zaxis=hidden)
+    write_atomically(path, figure.to_html(include_plotlyjs=True, full_html=True))
+
+
+def _mesh(surface_map: SurfaceMap, k: int) -> Any:
+    import plotly.graph_objects as go
+
+    x, y, z = surface_map.surface.vertices.astype(np.float32).T
+    i, j, m = surface_map.surface.faces.astype(np.int32).T
+    values = surface_map.values[k].astype(np.float32)
+    unit = surface_map.quantity.unit
+    return go.Mesh3d(
+        x=x, y=y, z=z, i=i, j=j, k=m, intensity=values, coloraxis="coloraxis", opacity=0.85,
+        hovertemplate="%{intensity:.4g} " + unit + "<extra></extra>",
+    )  # fmt: skip
+
+
+def _skeleton(atoms: Atoms) -> list[dict[str, Any]]:
+    """Traces of bonds and of atoms."""
+    ends = np.full((len(bonds_of(atoms)), 3, 3), np.nan)  # a gap behind each bond
+    ends[:, :2] = atoms.positions[bonds_of(atoms)]
+    colors = [f"rgb({r:.0f},{g:.0f},{b:.0f})" for r, g, b in 255.0 * jmol_colors[atoms.numbers]]
+    names = [f"{chemical_symbols[z]} {k}" for k, z in enumerate(atoms.numbers)]
+    bonds, points = (
+        dict(zip("xyz", values.reshape(-1, 3).T, strict=True)) for values in (ends, atoms.positions)
+    )
+    line = {"color": "#444444", "width": 6}
+    marker = {"size": 7, "color": colors, "line": {"color": "#222222", "width": 1}}
+    return [
+        bonds | {"mode": "lines", "line": line, "hoverinfo": "skip"},
+        points | {"mode": "markers", "marker": marker, "text": names, "hoverinfo": "text"},
+    ]

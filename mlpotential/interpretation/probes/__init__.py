@@ -1,0 +1,1 @@
+"""How a probe feels a molecule in each architecture."""
