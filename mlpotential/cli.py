@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   mlpotential sweep train.yaml --model.n_interactions 1 2 3 6 --folder sweep
   mlpotential papers qm9_learning_curve --rows SchNet_T3_N1000 --folder papers
   mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
+  mlpotential interpret atoms model.safetensors --data qm9 --folder atoms
   mlpotential info model.safetensors --check
   mlpotential convert best_inference_model model.safetensors --energy-unit eV --length-unit Angstrom
   mlpotential export model.safetensors n2p2_folder
@@ -41,6 +42,10 @@ COMMANDS = {
     "evaluate": (
         "mlpotential.training.evaluation.command:COMMAND",
         "errors of a model on labelled data, plots of them, and predictions of structures",
+    ),
+    "interpret": (
+        "mlpotential.interpretation.commands:INTERPRET",
+        "see what a network learned: energies of atoms and rings, embeddings, filters, dimers",
     ),
     "info": (
         "mlpotential.commands:INFO",

@@ -36,6 +36,7 @@ LAYERS = {
     "mlpotential.models": 3,
     "mlpotential.inference": 4,
     "mlpotential.training": 5,
+    "mlpotential.interpretation": 5,
     "mlpotential.papers": 6,
     "mlpotential.testing": 6,
     "mlpotential.commands": 7,

@@ -1,0 +1,1 @@
+"""What a trained model has learned: contributions of atoms, rings, embeddings, filters, dimers."""

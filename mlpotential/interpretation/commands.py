@@ -1,0 +1,48 @@
+"""The command `interpret`: which kinds there are. Free of torch until the files are there."""
+
+from __future__ import annotations
+
+from mlpotential.command_line import Command
+
+KINDS = {
+    "atoms": (
+        "mlpotential.interpretation.atoms.commands:ATOMS",
+        "energies and charges of atoms: distributions by element and model, parts of a molecule",
+    ),
+    "rings": (
+        "mlpotential.interpretation.atoms.commands:RINGS",
+        "energies of six-membered carbon rings, and pictures of the most stable",
+    ),
+    "dimers": (
+        "mlpotential.interpretation.atoms.commands:DIMERS",
+        "the energy of two atoms alone by their distance",
+    ),
+    "map": (
+        "mlpotential.interpretation.atoms.commands:MAP",
+        "final features of atoms on two principal components",
+    ),
+    "embeddings": (
+        "mlpotential.interpretation.network.commands:EMBEDDINGS",
+        "embeddings of elements on two principal components, and how alike they are",
+    ),
+    "filters": (
+        "mlpotential.interpretation.network.commands:FILTERS",
+        "filters of a SchNet by distance, and cuts through them in a structure",
+    ),
+    "activations": (
+        "mlpotential.interpretation.network.commands:ACTIVATIONS",
+        "shifted softplus and ELU with two derivatives",
+    ),
+    "basis": (
+        "mlpotential.interpretation.network.commands:BASIS",
+        "the bond of H2 fitted by distances and by Gaussians of them",
+    ),
+}
+EXAMPLES = (
+    "  mlpotential interpret atoms model.safetensors --data qm9 --folder atoms\n"
+    "  mlpotential interpret rings model.safetensors --data qm9 --folder rings\n"
+    "  mlpotential interpret embeddings model.safetensors --folder embeddings\n"
+    "  mlpotential interpret filters model.safetensors --structure diamond.cif --folder filters\n"
+    "  mlpotential interpret dimers model.safetensors --elements C C --folder dimers"
+)
+INTERPRET = Command.family(KINDS, EXAMPLES)
