@@ -2,8 +2,9 @@
 
 Two atoms are bonded where r_ij < f (R_i + R_j), with covalent radii R of B. Cordero et al., Dalton
 Trans. 2832 (2008), doi:10.1039/b801115j, as `ase.neighborlist.natural_cutoffs` has them. With
-f = 1.2, C-C bonds end at 1.82 A and C-H bonds at 1.28 A: beyond every bond of QM9, short of all
-distances over two bonds.
+f = 1.15, C-C bonds end at 1.75 A and C-H bonds at 1.23 A: of 15,000 molecules of QM9 none falls
+apart, every hydrogen has one bond and no carbon more than four (with 1.2, 346 carbon atoms of small
+cages have five).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ase.neighborlist import primitive_neighbor_list
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-FACTOR = 1.2  # chosen, see above
+FACTOR = 1.15  # chosen, see above
 
 
 def bonds_of(

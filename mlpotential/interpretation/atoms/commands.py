@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlpotential.interpretation.atoms.feature_map import FeatureMap
     from mlpotential.interpretation.atoms.rings import Rings
 
+LESS_REFERENCES = "energies are less the reference energies of elements of the first model"
+N_MINIMA = 3  # of dimers, printed
 COMPUTED = ("element", "neighbors", "energy", "charge")  # what `interpret map` knows by itself
 
 
@@ -79,9 +81,10 @@ def atoms(
     data = chosen_structures(asked.data, asked.length_unit, n_structures, asked.seed)
     if fragments and len(data) > 1:
         raise ConfigError(f"fragments are of one structure, and {asked.data} has {len(data)}")
-    found = [
-        contributions_of_group(group, data, asked.device, asked.batch_size) for group in groups
-    ]
+    found: list[AtomicContributions] = []
+    for group in groups:
+        first = found[0].references if found else None
+        found.append(contributions_of_group(group, data, asked.device, asked.batch_size, first))
     if len(data) == 1:
         return _one_structure(found, data, fragments, folder)
     return _distributions(found, data, folder)
@@ -103,7 +106,7 @@ def _distributions(found: Sequence[AtomicContributions], data: ReferenceData, fo
         having = [contributions for contributions in found if quantity in contributions.values]
         if having:
             save_picture(histogram_figure(having, quantity), folder / f"{quantity}.png")
-    print(f"{len(data)} structures; energies are less the reference energies of their elements")
+    print(f"{len(data)} structures; {LESS_REFERENCES}")
     print(as_text(rows))
     print(f"written: {folder}")
     return 0
@@ -135,12 +138,13 @@ def _one_structure(
     else:
         parts = fragments_of(len(numbers), bonds_of(numbers, positions, cell, pbc))
     means = {
-        f"{contributions.name} {quantity}_{UNITS[quantity]}": values.mean(axis=0)
+        (contributions.name, quantity): values.mean(axis=0)
         for contributions in found
         for quantity, values in contributions.values.items()
     }
+    columns = {f"{name} {what}_{UNITS[what]}": v for (name, what), v in means.items()}
     rows = [
-        {"atom": k, "element": chemical_symbols[z]} | {name: v[k] for name, v in means.items()}
+        {"atom": k, "element": chemical_symbols[z]} | {name: v[k] for name, v in columns.items()}
         for k, z in enumerate(numbers)
     ]
     sums = [
@@ -150,10 +154,10 @@ def _one_structure(
     ]
     write_atomically(folder / "atoms.csv", csv_text(rows))
     write_atomically(folder / "fragments.csv", csv_text(sums))
-    panels = {name.replace("_", " (") + ")": values for name, values in means.items()}
+    panels = {f"{name}: {what} ({UNITS[what]})": v for (name, what), v in means.items()}
     picture = contributions_figure(flat_molecule(numbers, positions), panels)
     save_picture(picture, folder / "molecule.png")
-    print("energies are less the reference energies of their elements")
+    print(LESS_REFERENCES)
     print(as_text(rows) + "\n\n" + as_text(sums) + f"\nwritten: {folder}")
     return 0
 
@@ -183,9 +187,12 @@ def rings(
 
     data = chosen_structures(asked.data, asked.length_unit, n_structures, asked.seed)
     data, found = _molecules_with_rings(data)
-    drawn, table = [], []
+    drawn, table, references = [], [], None
     for group in groups:
-        contributions = contributions_of_group(group, data, asked.device, asked.batch_size)
+        contributions = contributions_of_group(
+            group, data, asked.device, asked.batch_size, references
+        )
+        references = contributions.references
         if "energies" not in contributions.values:
             raise ConfigError(f"rings have energies by models with energies: {group.name} has none")
         energies, order = _ranked(contributions, found)
@@ -318,8 +325,8 @@ def dimers(
     save_picture(figure, path / "dimers.png")
     print(f"energies {ZERO_IN_WORDS[zero]}; spreads are standard deviations over models")
     for curve in curves:
-        lowest = curve.lowest
-        words = "no minimum" if lowest is None else "minimum {:.3f} A, {:.3f} eV".format(*lowest)
+        minima = [f"{at:.3f} A ({depth:.3f} eV)" for at, depth in curve.minima[:N_MINIMA]]
+        words = f"deepest minima: {', '.join(minima)}" if minima else "no minimum"
         print(f"{curve.name} ({len(curve.models)} models): {words}")
     print(f"written: {path}")
     return 0

@@ -2,9 +2,10 @@
 
 A potential is a sum of atomic contributions, E = sum_i E_i (K. T. Schuett, M. Gastegger,
 A. Tkatchenko and K.-R. Mueller, LNCS 11700 (2019), doi:10.1007/978-3-030-28954-6_17). Here each
-is less the reference energy of its element, which would hide all else by thousands of eV: a
-contribution to the binding energy. Physical terms of a model are among them. No experiment knows
-them: only their sum was trained.
+is less the reference energy of its element, which would hide all else by thousands of eV. Models
+have references of their own, fitted to their training data or of isolated atoms: to be comparable,
+all are less those of the first. Physical terms of a model are among them. No experiment knows E_i:
+only their sum was trained.
 
 Latent charges q_i of a model that was trained on lengths of dipoles alone fit with both signs;
 theirs is chosen such that hydrogen is positive on average.
@@ -23,6 +24,7 @@ from mlpotential.data.reference_data import ReferenceData
 from mlpotential.errors import ConfigError
 from mlpotential.graph import AtomGraph, Prediction
 from mlpotential.interpretation.model_groups import ModelGroup
+from mlpotential.models.config import LARGEST_ATOMIC_NUMBER
 from mlpotential.models.potential import Potential
 from mlpotential.training.evaluation.batches import connected_batches, loaded_potential
 from mlpotential.training.metrics import predict_batches
@@ -40,6 +42,7 @@ class AtomicContributions:
         models: their names, [n_models].
         atomic_numbers: [n_atoms].
         structure_of_atom: the place of its structure in the data, ascending, [n_atoms].
+        references: that energies are less, by atomic number, [119] (eV).
         values: `energies` less references (eV) and `charges` (e), those that all models have, each
             [n_models, n_atoms].
     """
@@ -48,6 +51,7 @@ class AtomicContributions:
     models: tuple[str, ...]
     atomic_numbers: np.ndarray
     structure_of_atom: np.ndarray
+    references: np.ndarray
     values: dict[str, np.ndarray]
 
     @property
@@ -67,6 +71,7 @@ class AtomicContributions:
         return named | {
             "models": np.array(self.models),
             "atomic_numbers": self.atomic_numbers,
+            "references_eV": self.references,
             "structure_of_atom": self.structure_of_atom,
         }
 
@@ -99,7 +104,11 @@ class AtomicContributions:
 
 
 def contributions_of_group(
-    group: ModelGroup, data: ReferenceData, device: str = "cpu", batch_size: int = 32
+    group: ModelGroup,
+    data: ReferenceData,
+    device: str = "cpu",
+    batch_size: int = 32,
+    references: np.ndarray | None = None,
 ) -> AtomicContributions:
     """What each model of a group says of all atoms of the data.
 
@@ -108,16 +117,21 @@ def contributions_of_group(
         data: structures.
         device: as of an `Evaluator`.
         batch_size: structures at once.
+        references: what energies are less, by atomic number, [119] (eV); None for those of the
+            first model.
 
     Raises:
         ModelFileError: for an unusable file.
         StructureError: for an element that a model does not know.
         ConfigError: where models have neither energies nor charges in common.
     """
-    found = [
-        atomic_contributions(loaded_potential(path, device, None, batch_size), data, batch_size)
-        for path in group.paths
-    ]
+    found = []
+    for path in group.paths:
+        potential = loaded_potential(path, device, None, batch_size)
+        if references is None:
+            references = references_of(potential)
+        found.append(atomic_contributions(potential, data, batch_size, references))
+    assert references is not None, "a group has a model"
     quantities = [name for name in UNITS if all(name in values for values in found)]
     if not quantities:
         raise ConfigError(f"the models of {group.name} give neither energies nor charges in common")
@@ -126,12 +140,16 @@ def contributions_of_group(
         group.model_names,
         data.arrays.all_numbers,
         data.arrays.structure_of_atom,
+        references,
         {name: np.stack([values[name] for values in found]) for name in quantities},
     )
 
 
 def atomic_contributions(
-    potential: Potential, data: ReferenceData, batch_size: int = 32
+    potential: Potential,
+    data: ReferenceData,
+    batch_size: int = 32,
+    references: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Energies less references (eV) and charges (e) of all atoms, each [n_atoms].
 
@@ -139,6 +157,7 @@ def atomic_contributions(
         potential: with energies, charges or both.
         data: structures.
         batch_size: of them at once.
+        references: as of `contributions_of_group`; None for those of the model.
 
     Raises:
         StructureError: for an element that the model does not know.
@@ -148,17 +167,24 @@ def atomic_contributions(
 
     def visit(prediction: Prediction, graph: AtomGraph) -> None:
         for name in names:
-            values = prediction.value(_PROPERTIES[name])
-            if name == "energies":
-                values = values - potential.scale.atom_references[graph.atomic_numbers]
-            collected[name].append(values.double().cpu().numpy())
+            collected[name].append(prediction.value(_PROPERTIES[name]).double().cpu().numpy())
 
     batches = connected_batches(data, potential, batch_size)
     predict_batches(potential, batches, [_PROPERTIES[name] for name in names], visit)
     found = {name: np.concatenate(parts) for name, parts in collected.items()}
+    if "energies" in found:
+        subtracted = references_of(potential) if references is None else references
+        found["energies"] -= subtracted[data.arrays.all_numbers]
     if "charges" in found and "dipole" not in potential.outputs:
         found["charges"] = with_positive_hydrogen(found["charges"], data.arrays.all_numbers)
     return found
+
+
+def references_of(potential: Potential) -> np.ndarray:
+    """Reference energies by atomic number, [119] (eV); zeros of a model without energies."""
+    if not potential.has_energy:
+        return np.zeros(LARGEST_ATOMIC_NUMBER + 1)
+    return potential.scale.atom_references.cpu().numpy()
 
 
 def with_positive_hydrogen(charges: np.ndarray, atomic_numbers: np.ndarray) -> np.ndarray:

@@ -62,20 +62,18 @@ class DimerCurves:
         return np.asarray(self.energies.std(axis=0, ddof=1))
 
     @property
-    def lowest(self) -> tuple[float, float] | None:
-        """Distance (A) and energy (eV) of the lowest minimum of the mean; None without one.
+    def minima(self) -> list[tuple[float, float]]:
+        """Distances (A) and energies (eV) of the minima of the mean, deepest first.
 
-        That of the parabola through three points, which are equidistant.
+        Those of parabolas through three points, which are equidistant.
         """
         e = self.mean
-        inner = 1 + np.flatnonzero((e[1:-1] < e[:-2]) & (e[1:-1] <= e[2:]))
-        if not len(inner):
-            return None
-        k = int(inner[e[inner].argmin()])
+        k = 1 + np.flatnonzero((e[1:-1] < e[:-2]) & (e[1:-1] <= e[2:]))
         slope, curvature = 0.5 * (e[k + 1] - e[k - 1]), e[k + 1] - 2.0 * e[k] + e[k - 1]
         step = -slope / curvature
-        spacing = self.distances[k + 1] - self.distances[k]
-        return float(self.distances[k] + step * spacing), float(e[k] + 0.5 * slope * step)
+        at = self.distances[k] + step * (self.distances[1] - self.distances[0])
+        depth = e[k] + 0.5 * slope * step
+        return [(float(at[n]), float(depth[n])) for n in np.argsort(depth, kind="stable")]
 
     def rows(self) -> list[dict[str, Any]]:
         """Of a table, a row for each distance."""

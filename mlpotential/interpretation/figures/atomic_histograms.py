@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mlpotential.interpretation.atoms.contributions import UNITS, AtomicContributions
 from mlpotential.training.pictures import COLORS
 
-N_BINS = 60
+MOST_BINS = 60  # less for rare elements; chosen
 WORDS = {"energies": "atomic energy less reference", "charges": "latent charge"}
 
 
@@ -29,7 +29,7 @@ def plot_histograms(
         ax: where to draw.
     """
     own = contributions.values[quantity][:, contributions.atomic_numbers == atomic_number]
-    edges = np.histogram_bin_edges(own, N_BINS).tolist()
+    edges = np.histogram_bin_edges(own, min(MOST_BINS, 5 + own.shape[1] // 20)).tolist()
     for k, (name, values) in enumerate(zip(contributions.models, own, strict=True)):
         color = COLORS[k % len(COLORS)]
         how: Any = {"density": True, "color": color, "histtype": "stepfilled", "alpha": 0.35}

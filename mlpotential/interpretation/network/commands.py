@@ -86,6 +86,7 @@ def filters(
     features: Sequence[int] | None = None,
     normal: Sequence[float] = (0.0, 0.0, 1.0),
     width_A: float = 5.0,
+    from_A: float = 0.8,
     to_A: float | None = None,
 ) -> int:
     """Filters of all interactions by distance; with a structure, cuts through those of an atom.
@@ -100,6 +101,7 @@ def filters(
         features: of the lines and cuts, from 0 (default: the four that vary most).
         normal: of the plane of the cuts, Cartesian; it goes through the atom.
         width_A: of the cuts (A).
+        from_A: shortest distance (A); no pair of atoms that a model was trained on is nearer.
         to_A: longest distance (A; default: the cutoff, or the last Gaussian).
     """
     check_number("width_A", width_A)
@@ -117,12 +119,13 @@ def filters(
     potential = load_model(path).potential
     reach: float = getattr(potential.config, "rbf_stop", 1.0)
     largest = to_A or potential.cutoff or reach
-    curves = filter_curves(potential, np.linspace(0.0, largest, 401))
+    require(0.0 <= from_A < largest, "from_A", f"from 0 to below {largest:g} A", from_A)
+    curves = filter_curves(potential, np.linspace(from_A, largest, 401))
     n = len(curves.values)
     _check_indices("feature", features or (), curves.values.shape[2])
     _check_indices("interaction", [interaction], n)
     if features is None:
-        shown = [most_varying(potential, k, N_SHOWN, largest) for k in range(n)]
+        shown = [most_varying(curves, k, N_SHOWN) for k in range(n)]
     else:
         shown = [list(features)] * n
     if structure is not None:

@@ -237,8 +237,7 @@ def _images(structure: AtomGraph, cutoff: float | None, width: float) -> np.ndar
     return np.asarray(vectors[np.linalg.norm(vectors, axis=1) <= reach])
 
 
-def most_varying(potential: Potential, interaction: int, n: int, largest: float) -> list[int]:
-    """The features whose filters vary most over distances up to the largest (A), ascending."""
-    curves = filter_curves(potential, np.linspace(0.5, largest, 200))
+def most_varying(curves: FilterCurves, interaction: int, n: int) -> list[int]:
+    """The features whose filters vary most over the distances, ascending."""
     order = np.argsort(-curves.ended[interaction].std(axis=0), kind="stable")
     return sorted(order[:n].tolist())
