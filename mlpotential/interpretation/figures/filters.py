@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mlpotential.interpretation.network.filters import FilterCurves, FilterCut
 
 COLORMAP = "RdBu_r"
+PERCENTILE = 99.5  # where colours end; chosen: one strong filter leaves the others seen
 
 
 def plot_filter_map(curves: FilterCurves, interaction: int, limit: float, ax: Axes) -> Axes:
@@ -29,7 +30,7 @@ def plot_filter_map(curves: FilterCurves, interaction: int, limit: float, ax: Ax
         values[order], cmap=COLORMAP, vmin=-limit, vmax=limit, aspect="auto", origin="lower",
         extent=(first, last, -0.5, len(values) - 0.5), interpolation="nearest",
     )  # fmt: skip
-    ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, extend="both")
     ax.set(xlabel="distance (Å)", ylabel=f"{curves.what}s, sorted")
     ax.set_title(f"interaction {interaction}", fontsize="small")
     return ax
@@ -63,7 +64,7 @@ def filters_figure(curves: FilterCurves, features: Sequence[Sequence[int]]) -> F
     n = len(curves.values)
     figure = Figure(figsize=(3.4 * n, 5.6), layout="constrained")
     grid = figure.subplots(2, n, squeeze=False)
-    limit = float(np.abs(curves.ended).max()) or 1.0
+    limit = float(np.percentile(np.abs(curves.ended), PERCENTILE)) or 1.0
     for k in range(n):
         plot_filter_map(curves, k, limit, grid[0, k])
         plot_filter_curves(curves, k, features[k], grid[1, k])
