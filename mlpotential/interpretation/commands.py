@@ -6,19 +6,19 @@ from mlpotential.command_line import Command
 
 KINDS = {
     "atoms": (
-        "mlpotential.interpretation.atoms.commands:ATOMS",
+        "mlpotential.interpretation.atoms.atoms_command:ATOMS",
         "energies and charges of atoms: distributions by element and model, parts of a molecule",
     ),
     "rings": (
-        "mlpotential.interpretation.atoms.commands:RINGS",
+        "mlpotential.interpretation.atoms.rings_command:RINGS",
         "energies of six-membered carbon rings, and pictures of the most stable",
     ),
     "dimers": (
-        "mlpotential.interpretation.atoms.commands:DIMERS",
+        "mlpotential.interpretation.atoms.dimers_command:DIMERS",
         "the energy of two atoms alone by their distance",
     ),
     "map": (
-        "mlpotential.interpretation.atoms.commands:MAP",
+        "mlpotential.interpretation.atoms.map_command:MAP",
         "final features of atoms on two principal components",
     ),
     "embeddings": (
