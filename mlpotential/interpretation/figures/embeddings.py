@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlpotential.interpretation.network.embeddings import ElementEmbeddings, main_group
+from mlpotential.interpretation.network.embeddings import ElementEmbeddings
 from mlpotential.training.pictures import panels_beside
 
 # Of main groups 1 to 8; chosen: neighbours in the table are told apart.
@@ -27,7 +27,7 @@ def plot_elements(
         explained: parts of the variance, [2].
         ax: where to draw.
     """
-    groups = np.array([main_group(int(z)) or 0 for z in embeddings.atomic_numbers])
+    groups = embeddings.main_groups
     for group in range(1, 9):
         own = coordinates[groups == group]
         color = GROUP_COLORS[group - 1]
@@ -54,13 +54,16 @@ def _label_components(ax: Axes, explained: np.ndarray) -> None:
 
 
 def plot_similarities(embeddings: ElementEmbeddings, ax: Axes) -> Axes:
-    """Cosines of all pairs, blue for opposite and red for equal directions."""
-    image = ax.imshow(embeddings.similarities, cmap="RdBu_r", vmin=-1.0, vmax=1.0)
+    """Cosines of all pairs, group by group, blue for opposite and red for equal directions."""
+    order = np.lexsort((embeddings.atomic_numbers, embeddings.main_groups))
+    names = [embeddings.symbols[k] for k in order]
+    image = ax.imshow(
+        embeddings.similarities[np.ix_(order, order)], cmap="RdBu_r", vmin=-1.0, vmax=1.0
+    )
     ax.figure.colorbar(image, ax=ax, shrink=0.8).set_label("cosine similarity")
-    ticks = range(len(embeddings.symbols))
-    size = 8 if len(embeddings.symbols) <= 20 else 4
-    ax.set_xticks(ticks, embeddings.symbols, fontsize=size)
-    ax.set_yticks(ticks, embeddings.symbols, fontsize=size)
+    size = 8 if len(names) <= 20 else 4
+    ax.set_xticks(range(len(names)), names, fontsize=size)
+    ax.set_yticks(range(len(names)), names, fontsize=size)
     return ax
 
 

@@ -23,12 +23,20 @@ if TYPE_CHECKING:
     from mlpotential.models.potential import Potential
 
 
-def embeddings(model: str, *, folder: str, n_components: int = 2, n_nearest: int = 3) -> int:
+def embeddings(
+    model: str,
+    *,
+    folder: str,
+    all_elements: bool = False,
+    n_components: int = 2,
+    n_nearest: int = 3,
+) -> int:
     """Prints how much of the variance the components hold, and what lies beside what.
 
     Args:
         model: model file (.safetensors) of a SchNet or a DTNN.
         folder: of tables, arrays and the picture.
+        all_elements: of the training, also those of no main group.
         n_components: in the table; the picture has two.
         n_nearest: neighbours that are listed of each element.
     """
@@ -47,6 +55,7 @@ def embeddings(model: str, *, folder: str, n_components: int = 2, n_nearest: int
     from mlpotential.training.pictures import save_picture
 
     found = embeddings_of(load_model(path).potential)
+    found = found if all_elements else found.of_main_groups()
     components = principal_components(found.vectors, n_components)
     at = components.coordinates(found.vectors)
     rows = [

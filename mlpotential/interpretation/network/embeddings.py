@@ -38,6 +38,25 @@ class ElementEmbeddings:
     vectors: np.ndarray
 
     @property
+    def main_groups(self) -> np.ndarray:
+        """1 to 8, [n_elements]; 0 of elements of no main group."""
+        return np.array([main_group(int(z)) or 0 for z in self.atomic_numbers])
+
+    def of_main_groups(self) -> ElementEmbeddings:
+        """Without all other elements.
+
+        Raises:
+            ConfigError: if less than two are left.
+        """
+        kept = self.main_groups > 0
+        if kept.sum() < 2:
+            raise ConfigError(
+                f"the model was trained on {', '.join(self.symbols)}: there are less than two "
+                "main-group elements; use --all-elements"
+            )
+        return ElementEmbeddings(self.atomic_numbers[kept], self.vectors[kept])
+
+    @property
     def symbols(self) -> list[str]:
         """Of the elements."""
         return [chemical_symbols[z] for z in self.atomic_numbers]

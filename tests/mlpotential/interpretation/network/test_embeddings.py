@@ -55,6 +55,14 @@ def test_nearest_and_similarity():
     assert_allclose(found.distances[0], [0.0, 1.0, np.sqrt(82.0)])
 
 
+def test_other_elements_are_left_out():
+    found = ElementEmbeddings(np.array([3, 11, 26]), np.eye(3))
+    assert found.main_groups.tolist() == [1, 1, 0]
+    assert found.of_main_groups().symbols == ["Li", "Na"]
+    with pytest.raises(ConfigError, match="trained on Na, Fe: there are less than two"):
+        ElementEmbeddings(np.array([11, 26]), np.eye(2)).of_main_groups()
+
+
 def test_only_elements_of_the_training(behler_parrinello, dtnn):
     model = tiny_schnet()
     found = embeddings_of(model)
