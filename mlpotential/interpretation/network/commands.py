@@ -75,6 +75,7 @@ def embeddings(
     save_picture(picture, into / "embeddings.png")
     parts = ", ".join(f"{part:.1%}" for part in components.explained)
     print(f"{len(rows)} elements; the components hold {parts} of the variance")
+    print("mean cosine {:.3f} within groups, {:.3f} else".format(*found.similarity_in_groups))
     for row in rows:
         print(f"{row['element']:>2}: nearest {row['nearest']}")
     for row in orders:

@@ -68,6 +68,18 @@ class ElementEmbeddings:
         return np.asarray(np.clip(directions @ directions.T, -1.0, 1.0))
 
     @property
+    def similarity_in_groups(self) -> tuple[float, float]:
+        """Mean cosine of pairs within main groups, and of all other pairs; NaN without pairs."""
+        groups, pairs = self.main_groups, np.triu_indices(len(self.vectors), k=1)
+        first, second = groups[pairs[0]], groups[pairs[1]]
+        within, cosines = (first == second) & (first > 0), self.similarities[pairs]
+        inside, outside = (
+            float(part.mean()) if len(part) else np.nan
+            for part in (cosines[within], cosines[~within])
+        )
+        return inside, outside
+
+    @property
     def distances(self) -> np.ndarray:
         """|a_Z - a_Z'|, [n_elements, n_elements]."""
         return np.asarray(np.linalg.norm(self.vectors[:, None] - self.vectors, axis=-1))

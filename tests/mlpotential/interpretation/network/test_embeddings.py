@@ -55,6 +55,15 @@ def test_nearest_and_similarity():
     assert_allclose(found.distances[0], [0.0, 1.0, np.sqrt(82.0)])
 
 
+def test_similarity_in_groups():
+    vectors = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 2.0]])
+    found = ElementEmbeddings(np.array([3, 11, 26, 27]), vectors)  # Fe and Co are of no group
+    within, others = found.similarity_in_groups
+    assert within == pytest.approx(0.5**0.5)
+    assert others == pytest.approx((0.0 + 0.0 + 2 * 0.5**0.5 + 1.0) / 5)
+    assert np.isnan(ElementEmbeddings(np.array([3, 4]), vectors[:2]).similarity_in_groups[0])
+
+
 def test_other_elements_are_left_out():
     found = ElementEmbeddings(np.array([3, 11, 26]), np.eye(3))
     assert found.main_groups.tolist() == [1, 1, 0]
