@@ -43,6 +43,8 @@ def embeddings(
     check_count("n_components", n_components, smallest=2)
     check_count("n_nearest", n_nearest)
     path, into = one_model(model), made_folder(folder)
+    import numpy as np
+
     from mlpotential.interpretation.figures.embeddings import embeddings_figure
     from mlpotential.interpretation.network.embeddings import (
         embeddings_of,
@@ -75,7 +77,9 @@ def embeddings(
     save_picture(picture, into / "embeddings.png")
     parts = ", ".join(f"{part:.1%}" for part in components.explained)
     print(f"{len(rows)} elements; the components hold {parts} of the variance")
-    print("mean cosine {:.3f} within groups, {:.3f} else".format(*found.similarity_in_groups))
+    within, others = found.similarity_in_groups
+    if np.isfinite([within, others]).all():
+        print(f"mean cosine {within:.3f} within main groups, {others:.3f} of all other pairs")
     for row in rows:
         print(f"{row['element']:>2}: nearest {row['nearest']}")
     for row in orders:
