@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlpotential.command_line import Command
-from mlpotential.data.sets.named import files_of
-from mlpotential.errors import ConfigError
+from mlpotential.data.sets.named import split_name
+from mlpotential.errors import ConfigError, DataError
 from mlpotential.interpretation.model_groups import one_model
 from mlpotential.interpretation.options import AskedStructures, element_of
 from mlpotential.interpretation.result_files import save_npz
@@ -104,10 +104,12 @@ def _scalar_of_structures(color: str, data: ReferenceData, asked: AskedStructure
 
     ((name, unit),) = named_values([color], "gap=eV").items()
     frames = [data.frame_number(k) for k in range(len(data))]
-    of_file = files_of([asked.data])
-    units = {"energy_unit": "eV", "length_unit": asked.length_unit} if of_file else {}
+    is_named = split_name(asked.data)[0] is not None
+    units = {} if is_named else {"energy_unit": "eV", "length_unit": asked.length_unit}
     declared = {"energy_unit": unit} if name == "energy" else {f"{name}_unit": unit}
     labelled = read_reference_data(asked.data, properties=(name,), index=frames, **units | declared)
+    if [labelled.frame_number(k) for k in range(len(labelled))] != frames:
+        raise DataError(f"{asked.data}: {name} is not known of every structure that was chosen")
     values = labelled.values(name)
     require(values.ndim == 1, "the label of --color", "one number of a structure", name)
     return values

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from mlpotential.interpretation.atoms.contributions import UNITS, AtomicContributions
 from mlpotential.training.pictures import COLORS
 
+MOST_ELEMENTS = 8  # beside each other, the most frequent; chosen
 MOST_BINS = 60  # less for rare elements; chosen
 WORDS = {"energies": "atomic energy less reference", "charges": "latent charge"}
 
@@ -43,11 +44,14 @@ def plot_histograms(
 def histogram_figure(groups: Sequence[AtomicContributions], quantity: str) -> Figure:
     """A row for each group, a column for each element, one axis of numbers for a column.
 
+    Of many elements the most frequent are drawn.
+
     Args:
         groups: that have the quantity, of the same atoms.
         quantity: `energies` or `charges`.
     """
-    elements = groups[0].elements
+    elements, counts = np.unique(groups[0].atomic_numbers, return_counts=True)
+    elements = np.sort(elements[np.argsort(-counts, kind="stable")[:MOST_ELEMENTS]])
     size = (2.1 * len(elements) + 0.6, 1.7 * len(groups) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(groups), len(elements), sharex="col", squeeze=False)

@@ -114,6 +114,15 @@ def test_map(on_data, model_files, color):
     assert (folder / "map.png").exists()
 
 
+def test_a_label_that_some_structures_lack(interpret, model_files, frames, tmp_path):
+    path, atom = tmp_path / "with_atom.extxyz", molecule("O")
+    atom.info |= {"gap": 0.0, "config_type": "IsolatedAtom"}
+    write(path, [*frames, atom], format="extxyz")
+    words = ("--data", path, "--length-unit", "Angstrom", "--device", "cpu", "--color", "gap=eV")
+    _, shown = interpret("map", model_files["split_0"], *words, code=2)
+    assert "gap is not known of every structure" in shown
+
+
 def test_embeddings(interpret, model_files):
     folder, shown = interpret("embeddings", model_files["dtnn"])
     rows = table(folder / "embeddings.csv")
