@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from mlpotential.interpretation.atoms.bonds import bonds_of
 
@@ -25,7 +26,10 @@ class FlatMolecule:
 
 
 def flat_molecule(
-    atomic_numbers: np.ndarray, positions: np.ndarray, plane_atoms: np.ndarray | None = None
+    atomic_numbers: np.ndarray,
+    positions: np.ndarray,
+    plane_atoms: np.ndarray | None = None,
+    tilt_degrees: float = 0.0,
 ) -> FlatMolecule:
     """A molecule on the best plane of some of its atoms.
 
@@ -33,10 +37,11 @@ def flat_molecule(
         atomic_numbers: [n_atoms].
         positions: [n_atoms, 3] (A).
         plane_atoms: whose plane it is; None for all.
+        tilt_degrees: it is turned so far about both axes, for atoms behind others to be seen.
     """
     chosen = positions if plane_atoms is None else positions[plane_atoms]
     center = chosen.mean(axis=0)
     _, _, axes = np.linalg.svd(chosen - center, full_matrices=True)
-    return FlatMolecule(
-        atomic_numbers, (positions - center) @ axes.T, bonds_of(atomic_numbers, positions)
-    )
+    turned = Rotation.from_euler("xy", [tilt_degrees, tilt_degrees], degrees=True)
+    seen = turned.apply((positions - center) @ axes.T)
+    return FlatMolecule(atomic_numbers, seen, bonds_of(atomic_numbers, positions))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlpotential.data.reference_data import ReferenceData
     from mlpotential.interpretation.atoms.contributions import AtomicContributions
 
+TILT = 18.0  # degrees; chosen: hydrogen atoms in pairs do not hide each other
 LESS_REFERENCES = "energies are less the reference energies of elements of the first model"
 
 
@@ -120,7 +121,7 @@ def _one_structure(
     write_atomically(folder / "atoms.csv", csv_text(rows))
     write_atomically(folder / "fragments.csv", csv_text(sums))
     panels = {f"{name}: {what} ({UNITS[what]})": v for (name, what), v in means.items()}
-    picture = contributions_figure(flat_molecule(numbers, positions), panels)
+    picture = contributions_figure(flat_molecule(numbers, positions, tilt_degrees=TILT), panels)
     save_picture(picture, folder / "molecule.png")
     print(LESS_REFERENCES)
     print(as_text(rows) + "\n\n" + as_text(sums) + f"\nwritten: {folder}")
