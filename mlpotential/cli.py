@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   mlpotential papers qm9_learning_curve --rows SchNet_T3_N1000 --folder papers
   mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
   mlpotential interpret chemical-potential model.safetensors benzene.xyz --probe C
+  mlpotential interpret atoms model.safetensors --data qm9 --folder atoms
   mlpotential info model.safetensors --check
   mlpotential convert best_inference_model model.safetensors --energy-unit eV --length-unit Angstrom
   mlpotential export model.safetensors n2p2_folder
@@ -49,7 +50,7 @@ COMMANDS = {
     ),
     "interpret": (
         "mlpotential.interpretation.commands:INTERPRET",
-        "see what a network learned: local chemical and electrostatic potentials",
+        "see what a network learned: potentials around molecules, atoms, rings, embeddings",
     ),
     "info": (
         "mlpotential.commands:INFO",

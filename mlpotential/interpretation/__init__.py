@@ -1,1 +1,1 @@
-"""What a network learned: fields around molecules, and what it makes of atoms."""
+"""What a network learned: potentials around molecules, what it makes of atoms, its parameters."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlpotential.interpretation.field_maps import Quantity
+from mlpotential.interpretation.fields.maps import Quantity
 
 OUTSIDE = 0.5  # percent; chosen: extremes near nuclei do not take the colours of everything else
 ATOM_EDGE = "#222222"

@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
-from mlpotential.interpretation.field_maps import CutMap
+from mlpotential.interpretation.fields.maps import CutMap
 from mlpotential.interpretation.figures.colors import ATOM_EDGE, color_limits, color_map
 from mlpotential.training.pictures import panels_beside, save_picture
 

@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from ase.data.colors import jmol_colors
 
 from mlpotential.errors import ConfigError
-from mlpotential.interpretation.field_maps import SurfaceMap, bonds_of
+from mlpotential.interpretation.fields.maps import SurfaceMap, bonds_of
 from mlpotential.interpretation.figures.colors import color_limits, color_map
 from mlpotential.run_folder import write_atomically
 

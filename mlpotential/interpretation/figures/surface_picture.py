@@ -17,7 +17,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from mlpotential.interpretation.field_maps import SurfaceMap, bonds_of
+from mlpotential.interpretation.fields.maps import SurfaceMap, bonds_of
 from mlpotential.interpretation.figures.colors import ATOM_EDGE, color_limits, color_map
 from mlpotential.training.pictures import save_picture
 

@@ -7,18 +7,18 @@ from ase.build import molecule
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from mlpotential.interpretation.field_maps import (
+from mlpotential.interpretation.fields.maps import (
     Field,
     Quantity,
     bonds_of,
     map_in_plane,
     map_on_surface,
 )
+from mlpotential.interpretation.fields.planes import plane_of_words
+from mlpotential.interpretation.fields.surfaces import surface_around
 from mlpotential.interpretation.figures.colors import color_limits
 from mlpotential.interpretation.figures.cut_picture import plot_cut
 from mlpotential.interpretation.figures.surface_picture import plot_surface, view_of
-from mlpotential.interpretation.planes import plane_of_words
-from mlpotential.interpretation.surfaces import surface_around
 
 OMEGA = Quantity("local_chemical_potential", "Ω", "eV", False)
 PHI = Quantity("electrostatic_potential", "φ", "V", True)

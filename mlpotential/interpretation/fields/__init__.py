@@ -1,0 +1,1 @@
+"""Potentials around molecules and in crystals, on surfaces and in planes."""

@@ -1,0 +1,271 @@
+"""`interpret chemical-potential` and `electrostatic-potential`; torch waits for the files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlpotential.command_line import Command
+from mlpotential.errors import ConfigError, RunError, StructureError
+from mlpotential.input_files import require_data_files, require_model_files, unreadable
+from mlpotential.settings_checks import check_number
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlpotential.interpretation.fields.maps import Field, Quantity
+    from mlpotential.interpretation.fields.planes import PlaneGrid
+    from mlpotential.models.model_file import LoadedModel
+
+
+@dataclass(frozen=True)
+class FieldPictures:
+    """Where a field is shown.
+
+    Attributes:
+        folder: of all files, made where needed.
+        surface: of the molecule: points of equal sum of inverse squared distances from all atoms,
+            or of distances; none for crystals, by default inverse-squares for molecules.
+        level: of the surface: 3.7 1/A^2 by default for inverse-squares; in A for distances.
+        spacing: of points (A).
+        plane: of the cut: best (nearest to all atoms), atoms=0,1,2 (through three, counted from
+            0), normal=0,0,1, lattice=1,1,0 (Miller indices), or none.
+        origin: a point of the plane (A); default: middle of the atoms, or a crystal's first atom.
+        width: of a square cut (A); default: all atoms and 2.5 A around them, 10 A in a crystal.
+        cube: write the field in a box as .cube files, too.
+    """
+
+    folder: str = "interpretation"
+    surface: Literal["inverse-squares", "distances", "none"] | None = None
+    level: float | None = None
+    spacing: float = 0.1
+    plane: str = "best"
+    origin: Sequence[float] | None = None
+    width: float | None = None
+    cube: bool = False
+
+
+def chemical_potential(
+    models: Sequence[str],
+    structure: str,
+    *,
+    probe: str = "C",
+    without: int | None = None,
+    output: str = "energy",
+    dtype: Literal["float32", "float64"] = "float32",
+    **options: Any,
+) -> int:
+    """Draws local chemical potentials on a surface and in a plane.
+
+    Args:
+        models: model files (.safetensors), side by side on one colour scale.
+        structure: file of a molecule, or of a crystal for models with a cutoff.
+        probe: element of the probe.
+        without: leave out this atom, counted from 0: shown beside the whole molecule, on its
+            surface.
+        output: energy, or a scalar of the model that atoms contribute to.
+        dtype: of the evaluation.
+        options: fields of `FieldPictures`.
+    """
+    pictures = FieldPictures(**options)
+    atoms = _read(models, structure, pictures)
+    from mlpotential.interpretation.fields.local_chemical_potential import LocalChemicalPotential
+    from mlpotential.interpretation.fields.maps import Field, Quantity
+
+    structures = {"": atoms}
+    if without is not None:
+        structures |= _without(atoms, without)
+    fields, units = [], {}
+    for model, title in _loaded(models):
+        for what, shown in structures.items():
+            omega = LocalChemicalPotential(model, shown, output, dtype)
+            values_at = partial(omega.at, probe=omega.checked_probe(probe))
+            fields.append(Field(", ".join(filter(None, [title, what])), shown, values_at))
+            units[omega.unit] = title
+    if len(units) > 1:
+        raise ConfigError(
+            f"one colour scale has one unit, and {output} is in {' and in '.join(units)}: show "
+            "these models one by one"
+        )
+    symbol = f"$\\Omega_{{{probe}}}$"
+    quantity = Quantity("local_chemical_potential", symbol, next(iter(units)), False)
+    return _show(fields, quantity, pictures)
+
+
+def electrostatic_potential(models: Sequence[str], structure: str, **options: Any) -> int:
+    """Draws potentials on a surface and in a plane, for a probe of +e: V is eV per e.
+
+    Args:
+        models: model files (.safetensors) with a dipole, side by side on one colour scale.
+        structure: file of a molecule.
+        options: fields of `FieldPictures`.
+    """
+    pictures = FieldPictures(**options)
+    atoms = _read(models, structure, pictures)
+    from mlpotential.interpretation.fields.electrostatic_potential import ElectrostaticPotential
+    from mlpotential.interpretation.fields.maps import Field, Quantity
+
+    fields = []
+    for model, title in _loaded(models):
+        potential = ElectrostaticPotential.of_model(model, atoms)
+        fields.append(Field(title, atoms, potential.at))
+        print(f"sign of charges: {potential.sign} ({title})")
+    quantity = Quantity("electrostatic_potential", "$\\varphi$", "V", True)
+    return _show(fields, quantity, pictures)
+
+
+def _read(models: Sequence[str], path: str, pictures: FieldPictures) -> Atoms:
+    """The structure, once files are there and numbers are sensible."""
+    require_model_files(models)
+    require_data_files([path])
+    check_number("--spacing", pictures.spacing)
+    for name in ("level", "width"):
+        if (value := getattr(pictures, name)) is not None:
+            check_number(f"--{name}", value)
+    if pictures.surface == "none" and pictures.plane == "none" and not pictures.cube:
+        raise ConfigError("nothing is left to show: give --surface, --plane or --cube")
+    from ase import Atoms
+    from ase.io import read
+
+    try:
+        atoms = read(path)
+    except Exception as error:  # ASE's readers raise whatever their parsing happens to meet
+        reason = unreadable(path, error)
+        raise StructureError(f"{path} is no structure ASE can read: {reason}") from error
+    assert isinstance(atoms, Atoms)
+    return atoms
+
+
+def _loaded(models: Sequence[str]) -> list[tuple[LoadedModel, str]]:
+    """Models with titles that tell them apart."""
+    from mlpotential.models.model_file import load_model
+
+    loaded = [load_model(model) for model in models]
+    names = [type(model.potential).__name__ for model in loaded]
+    counts = Counter(names)
+    titles = [
+        name if counts[name] == 1 else f"{name} {number}: {Path(model).parent.name or model}"
+        for number, (name, model) in enumerate(zip(names, models, strict=True), start=1)
+    ]
+    return list(zip(loaded, titles, strict=True))
+
+
+def _without(atoms: Atoms, atom: int) -> dict[str, Atoms]:
+    """What is left without an atom, by words. Raises ConfigError for one that is not there."""
+    if not 0 <= atom < len(atoms) or len(atoms) == 1:
+        there = f"one of the atoms 0 to {len(atoms) - 1} of a molecule of two or more"
+        raise ConfigError(f"--without must be {there}, not {atom}")
+    left = atoms.copy()
+    del left[atom]
+    return {f"without atom {atom} ({atoms.symbols[atom]})": left}
+
+
+def _show(fields: Sequence[Field], quantity: Quantity, pictures: FieldPictures) -> int:
+    """Writes everything that was asked for; what cannot be shown is told before the work.
+
+    The surface and the plane are those of the first field's structure.
+    """
+    from mlpotential.interpretation.fields.files import file_stem, write_volume
+    from mlpotential.interpretation.fields.maps import grid_of_cut, volume_of
+    from mlpotential.interpretation.fields.planes import plane_of_words
+
+    atoms = fields[0].atoms
+    kind = _surface_kind(atoms, pictures)
+    grid = None
+    if pictures.plane != "none":
+        plane = plane_of_words(pictures.plane, atoms, pictures.origin)
+        grid = grid_of_cut(plane, atoms, pictures.spacing, pictures.width)
+    folder = Path(pictures.folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if grid is not None:
+        _show_cut(fields, grid, quantity, folder)
+    if kind != "none":
+        _show_surface(fields, kind, pictures, quantity, folder)
+    if pictures.cube:
+        for field in fields:
+            path = folder / f"{quantity.name}_{file_stem(field.title)}.cube"
+            write_volume(*volume_of(field, pictures.spacing), quantity, path)
+            print(f"volume:  {path}")
+    return 0
+
+
+def _surface_kind(
+    atoms: Atoms, pictures: FieldPictures
+) -> Literal["inverse-squares", "distances", "none"]:
+    """Which surface is drawn. Raises ConfigError for one that cannot be."""
+    from mlpotential.interpretation.fields.surfaces import checked_level, require_marching_cubes
+    from mlpotential.interpretation.figures.surface_page import require_plotly
+
+    periodic = bool(atoms.pbc.any())
+    kind = pictures.surface or ("none" if periodic else "inverse-squares")
+    if kind == "none":
+        return kind
+    if periodic:
+        raise StructureError(
+            "a crystal goes on without end and has no surface around it: leave --surface out"
+        )
+    checked_level(kind, pictures.level, atoms.positions)
+    require_marching_cubes()
+    require_plotly()
+    return kind
+
+
+def _show_cut(fields: Sequence[Field], grid: PlaneGrid, quantity: Quantity, folder: Path) -> None:
+    from mlpotential.interpretation.fields.files import write_cut
+    from mlpotential.interpretation.fields.maps import map_in_plane
+    from mlpotential.interpretation.figures.cut_picture import save_cut_picture
+
+    cut = map_in_plane(fields, grid, quantity)
+    write_cut(cut, folder / "cut.npz")
+    save_cut_picture(cut, folder / "cut.png")
+    print(f"cut:     {folder / 'cut.png'}, {folder / 'cut.npz'} ({grid.plane.words})")
+
+
+def _show_surface(
+    fields: Sequence[Field],
+    kind: Literal["inverse-squares", "distances"],
+    pictures: FieldPictures,
+    quantity: Quantity,
+    folder: Path,
+) -> None:
+    from mlpotential.interpretation.fields.files import write_surface
+    from mlpotential.interpretation.fields.maps import map_on_surface
+    from mlpotential.interpretation.fields.surfaces import surface_around
+    from mlpotential.interpretation.figures.surface_page import save_surface_page
+    from mlpotential.interpretation.figures.surface_picture import save_surface_picture
+
+    surface = surface_around(fields[0].atoms.positions, kind, pictures.level, pictures.spacing)
+    shown = map_on_surface(fields, surface, quantity)
+    write_surface(shown, folder / "surface.npz")
+    save_surface_picture(shown, folder / "surface.png")
+    save_surface_page(shown, folder / "surface.html")
+    for title, values in zip(shown.titles, shown.values, strict=True):
+        print(f"surface: {values.min():.4g} to {values.max():.4g} {quantity.unit} ({title})")
+    names = ", ".join(str(folder / f"surface.{ending}") for ending in ("png", "html", "npz"))
+    print(f"surface: {names} ({surface.formula})")
+
+
+CHEMICAL_POTENTIAL = Command.of(
+    chemical_potential,
+    "  mlpotential interpret chemical-potential model.safetensors benzene.xyz --probe C "
+    "--folder benzene\n"
+    "  mlpotential interpret chemical-potential schnet.safetensors dtnn.safetensors toluene.xyz "
+    "--folder both\n"
+    "  mlpotential interpret chemical-potential model.safetensors amide.xyz --probe H --without 8\n"
+    "  mlpotential interpret chemical-potential model.safetensors diamond.cif "
+    "--plane lattice=1,1,0",
+    more=[FieldPictures],
+)
+ELECTROSTATIC_POTENTIAL = Command.of(
+    electrostatic_potential,
+    "  mlpotential interpret electrostatic-potential model.safetensors benzene.xyz "
+    "--plane atoms=0,1,2 --folder benzene_esp",
+    more=[FieldPictures],
+)
