@@ -26,6 +26,7 @@ from md_runs.pimd.ipi_input import RingPolymer
 from md_runs.pimd.ring_polymer.bead_forces import BeadAnswer
 from md_runs.pimd.ring_polymer.checkpoint import RingPolymerCheckpoint
 from md_runs.pimd.ring_polymer.files import CHECKPOINT_NAME, PROPERTIES_NAME
+from md_runs.pimd.ring_polymer.run import make_integrator
 from md_runs.pimd.ring_polymer.watchdog import stop_where_it_stands_still
 from md_runs.reading import read_energy_series, read_run
 from md_runs.run_folders import TRAJECTORY_NAME
@@ -331,3 +332,34 @@ def test_guarded_beads_are_counted(tmp_path):
 def test_settings_that_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         PimdRun(n_steps=1, **settings)
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "thermostat", "strength", "centroid"),
+    [
+        ("pimd", "pile-l", 1.0, 1.0 / 20.0),
+        ("pimd", "pile-g", 1.0, 0.0),
+        ("trpmd", "pile-l", 0.5, 0.0),
+        ("trpmd", "pile-g", 0.5, 0.0),
+    ],
+)
+def test_frictions(dynamics, thermostat, strength, centroid):
+    """What a step without forces leaves of momenta: exp(-gamma dt) cos(omega dt), and of the
+    centroid all but for its friction; the momenta of 3000 atoms are compared."""
+    settings = PimdRun(
+        n_steps=1, n_beads=4, timestep_fs=2.0, dynamics=dynamics, thermostat=thermostat, stride=1,
+        fix_center_of_mass=False, thermostat_time_fs=20.0, segment_ps=0.002, engine="native",
+    )  # fmt: skip
+    atoms = carbons(3000)
+    moving = make_integrator(atoms, settings, lambda x: (np.zeros(4), np.zeros(x.shape)))
+    moving.begin(np.repeat(atoms.positions[None], 4, axis=0))
+    start = moving.state
+    before = start.momenta
+    moving.step(1)
+    omega = 8.0 * 0.0392758 * np.sin(np.pi * np.arange(4) / 4)  # kT / hbar at 300 K (1/fs)
+    left = (moving.state.momenta * before).sum(axis=1) / (before**2).sum(axis=1)
+    gamma = np.where(omega == 0.0, centroid, 2.0 * strength * omega)
+    expected = np.exp(-2.0 * gamma) * np.cos(2.0 * omega)
+    width = 4.0 / np.sqrt(9000)
+    assert_allclose(left[1:], expected[1:], atol=width)
+    assert_allclose(left[0], expected[0], atol=0.1 if thermostat == "pile-g" else width)
