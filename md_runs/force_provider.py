@@ -3,7 +3,7 @@
     forces = ModelForces("model.safetensors")
     forces = CalculatorForces("ase.calculators.emt:EMT")
     atoms.calc = forces.calculator()            # classical runs, relaxation, Hessians
-    run_pimd(atoms, forces, settings, folder)   # path integrals: i-PI makes its own, by the driver
+    run_pimd(atoms, forces, settings, folder)   # path integrals; i-PI makes its own, by the driver
 
 Another source is another class with these two methods.
 """

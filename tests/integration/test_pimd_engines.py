@@ -113,6 +113,21 @@ def test_a_run_of_a_model(tmp_path, model_path, ethanol, capsys):
         run_pimd(atoms, other, settings, folder)
 
 
+@pytest.mark.parametrize("name", ["ethanol", "diamond"])
+def test_a_model_goes_on_bit_for_bit(tmp_path, model_path, request, name):
+    """Whatever the neighbour list went through before."""
+    atoms = request.getfixturevalue(name)
+    settings = PimdRun(n_steps=20, n_beads=2, stride=2, temperature_K=600.0, engine="native")
+    settings = replace(settings, timestep_fs=2.0)
+    guard = Execution(guard="off")
+    whole = run_pimd(atoms, model_path, settings, tmp_path / "whole", execution=guard)
+    run_pimd(atoms, model_path, replace(settings, n_steps=9), tmp_path / "parts", execution=guard)
+    parts = run_pimd(atoms, model_path, settings, tmp_path / "parts", execution=guard)
+    assert_array_equal(parts.trajectory.positions, whole.trajectory.positions)
+    assert_array_equal(parts.properties.conserved, whole.properties.conserved)
+    assert np.ptp(whole.trajectory.positions, axis=0).max() > 0.1
+
+
 def test_atoms_that_are_fixed_are_refused(tmp_path, model_path, ethanol):
     from ase.constraints import FixAtoms
 

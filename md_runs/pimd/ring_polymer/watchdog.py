@@ -28,14 +28,15 @@ def stop_where_it_stands_still(step: Callable[[], int], limit_s: float) -> Itera
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    seen_step, seen_time = step(), time.monotonic()
+    seen_step, n_in_vain = step(), 0
 
     def look(number: int, frame: FrameType | None) -> None:
-        nonlocal seen_step, seen_time
-        newest, now = step(), time.monotonic()
-        if newest != seen_step:
-            seen_step, seen_time = newest, now
-        elif now - seen_time > limit_s:
+        """Counts looks, not seconds: a process that was stopped and goes on is not at fault."""
+        nonlocal seen_step, n_in_vain
+        newest = step()
+        n_in_vain = 0 if newest != seen_step else n_in_vain + 1
+        seen_step = newest
+        if n_in_vain == LOOKS:
             raise RunError(
                 f"no new step within {limit_s:g} s after step {newest}: the forces do not come"
             )

@@ -301,6 +301,27 @@ def test_a_start_of_its_own(tmp_path):
     assert trajectory.dynamics == "RPMD"
 
 
+def test_the_global_thermostat_heats_what_can_move():
+    """Of two atoms whose center of mass is held: another count would be 25 % off."""
+
+    def bond(x):
+        step = x[:, 1] - x[:, 0]
+        return 5.0 * (step**2).sum(axis=1), 10.0 * np.stack([step, -step], axis=1)
+
+    settings = PimdRun(
+        n_steps=1, n_beads=2, thermostat="pile-g", thermostat_time_fs=5.0, engine="native"
+    )
+    moving = make_integrator(carbons(2), settings, bond)
+    moving.begin(np.zeros((2, 2, 3)))
+    temperatures_K = []
+    for step in range(1, 12_001):
+        moving.step(step)
+        temperatures_K.append(moving.thermal_of(moving.hottest) / 8.617330337e-05)
+    blocks = [block.mean() for block in np.array_split(np.array(temperatures_K[500:]), 20)]
+    error = np.std(blocks, ddof=1) / np.sqrt(20)
+    assert abs(np.mean(temperatures_K[500:]) - 300.0) < 3.5 * error < 30.0
+
+
 def test_guarded_beads_are_counted(tmp_path):
     """Each once, over a run that was killed; the report is that of the whole."""
     from mlpotential.inference.guard import ExtrapolationGuard
