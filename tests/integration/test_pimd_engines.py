@@ -161,6 +161,27 @@ def test_segments_of_a_calculator(tmp_path):
 
 
 @pytest.mark.slow
+def test_segments_from_a_run_of_ipi(tmp_path, model_path, ethanol, capsys):
+    """By the command; a folder of segments is of one engine, too."""
+    structure = tmp_path / "structure.extxyz"
+    ase.io.write(structure, ethanol)
+    common = ["pimd", structure, "--model", model_path, "--n-beads", 2, "--stride", 2]
+    common += ["--guard", "off"]
+    source, folder = tmp_path / "pimd", tmp_path / "rpmd"
+    assert main([str(w) for w in [*common, "--folder", source, "--n-steps", 8]]) == 0
+    words = [*common, "--folder", folder, "--from", source, "--dynamics", "rpmd", "--n-steps", 12]
+    words += ["--segment-ps", 0.003, "--start-spacing-ps", 0.002]
+    assert main([str(w) for w in [*words, "--engine", "native"]]) == 0
+    begun = read_run(source).positions
+    for k in (0, 1):
+        segment = read_run(folder / f"segment_{k}")
+        assert segment.dynamics == "RPMD"
+        assert_allclose(segment.positions[0], begun[2 * (k + 1)], atol=1e-9)
+    assert main([str(w) for w in words]) == 2
+    assert "engine was 'native' and is now 'ipi'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_the_global_thermostat_of_ipi(tmp_path):
     """Traps with a centre of mass that is held: 21 of 24 degrees of freedom of two beads."""
     settings = PimdRun(
