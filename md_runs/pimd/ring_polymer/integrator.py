@@ -191,7 +191,7 @@ class RingPolymerIntegrator:
         self._hold_center()
 
     def _drift(self) -> None:
-        """Equation (22) of `normal_modes`."""
+        """Equation (3) of `normal_modes`."""
         motion, q, p, new = self._motion, self._q, self._p, self._spare
         np.multiply(q, motion.stays, out=new)
         new += np.multiply(p, motion.drifts, out=self._bead_values)

@@ -9,15 +9,15 @@
 
 Half a time step h of Langevin friction gamma_k on a mass-weighted momentum:
 
-    p <- c p + sqrt((1 - c^2) P kT) xi,   c = exp(-gamma_k h)                      (PILE, 27-28)
-    gamma_k = 2 lambda omega_k,  gamma_0 = 1 / tau_0                               (PILE, 36)
+    p <- c p + sqrt((1 - c^2) P kT) xi,   c = exp(-gamma_k h)                              (1)
+    gamma_k = 2 lambda omega_k,  gamma_0 = 1 / tau_0                                      (2)
 
 PILE-G rescales the centroid instead, with K its kinetic energy and n its degrees of freedom:
 
-    a^2 = c + (1 - c) k (xi^2 + S) + 2 xi sqrt(c (1 - c) k),  k = P kT / (2 K)     (Bussi, A7)
+    a^2 = c + (1 - c) k (xi^2 + S) + 2 xi sqrt(c (1 - c) k),  k = P kT / (2 K)            (3)
     c = exp(-h / tau_0),  S the sum of n - 1 squared normal numbers
 
-where a has the sign of xi + sqrt(c / ((1 - c) k)) (A8). Frictions, signs and time constants are
+where a has the sign of xi + sqrt(c / ((1 - c) k)). Frictions, signs and time constants are
 those of i-PI. Noise comes from Philox, a generator with a counter: its upper words are the step, so
 that the noise of a step is the same however often the run was stopped before.
 """
@@ -70,7 +70,7 @@ class Rescaling:
     kT: float
 
     def factor(self, kinetic: float, generator: np.random.Generator) -> float:
-        """a by equations (A7) and (A8); `kinetic` is the energy of the centroid."""
+        """a by equation (3); `kinetic` is the energy of the centroid."""
         if kinetic == 0.0:
             return 1.0  # there is no direction to move in
         c, k = self.keeps, 0.5 * self.kT / kinetic
@@ -121,7 +121,7 @@ class Pile:
 
 
 def pile_frictions(frequencies: np.ndarray, strength: float, centroid_time: float) -> np.ndarray:
-    """gamma_k of equation (36), [n_modes] (1 / time).
+    """gamma_k of equation (2), [n_modes] (1 / time).
 
     Args:
         frequencies: of the free ring polymer, [n_modes] (1 / time).
