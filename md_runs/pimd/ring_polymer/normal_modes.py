@@ -11,7 +11,8 @@
     p(t + dt) = cos(omega_k dt) p - omega_k sin(omega_k dt) q
     q(t + dt) = sin(omega_k dt) / omega_k p + cos(omega_k dt) q                                 (3)
 
-Departures: j counts from 0, and momenta and positions are mass-weighted. The first row of C is the centroid times sqrt(P).
+Departures: j counts from 0, and momenta and positions are mass-weighted. The first row
+of C gives the centroid times sqrt(P).
 """
 
 from __future__ import annotations
