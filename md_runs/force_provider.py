@@ -3,7 +3,7 @@
     forces = ModelForces("model.safetensors")
     forces = CalculatorForces("ase.calculators.emt:EMT")
     atoms.calc = forces.calculator()            # classical runs, relaxation, Hessians
-    run_pimd(atoms, forces, settings, folder)   # path integrals: i-PI makes its own, by the driver
+    run_pimd(atoms, forces, settings, folder)   # path integrals; i-PI makes its own, by the driver
 
 Another source is another class with these two methods.
 """
@@ -15,7 +15,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
@@ -25,6 +25,9 @@ from md_runs.run_folders import STRUCTURE_NAME
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.properties import OF_MOLECULES
+
+if TYPE_CHECKING:
+    from mlpotential.inference.evaluator import Evaluator
 
 MODEL_NAME, MEMBER_NAME = "model.safetensors", "model_{}.safetensors"
 CALCULATOR_NAME = "calculator.json"
@@ -87,16 +90,28 @@ class ModelForces:
 
         return MLPotentialCalculator(self.model, **asdict(self.execution))
 
-    def ipi_driver(self, atoms: Atoms) -> IpiDriver:
-        """The shipped driver. Warns of a hard cutoff, in the name of the caller's caller."""
-        from calculators.ipi_driver import driver_path
-        from mlpotential.inference.committee import member_files
+    def evaluator(self, atoms: Atoms, stacklevel: int = 4) -> Evaluator:
+        """Of many replicas of the atoms, once it was tried on them.
+
+        Warns of a hard cutoff, in the name of the caller's caller or whom `stacklevel` tells.
+        """
         from mlpotential.inference.evaluator import Evaluator
 
         evaluator = Evaluator(self.model, atoms.numbers, atoms.pbc, **asdict(self.execution))
         cells = atoms.cell.array[None] if atoms.pbc.any() else None
         evaluator.evaluate(atoms.positions[None], cells)
-        warn_of_hard_cutoff(evaluator.traits, stacklevel=4)
+        warn_of_hard_cutoff(evaluator.traits, stacklevel)
+        return evaluator
+
+    def ipi_driver(self, atoms: Atoms) -> IpiDriver:
+        """The shipped driver. Warns of a hard cutoff, in the name of the caller's caller."""
+        return self.driver_of(self.evaluator(atoms, stacklevel=5))
+
+    def driver_of(self, evaluator: Evaluator) -> IpiDriver:
+        """The shipped driver, which makes an evaluator as this one of `evaluator`."""
+        from calculators.ipi_driver import driver_path
+        from mlpotential.inference.committee import member_files
+
         execution = replace(self.execution, dtype=evaluator.dtype)
         members = [path.read_bytes() for path in member_files(self.model)]
         is_single = len(members) == 1
@@ -112,7 +127,7 @@ class ModelForces:
             parameters=parameters | {name: str(v) for name, v in asdict(execution).items()},
             files=dict(zip(names, members, strict=True)),
             identity={"model (sha256)": ", ".join(digests), "dtype": str(execution.dtype)},
-            extras=_recorded(evaluator.properties, bool(atoms.pbc.any())),
+            extras=_recorded(evaluator.properties, bool(evaluator.pbc.any())),
         )
 
 

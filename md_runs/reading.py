@@ -21,7 +21,7 @@ from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.analysis.spectra.dynamics import VelocityUnit
 from md_runs.classical.checkpoint import ClassicalState
 from md_runs.classical.settings import ClassicalRun
-from md_runs.pimd.ipi_run import read_pimd_energies, read_pimd_trajectory
+from md_runs.pimd.stored_runs import read_pimd_energies, read_pimd_trajectory
 from md_runs.run_folders import (
     CHECKPOINT_NAME,
     FRAMES_SUFFIX,

@@ -47,6 +47,7 @@ LAYERS = {
     "md_runs.trajectories": 10,
     "md_runs.figures": 10,
     "md_runs.run_folders": 10,
+    "md_runs.checkpoint_archive": 10,
     "md_runs.model_warnings": 10,
     "md_runs.force_provider": 11,
     "md_runs.thermal_velocities": 11,

@@ -1,13 +1,7 @@
-"""The checkpoint of a classical run: all that the next step depends on, to the last bit.
-
-The file is a SHA-256 digest (32 bytes) followed by a NumPy archive of the arrays and one JSON text.
-Reading it never runs code.
-"""
+"""The checkpoint of a classical run: all that the next step depends on, to the last bit."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from md_runs.checkpoint_archive import read_archive, write_archive
 from mlpotential.errors import RunError
-from mlpotential.run_folder import write_atomically
 
 FORMAT_VERSION = 3  # 2: fixed atoms and the count of degrees of freedom; 3: any thermostat
-DIGEST_SIZE = 32  # bytes of SHA-256
 
 
 @dataclass(frozen=True)
@@ -58,30 +51,14 @@ class ClassicalState:
         text = json.dumps(
             {"format_version": FORMAT_VERSION, "settings": self.settings, "numbers": numbers}
         )
-        arrays: dict[str, Any] = {f"start_{name}": array for name, array in self.start.items()}
-        buffer = io.BytesIO()
-        np.savez(
-            buffer, text=np.array(text), positions=self.positions, momenta=self.momenta, **arrays
-        )
-        content = buffer.getvalue()
-        write_atomically(path, hashlib.sha256(content).digest() + content)
+        arrays = {f"start_{name}": array for name, array in self.start.items()}
+        write_archive(path, text, positions=self.positions, momenta=self.momenta, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> ClassicalState:
         """Raises RunError if the file is damaged, foreign or of a newer version."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise RunError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-        digest, packed = data[:DIGEST_SIZE], data[DIGEST_SIZE:]
-        if hashlib.sha256(packed).digest() != digest:
-            raise RunError(
-                f"the checkpoint {path} is damaged or was written by something else: start again "
-                "in another folder"
-            )
-        with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        content = json.loads(str(arrays.pop("text")))
+        text, arrays = read_archive(path)
+        content = json.loads(text)
         if content["format_version"] > FORMAT_VERSION:
             raise RunError(
                 f"{path} has format version {content['format_version']}; this program reads up to "

@@ -1,4 +1,4 @@
-"""Path-integral molecular dynamics through i-PI: sampling, and ring polymers that move in time.
+"""Path integrals by i-PI or in this process: sampling, and ring polymers that move in time.
 
 from md_runs.pimd import PimdRun, run_pimd
 run_pimd(atoms, "model.safetensors", PimdRun(n_steps=10_000), "pimd")
@@ -21,19 +21,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # for editors and type checkers
-    from md_runs.pimd.ipi_outputs import PimdProperties
-    from md_runs.pimd.ipi_run import PimdResult, read_pimd_trajectory
+    from md_runs.pimd.results import PimdProperties, PimdResult
     from md_runs.pimd.run import run_pimd, run_ring_polymer_segments
     from md_runs.pimd.segments import SegmentsResult
     from md_runs.pimd.settings import PimdRun
+    from md_runs.pimd.stored_runs import read_pimd_trajectory
 
 __getattr__ = lazy_names(
     __name__,
     {
         "run": ("run_pimd", "run_ring_polymer_segments"),
-        "ipi_run": ("PimdResult", "read_pimd_trajectory"),
-        "ipi_outputs": ("PimdProperties",),
+        "results": ("PimdProperties", "PimdResult"),
         "segments": ("SegmentsResult",),
         "settings": ("PimdRun",),
+        "stored_runs": ("read_pimd_trajectory",),
     },
 )

@@ -15,7 +15,7 @@ from ase import Atoms
 
 from calculators.ipi_xml import NAME, add, ffdirect, to_text
 from md_runs.force_provider import IpiDriver
-from md_runs.pimd.settings import PimdRun
+from md_runs.pimd.settings import TRPMD_LAMBDA, PimdRun
 from mlpotential.errors import StructureError
 
 PREFIX = "simulation"
@@ -29,7 +29,6 @@ SOFT_EXIT_CHECKPOINT_NAME = "RESTART"  # i-PI's own name for the state at a soft
 EXACT_FLOAT = "%24.16e"  # every float64 survives the checkpoint unchanged
 MOLECULE_BOX = 1000.0  # A; i-PI demands a cell, and nobody looks at it where there is none
 NO_FRICTION_FS = 1e30  # exp(-timestep / friction time) is 1.0 to the last bit
-TRPMD_LAMBDA = 0.5  # Rossi, Ceriotti, Manolopoulos (2014); 1 is the optimal damping of PILE
 
 
 @dataclass(frozen=True)
@@ -248,7 +247,8 @@ def _motion(settings: PimdRun) -> ET.Element:
     add(dynamics, "timestep", settings.timestep_fs, units="femtosecond")
     if settings.dynamics != "rpmd":
         is_free = settings.dynamics == "trpmd"
-        thermostat = add(dynamics, "thermostat", mode="pile_l")
+        variant = "pile_l" if is_free else settings.thermostat.replace("-", "_")
+        thermostat = add(dynamics, "thermostat", mode=variant)
         friction_time = NO_FRICTION_FS if is_free else settings.thermostat_time_fs
         add(thermostat, "tau", friction_time, units="femtosecond")
         if is_free:

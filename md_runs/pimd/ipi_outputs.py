@@ -21,6 +21,7 @@ from md_runs.pimd.ipi_input import (
     Quantity,
     recorded_quantities,
 )
+from md_runs.pimd.results import PimdProperties
 from md_runs.pimd.settings import PimdRun
 from md_runs.trajectories.frame_cache import FrameCache
 from md_runs.trajectories.ipi_files.quantities import beads_of_series
@@ -38,29 +39,6 @@ _FRAME = rb"^\d+\n[^\n]*\bStep: +(\d+)[^\n]*%s\{"
 _EXTRAS = rb"^ #EXTRAS\(%s\)# Step: +(\d+)"
 _LINE_OF_PROPERTIES = rb"^ +([-+.\deE]+) "
 _NOT_FINITE = re.compile(rb"\b(nan|inf)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class PimdProperties:
-    """Quantities of the whole ring polymer in time; energies by i-PI's constants.
-
-    Attributes:
-        steps: [n_records].
-        times_fs: [n_records].
-        conserved: energy of the extended system, constant up to the integrator's error, [n_records]
-            (eV).
-        temperature_K: kinetic temperature of the ring polymer, [n_records].
-        potential: mean over the beads, [n_records] (eV).
-        kinetic_cv: quantum kinetic energy, centroid virial estimator, [n_records] (eV). A fixed
-            center of mass is counted as a free one: + 3/2 kT.
-    """
-
-    steps: np.ndarray
-    times_fs: np.ndarray
-    conserved: np.ndarray
-    temperature_K: np.ndarray
-    potential: np.ndarray
-    kinetic_cv: np.ndarray
 
 
 @dataclass(frozen=True)

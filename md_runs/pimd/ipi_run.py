@@ -8,20 +8,17 @@ back to the last complete checkpoint, and every step stands in them exactly once
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
 from md_runs.analysis.path_integrals.energy_series import EnergySeries
-from md_runs.analysis.sampling.uncertainty import block_average
 from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING
 from md_runs.force_provider import IpiDriver
 from md_runs.model_warnings import REPORT_NAME, read_report, refuse_departure
@@ -44,60 +41,29 @@ from md_runs.pimd.ipi_input import (
     input_xml,
     velocities_xyz,
 )
-from md_runs.pimd.ipi_outputs import (
-    Outputs,
-    PimdProperties,
-    ProgressReader,
-    read_frames,
-    read_properties,
-)
+from md_runs.pimd.ipi_outputs import Outputs, ProgressReader, read_frames, read_properties
 from md_runs.pimd.ipi_process import LOG_NAME, follow, ipi_process, log_tail
 from md_runs.pimd.record import (
-    RECORDED,
     check_same_run,
+    identity_of,
     read_record,
     recorded_extras,
+    refuse_longer,
     write_record,
+    write_start,
 )
+from md_runs.pimd.results import PimdResult, check_movable, progress_bar
 from md_runs.pimd.settings import PimdRun
-from md_runs.run_folders import RECORD_NAME, STRUCTURE_NAME
+from md_runs.run_folders import RECORD_NAME
 from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
 from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import Trajectory
-from mlpotential.errors import ConfigError, ExtrapolationWarning, RunError
+from mlpotential.errors import ExtrapolationWarning, RunError
 from mlpotential.inference.guard import GuardReport
 from mlpotential.interruption import RunInterrupted
 from mlpotential.run_folder import lock_folder, write_atomically
 
 INPUT_NAME = "input.xml"
-N_BLOCKS = 10
-
-
-@dataclass(frozen=True)
-class PimdResult:
-    """A finished run.
-
-    Attributes:
-        trajectory: positions of every bead, and what else was recorded.
-        properties: energies and temperatures in time.
-        steps_per_second: of what was computed in this call; None where that was too short to tell.
-        extrapolation: how much of the run was outside the training data of the model; what an i-PI
-            that was killed did is missing. None where nobody counted.
-    """
-
-    trajectory: Trajectory
-    properties: PimdProperties
-    steps_per_second: float | None
-    extrapolation: GuardReport | None = None
-
-    def __str__(self) -> str:
-        frames = f"{self.trajectory.n_frames} frames of {self.trajectory.n_beads} beads"
-        temperatures_K = self.properties.temperature_K[len(self.properties.temperature_K) // 2 :]
-        mean = block_average(temperatures_K, min(N_BLOCKS, len(temperatures_K)))
-        speed = self.steps_per_second
-        return f"{frames}, mean temperature of the second half {mean} K" + (
-            "" if speed is None else f", {speed:.1f} steps/s"
-        )
 
 
 def run_with_driver(
@@ -125,8 +91,7 @@ def run_with_driver(
     Raises:
         ConfigError, RunError, RunInterrupted: as `run_pimd`.
     """
-    if len(atoms) == 1 and settings.fix_center_of_mass:
-        raise ConfigError("a single atom with a fixed center of mass cannot move: free it")
+    check_movable(atoms, settings)
     run = _Run(folder, atoms, settings, driver, start, title)
     with lock_folder(folder):
         checkpoint = run.prepare()
@@ -136,32 +101,22 @@ def run_with_driver(
         return run.result(speed, progress)
 
 
-def read_pimd_trajectory(folder: Path, progress: bool = True) -> Trajectory:
-    """The beads of a run up to its latest checkpoint, finished or not; of segments, give one.
-
-    Args:
-        folder: of the run.
-        progress: show bars, if standard error is a terminal.
-
-    Raises:
-        RunError: if the folder holds no such run, the run has no checkpoint yet, or its outputs are
-            damaged.
-    """
-    atoms, settings, identity = read_record(folder)
-    outputs = Outputs(folder, settings, len(atoms), recorded_extras(identity))
+def read_ipi_trajectory(folder: Path, progress: bool) -> Trajectory:
+    """Of a run of i-PI, as `stored_runs.read_pimd_trajectory`."""
+    atoms, outputs = _stored(folder)
     return _read_trajectory(outputs, atoms, _newest_step(outputs), progress)
 
 
-def read_pimd_energies(folder: Path) -> EnergySeries:
-    """Energies of a run up to its latest checkpoint, as often as they were recorded.
-
-    Raises:
-        RunError: as `read_pimd_trajectory`.
-    """
-    atoms, settings, identity = read_record(folder)
-    outputs = Outputs(folder, settings, len(atoms), recorded_extras(identity))
+def read_ipi_run_energies(folder: Path) -> EnergySeries:
+    """Of a run of i-PI, as `stored_runs.read_pimd_energies`."""
+    _, outputs = _stored(folder)
     found = read_properties(outputs, _newest_step(outputs))
     return EnergySeries(found.times_fs, found.kinetic_cv, found.potential)
+
+
+def _stored(folder: Path) -> tuple[Atoms, Outputs]:
+    atoms, settings, identity = read_record(folder)
+    return atoms, Outputs(folder, settings, len(atoms), recorded_extras(identity))
 
 
 def _newest_step(outputs: Outputs) -> int:
@@ -207,7 +162,7 @@ class _Run:
     @property
     def identity(self) -> dict[str, str]:
         """What must not change, but for the settings."""
-        return dict(self.driver.identity) | dict.fromkeys(self.driver.extras, RECORDED)
+        return identity_of(self.driver)
 
     @property
     def outputs(self) -> Outputs:
@@ -223,16 +178,12 @@ class _Run:
         elif any(self.folder.glob(f"{PREFIX}.*")):
             raise RunError(f"{self.folder} holds files of a foreign run: choose another folder")
         else:
-            for name, content in self.driver.files.items():
-                write_atomically(self.folder / name, content)
-            structure = io.StringIO()
-            ase.io.write(structure, self.atoms, format="extxyz")
-            write_atomically(self.folder / STRUCTURE_NAME, structure.getvalue())
-            self._write_start()
+            write_start(self.folder, self.atoms, self.driver.files)
+            self._write_geometry()
         write_record(self.folder, self.atoms, self.settings, self.identity)
         return checkpoint
 
-    def _write_start(self) -> None:
+    def _write_geometry(self) -> None:
         start = self.start
         positions = None if start is None else start.positions
         write_atomically(self.folder / GEOMETRY_NAME, geometry_xyz(self.atoms, positions))
@@ -243,11 +194,8 @@ class _Run:
     def newest_checkpoint(self) -> Checkpoint | None:
         """Raises RunError if the run is longer than was asked for."""
         newest = newest_checkpoint(self.outputs)
-        if newest is not None and newest.step > self.settings.n_steps:
-            raise RunError(
-                f"{self.folder} already holds {newest.step} steps, more than n_steps = "
-                f"{self.settings.n_steps}: n_steps can only be raised"
-            )
+        if newest is not None:
+            refuse_longer(self.folder, newest.step, self.settings)
         return newest
 
     def advance(
@@ -263,7 +211,7 @@ class _Run:
         n_steps = self.settings.n_steps
         try:
             with (
-                self._progress_bar(reader.step, progress) as bar,
+                progress_bar(self.title, self.settings, reader.step, progress) as bar,
                 ipi_process(input_name, self.folder) as process,
             ):
                 speed = follow(process, self._observer(reader, bar), stall_limit_s)
@@ -339,16 +287,6 @@ class _Run:
         cut_outputs(self.outputs, checkpoint.step)
         remove_checkpoints_after(self.folder, checkpoint.step)
         return CONTINUED_NAME
-
-    def _progress_bar(self, start_step: int, progress: bool) -> tqdm[Any]:
-        """Silent unless standard error is a terminal."""
-        return tqdm(
-            total=self.settings.n_steps,
-            initial=start_step,
-            desc=f"{self.title}, {self.settings.n_beads} beads",
-            unit="step",
-            disable=None if progress else True,
-        )
 
     def _observer(self, reader: ProgressReader, bar: tqdm[Any]) -> Callable[[], int]:
         def newest_step() -> int:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 from ase import Atoms
 
 from md_runs.analysis.sampling.results import plain
+from md_runs.force_provider import IpiDriver
 from md_runs.pimd.settings import PimdRun
-from md_runs.run_folders import RECORD_NAME
+from md_runs.run_folders import RECORD_NAME, STRUCTURE_NAME
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.run_folder import write_atomically
@@ -35,6 +38,33 @@ def write_record(
         "structure": plain(structure_of(atoms)),
     }
     write_atomically(folder / RECORD_NAME, json.dumps(content, indent=1) + "\n")
+
+
+def write_start(folder: Path, atoms: Atoms, files: Mapping[str, bytes]) -> None:
+    """Writes the structure and what the forces need into a new folder.
+
+    Raises:
+        RunError: if the folder cannot be written.
+    """
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    structure = io.StringIO()
+    ase.io.write(structure, atoms, format="extxyz")
+    write_atomically(folder / STRUCTURE_NAME, structure.getvalue())
+
+
+def identity_of(driver: IpiDriver) -> dict[str, str]:
+    """What must not change from one part of a run to the next, but for settings and structure."""
+    return dict(driver.identity) | dict.fromkeys(driver.extras, RECORDED)
+
+
+def refuse_longer(folder: Path, step: int, settings: PimdRun) -> None:
+    """Raises RunError if the run in the folder, at `step`, is longer than was asked for."""
+    if step > settings.n_steps:
+        raise RunError(
+            f"{folder} already holds {step} steps, more than n_steps = {settings.n_steps}: n_steps "
+            "can only be raised"
+        )
 
 
 def check_same_run(

@@ -1,4 +1,4 @@
-"""Path-integral molecular dynamics through a real i-PI process, with a model or other forces."""
+"""Path-integral molecular dynamics with a model or other forces, by i-PI or in this process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from pathlib import Path
 
 from ase import Atoms
 
-from md_runs.force_provider import ForceProvider, Model, force_provider
+from md_runs.force_provider import ForceProvider, IpiDriver, Model, force_provider
 from md_runs.pimd.ipi_input import to_ipi_frame
-from md_runs.pimd.ipi_run import PimdResult, run_with_driver
-from md_runs.pimd.segments import SegmentsResult, run_segments_with_driver
+from md_runs.pimd.ipi_run import run_with_driver
+from md_runs.pimd.results import PimdResult
+from md_runs.pimd.ring_polymer.bead_forces import bead_forces
+from md_runs.pimd.ring_polymer.run import Forces, run_in_process
+from md_runs.pimd.segments import (
+    SegmentRun,
+    SegmentsResult,
+    run_segments,
+    run_segments_with_driver,
+)
 from md_runs.pimd.settings import PimdRun
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
@@ -39,9 +47,9 @@ def run_pimd(
 
     Raises:
         StructureError, ModelFileError, ConfigError: if there can be no such run.
-        RunError: if the folder is in use or holds another run, if i-PI fails or stands still, or if
-            a number in the outputs is not finite.
-        RunInterrupted: after SIGTERM, SIGINT or SIGHUP; i-PI has stopped softly.
+        RunError: if the folder is in use or holds another run, if the engine fails or stands still,
+            or if a number in the outputs is not finite.
+        RunInterrupted: after SIGTERM, SIGINT or SIGHUP; the state is saved.
 
     Warns:
         UserWarning: if the model has a hard cutoff.
@@ -51,8 +59,11 @@ def run_pimd(
         raise ConfigError(
             f"{settings.dynamics} is made of segments: call run_ring_polymer_segments for it"
         )
-    atoms = to_ipi_frame(atoms)
-    driver = force_provider(forces, execution).ipi_driver(atoms)
+    atoms, provider = to_ipi_frame(atoms), force_provider(forces, execution)
+    if settings.engine == "native":
+        found = Forces(*bead_forces(provider, atoms))
+        return run_in_process(atoms, found, settings, Path(folder), progress, stall_limit_s)
+    driver = provider.ipi_driver(atoms)
     return run_with_driver(atoms, driver, settings, Path(folder), progress, stall_limit_s)
 
 
@@ -88,9 +99,20 @@ def run_ring_polymer_segments(
         UserWarning: if the model has a hard cutoff.
         ExtrapolationWarning: if a run was outside the training data of the model.
     """
-    atoms = to_ipi_frame(atoms)
-    driver = force_provider(forces, execution).ipi_driver(atoms)
+    atoms, provider = to_ipi_frame(atoms), force_provider(forces, execution)
     source = None if source is None else Path(source)
+    if settings.engine == "native":
+        beads, driver = bead_forces(provider, atoms)
+
+        def run_one(driver: IpiDriver, part: SegmentRun) -> PimdResult:
+            found = Forces(beads, driver)
+            return run_in_process(
+                atoms, found, part.settings, part.folder, progress, stall_limit_s, part.start,
+                part.title,
+            )  # fmt: skip
+
+        return run_segments(atoms, driver, settings, Path(folder), source, run_one)
+    driver = provider.ipi_driver(atoms)
     return run_segments_with_driver(
         atoms, driver, settings, Path(folder), source, progress, stall_limit_s
     )

@@ -2,8 +2,8 @@
 
 Positions of the beads come from the frames, velocities are drawn anew from the Maxwell-Boltzmann
 distribution of the beads, of which the positions are independent. The velocity of the centroid is
-the mean over the beads. Each segment is a run of i-PI in a folder of its own, which is finished,
-continued or begun by the same call.
+the mean over the beads. Each segment is a run in a folder of its own, which is finished, continued
+or begun by the same call.
 
     RPMD:  I. R. Craig, D. E. Manolopoulos, J. Chem. Phys. 121, 3368 (2004), doi:10.1063/1.1777575
     TRPMD: M. Rossi, M. Ceriotti, D. E. Manolopoulos, J. Chem. Phys. 140, 234116 (2014),
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -27,9 +27,11 @@ from ase.units import kB
 from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.force_provider import IpiDriver
 from md_runs.pimd.ipi_input import RingPolymer
-from md_runs.pimd.ipi_run import PimdResult, read_pimd_trajectory, run_with_driver
+from md_runs.pimd.ipi_run import run_with_driver
 from md_runs.pimd.record import RECORDED, read_record
+from md_runs.pimd.results import PimdResult
 from md_runs.pimd.settings import PimdRun
+from md_runs.pimd.stored_runs import read_pimd_trajectory
 from md_runs.run_folders import RECORD_NAME, SEGMENT_NAME, SOURCE_NAME
 from md_runs.run_identity import differences, structure_of
 from md_runs.thermal_velocities import LINEAR_KEY, thermal_motion, without_rigid_motion
@@ -41,6 +43,26 @@ from mlpotential.units import ASE_TIME_PER_FS
 
 LONGEST_INTERVAL_FS = 4.0  # chosen: frames see wavenumbers up to 1 / (2 c interval), here 4170 / cm
 SAME_START = 6  # decimals (A); the digits that i-PI writes of a frame, but for rounding
+
+
+@dataclass(frozen=True)
+class SegmentRun:
+    """One of the runs that segments are made of.
+
+    Attributes:
+        settings: of it.
+        folder: made where needed.
+        start: of the beads; None for thermal ones.
+        title: of the progress bar.
+    """
+
+    settings: PimdRun
+    folder: Path
+    start: RingPolymer | None = None
+    title: str = "PIMD"
+
+
+RunOne = Callable[[IpiDriver, SegmentRun], PimdResult]  # the driver says what the run is of
 
 
 @dataclass(frozen=True)
@@ -80,14 +102,44 @@ def run_segments_with_driver(
     progress: bool,
     stall_limit_s: float,
 ) -> SegmentsResult:
-    """`run_ring_polymer_segments` with any driver: atoms in i-PI's frame."""
+    """`run_ring_polymer_segments` by i-PI with any driver: atoms in i-PI's frame."""
+
+    def run_one(driver: IpiDriver, part: SegmentRun) -> PimdResult:
+        return run_with_driver(
+            atoms, driver, part.settings, part.folder, progress, stall_limit_s, part.start,
+            part.title,
+        )  # fmt: skip
+
+    return run_segments(atoms, driver, settings, folder, source, run_one, stacklevel=4)
+
+
+def run_segments(
+    atoms: Atoms,
+    driver: IpiDriver,
+    settings: PimdRun,
+    folder: Path,
+    source: Path | None,
+    run_one: RunOne,
+    stacklevel: int = 3,
+) -> SegmentsResult:
+    """`run_ring_polymer_segments` by any engine.
+
+    Args:
+        atoms: in i-PI's frame.
+        driver: what identifies the forces.
+        settings: of the segments.
+        folder: made where needed.
+        source: of first positions.
+        run_one: makes a run, or the rest of it.
+        stacklevel: who is warned, as of `warnings.warn`.
+    """
     if not settings.records_velocities:
         raise ConfigError("segments are of rpmd or trpmd: set dynamics")
     interval_fs = settings.stride * settings.timestep_fs
     if interval_fs > LONGEST_INTERVAL_FS:
         warnings.warn(
             f"frames every {interval_fs:g} fs are too few for spectra of light atoms: lower stride",
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
     n_segments = settings.n_steps // settings.segment_steps
     with lock_folder(folder):
@@ -96,7 +148,7 @@ def run_segments_with_driver(
         if source is None:
             source = folder / SOURCE_NAME
             thermal = _thermal_settings(settings, n_segments)
-            run_with_driver(atoms, driver, thermal, source, progress, stall_limit_s)
+            run_one(driver, SegmentRun(thermal, source))
         frames = _start_frames(source, atoms, driver, settings, n_segments)
         begun = read_record(source)[0]  # not bent by its motion, as its frames are
         results = []
@@ -110,9 +162,7 @@ def run_segments_with_driver(
             start = RingPolymer(positions, thermal_bead_velocities(begun, positions, segment))
             title = f"{settings.dynamics.upper()}, segment {k + 1} of {n_segments}"
             place = folder / SEGMENT_NAME.format(k)
-            results.append(
-                run_with_driver(atoms, own, segment, place, progress, stall_limit_s, start, title)
-            )
+            results.append(run_one(own, SegmentRun(segment, place, start, title)))
     return _result(begun, settings, results)
 
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from md_runs.analysis.spectra.dynamics import RingPolymerDynamics
 from mlpotential.errors import ConfigError
 from mlpotential.settings_checks import check_choice, check_count, check_number
 
-DYNAMICS = get_args(RingPolymerDynamics)
+Engine = Literal["ipi", "native"]
+PileVariant = Literal["pile-l", "pile-g"]
+
+DYNAMICS, ENGINES, THERMOSTATS = map(get_args, (RingPolymerDynamics, Engine, PileVariant))
+TRPMD_LAMBDA = 0.5  # Rossi, Ceriotti, Manolopoulos (2014); 1 is the optimal damping of PILE
 
 
 @dataclass(frozen=True)
 class PimdRun:
     """A path-integral run at constant temperature, or ring-polymer dynamics that starts from one.
 
-    The thermostat is PILE-L (Ceriotti et al., J. Chem. Phys. 133, 124104 (2010)): optimally damped
-    Langevin on the internal modes of the ring polymer, and on the centroid of every degree of
-    freedom by itself. The global variant PILE-G disturbs the centroid less, but leaves it to the
-    potential to spread energy among the modes, which a small stiff molecule does too slowly.
+    The thermostat is PILE (Ceriotti et al., J. Chem. Phys. 133, 124104 (2010)): optimally damped
+    Langevin on the internal modes of the ring polymer, and in its variant PILE-L on the centroid of
+    every degree of freedom by itself. The global variant PILE-G disturbs the centroid less, but
+    leaves it to the potential to spread energy among the modes, which a small stiff molecule does
+    too slowly.
 
     Its time has no meaning. Approximate quantum dynamics, for spectra, is made of segments:
 
@@ -49,6 +54,10 @@ class PimdRun:
             spectrum.
         start_spacing_ps: time between the frames of the PIMD run that segments start from (ps), the
             first after one spacing; chosen: ten times the thermostat's.
+        engine: ipi is a process of i-PI; native moves the ring polymer in this process, by the same
+            equations and faster.
+        thermostat: variant of PILE: pile-l is local, pile-g rescales all centroid momenta by one
+            factor.
         record_forces: store forces and potentials of every bead with the positions, for perturbed
             path integrals.
 
@@ -70,9 +79,18 @@ class PimdRun:
     segment_ps: float = 2.0
     start_spacing_ps: float = 1.0
     record_forces: bool = False
+    engine: Engine = "ipi"
+    thermostat: PileVariant = "pile-l"
 
     def __post_init__(self) -> None:
         check_choice("dynamics", self.dynamics, DYNAMICS)
+        check_choice("engine", self.engine, ENGINES)
+        check_choice("thermostat", self.thermostat, THERMOSTATS)
+        if self.thermostat == "pile-g" and self.n_beads == 1:
+            raise ConfigError(
+                "pile-g with one bead is a classical run that never changes the direction of its "
+                "rotation: choose pile-l, or md-runs classical --ensemble bussi"
+            )
         for name in ("n_steps", "n_beads", "stride", "properties_stride", "checkpoint_stride"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, smallest=0)

@@ -201,6 +201,11 @@ def read_header(path: Path) -> FrameHeader:
     return _inspect(path)[0]
 
 
+def count_records(path: Path) -> int:
+    """How many complete frames there are. Raises RunError as `read_header`."""
+    return _inspect(path)[2]
+
+
 def read_records(path: Path) -> np.ndarray:
     """All complete frames, [n_frames], mapped and not read: `read_records(path)["positions"]`.
 

@@ -71,7 +71,8 @@ def test_modes_scatter(model_file):
     np.testing.assert_allclose((high - low) / 2e-3, expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_path_integral(model_file, tmp_path):
-    settings = PimdRun(n_steps=20, stride=10, n_beads=2, temperature_K=300.0, seed=1)
+@pytest.mark.parametrize("engine", ["ipi", "native"])
+def test_path_integral(model_file, tmp_path, engine):
+    settings = PimdRun(n_steps=20, stride=10, n_beads=2, temperature_K=300.0, seed=1, engine=engine)
     run = run_pimd(molecule("H2O"), model_file, settings, tmp_path / "run", False, CPU)
     check(run.trajectory, model_file)

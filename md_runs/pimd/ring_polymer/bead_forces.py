@@ -1,0 +1,109 @@
+"""Forces on all beads from any force provider, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from ase import Atoms
+
+from md_runs.force_provider import ForceProvider, IpiDriver, ModelForces
+
+if TYPE_CHECKING:
+    from mlpotential.inference.evaluator import Evaluator
+
+
+@dataclass(frozen=True)
+class BeadAnswer:
+    """Of all beads.
+
+    Attributes:
+        energies: [n_beads] (eV).
+        forces: [n_beads, n_atoms, 3] (eV/A).
+        extras: what was asked for beside them, by name: dipole, [n_beads, 3] (e A);
+            polarizability, [n_beads, 3, 3] (A^3).
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray
+    extras: Mapping[str, np.ndarray]
+
+
+class BeadForces(Protocol):
+    """Forces of one list of atoms, in many places at once."""
+
+    guard: Any  # counts what is outside the training data of the model; None where nobody does
+
+    def evaluate(self, positions: np.ndarray, extras: tuple[str, ...] = ()) -> BeadAnswer:
+        """Of beads at [n_beads, n_atoms, 3] (A)."""
+        ...
+
+
+class ModelBeads:
+    """All beads in one evaluation of a model.
+
+    Args:
+        evaluator: of the atoms.
+        cell: lattice vectors as rows, [3, 3] (A); None for a molecule.
+    """
+
+    def __init__(self, evaluator: Evaluator, cell: np.ndarray | None) -> None:
+        self._evaluator, self._cell, self.guard = evaluator, cell, evaluator.guard
+
+    def evaluate(self, positions: np.ndarray, extras: tuple[str, ...] = ()) -> BeadAnswer:
+        """As of every `BeadForces`."""
+        cells = None
+        if self._cell is not None:
+            cells = np.broadcast_to(self._cell, (len(positions), 3, 3))
+        found = self._evaluator.evaluate(positions, cells, ("energy", "forces", *extras))
+        assert found.energy is not None  # it was asked for, as forces were
+        assert found.forces is not None
+        others = {name: np.asarray(getattr(found, name)) for name in extras}
+        return BeadAnswer(
+            np.asarray(found.energy), np.asarray(found.forces).reshape(positions.shape), others
+        )
+
+
+class CalculatorBeads:
+    """One bead after the other by a calculator of ASE.
+
+    Args:
+        atoms: with the calculator.
+    """
+
+    def __init__(self, atoms: Atoms) -> None:
+        self._atoms, self.guard = atoms, getattr(atoms.calc, "guard", None)
+
+    def evaluate(self, positions: np.ndarray, extras: tuple[str, ...] = ()) -> BeadAnswer:
+        """As of every `BeadForces`."""
+        energies, forces = np.empty(len(positions)), np.empty(positions.shape)
+        others: dict[str, list[np.ndarray]] = {name: [] for name in extras}
+        for k, bead in enumerate(positions):
+            self._atoms.positions = bead
+            forces[k] = self._atoms.get_forces()
+            energies[k] = self._atoms.get_potential_energy()
+            for name, values in others.items():
+                values.append(np.array(self._atoms.calc.get_property(name, self._atoms)))
+        return BeadAnswer(energies, forces, {name: np.array(v) for name, v in others.items()})
+
+
+def bead_forces(provider: ForceProvider, atoms: Atoms) -> tuple[BeadForces, IpiDriver]:
+    """Forces on the atoms, and what identifies them, once they were tried.
+
+    Args:
+        provider: of the forces.
+        atoms: without constraints.
+
+    Raises:
+        StructureError, ModelFileError, ConfigError: if there are no forces for the atoms.
+    """
+    if isinstance(provider, ModelForces):
+        evaluator = provider.evaluator(atoms, stacklevel=5)
+        cell = atoms.cell.array.copy() if atoms.pbc.any() else None
+        return ModelBeads(evaluator, cell), provider.driver_of(evaluator)
+    driver = provider.ipi_driver(atoms)
+    trial = atoms.copy()
+    trial.calc = provider.calculator()
+    return CalculatorBeads(trial), driver
