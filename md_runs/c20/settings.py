@@ -9,9 +9,10 @@ from typing import Any
 
 from md_runs.c20 import MODEL
 from md_runs.c20 import STRUCTURE as STRUCTURE  # version 0.1.0 had it here
+from md_runs.pimd.settings import ENGINES, Engine
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
-from mlpotential.settings_checks import check_count, check_number
+from mlpotential.settings_checks import check_choice, check_count, check_number
 
 SHIPPED_MODEL = MODEL  # its name in version 0.1.0
 HERE = Path(__file__).parent
@@ -37,10 +38,11 @@ class C20Study:
         folder: for everything the study writes.
         classical_ps, path_integral_ps: lengths of the two runs (ps).
         n_beads: of the ring polymer.
+        engine: what moves it: native, in this process, or ipi, a process of i-PI.
         bead_series: other numbers of beads, each of a further path-integral run of the same length.
         temperature_K: of all runs.
         timestep_fs: of all runs.
-        stride: steps between recorded frames of the two runs, see `recording_stride`.
+        stride: steps between recorded frames of the two runs, see `folder_defaults`.
         segment_ps: length of each NVE segment (ps), which sets the resolution of the spectrum.
         seed: of velocities and thermostats.
         execution: of the model in the runs; the dtype of minimum and Hessian is float64.
@@ -51,12 +53,13 @@ class C20Study:
     classical_ps: float = 2.0
     path_integral_ps: float = 2.0
     n_beads: int = 8
+    engine: Engine = "native"
     bead_series: tuple[int, ...] = ()
     temperature_K: float = 300.0
     timestep_fs: float = 0.5
     stride: int = SHORT_STRIDE
     segment_ps: float = 3.0
-    seed: int = 0
+    seed: int = 1
     execution: Execution = DEFAULT_EXECUTION
 
     def __post_init__(self) -> None:
@@ -68,6 +71,7 @@ class C20Study:
             "segment_ps",
         ):
             check_number(name, getattr(self, name))
+        check_choice("engine", self.engine, ENGINES)
         for name in ("n_beads", "stride"):
             check_count(name, getattr(self, name))
         for n_beads in self.bead_series:
@@ -103,16 +107,32 @@ class C20Study:
         )
 
 
-def recording_stride(folder: Path, length_ps: float) -> int:
-    """Steps between frames: that of the study in the folder, or for a new one by its length.
+@dataclass(frozen=True)
+class FolderDefaults:
+    """What a study is told where nothing is asked for: a folder keeps what its study began with.
+
+    Attributes:
+        stride: steps between frames; of a new study by its length.
+        engine, seed: as of `C20Study`.
+    """
+
+    stride: int
+    engine: Engine
+    seed: int
+
+
+def folder_defaults(folder: Path, length_ps: float) -> FolderDefaults:
+    """Of the study in the folder, or for a new one of that length.
 
     Raises:
         RunError: if there is a study in the folder that cannot be read.
     """
-    if (folder / STUDY_NAME).exists():
-        stride: int = read_identity(folder).get("stride", SHORT_STRIDE)
-        return stride
-    return LONG_STRIDE if length_ps >= LONG_PS else SHORT_STRIDE
+    by_length = LONG_STRIDE if length_ps >= LONG_PS else SHORT_STRIDE
+    new = FolderDefaults(by_length, C20Study.engine, C20Study.seed)
+    if not (folder / STUDY_NAME).exists():
+        return new
+    old = {"stride": SHORT_STRIDE} | read_identity(folder)
+    return FolderDefaults(**{name: old.get(name, value) for name, value in vars(new).items()})
 
 
 def read_identity(folder: Path) -> dict[str, Any]:
@@ -124,4 +144,4 @@ def read_identity(folder: Path) -> dict[str, Any]:
         raise RunError(f"cannot read {path} ({error}): choose another --folder") from error
     if not isinstance(content, dict):
         raise RunError(f"{path} is damaged: choose another --folder")
-    return content
+    return {"engine": "ipi"} | content  # version 0.1.0 had no other

@@ -2,7 +2,7 @@
 
     relaxed structure -> normal modes (Fig. 7)
                       -> classical NVT -> NVE segments -> vibrational density of states
-                      -> path-integral MD (i-PI)
+                      -> path-integral MD
     classical, path integral -> nearest neighbours, diameter, h(r) (Fig. 8)
     path integral with other numbers of beads -> bead convergence (Fig. 11)
 
@@ -73,7 +73,7 @@ SEGMENT_STRIDE = 4  # steps; 2 fs resolve 8,000 1/cm, far above any mode of C20
 RELAXED_FORCE = 1e-4  # eV/A
 FRICTION_PER_FS = 0.01
 ASE_SECONDS_PER_STEP = 0.3e-3  # measured: integrator and calculator of 20 atoms
-IPI_SECONDS_PER_STEP = 1e-3  # measured: i-PI with 8 beads of 20 atoms
+ENGINE_SECONDS_PER_STEP = {"ipi": 1e-3, "native": 0.2e-3}  # measured: with 8 beads of 20 atoms
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ def run_study(
         counts = [study.n_beads, *(p for p in study.bead_series if p != study.n_beads)]
         runs = {}
         for p in counts:
-            say(f"[4/5] PIMD, {p} beads, {study.path_integral_ps:g} ps, through i-PI")
+            how = "through i-PI" if study.engine == "ipi" else "native engine"
+            say(f"[4/5] PIMD, {p} beads, {study.path_integral_ps:g} ps, {how}")
             place = folder / ("pimd" if p == study.n_beads else f"pimd_{p}_beads")
             runs[p] = _run_pimd(study, p, relaxed, place, progress)
             say(f"      {runs[p].extrapolation}")
@@ -184,7 +185,7 @@ def _start() -> Atoms:
 
 
 def estimated_hours(study: C20Study) -> float:
-    """Time of both runs here, from a few evaluations (h); i-PI's own work is about 1 ms a step."""
+    """Time of both runs here, from a few evaluations and what engines need besides (h)."""
     start = _start()
     evaluator = Evaluator(study.model, start.numbers, **asdict(study.execution))
 
@@ -199,7 +200,8 @@ def estimated_hours(study: C20Study) -> float:
 
     classical = study.n_steps(study.classical_ps) * (seconds(1) + ASE_SECONDS_PER_STEP)
     quantum = study.n_steps(study.path_integral_ps) * sum(
-        seconds(p) + IPI_SECONDS_PER_STEP for p in {study.n_beads, *study.bead_series}
+        seconds(p) + ENGINE_SECONDS_PER_STEP[study.engine]
+        for p in {study.n_beads, *study.bead_series}
     )
     return (classical + quantum) / 3600.0
 
@@ -209,6 +211,7 @@ def _require_same_study(study: C20Study, model: LoadedModel, folder: Path) -> No
     identity = {
         "model (sha256)": model.sha256,
         "n_beads": study.n_beads,
+        "engine": study.engine,
         "temperature_K": study.temperature_K,
         "timestep_fs": study.timestep_fs,
         "stride": study.stride,
@@ -262,6 +265,7 @@ def _run_pimd(
     settings = PimdRun(
         n_steps=study.n_steps(study.path_integral_ps),
         n_beads=n_beads,
+        engine=study.engine,
         temperature_K=study.temperature_K,
         timestep_fs=study.timestep_fs,
         stride=study.stride,

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from md_runs.c20 import MODEL
-from md_runs.c20.settings import FULL_LENGTH_PS, C20Study, recording_stride
+from md_runs.c20.settings import FULL_LENGTH_PS, C20Study, folder_defaults
 from md_runs.commands.options import check_model, printed_extrapolation
+from md_runs.pimd.settings import Engine
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
 
@@ -30,8 +31,9 @@ def run_study(
     length_ps: float = 2.0,
     beads: int = 8,
     bead_series: Sequence[int] = (),
+    engine: Engine | None = None,
     temperature_K: float = 300.0,
-    seed: int = 0,
+    seed: int | None = None,
     full: bool = False,
     yes: bool = False,
     **execution: Any,
@@ -44,8 +46,10 @@ def run_study(
         length_ps: of each of the two runs, ps.
         beads: replicas of the ring polymer.
         bead_series: further runs with these numbers of beads, for their convergence (none).
+        engine: what moves the ring polymer: native, in this process, or ipi, a process of i-PI
+            (that of the study in the folder, native of a new one).
         temperature_K: of all runs, K.
-        seed: of velocities and thermostats.
+        seed: of velocities and thermostats (that of the study in the folder, 1 of a new one).
         full: 1.25 ns, the length in the paper; needs --yes.
         yes: start --full after seeing its time.
         execution: fields of `Execution`.
@@ -53,6 +57,7 @@ def run_study(
     check_model(model)
     length_ps = FULL_LENGTH_PS if full else length_ps
     folder = folder or Path("c20_full" if full else "c20_study")
+    defaults = folder_defaults(folder, length_ps)
     study = C20Study(
         model=model,
         folder=folder,
@@ -60,9 +65,10 @@ def run_study(
         path_integral_ps=length_ps,
         n_beads=beads,
         bead_series=tuple(bead_series),
+        engine=engine or defaults.engine,
         temperature_K=temperature_K,
-        stride=recording_stride(folder, length_ps),
-        seed=seed,
+        stride=defaults.stride,
+        seed=defaults.seed if seed is None else seed,
         execution=Execution(**execution),
     )
     from md_runs.c20 import report

@@ -17,7 +17,7 @@ import pytest
 from md_runs.c20 import MODEL
 from md_runs.c20 import study as study_module
 from md_runs.c20.report import write_report
-from md_runs.c20.settings import C20Study, recording_stride
+from md_runs.c20.settings import C20Study, FolderDefaults, folder_defaults
 from md_runs.c20.study import EQUILIBRATION, estimated_hours, run_study
 from md_runs.cli import main
 from md_runs.commands.prepared_run import open_runs
@@ -38,6 +38,7 @@ SHORT = {
     "stride": 5,
     "segment_ps": 0.1,
 }
+THROUGH_IPI = SHORT | {"engine": "ipi"}
 WITH_SERIES = SHORT | {"bead_series": (2,)}
 PROGRAM = """
 import sys
@@ -70,7 +71,7 @@ def one_hessian():
 def finished_study(tmp_path_factory, one_hessian):
     """A study stopped where its path-integral run begins, then started again."""
     folder = tmp_path_factory.mktemp("c20") / "study"
-    study = C20Study(folder=folder, **SHORT)
+    study = C20Study(folder=folder, **THROUGH_IPI)
 
     def stopped(*_):
         raise KeyboardInterrupt
@@ -91,7 +92,7 @@ def test_killed_and_started_again(tmp_path):
     folder = tmp_path / "study"
     command = [sys.executable, "-P", "-u", "-c", PROGRAM.format(settings=WITH_SERIES), folder]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while not (folder / "pimd/simulation.out").exists():
+        while not (folder / "pimd/ring_polymer.checkpoint").exists():
             assert process.poll() is None, "the study ended before its path-integral run"
             time.sleep(0.05)
         time.sleep(1.0)
@@ -151,7 +152,7 @@ def test_the_fast_path_agrees_with_the_reference(finished_study):
 def test_same_folder_other_study_is_refused(finished_study):
     folder, _ = finished_study
     with pytest.raises(RunError, match="n_beads was 4 and is now 8"):
-        run_study(C20Study(folder=folder, **SHORT | {"n_beads": 8}), progress=False)
+        run_study(C20Study(folder=folder, **THROUGH_IPI | {"n_beads": 8}), progress=False)
 
 
 @pytest.mark.slow
@@ -211,18 +212,22 @@ def test_mistakes(settings, message):
         C20Study(**settings)
 
 
-def test_long_runs_record_less_often_and_a_folder_keeps_its_stride(tmp_path):
-    assert recording_stride(tmp_path, 2.0) == recording_stride(tmp_path, 100.0) == 10
-    assert recording_stride(tmp_path, 1250.0) == 100
+def test_long_runs_record_less_often_and_a_folder_keeps_its_settings(tmp_path):
+    assert folder_defaults(tmp_path, 2.0).stride == folder_defaults(tmp_path, 100.0).stride == 10
+    assert folder_defaults(tmp_path, 1250.0) == FolderDefaults(100, "native", 1)
     frame_bytes = 8 * 22 * 54 + 20 * 9 * 8  # 8 beads of 20 atoms in text, one in binary
     study = C20Study(classical_ps=1250.0, path_integral_ps=1250.0, stride=100)
     assert study.n_steps(1250.0) / study.stride * frame_bytes < 0.3e9
-    (tmp_path / "study.json").write_text('{"stride": 10}')
-    assert recording_stride(tmp_path, 1250.0) == 10
+    for kept, found in (
+        ('{"stride": 10, "seed": 0}', (10, "ipi", 0)),  # of version 0.1.0, which had no engine
+        ('{"stride": 100, "seed": 7, "engine": "native"}', (100, "native", 7)),
+    ):
+        (tmp_path / "study.json").write_text(kept)
+        assert folder_defaults(tmp_path, 1250.0) == FolderDefaults(*found)
     for damaged in ("", "7", "{"):
         (tmp_path / "study.json").write_text(damaged)
         with pytest.raises(RunError, match=r"study\.json"):
-            recording_stride(tmp_path, 1250.0)
+            folder_defaults(tmp_path, 1250.0)
         with pytest.raises(RunError, match=r"study\.json"):
             run_study(C20Study(folder=tmp_path, **SHORT), progress=False)
 
