@@ -158,7 +158,7 @@ def test_same_folder_other_study_is_refused(finished_study):
 @pytest.mark.slow
 def test_finished_study_is_only_analysed_again(finished_study):
     folder, _ = finished_study
-    study = C20Study(folder=folder, **SHORT)
+    study = C20Study(folder=folder, **THROUGH_IPI)
     before = json.loads((folder / "summary.json").read_text())
     write_report(study, run_study(study, lambda line: None, progress=False))
     after = json.loads((folder / "summary.json").read_text())
