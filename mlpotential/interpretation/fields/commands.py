@@ -98,7 +98,7 @@ def electrostatic_potential(models: Sequence[str], structure: str, **options: An
         potential = ElectrostaticPotential.of_model(model, atoms)
         fields.append(Field(title, atoms, potential.at))
         print(f"sign of charges: {potential.sign} ({title})")
-    quantity = Quantity("electrostatic_potential", "$\\varphi$", "V", True)
+    quantity = Quantity("electrostatic_potential", "$\\varphi$", "V", True, True)
     return _show(fields, quantity, pictures)
 
 

@@ -43,12 +43,14 @@ class Quantity:
         symbol: in pictures.
         unit: of values.
         has_sign: whether zero means something, so that it is the middle of colour scales.
+        has_poles: whether it has no bound near atoms, which colour scales then leave out.
     """
 
     name: str
     symbol: str
     unit: str
     has_sign: bool
+    has_poles: bool = False
 
     @property
     def label(self) -> str:

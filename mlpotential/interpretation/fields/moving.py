@@ -80,8 +80,8 @@ def _electrostatic(model: Path, molecule: Atoms) -> MovingField:
 
     name = "electrostatic_potential"
     return MovingField(
-        Quantity(name, "$\\varphi$", "V", True),
-        Quantity(name, "$\\Delta\\varphi$", "V", True),
+        Quantity(name, "$\\varphi$", "V", True, True),
+        Quantity(name, "$\\Delta\\varphi$", "V", True, True),
         f"sign of charges: {first.sign}; charges of every structure are its own",
         values,
     )

@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mlpotential.interpretation.fields.maps import CutMap
-from mlpotential.interpretation.figures.colors import ATOM_EDGE, color_limits, color_map
+from mlpotential.interpretation.figures.colors import ATOM_EDGE, OUTSIDE, color_limits, color_map
 from mlpotential.training.pictures import DOTS_PER_INCH, panels_beside, save_picture
 
 N_COLORS = 60
 N_LINES = 16
 PANEL_WIDTH, LABELS_WIDTH, BAR_WIDTH = 4.2, 0.5, 0.9  # inches
 IN_PLANE = 0.3  # A; chosen: atoms farther from the plane are drawn hollow
-OUTSIDE_OF_SIGNED = 8.0  # percent; chosen: potentials of charges have no bound
+OUTSIDE_OF_POLES = 8.0  # percent; chosen: potentials of charges have no bound
 
 
 def plot_cut(cut_map: CutMap, k: int, limits: tuple[float, float], ax: Axes) -> Axes:
@@ -81,10 +81,8 @@ def cut_figure(cut_maps: Sequence[CutMap]) -> Figure:
 
 def _draw_map(cut_map: CutMap, panels: list[Axes], figure: Figure) -> None:
     """Fields with their colour bar."""
-    signed = cut_map.quantity.has_sign
-    limits = color_limits(
-        cut_map.values, cut_map.quantity, **({"outside": OUTSIDE_OF_SIGNED} if signed else {})
-    )
+    outside = OUTSIDE_OF_POLES if cut_map.quantity.has_poles else OUTSIDE
+    limits = color_limits(cut_map.values, cut_map.quantity, outside)
     for k, panel in enumerate(panels):
         plot_cut(cut_map, k, limits, panel)
     scale = ScalarMappable(Normalize(*limits), color_map(cut_map.quantity))
