@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mlpotential.interpretation.fields.moving import MovingField
 
 N_FRAMES = 100  # chosen: independent frames of small molecules last a few ps
+SURELY = 2.0  # standard errors; chosen: by chance so far away are 8 % of points (10 blocks)
 
 EXAMPLES = """  md-runs interpret pimd --model model.safetensors --probe H
   md-runs interpret pimd --model model.safetensors --kind electrostatic-potential --frames 200
@@ -93,6 +94,7 @@ def interpret_report(
         found = _surface_averages(fixed, field, points, still, averages)
         builder.results |= found
         builder.tables += _tables(found, runs, field)
+        _note_significance(builder, points, still, averages)
     pair = quantum_and_classical(runs)
     shown = ShownFields.of(fixed.atoms, field, still, averages, runs, pair)
     note_pictures(builder, shown, points)
@@ -190,6 +192,26 @@ def _surface_averages(
     }
 
 
+def _note_significance(
+    builder: ReportBuilder,
+    points: Points,
+    still: np.ndarray,
+    averages: Mapping[str, FieldAverage],
+) -> None:
+    """How much of the difference from the reference is more than noise."""
+    assert points.surface is not None
+    areas, there = points.surface.vertex_areas, points.on_surface
+    for name, average in averages.items():
+        part = average.part(there)
+        if len(part.block_means) > 1:
+            certain = np.abs(part.mean - still[there]) > SURELY * part.standard_error
+            share = areas[certain].sum() / areas.sum()
+            builder.remarks.append(
+                f"{name}: on {100.0 * share:.0f} % of the surface the mean is more than "
+                f"{SURELY:g} standard errors from the reference"
+            )
+
+
 def _tables(
     found: Mapping[str, SurfaceAverages], runs: Sequence[PreparedRun], field: MovingField
 ) -> list[Table]:
@@ -200,7 +222,7 @@ def _tables(
             part,
             run.name,
             f"{100.0 * surface.area_share[k]:.1f}",
-            f"{surface.reference[k]:.4g}",
+            number_text(surface.reference[k]),
             number_text(surface.mean[k], surface.standard_error[k]),
             number_text(surface.mean[k] - surface.reference[k], surface.standard_error[k]),
             f"{surface.spread[k]:.3g}",

@@ -130,6 +130,10 @@ def test_means_spreads_and_errors_of_a_vibrating_molecule(dipole_path, tmp_path,
     error = fields.mean(axis=1).std(axis=0, ddof=1) / np.sqrt(10)
     np.testing.assert_allclose(found["standard_error"][0], error, rtol=1e-3)
     assert "10 frames spread evenly, 2 beads each; error bars from 10 blocks" in str(report)
+    certain = np.abs(fields.mean(axis=(0, 1)) - found["reference"]) > 2.0 * error
+    (told,) = [text for text in report.remarks if "standard errors" in text]
+    share = float(re.search(r"on (\d+) % of the surface", told)[1])
+    assert share == pytest.approx(100.0 * certain.mean(), abs=15.0)  # of areas, not of points
     whole = report.results["run_surface"]
     assert whole.mean[0] - whole.reference[0] == pytest.approx(
         (whole.mean - whole.reference)[1:] @ whole.area_share[1:], rel=1e-6
