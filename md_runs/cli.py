@@ -80,6 +80,10 @@ COMMANDS = {
         "energies, heat capacity, spread and isotope effects of quantum nuclei, and whether there "
         "are enough beads",
     ),
+    "interpret": (
+        "md_runs.commands.interpretation.interpret:COMMAND",
+        "chemical and electrostatic potentials around a molecule, averaged over quantum nuclei",
+    ),
     "report": (
         "md_runs.commands.report:COMMAND",
         "one self-contained page (.html) of all that the runs of a folder tell",

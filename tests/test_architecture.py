@@ -221,6 +221,7 @@ def modules_after():
         "import md_runs.trajectories.trajectory, md_runs.pimd.settings, md_runs.c20.settings",
         "import md_runs.trajectories.h5md_writer, md_runs.commands.export, md_runs.reading",
         "import md_runs.commands.modes, md_runs.commands.report, md_runs.commands.c20",
+        "import md_runs.commands.interpretation.interpret",
         "import mlpotential.cli as c; c.build_parser()",
         "import md_runs.cli as c; c.build_parser()",
     ],

@@ -86,6 +86,7 @@ class AnalysisReport:
         results: by a name that files can have; a tabular one is saved as CSV, all as JSON.
         figures: by name, likewise.
         remarks: what else there is to say, below the tables.
+        files: what writes other files, called with the path, by their names.
     """
 
     name: str
@@ -96,6 +97,7 @@ class AnalysisReport:
     results: Mapping[str, AnalysisResult] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [self.title]
@@ -121,7 +123,7 @@ class AnalysisReport:
         return content
 
     def save(self, folder: Path, with_svg: bool = False) -> list[Path]:
-        """Writes JSON, CSV, PNG and, if asked for, SVG; the files written.
+        """Writes JSON, CSV, PNG, other files and, if asked for, SVG; the files written.
 
         Raises:
             RunError: if the folder cannot be written.
@@ -142,6 +144,9 @@ class AnalysisReport:
             for kind in kinds:
                 paths.append(folder / file_name(f"{name}.{kind}"))
                 write_atomically(paths[-1], figure_bytes(figure, kind))
+        for name, write in self.files.items():
+            paths.append(folder / name)
+            write(paths[-1])
         return paths
 
 
@@ -155,6 +160,7 @@ class ReportBuilder:
     results: dict[str, AnalysisResult] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
     def for_each(
         self, runs: Sequence[PreparedRun], analyse: Callable[[PreparedRun], Found]
@@ -179,6 +185,7 @@ class ReportBuilder:
             self.results,
             self.figures,
             tuple(self.remarks),
+            self.files,
         )
 
 

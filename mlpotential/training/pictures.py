@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mlpotential.errors import RunError
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DOTS_PER_INCH = 200
 
 
 def panels_beside(n_panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -48,7 +49,7 @@ def draw_means(
 def save_picture(figure: Figure, path: str | Path) -> None:
     """Raises RunError if the file cannot be written, or its ending names no kind of picture."""
     try:
-        figure.savefig(path, dpi=200)
+        figure.savefig(path, dpi=DOTS_PER_INCH)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"cannot write the picture {path}: {reason}") from error

@@ -33,13 +33,11 @@ from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import standard_error_of_blocks
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at_rest
 from md_runs.analysis.vibrations.normal_modes import wavenumbers_of_curvatures
-from md_runs.analysis.vibrations.rigid_body import centered, eckart_rotations
+from md_runs.analysis.vibrations.rigid_body import frames_on_their_mean
 from mlpotential.errors import DataError
 from mlpotential.settings_checks import check_number
 from mlpotential.units import EV_PER_KELVIN
 
-CONVERGED = 1e-8  # A, chosen: change of the mean structure
-MOST_ITERATIONS = 50
 STILL = 1e-12  # A^2 amu, chosen: at 1 K a stretch of 5000 1/cm has 1e-6
 FRAMES_PER_MODE = 2  # chosen: with fewer the softest modes are noise
 
@@ -111,7 +109,7 @@ def quasi_harmonic_modes(
     free = degrees_of_freedom_at_rest(reference, masses)
     blocks = block_slices(len(positions), n_blocks)
     _check_number(len(positions), free.n_thermal, blocks)
-    frames, mean = _eckart_frames(positions, masses, reference, free.is_linear)
+    frames, mean = frames_on_their_mean(positions, masses, reference, free.is_linear)
     rigid = free.rigid_vectors(mean).reshape(free.n_rigid, -1)
     basis = np.linalg.svd(rigid)[2][len(rigid) :].T
     q = ((frames - mean) * np.sqrt(masses)[:, None]).reshape(len(frames), -1) @ basis
@@ -157,25 +155,6 @@ def _variances(
     half_difference = 0.5 * (inside - outside).mean(axis=0)
     errors = np.hypot(standard_error_of_blocks(halves), half_difference)
     return halves.mean(axis=0), errors, axes
-
-
-def _eckart_frames(
-    positions: np.ndarray, masses: np.ndarray, reference: np.ndarray, is_linear: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Frames laid on their mean structure, [n_frames, n_atoms, 3], and it, [n_atoms, 3] (A)."""
-    r, mean = centered(positions, masses), centered(reference, masses)
-    for _ in range(MOST_ITERATIONS):
-        frames = r @ eckart_rotations(r, mean, masses, is_linear).swapaxes(1, 2)
-        before, mean = mean, frames.mean(axis=0)
-        if is_linear:
-            axis = np.linalg.svd(before)[2][0]
-            mean = np.outer(mean @ axis, axis)
-        if np.abs(mean - before).max() < CONVERGED:
-            return frames, mean
-    raise DataError(
-        f"the mean structure still changes after {MOST_ITERATIONS} superpositions: does the "
-        "molecule keep one structure?"
-    )
 
 
 def _check(

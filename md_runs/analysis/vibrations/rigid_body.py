@@ -13,6 +13,11 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
+from mlpotential.errors import DataError
+
+CONVERGED = 1e-8  # A, chosen: change of the mean structure
+MOST_ITERATIONS = 50
+
 
 def centered(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
     """Positions (or velocities) relative to the centre of mass, [..., n_atoms, 3]."""
@@ -48,6 +53,54 @@ def eckart_rotations(
     u, _, vt = np.linalg.svd(np.einsum("i,ix,fiy->fxy", masses, a, r))
     u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]  # never a reflection
     return u @ vt
+
+
+def in_eckart_frame(
+    positions: np.ndarray, reference: np.ndarray, masses: np.ndarray, is_linear: bool
+) -> np.ndarray:
+    """Structures turned and shifted into the Eckart frame of a reference, where it is.
+
+    Args: as of `eckart_rotations`.
+
+    Returns:
+        [n_frames, n_atoms, 3] (A), each with the reference's centre of mass.
+    """
+    r = centered(positions, masses)
+    turned = r @ eckart_rotations(r, reference, masses, is_linear).swapaxes(1, 2)
+    return turned + masses @ reference / masses.sum()
+
+
+def frames_on_their_mean(
+    positions: np.ndarray, masses: np.ndarray, reference: np.ndarray, is_linear: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames laid on their mean structure.
+
+    Args:
+        positions: [n_frames, n_atoms, 3] (A).
+        masses: [n_atoms] (amu).
+        reference: the structure that frames are laid on first, [n_atoms, 3] (A).
+        is_linear: the molecule is, and so is the mean.
+
+    Returns:
+        The frames, [n_frames, n_atoms, 3], and the mean, [n_atoms, 3] (A), both about the centre of
+        mass.
+
+    Raises:
+        DataError: if there is no such structure.
+    """
+    r, mean = centered(positions, masses), centered(reference, masses)
+    for _ in range(MOST_ITERATIONS):
+        frames = r @ eckart_rotations(r, mean, masses, is_linear).swapaxes(1, 2)
+        before, mean = mean, frames.mean(axis=0)
+        if is_linear:
+            axis = np.linalg.svd(before)[2][0]
+            mean = np.outer(mean @ axis, axis)
+        if np.abs(mean - before).max() < CONVERGED:
+            return frames, mean
+    raise DataError(
+        f"the mean structure still changes after {MOST_ITERATIONS} superpositions: does the "
+        "molecule keep one structure?"
+    )
 
 
 def _shortest_rotations(r: np.ndarray, a: np.ndarray, masses: np.ndarray) -> np.ndarray:

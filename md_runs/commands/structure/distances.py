@@ -121,7 +121,7 @@ def distances_report(
 
 def of_one_molecule(runs: Sequence[PreparedRun]) -> bool:
     """Whether all runs have the same atoms in the same order, and a cell or none."""
-    numbers = [np.asarray(run.trajectory.atomic_numbers) for run in runs]
+    numbers = [np.asarray(run.segments[0].atomic_numbers) for run in runs]
     same_cells = len({run.is_periodic for run in runs}) == 1
     return same_cells and all(np.array_equal(numbers[0], other) for other in numbers)
 

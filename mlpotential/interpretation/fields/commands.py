@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, RunError, StructureError
 from mlpotential.input_files import require_data_files, require_model_files, unreadable
-from mlpotential.settings_checks import check_number
+from mlpotential.interpretation.fields.places import FieldPlaces
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,30 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FieldPictures:
-    """Where a field is shown.
+class FieldPictures(FieldPlaces):
+    """Where a field is shown, and the files.
 
     Attributes:
         folder: of all files, made where needed.
-        surface: of the molecule: points of equal sum of inverse squared distances from all atoms,
-            or of distances; none for crystals, by default inverse-squares for molecules.
-        level: of the surface: 3.7 1/A^2 by default for inverse-squares; in A for distances.
-        spacing: of points (A).
-        plane: of the cut: best (nearest to all atoms), atoms=0,1,2 (through three, counted from
-            0), normal=0,0,1, lattice=1,1,0 (Miller indices), or none.
-        origin: a point of the plane (A); default: middle of the atoms, or a crystal's first atom.
-        width: of a square cut (A); default: all atoms and 2.5 A around them, 10 A in a crystal.
-        cube: write the field in a box as .cube files, too.
     """
 
     folder: str = "interpretation"
-    surface: Literal["inverse-squares", "distances", "none"] | None = None
-    level: float | None = None
-    spacing: float = 0.1
-    plane: str = "best"
-    origin: Sequence[float] | None = None
-    width: float | None = None
-    cube: bool = False
 
 
 def chemical_potential(
@@ -114,7 +98,7 @@ def electrostatic_potential(models: Sequence[str], structure: str, **options: An
         potential = ElectrostaticPotential.of_model(model, atoms)
         fields.append(Field(title, atoms, potential.at))
         print(f"sign of charges: {potential.sign} ({title})")
-    quantity = Quantity("electrostatic_potential", "$\\varphi$", "V", True)
+    quantity = Quantity("electrostatic_potential", "$\\varphi$", "V", True, True)
     return _show(fields, quantity, pictures)
 
 
@@ -122,12 +106,7 @@ def _read(models: Sequence[str], path: str, pictures: FieldPictures) -> Atoms:
     """The structure, once files are there and numbers are sensible."""
     require_model_files(models)
     require_data_files([path])
-    check_number("--spacing", pictures.spacing)
-    for name in ("level", "width"):
-        if (value := getattr(pictures, name)) is not None:
-            check_number(f"--{name}", value)
-    if pictures.surface == "none" and pictures.plane == "none" and not pictures.cube:
-        raise ConfigError("nothing is left to show: give --surface, --plane or --cube")
+    pictures.check()
     from ase import Atoms
     from ase.io import read
 
@@ -170,15 +149,11 @@ def _show(fields: Sequence[Field], quantity: Quantity, pictures: FieldPictures) 
     The surface and the plane are those of the first field's structure.
     """
     from mlpotential.interpretation.fields.files import file_stem, write_volume
-    from mlpotential.interpretation.fields.maps import grid_of_cut, volume_of
-    from mlpotential.interpretation.fields.planes import plane_of_words
+    from mlpotential.interpretation.fields.maps import volume_of
 
     atoms = fields[0].atoms
-    kind = _surface_kind(atoms, pictures)
-    grid = None
-    if pictures.plane != "none":
-        plane = plane_of_words(pictures.plane, atoms, pictures.origin)
-        grid = grid_of_cut(plane, atoms, pictures.spacing, pictures.width)
+    kind = pictures.surface_kind(atoms)
+    grid = pictures.grid_of(atoms)
     folder = Path(pictures.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -187,34 +162,13 @@ def _show(fields: Sequence[Field], quantity: Quantity, pictures: FieldPictures) 
     if grid is not None:
         _show_cut(fields, grid, quantity, folder)
     if kind != "none":
-        _show_surface(fields, kind, pictures, quantity, folder)
+        _show_surface(fields, pictures, quantity, folder)
     if pictures.cube:
         for field in fields:
             path = folder / f"{quantity.name}_{file_stem(field.title)}.cube"
             write_volume(*volume_of(field, pictures.spacing), quantity, path)
             print(f"volume:  {path}")
     return 0
-
-
-def _surface_kind(
-    atoms: Atoms, pictures: FieldPictures
-) -> Literal["inverse-squares", "distances", "none"]:
-    """Which surface is drawn. Raises ConfigError for one that cannot be."""
-    from mlpotential.interpretation.fields.surfaces import checked_level, require_marching_cubes
-    from mlpotential.interpretation.figures.surface_page import require_plotly
-
-    periodic = bool(atoms.pbc.any())
-    kind = pictures.surface or ("none" if periodic else "inverse-squares")
-    if kind == "none":
-        return kind
-    if periodic:
-        raise StructureError(
-            "a crystal goes on without end and has no surface around it: leave --surface out"
-        )
-    checked_level(kind, pictures.level, atoms.positions)
-    require_marching_cubes()
-    require_plotly()
-    return kind
 
 
 def _show_cut(fields: Sequence[Field], grid: PlaneGrid, quantity: Quantity, folder: Path) -> None:
@@ -224,28 +178,27 @@ def _show_cut(fields: Sequence[Field], grid: PlaneGrid, quantity: Quantity, fold
 
     cut = map_in_plane(fields, grid, quantity)
     write_cut(cut, folder / "cut.npz")
-    save_cut_picture(cut, folder / "cut.png")
+    save_cut_picture([cut], folder / "cut.png")
     print(f"cut:     {folder / 'cut.png'}, {folder / 'cut.npz'} ({grid.plane.words})")
 
 
 def _show_surface(
     fields: Sequence[Field],
-    kind: Literal["inverse-squares", "distances"],
     pictures: FieldPictures,
     quantity: Quantity,
     folder: Path,
 ) -> None:
     from mlpotential.interpretation.fields.files import write_surface
     from mlpotential.interpretation.fields.maps import map_on_surface
-    from mlpotential.interpretation.fields.surfaces import surface_around
     from mlpotential.interpretation.figures.surface_page import save_surface_page
     from mlpotential.interpretation.figures.surface_picture import save_surface_picture
 
-    surface = surface_around(fields[0].atoms.positions, kind, pictures.level, pictures.spacing)
+    surface = pictures.surface_of(fields[0].atoms)
+    assert surface is not None
     shown = map_on_surface(fields, surface, quantity)
     write_surface(shown, folder / "surface.npz")
-    save_surface_picture(shown, folder / "surface.png")
-    save_surface_page(shown, folder / "surface.html")
+    save_surface_picture([shown], folder / "surface.png")
+    save_surface_page([shown], folder / "surface.html")
     for title, values in zip(shown.titles, shown.values, strict=True):
         print(f"surface: {values.min():.4g} to {values.max():.4g} {quantity.unit} ({title})")
     names = ", ".join(str(folder / f"surface.{ending}") for ending in ("png", "html", "npz"))

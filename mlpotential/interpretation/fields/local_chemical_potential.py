@@ -85,17 +85,31 @@ class LocalChemicalPotential:
         readout, scale, self.unit = _readout_of(double, output)
         check_elements(structure, potential)
         self.elements = potential.elements
-        graph = connect(AtomGraph.from_atoms(structure), potential.cutoff)
-        self._surroundings = Surroundings(graph, potential.cutoff)
+        self._cutoff = potential.cutoff
+        graph = connect(AtomGraph.from_atoms(structure), self._cutoff)
+        self._surroundings = Surroundings(graph, self._cutoff)
         self._mean, self._std = float(scale.mean_per_atom), float(scale.std_per_atom)
         self._probe = probe_class(double, readout, graph, getattr(torch, dtype))
 
-    def at(self, points: np.ndarray, probe: int | str = 6) -> np.ndarray:
+    @own_torch_state()
+    def around(self, structure: Atoms) -> LocalChemicalPotential:
+        """Omega around another structure of the same elements, such as the next frame of a run.
+
+        What depends on the network alone is not made again. A crystal stays one, and a molecule.
+        """
+        other = copy.copy(self)
+        graph = connect(AtomGraph.from_atoms(structure), self._cutoff)
+        other._surroundings = Surroundings(graph, self._cutoff)
+        other._probe = self._probe.around(graph)
+        return other
+
+    def at(self, points: np.ndarray, probe: int | str = 6, progress: bool = True) -> np.ndarray:
         """Omega.
 
         Args:
             points: [n_points, 3] (A).
             probe: atomic number or symbol of its element.
+            progress: show a bar, if standard error is a terminal.
 
         Returns:
             [n_points] (eV), float64.
@@ -103,7 +117,7 @@ class LocalChemicalPotential:
         Raises:
             ConfigError: for an element that the model was not trained on.
         """
-        return self._evaluated(points, probe, False)
+        return self._evaluated(points, probe, False, progress)
 
     def gradients(self, points: np.ndarray, probe: int | str = 6) -> np.ndarray:
         """Its derivatives by the position of the probe, [n_points, 3] (eV/A), float64.
@@ -114,7 +128,9 @@ class LocalChemicalPotential:
         return self._evaluated(points, probe, True)
 
     @own_torch_state()
-    def _evaluated(self, points: np.ndarray, probe: int | str, derived: bool) -> np.ndarray:
+    def _evaluated(
+        self, points: np.ndarray, probe: int | str, derived: bool, progress: bool = True
+    ) -> np.ndarray:
         number = self.checked_probe(probe)
         points = np.ascontiguousarray(points, np.float64)
         if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
@@ -124,7 +140,8 @@ class LocalChemicalPotential:
         self._probe.reach_to(self._surroundings.longest_distance(points))
         at_once = max(self._probe.PAIRS_AT_ONCE // self._surroundings.most_neighbors, 1)
         parts = torch.from_numpy(points).split(at_once)
-        bar = tqdm(desc="probing", total=len(points), disable=None, unit=" points", leave=False)
+        hidden = None if progress else True
+        bar = tqdm(desc="probing", total=len(points), disable=hidden, unit=" points", leave=False)
         with bar, torch.set_grad_enabled(derived):
             found = []
             for part in parts:

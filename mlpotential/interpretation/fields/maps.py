@@ -43,12 +43,14 @@ class Quantity:
         symbol: in pictures.
         unit: of values.
         has_sign: whether zero means something, so that it is the middle of colour scales.
+        has_poles: whether it has no bound near atoms, which colour scales then leave out.
     """
 
     name: str
     symbol: str
     unit: str
     has_sign: bool
+    has_poles: bool = False
 
     @property
     def label(self) -> str:
@@ -166,7 +168,19 @@ def volume_of(field: Field, spacing: float) -> tuple[Atoms, np.ndarray, np.ndarr
         The atoms with the box as their cell, the corner of the box, [3] (A), and values at its
         points, [n_x, n_y, n_z].
     """
-    atoms = field.atoms.copy()
+    atoms, points = volume_points(field.atoms, spacing)
+    values = field.at(points.reshape(-1, 3)).reshape(points.shape[:3])
+    return atoms, points[0, 0, 0], values
+
+
+def volume_points(structure: Atoms, spacing: float) -> tuple[Atoms, np.ndarray]:
+    """A box around a molecule, or the cell of a crystal.
+
+    Returns:
+        The atoms with the box as their cell, and points in it, [n_x, n_y, n_z, 3] (A), the first of
+        which is its corner.
+    """
+    atoms = structure.copy()
     origin = np.zeros(3)
     if atoms.pbc.any():
         atoms.cell = atoms.cell.complete()
@@ -176,8 +190,7 @@ def volume_of(field: Field, spacing: float) -> tuple[Atoms, np.ndarray, np.ndarr
     cell = np.asarray(atoms.cell)
     n = np.maximum(np.ceil(np.linalg.norm(cell, axis=1) / spacing), PER_CELL).astype(int)
     fractional = np.stack(np.meshgrid(*(np.arange(k) / k for k in n), indexing="ij"), axis=-1)
-    values = field.at(origin + fractional.reshape(-1, 3) @ cell).reshape(n)
-    return atoms, origin, values
+    return atoms, origin + fractional @ cell
 
 
 def bonds_of(atoms: Atoms) -> np.ndarray:

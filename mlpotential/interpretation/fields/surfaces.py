@@ -50,6 +50,15 @@ class Surface:
         """For pictures."""
         return f"{FORMULAS[self.kind]} = {self.level:g} {UNITS[self.kind]}"
 
+    @property
+    def vertex_areas(self) -> np.ndarray:
+        """A third of the triangles around each vertex, [n_vertices] (A^2)."""
+        a, b, c = self.vertices[self.faces].swapaxes(0, 1)
+        areas = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+        return np.bincount(
+            self.faces.ravel(), weights=np.repeat(areas / 3.0, 3), minlength=len(self.vertices)
+        )
+
 
 def checked_level(kind: str, level: float | None, positions: np.ndarray) -> float:
     """The level, by default that of the papers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,18 @@ from ase.data.colors import jmol_colors
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mlpotential.interpretation.fields.maps import CutMap
-from mlpotential.interpretation.figures.colors import ATOM_EDGE, color_limits, color_map
-from mlpotential.training.pictures import panels_beside, save_picture
+from mlpotential.interpretation.figures.colors import ATOM_EDGE, OUTSIDE, color_limits, color_map
+from mlpotential.training.pictures import DOTS_PER_INCH, panels_beside, save_picture
 
 N_COLORS = 60
 N_LINES = 16
 PANEL_WIDTH, LABELS_WIDTH, BAR_WIDTH = 4.2, 0.5, 0.9  # inches
 IN_PLANE = 0.3  # A; chosen: atoms farther from the plane are drawn hollow
-OUTSIDE_OF_SIGNED = 8.0  # percent; chosen: potentials of charges have no bound
+OUTSIDE_OF_POLES = 8.0  # percent; chosen: potentials of charges have no bound
 
 
 def plot_cut(cut_map: CutMap, k: int, limits: tuple[float, float], ax: Axes) -> Axes:
@@ -48,28 +50,43 @@ def plot_cut(cut_map: CutMap, k: int, limits: tuple[float, float], ax: Axes) -> 
     return ax
 
 
-def save_cut_picture(cut_map: CutMap, path: str | Path) -> None:
-    """Panels side by side, on one colour scale.
+def save_cut_picture(cut_maps: Sequence[CutMap], path: str | Path) -> None:
+    """`cut_figure` in a file.
 
     Raises:
         RunError: if the file cannot be written.
     """
-    grid = cut_map.grid
+    save_picture(cut_figure(cut_maps), path)
+
+
+def cut_figure(cut_maps: Sequence[CutMap]) -> Figure:
+    """Panels side by side; all of one map are on one colour scale, each map on its own.
+
+    Args:
+        cut_maps: in one plane.
+    """
+    grid = cut_maps[0].grid
     ratio = float(np.ptp(grid.v) / np.ptp(grid.u))
-    n = len(cut_map.titles)
-    width = PANEL_WIDTH - LABELS_WIDTH - BAR_WIDTH / n  # of the panels themselves
+    n = sum(len(cut_map.titles) for cut_map in cut_maps)
+    width = PANEL_WIDTH - LABELS_WIDTH - BAR_WIDTH * len(cut_maps) / n  # of the panels themselves
     figure, panels = panels_beside(n, PANEL_WIDTH, width * min(max(ratio, 0.3), 2.0) + 1.0)
     figure.set_layout_engine("compressed")  # panels are not as wide or high as they might be
-    signed = cut_map.quantity.has_sign
-    limits = color_limits(
-        cut_map.values, cut_map.quantity, **({"outside": OUTSIDE_OF_SIGNED} if signed else {})
-    )
+    figure.set_dpi(DOTS_PER_INCH)
+    for cut_map in cut_maps:
+        own, panels = panels[: len(cut_map.titles)], panels[len(cut_map.titles) :]
+        _draw_map(cut_map, own, figure)
+    figure.suptitle(grid.plane.words, fontsize="medium")
+    return figure
+
+
+def _draw_map(cut_map: CutMap, panels: list[Axes], figure: Figure) -> None:
+    """Fields with their colour bar."""
+    outside = OUTSIDE_OF_POLES if cut_map.quantity.has_poles else OUTSIDE
+    limits = color_limits(cut_map.values, cut_map.quantity, outside)
     for k, panel in enumerate(panels):
         plot_cut(cut_map, k, limits, panel)
     scale = ScalarMappable(Normalize(*limits), color_map(cut_map.quantity))
     figure.colorbar(scale, ax=panels, label=cut_map.quantity.label, extend="both")
-    figure.suptitle(grid.plane.words, fontsize="medium")
-    save_picture(figure, path)
 
 
 def _draw_atoms(atoms: Atoms, ax: Axes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlpotential.interpretation.figures.colors import color_limits, color_map
 from mlpotential.run_folder import write_atomically
 
 SCALES = {"RdBu": "RdBu", "viridis": "Viridis"}  # of plotly
+BAR_SHARE = 0.1  # of the width of the page
 
 
 def require_plotly() -> None:
@@ -29,8 +31,12 @@ def require_plotly() -> None:
         ) from error
 
 
-def save_surface_page(surface_map: SurfaceMap, path: Path) -> None:
-    """Scenes side by side, on one colour scale, in one file with all that shows it.
+def save_surface_page(surface_maps: Sequence[SurfaceMap], path: Path) -> None:
+    """Scenes side by side, in one file with all that shows it.
+
+    Args:
+        surface_maps: on one surface; each has one colour scale.
+        path: of the page.
 
     Raises:
         ConfigError: where plotly is not installed.
@@ -40,31 +46,38 @@ def save_surface_page(surface_map: SurfaceMap, path: Path) -> None:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    n = len(surface_map.titles)
-    figure = make_subplots(
-        cols=n, specs=[[{"type": "scene"}] * n], subplot_titles=surface_map.titles
-    )
-    for k, atoms in enumerate(surface_map.atoms):
-        figure.add_trace(_mesh(surface_map, k), row=1, col=k + 1)
-        for trace in _skeleton(atoms):
-            figure.add_trace(go.Scatter3d(**trace), row=1, col=k + 1)
-    low, high = color_limits(surface_map.values, surface_map.quantity)
-    figure.update_layout(
-        title=f"{surface_map.quantity.label} on the surface {surface_map.surface.formula}",
-        coloraxis={
-            "cmin": low,
-            "cmax": high,
-            "colorscale": SCALES[color_map(surface_map.quantity)],
-            "colorbar": {"title": surface_map.quantity.label},
-        },
-        showlegend=False,
-    )
+    titles = [title for surface_map in surface_maps for title in surface_map.titles]
+    n = len(titles)
+    figure = make_subplots(cols=n, specs=[[{"type": "scene"}] * n], subplot_titles=titles)
+    column, axes = 0, {}
+    for number, surface_map in enumerate(surface_maps):
+        axis = f"coloraxis{number + 1 if number else ''}"
+        axes[axis] = _color_axis(surface_map, number)
+        for k, atoms in enumerate(surface_map.atoms):
+            column += 1
+            figure.add_trace(_mesh(surface_map, k, axis), row=1, col=column)
+            for trace in _skeleton(atoms):
+                figure.add_trace(go.Scatter3d(**trace), row=1, col=column)
+    first = surface_maps[0]
+    title = f"{first.quantity.label} on the surface {first.surface.formula}"
+    figure.update_layout(title=title, showlegend=False, **axes)
     hidden = {"visible": False}
     figure.update_scenes(aspectmode="data", xaxis=hidden, yaxis=hidden, zaxis=hidden)
     write_atomically(path, figure.to_html(include_plotlyjs=True, full_html=True))
 
 
-def _mesh(surface_map: SurfaceMap, k: int) -> Any:
+def _color_axis(surface_map: SurfaceMap, number: int) -> dict[str, Any]:
+    """The scale of a map, its bar beside those of the maps before it."""
+    low, high = color_limits(surface_map.values, surface_map.quantity)
+    return {
+        "cmin": low,
+        "cmax": high,
+        "colorscale": SCALES[color_map(surface_map.quantity)],
+        "colorbar": {"title": surface_map.quantity.label, "x": 1.02 + BAR_SHARE * number},
+    }
+
+
+def _mesh(surface_map: SurfaceMap, k: int, axis: str) -> Any:
     import plotly.graph_objects as go
 
     x, y, z = surface_map.surface.vertices.astype(np.float32).T
@@ -72,7 +85,7 @@ def _mesh(surface_map: SurfaceMap, k: int) -> Any:
     values = surface_map.values[k].astype(np.float32)
     unit = surface_map.quantity.unit
     return go.Mesh3d(
-        x=x, y=y, z=z, i=i, j=j, k=m, intensity=values, coloraxis="coloraxis", opacity=0.85,
+        x=x, y=y, z=z, i=i, j=j, k=m, intensity=values, coloraxis=axis, opacity=0.85,
         hovertemplate="%{intensity:.4g} " + unit + "<extra></extra>",
     )  # fmt: skip
 

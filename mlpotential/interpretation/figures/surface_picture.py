@@ -5,6 +5,7 @@ Triangles that face the viewer are projected along the view and painted from far
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 
 from mlpotential.interpretation.fields.maps import SurfaceMap, bonds_of
 from mlpotential.interpretation.figures.colors import ATOM_EDGE, color_limits, color_map
-from mlpotential.training.pictures import save_picture
+from mlpotential.training.pictures import DOTS_PER_INCH, save_picture
 
 TILTS = (0.0, 65.0)  # of the views, about the long axis of the molecule (degrees)
 LIGHT = np.array([-0.35, 0.45, 0.82])  # from the upper left; chosen
@@ -63,17 +64,38 @@ def plot_surface(
     return ax
 
 
-def save_surface_picture(surface_map: SurfaceMap, path: str | Path) -> None:
-    """A column for each field, a row for each view, one colour scale.
+def save_surface_picture(surface_maps: Sequence[SurfaceMap], path: str | Path) -> None:
+    """`surface_figure` in a file.
 
     Raises:
         RunError: if the file cannot be written.
     """
-    n = len(surface_map.titles)
-    ratios = [_height_by_width(surface_map, tilt) for tilt in TILTS]
-    height = PANEL_WIDTH * sum(ratios) + 0.7
-    figure = Figure(figsize=(PANEL_WIDTH * n + 1.0, height), layout="compressed")
+    save_picture(surface_figure(surface_maps), path)
+
+
+def surface_figure(surface_maps: Sequence[SurfaceMap]) -> Figure:
+    """A column for each field, a row for each view; each map has one colour scale of its own.
+
+    Args:
+        surface_maps: on one surface.
+    """
+    first = surface_maps[0]
+    n = sum(len(surface_map.titles) for surface_map in surface_maps)
+    ratios = [_height_by_width(first, tilt) for tilt in TILTS]
+    size = (PANEL_WIDTH * n + len(surface_maps), PANEL_WIDTH * sum(ratios) + 0.7)
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="compressed")
     panels = figure.subplots(len(TILTS), n, squeeze=False, height_ratios=ratios)
+    start = 0
+    for surface_map in surface_maps:
+        stop = start + len(surface_map.titles)
+        _draw_map(surface_map, panels[:, start:stop], figure)
+        start = stop
+    figure.suptitle(f"on the surface {first.surface.formula}", fontsize="medium")
+    return figure
+
+
+def _draw_map(surface_map: SurfaceMap, panels: np.ndarray, figure: Figure) -> None:
+    """Fields with their colour bar; panels: Axes, [n_views, n_fields]."""
     limits = color_limits(surface_map.values, surface_map.quantity)
     for row, tilt in zip(panels, TILTS, strict=True):
         for k, panel in enumerate(row):
@@ -82,8 +104,6 @@ def save_surface_picture(surface_map: SurfaceMap, path: str | Path) -> None:
         panel.set_title(title, fontsize="medium")
     scale = ScalarMappable(Normalize(*limits), color_map(surface_map.quantity))
     figure.colorbar(scale, ax=panels, label=surface_map.quantity.label, shrink=0.8, extend="both")
-    figure.suptitle(f"on the surface {surface_map.surface.formula}", fontsize="medium")
-    save_picture(figure, path)
 
 
 def view_of(atoms: Atoms, tilt: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,12 @@ class BehlerParrinelloProbe(Probe):
         self._numbers = graph.atomic_numbers
         self._model = copy.deepcopy(model).to(dtype)
         self._readout = copy.deepcopy(readout).to(dtype)
+
+    def around(self, graph: AtomGraph) -> Self:
+        """As of `Probe`."""
+        other = copy.copy(self)
+        other._numbers = graph.atomic_numbers
+        return other
 
     def values(self, points: Tensor, pairs: Pairs, atomic_number: int) -> Tensor:
         """As of `Probe`."""

@@ -8,7 +8,7 @@ With c_j^t of the undisturbed structure, Eqs. (1) and (2) of `mlpotential.models
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +31,23 @@ class DTNNProbe(Probe):
     def __init__(
         self, model: DTNN, readout: nn.Module, graph: AtomGraph, dtype: torch.dtype
     ) -> None:
-        *passes, _ = model.layers(graph)
-        self._of_atoms = [
-            model.interaction.features_to_factors(features).to(dtype) for features in passes
-        ]
+        self._double = model
         self._model = copy.deepcopy(model).to(dtype)
-        self._readout, self._graph = copy.deepcopy(readout).to(dtype), graph
+        self._readout = copy.deepcopy(readout).to(dtype)
+        self._look_at(graph)
+
+    def around(self, graph: AtomGraph) -> Self:
+        """As of `Probe`."""
+        other = copy.copy(self)
+        other._look_at(graph)
+        return other
+
+    def _look_at(self, graph: AtomGraph) -> None:
+        """Prepares what depends on the structure."""
+        *passes, _ = self._double.layers(graph)
+        to_factors = self._double.interaction.features_to_factors
+        self._of_atoms = [to_factors(features).to(self._model.dtype) for features in passes]
+        self._graph = graph
 
     def values(self, points: Tensor, pairs: Pairs, atomic_number: int) -> Tensor:
         """As of `Probe`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,10 @@ class Probe(ABC):
             pairs: with all atoms within the cutoff of the model.
             atomic_number: of the probe.
         """
+
+    @abstractmethod
+    def around(self, graph: AtomGraph) -> Self:
+        """The same probe around another structure; what the network alone tells is kept."""
 
     def reach_to(self, distance: float) -> None:  # noqa: B027 - most have nothing to prepare
         """Told before work: atoms are at most so far from points (A)."""

@@ -14,8 +14,9 @@ share a table. A hard cutoff divides the sum in (1) by the number of atoms withi
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -49,14 +50,9 @@ class SchNetProbe(Probe):
         assert isinstance(readout, AtomwiseReadout), "all readouts of SchNet are"
         self._model, self._dtype = model, dtype
         self._spacing = (2.0 * model.radial_basis.gamma) ** -0.5 / KNOTS_PER_WIDTH[dtype]
-        layers = list(model.layers(graph))
-        messages = [
-            block.in_to_filter(x) for block, x in zip(model.blocks, layers[:-1], strict=True)
-        ]
-        self._first_atoms, self._kind = _kinds(torch.cat(messages, dim=1), EQUAL[dtype])
-        self._messages = [a[self._first_atoms] for a in messages]
-        self._tables: list[Tensor] = []
+        self._filters: list[Tensor] = []  # of each interaction, at the knots
         self._n_knots = 0
+        self._look_at(graph)
         hidden = readout.hidden.weight
         self._biases = [block.filter_to_out.bias.to(dtype) for block in model.blocks]
         self._to_hidden = [(hidden @ block.output.weight).T.to(dtype) for block in model.blocks]
@@ -65,11 +61,40 @@ class SchNetProbe(Probe):
         self._activation = readout.activation.function
         self._output = readout.output.weight[0].to(dtype), readout.output.bias.to(dtype)
 
+    def around(self, graph: AtomGraph) -> Self:
+        """As of `Probe`."""
+        other = copy.copy(self)
+        other._look_at(graph)
+        return other
+
+    def _look_at(self, graph: AtomGraph) -> None:
+        """What each atom sends; atoms that send the same share a table."""
+        layers = list(self._model.layers(graph))
+        messages = [
+            block.in_to_filter(x) for block, x in zip(self._model.blocks, layers[:-1], strict=True)
+        ]
+        self._first_atoms, self._kind = _kinds(torch.cat(messages, dim=1), EQUAL[self._dtype])
+        self._messages = [a[self._first_atoms] for a in messages]
+        self._tables: list[Tensor] = []
+
     def reach_to(self, distance: float) -> None:
         """Makes the tables, and longer ones where these do not reach so far (A)."""
         farthest = self._range
-        if self._n_knots and min(distance, farthest) <= self._spacing * (self._n_knots - 1):
-            return
+        if not self._n_knots or min(distance, farthest) > self._spacing * (self._n_knots - 1):
+            self._make_filters(distance, farthest)
+            self._tables = []
+        if not self._tables:
+            self._tables = [
+                ((a[:, None, None] * w) @ block.filter_to_out.weight.T)
+                .flatten(0, 2)
+                .to(self._dtype)
+                for a, w, block in zip(
+                    self._messages, self._filters, self._model.blocks, strict=True
+                )
+            ]
+
+    def _make_filters(self, distance: float, farthest: float) -> None:
+        """Filters at knots as far as that, or as filters reach (A)."""
         if self._model.cutoff is not None:
             distance = farthest
             self._spacing = farthest / math.ceil(farthest / self._spacing)
@@ -79,11 +104,7 @@ class SchNetProbe(Probe):
         if self._model.cutoff is not None:
             distances = distances.clamp(max=farthest)  # not even by rounding beyond it
         knots = knots_of(self._model.filter_jet(distances), self._spacing)
-        filters = knots.chunk(len(self._messages), dim=2)
-        self._tables = [
-            ((a[:, None, None] * w) @ block.filter_to_out.weight.T).flatten(0, 2).to(self._dtype)
-            for a, w, block in zip(self._messages, filters, self._model.blocks, strict=True)
-        ]
+        self._filters = list(knots.chunk(len(self._model.blocks), dim=2))
 
     @property
     def _range(self) -> float:

@@ -310,3 +310,20 @@ def test_what_cannot_be_probed_is_told():
     assert LocalChemicalPotential(model, water).at(np.zeros((0, 3))).shape == (0,)
     with pytest.raises(ValueError, match="shape"):
         LocalChemicalPotential(model, water).at(np.zeros(3))
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_around_another_structure_is_as_if_made_for_it(make, ethanol):
+    """Whichever of both is asked first, and however far away the points are."""
+    model = make()
+    other = ethanol.copy()
+    other.rattle(0.1, seed=4)
+    near, far = some_points(ethanol), 3.0 * some_points(ethanol)
+    first = LocalChemicalPotential(model, ethanol, dtype="float64")
+    before = first.at(near, 1)
+    moved = first.around(other)
+    fresh = LocalChemicalPotential(model, other, dtype="float64")
+    for points in (near, far, near):
+        np.testing.assert_allclose(moved.at(points, 1), fresh.at(points, 1), rtol=1e-9, atol=1e-10)
+    assert np.abs(moved.at(near, 1) - before).max() > 1e-5  # eV: the structures differ
+    np.testing.assert_array_equal(first.at(near, 1), before)

@@ -17,8 +17,13 @@ from mlpotential.interpretation.fields.maps import (
 from mlpotential.interpretation.fields.planes import plane_of_words
 from mlpotential.interpretation.fields.surfaces import surface_around
 from mlpotential.interpretation.figures.colors import color_limits
-from mlpotential.interpretation.figures.cut_picture import plot_cut
-from mlpotential.interpretation.figures.surface_picture import plot_surface, view_of
+from mlpotential.interpretation.figures.cut_picture import cut_figure, plot_cut
+from mlpotential.interpretation.figures.surface_page import save_surface_page
+from mlpotential.interpretation.figures.surface_picture import (
+    plot_surface,
+    surface_figure,
+    view_of,
+)
 
 OMEGA = Quantity("local_chemical_potential", "Ω", "eV", False)
 PHI = Quantity("electrostatic_potential", "φ", "V", True)
@@ -72,3 +77,29 @@ def test_bonds():
     assert len(bonds_of(molecule("C6H6"))) == 12
     assert len(bonds_of(molecule("CH4"))) == 4
     assert bonds_of(Atoms("H")).shape == (0, 2)
+
+
+def test_maps_side_by_side_have_scales_of_their_own(tmp_path):
+    """Infinities of fields, and what is no number in their difference, are left out."""
+    water = molecule("H2O")
+    shift = Quantity("electrostatic_potential", "Δφ", "V", True, True)
+    plane = plane_of_words("normal=0,0,1", water, [0.0, 0.0, 0.0])
+    grid = plane.grid(np.array([[-2.0, 2.0]] * 2), 0.5)
+    large = Field("large", water, lambda points: np.where(points[:, 0] == 0.0, np.inf, 9.0))
+    small = Field(
+        "small", water, lambda points: np.where(points[:, 0] == 0.0, np.nan, points[:, 0])
+    )
+    maps = [map_in_plane([large, large], grid, PHI), map_in_plane([small], grid, shift)]
+    figure = cut_figure(maps)
+    figure.savefig(tmp_path / "cut.png")
+    panels = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title() for ax in panels] == ["large", "large", "small"]
+    bars = [ax for ax in figure.axes if ax.get_ylabel() in (PHI.label, shift.label)]
+    assert bars[0].get_ylim()[1] == pytest.approx(9.0)
+    assert bars[1].get_ylim()[1] == pytest.approx(2.0)
+    surface = surface_around(water.positions, spacing=0.4)
+    on_surface = [map_on_surface([large], surface, PHI), map_on_surface([small], surface, shift)]
+    columns = [ax.get_title() for ax in surface_figure(on_surface).axes if ax.get_title()]
+    assert columns == ["large", "small"]
+    save_surface_page(on_surface, tmp_path / "surface.html")
+    assert '"coloraxis2":{"cmin":' in (tmp_path / "surface.html").read_text().replace(" ", "")

@@ -1,0 +1,1 @@
+"""`md-runs interpret`: fields around a molecule, averaged over its runs."""
