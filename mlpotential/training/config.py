@@ -150,6 +150,8 @@ class TrainingConfig:
             and reference energies are its own, too, but for a constant per element that meets the
             new energies best. It is fitted, so `data.atom_references` must be `none`.
         learning_rate: of Adam, at the start.
+        weight_decay: how fast weights of dense layers shrink, in units of the learning rate
+            (AdamW); something like 0.01 to 1 where a model learns its training data by heart.
         schedule: `exponential` (factor per `decay_steps`, continuously), `plateau` (factor when the
             validation loss stalls), `cosine` (to zero at `max_epochs`), `warm_restarts` (cosines
             to zero, one after another).
@@ -181,6 +183,7 @@ class TrainingConfig:
     max_epochs: int = 1000
     start_from: str | None = None
     learning_rate: float = 1e-3
+    weight_decay: float = 0.0
     schedule: Literal["exponential", "plateau", "cosine", "warm_restarts"] = "exponential"
     decay_factor: float = 0.96
     decay_steps: int = 100_000
@@ -205,7 +208,10 @@ class TrainingConfig:
         check_count("training.warmup_steps", self.warmup_steps, smallest=0)
         check_number("training.learning_rate", self.learning_rate)
         _check_seed("training.seed", self.seed)
-        for name in ("checkpoint_interval_s", "curvature_weight", "energy_weight", "stress_weight"):
+        for name in (
+            "checkpoint_interval_s", "curvature_weight", "energy_weight", "stress_weight",
+            "weight_decay",
+        ):  # fmt: skip
             check_number(f"training.{name}", getattr(self, name), zero_allowed=True)
         if self.targets == "energy_and_forces":
             expected = "positive, or use targets: forces"

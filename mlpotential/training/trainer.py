@@ -30,6 +30,7 @@ from mlpotential.training.config import TrainingConfig
 from mlpotential.training.losses import loss_per_graph
 from mlpotential.training.metrics import ErrorAccumulator, Errors, predict_batches
 from mlpotential.training.optimization.curvature import Curvature, differentiable
+from mlpotential.training.optimization.optimizer import make_optimizer
 from mlpotential.training.optimization.processes import ALONE, Processes
 from mlpotential.training.optimization.schedules import Schedule
 from mlpotential.training.training_log import log
@@ -75,7 +76,7 @@ class Trainer:
         self.processes, self.curvature = processes, curvature
         self.device = next(model.parameters()).device
         self.steps_per_epoch = math.ceil(len(train) / config.batch_size)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+        self.optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
         self.schedule = Schedule(self.optimizer, config, self.steps_per_epoch)
         self.averaged: AveragedModel | None = None
         if config.ema_decay is not None:

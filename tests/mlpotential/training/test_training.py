@@ -121,9 +121,14 @@ def test_early_stopping(config_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", ["--training.ema_decay=0.9", "--training.max_gradient_norm=0.01"]
+    "option",
+    [
+        "--training.ema_decay=0.9",
+        "--training.max_gradient_norm=0.01",
+        "--training.weight_decay=0.5",
+    ],
 )
-def test_average_and_clipping_change_the_outcome(config_file, tmp_path, option):
+def test_average_clipping_and_decay_change_the_outcome(config_file, tmp_path, option):
     plain = run(config_file, tmp_path / "plain", "--training.max_epochs=3")
     other = run(config_file, tmp_path / "other", "--training.max_epochs=3", option)
     assert plain.errors != other.errors
@@ -133,7 +138,15 @@ def test_average_and_clipping_change_the_outcome(config_file, tmp_path, option):
 @pytest.mark.parametrize(
     ("n_kills", "extra"),
     [
-        pytest.param(1, ("--training.ema_decay=0.9", "--training.schedule=plateau"), id="averaged"),
+        pytest.param(
+            1,
+            (
+                "--training.ema_decay=0.9",
+                "--training.schedule=plateau",
+                "--training.weight_decay=0.1",
+            ),
+            id="averaged",
+        ),
         pytest.param(3, ("--training.schedule=exponential",), id="plain"),
     ],
 )
