@@ -29,38 +29,15 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import PropertyNotImplementedError
 from ase.units import kB
 from scipy.special import exprel
 
-from md_runs.analysis.structure.periodic_images import plane_spacings
 from md_runs.classical.chains import HeatBath
-from md_runs.trajectories.structure_file import fixed_atoms
+from md_runs.movable_cells import check_wider_than_cutoff
 from mlpotential.errors import StructureError
 
 N_OF_SHAPE, N_OF_VOLUME = 6, 1  # degrees of freedom of a cell
 LARGEST_VOLUME_CHANGE = 0.2  # of the volume in one step; chosen: a liquid changes by 1e-4
-
-
-def check_compressible(atoms: Atoms) -> None:
-    """Raises StructureError for atoms whose cell cannot move, or without a stress."""
-    if not (atoms.pbc.all() and atoms.cell.rank == 3):
-        raise StructureError(
-            "constant pressure needs a structure that is periodic in all three directions: choose "
-            "another ensemble, or give it a cell"
-        )
-    if fixed_atoms(atoms).any():
-        raise StructureError(
-            "fixed atoms cannot follow a cell that moves: release them, or choose another ensemble"
-        )
-    try:
-        atoms.get_stress()
-    except (PropertyNotImplementedError, NotImplementedError) as error:
-        raise StructureError(
-            "constant pressure needs the stress, which the calculator of the structure does not "
-            f"give ({error}): choose another model or another ensemble"
-        ) from error
-    _check_wider_than_cutoff(atoms)
 
 
 class MartynaTobiasKlein:
@@ -110,7 +87,7 @@ class MartynaTobiasKlein:
             self._push_cell(momenta, half)
             momenta = self._pushed(momenta, forces, half)
             self._move(momenta)
-            _check_wider_than_cutoff(atoms)
+            check_wider_than_cutoff(atoms)
             forces = np.asarray(atoms.get_forces(md=True))
             momenta = self._pushed(momenta, forces, half)
             self._push_cell(momenta, half)
@@ -177,14 +154,3 @@ class MartynaTobiasKlein:
         self._cell_momentum = np.array(state["cell momentum"])
         self._bath.state = state["chain"]  # type: ignore[assignment]
         self._cell_bath.state = state["chain of the cell"]  # type: ignore[assignment]
-
-
-def _check_wider_than_cutoff(atoms: Atoms) -> None:
-    """Raises StructureError where an atom would interact with its own image."""
-    cutoff = getattr(atoms.calc, "cutoff", None)
-    narrowest = float(plane_spacings(atoms.cell.array, (True, True, True)).min())
-    if isinstance(cutoff, float) and narrowest < cutoff:
-        raise StructureError(
-            f"the faces of the cell are {narrowest:.3g} A apart, less than the cutoff of the model "
-            f"({cutoff:g} A), so that atoms would see their own images: take a larger supercell"
-        )

@@ -24,7 +24,7 @@ from ase import Atoms
 
 from md_runs.analysis.sampling.uncertainty import Estimate, block_average
 from md_runs.classical.checkpoint import ClassicalState
-from md_runs.classical.constant_pressure import MartynaTobiasKlein, check_compressible
+from md_runs.classical.constant_pressure import MartynaTobiasKlein
 from md_runs.classical.settings import ClassicalRun
 from md_runs.classical.steps import (
     advance,
@@ -40,6 +40,7 @@ from md_runs.classical.thermostats import (
     thermostat_state,
 )
 from md_runs.model_warnings import RunGuard, refuse_departure, warn_of_hard_cutoff
+from md_runs.movable_cells import check_compressible
 from md_runs.run_folders import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (

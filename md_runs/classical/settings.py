@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING, Ensemble
 from mlpotential.errors import ConfigError
-from mlpotential.settings_checks import check_choice, check_count, check_number, require
+from mlpotential.settings_checks import (
+    check_choice,
+    check_count,
+    check_number,
+    is_finite_number,
+    require,
+)
 
 ENSEMBLES = get_args(Ensemble)
 SHORTEST = 8  # time steps; chosen: a period of the chain is 2 pi time constants
@@ -82,8 +87,7 @@ class ClassicalRun:
         if self.pressure_GPa is None:
             raise ConfigError(f"{self.ensemble} needs pressure_GPa (0.0001 is one bar)")
         pressure = self.pressure_GPa
-        is_number = isinstance(pressure, int | float) and not isinstance(pressure, bool)
-        require(is_number and math.isfinite(pressure), "pressure_GPa", "a finite number", pressure)
+        require(is_finite_number(pressure), "pressure_GPa", "a finite number", pressure)
         check_number("barostat_time_fs", self.barostat_fs)
         if self.barostat_fs < SHORTEST * self.timestep_fs:
             raise ConfigError(

@@ -75,6 +75,7 @@ def run_with_driver(
     stall_limit_s: float,
     start: RingPolymer | None = None,
     title: str = "PIMD",
+    smallest_volume: float = 0.0,
 ) -> PimdResult:
     """One run of i-PI, of any driver, or the rest of it.
 
@@ -87,12 +88,13 @@ def run_with_driver(
         stall_limit_s: a run without a new step for so long is stopped (s).
         start: first positions and velocities of the beads; None for all as `atoms`, thermal.
         title: of the progress bar.
+        smallest_volume: of a cell that moves; one that is smaller ends the run (A^3).
 
     Raises:
         ConfigError, RunError, RunInterrupted: as `run_pimd`.
     """
     check_movable(atoms, settings)
-    run = _Run(folder, atoms, settings, driver, start, title)
+    run = _Run(folder, atoms, settings, driver, start, title, smallest_volume)
     with lock_folder(folder):
         checkpoint = run.prepare()
         speed = None
@@ -133,7 +135,9 @@ def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int, progress: b
     recorded = read_frames(outputs, last_step, masses, progress)
     n_frames = len(recorded["positions"])
     cells = None
-    if atoms.pbc.any():
+    if "cells" in recorded:
+        cells = recorded.pop("cells")
+    elif atoms.pbc.any():
         cells = np.broadcast_to(atoms.cell.array, (n_frames, 3, 3))
     return Trajectory(
         atomic_numbers=atoms.numbers.copy(),
@@ -158,6 +162,7 @@ class _Run:
     driver: IpiDriver
     start: RingPolymer | None
     title: str
+    smallest_volume: float = 0.0
 
     @property
     def identity(self) -> dict[str, str]:
@@ -246,6 +251,8 @@ class _Run:
         properties = read_properties(self.outputs, last_step)
         hottest = int(properties.temperature_K.argmax())
         self._refuse_explosion(int(properties.steps[hottest]), properties.temperature_K[hottest])
+        if properties.volume is not None:
+            self._refuse_small_cell(float(properties.volume.min()))
         return PimdResult(trajectory, properties, steps_per_second, read_report(self.folder))
 
     def _refuse_explosion(self, step: int, temperature_K: float) -> None:
@@ -254,6 +261,15 @@ class _Run:
             raise RunError(
                 f"the dynamics exploded before step {step}: {temperature_K:.3g} K. "
                 f"{EXPLOSION_ADVICE}"
+            )
+
+    def _refuse_small_cell(self, volume: float) -> None:
+        """Raises RunError where the cell has become narrower than the cutoff of the model."""
+        if volume < self.smallest_volume:
+            raise RunError(
+                f"the cell shrank to {volume:.4g} A^3 and is narrower than the cutoff of the model "
+                f"({self.smallest_volume:.4g} A^3), so that atoms see their own images: take a "
+                "larger supercell or a lower pressure, in another folder"
             )
 
     def _take_report(self, checkpoint: Checkpoint | None) -> GuardReport | None:
@@ -293,6 +309,7 @@ class _Run:
             """Looks at the outputs, shows them on the bar, and returns their last step."""
             shown, step = reader.step, reader.update()
             self._refuse_explosion(reader.hottest_step, reader.hottest_K)
+            self._refuse_small_cell(reader.smallest_volume)
             remove_old_checkpoints(self.folder)
             bar.set_postfix_str(f"{reader.temperature_K:.0f} K", refresh=False)
             bar.update(step - shown)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ase import Atoms
 
 from md_runs.force_provider import ForceProvider, IpiDriver, Model, force_provider
+from md_runs.movable_cells import check_compressible, least_volume
 from md_runs.pimd.ipi_input import to_ipi_frame
 from md_runs.pimd.ipi_run import run_with_driver
 from md_runs.pimd.results import PimdResult
@@ -63,8 +64,22 @@ def run_pimd(
     if settings.engine == "native":
         found = Forces(*bead_forces(provider, atoms))
         return run_in_process(atoms, found, settings, Path(folder), progress, stall_limit_s)
+    smallest_volume = 0.0
+    if settings.moves_cell:
+        trial = atoms.copy()
+        trial.calc = provider.calculator()
+        check_compressible(trial)
+        smallest_volume = least_volume(trial)
     driver = provider.ipi_driver(atoms)
-    return run_with_driver(atoms, driver, settings, Path(folder), progress, stall_limit_s)
+    return run_with_driver(
+        atoms,
+        driver,
+        settings,
+        Path(folder),
+        progress,
+        stall_limit_s,
+        smallest_volume=smallest_volume,
+    )
 
 
 def run_ring_polymer_segments(

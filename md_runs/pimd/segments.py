@@ -213,6 +213,11 @@ def _start_frames(
 def _check_source(source: Path, atoms: Atoms, driver: IpiDriver, settings: PimdRun) -> None:
     """Raises RunError unless its frames are those of the ring polymer at hand."""
     there_atoms, there, identity = read_record(source)
+    if there.moves_cell:
+        raise RunError(
+            f"segments cannot start from {source}: its cell moves, and theirs does not. Run pimd "
+            "at its mean volume, without pressure_GPa, to start from"
+        )
 
     def ensemble(atoms: Atoms, run: PimdRun) -> dict[str, object]:
         structure = structure_of(atoms)

@@ -1,0 +1,128 @@
+"""Path integrals at constant pressure, through real i-PI processes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from numpy.testing import assert_allclose, assert_array_equal
+
+from md_runs.classical.run import ClassicalRun, run_classical
+from md_runs.cli import main
+from md_runs.force_provider import CalculatorForces
+from md_runs.pimd import PimdRun, run_pimd, run_ring_polymer_segments
+from md_runs.pimd.ipi_run import run_with_driver
+from md_runs.reading import read_run
+from mlpotential.errors import ConfigError, RunError, StructureError
+
+METAL = CalculatorForces("ase.calculators.emt:EMT")
+NPT = PimdRun(
+    n_steps=40,
+    n_beads=2,
+    timestep_fs=2.0,
+    stride=4,
+    properties_stride=4,
+    checkpoint_stride=8,
+    pressure_GPa=5.0,
+    barostat_time_fs=100.0,
+    thermostat_time_fs=50.0,
+)
+
+
+def crystal(n=1):
+    return bulk("Al", a=3.95, cubic=True) * (n, n, n)
+
+
+def test_cells_of_every_frame_and_a_restart(tmp_path):
+    whole = run_pimd(crystal(), METAL, NPT, tmp_path / "whole", progress=False)
+    properties, trajectory = whole.properties, whole.trajectory
+    volumes = np.linalg.det(trajectory.cells)
+    assert_allclose(volumes, properties.volume, rtol=1e-7)  # of i-PI's constants
+    assert_allclose(volumes[0], 3.95**3, rtol=1e-7)
+    assert abs(volumes[-1] - volumes[0]) > 0.1
+    assert_allclose(trajectory.cells / trajectory.cells[:, :1, :1], np.tile(np.eye(3), (11, 1, 1)))
+    assert np.ptp(properties.conserved) < 0.02
+    atoms = crystal()
+    atoms.calc = EMT()
+    virial = 0.0
+    for bead in np.asarray(trajectory.positions[-1]):
+        atoms.set_cell(trajectory.cells[-1])
+        atoms.positions = bead
+        virial -= np.trace(atoms.get_stress(voigt=False)) / 3 / 2 * 160.21766
+    assert abs(properties.pressure_GPa[-1] - virial) < 3.0  # the rest is kinetic
+    assert "GPa, volume" in str(whole)
+    run_pimd(crystal(), METAL, replace(NPT, n_steps=20), tmp_path / "parts", progress=False)
+    parts = run_pimd(crystal(), METAL, NPT, tmp_path / "parts", progress=False)
+    assert_array_equal(parts.properties.steps, properties.steps)
+    assert_allclose(parts.properties.volume, properties.volume, rtol=1e-9)
+    assert_allclose(parts.properties.conserved, properties.conserved, rtol=1e-9)
+    assert_allclose(parts.trajectory.positions, trajectory.positions, rtol=0, atol=1e-6)
+    found = read_run(tmp_path / "whole")
+    assert_array_equal(found.cells, trajectory.cells)
+    with pytest.raises(RunError, match=r"pressure_GPa was 5\.0 and is now 4\.0"):
+        run_pimd(crystal(), METAL, replace(NPT, pressure_GPa=4.0), tmp_path / "whole")
+    segments = PimdRun(n_steps=20, n_beads=2, dynamics="rpmd", segment_ps=0.01, stride=4)
+    with pytest.raises(RunError, match="its cell moves, and theirs does not"):
+        run_ring_polymer_segments(
+            crystal(), METAL, segments, tmp_path / "segments", tmp_path / "whole"
+        )
+
+
+def test_a_cell_that_becomes_too_small_ends_the_run(tmp_path):
+    driver = METAL.ipi_driver(crystal())
+    settings = replace(NPT, pressure_GPa=60.0)
+    with pytest.raises(RunError, match="is narrower than the cutoff of the model"):
+        run_with_driver(crystal(), driver, settings, tmp_path, False, 60.0, smallest_volume=3.93**3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pressure_GPa": float("inf")}, "pressure_GPa must be a finite number"),
+        ({"pressure_GPa": None}, "barostat_time_fs must be left out without pressure_GPa"),
+        ({"barostat_time_fs": 0.0}, "barostat_time_fs must be a positive"),
+        ({"dynamics": "rpmd", "segment_ps": 0.08}, "rpmd keeps the cell"),
+        ({"engine": "native"}, "the native engine keeps the cell"),
+    ],
+)
+def test_impossible_settings_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(NPT, **change)
+
+
+def test_molecules_are_refused(tmp_path, ethanol, model_path, monkeypatch, capsys):
+    with pytest.raises(StructureError, match="periodic in all three directions"):
+        run_pimd(ethanol, model_path, NPT, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    ase.io.write("ethanol.xyz", ethanol)
+    command = ["pimd", "ethanol.xyz", "--model", str(model_path), "--folder", "run"]
+    assert main([*command, "--n-steps", "4", "--pressure-GPa", "1"]) == 2
+    assert "constant pressure needs a structure that is periodic" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_one_bead_has_the_mean_volume_of_a_classical_run(tmp_path):
+    atoms = crystal(2)
+    settings = replace(
+        NPT, n_steps=8000, n_beads=1, stride=40, properties_stride=4, checkpoint_stride=4000
+    )
+    found = run_pimd(atoms, METAL, settings, tmp_path / "ipi", progress=False).properties
+    atoms.calc = EMT()
+    classical = ClassicalRun(
+        "npt-isotropic",
+        timestep_fs=2.0,
+        n_steps=8000,
+        stride=4,
+        pressure_GPa=5.0,
+        barostat_time_fs=100.0,
+        time_constant_fs=50.0,
+    )
+    result = run_classical(atoms, classical, tmp_path / "classical", progress=False)
+    expected = result.mean_volume.value
+    assert found.volume[200:].mean() == pytest.approx(expected, rel=1e-3)
+    assert found.pressure_GPa[200:].mean() == pytest.approx(5.0, abs=0.03)
+    assert np.ptp(found.conserved) < 0.1
