@@ -33,7 +33,7 @@ from ase.units import kB
 from scipy.special import exprel
 
 from md_runs.classical.chains import HeatBath
-from md_runs.movable_cells import check_wider_than_cutoff
+from md_runs.trajectories.structure_file import check_wider_than_cutoff
 from mlpotential.errors import StructureError
 
 N_OF_SHAPE, N_OF_VOLUME = 6, 1  # degrees of freedom of a cell

@@ -40,7 +40,6 @@ from md_runs.classical.thermostats import (
     thermostat_state,
 )
 from md_runs.model_warnings import RunGuard, refuse_departure, warn_of_hard_cutoff
-from md_runs.movable_cells import check_compressible
 from md_runs.run_folders import CHECKPOINT_NAME, TRAJECTORY_NAME
 from md_runs.run_identity import refuse_another_run, settings_of, structure_of
 from md_runs.thermal_velocities import (
@@ -52,6 +51,7 @@ from md_runs.thermal_velocities import (
     without_rigid_motion,
 )
 from md_runs.trajectories.frames_file import FrameRecorder, read_records
+from md_runs.trajectories.structure_file import check_compressible
 from mlpotential.errors import RunError
 from mlpotential.inference.guard import GuardReport
 from mlpotential.interruption import RunInterrupted, stop_on_signals

@@ -7,7 +7,6 @@ from pathlib import Path
 from ase import Atoms
 
 from md_runs.force_provider import ForceProvider, IpiDriver, Model, force_provider
-from md_runs.movable_cells import check_compressible, least_volume
 from md_runs.pimd.ipi_input import to_ipi_frame
 from md_runs.pimd.ipi_run import run_with_driver
 from md_runs.pimd.results import PimdResult
@@ -20,6 +19,7 @@ from md_runs.pimd.segments import (
     run_segments_with_driver,
 )
 from md_runs.pimd.settings import PimdRun
+from md_runs.trajectories.structure_file import check_compressible, least_volume
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 

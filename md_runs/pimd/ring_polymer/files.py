@@ -23,8 +23,10 @@ CHECKPOINT_NAME = "ring_polymer.checkpoint"
 FIELDS = {"dipole": "dipoles", "polarizability": "polarizabilities"}  # of extras
 SHAPES: dict[str, Shape] = {"dipole": (3,), "polarizability": (3, 3)}
 MADE_OF_STEPS = ("steps", "times_fs")
+OF_MOVING_CELL = ("volume", "pressure_GPa")  # which these ring polymers do not have
+NOT_RECORDED = (*MADE_OF_STEPS, *OF_MOVING_CELL)
 COLUMNS = (
-    *(field.name for field in fields(PimdProperties) if field.name not in MADE_OF_STEPS),
+    *(field.name for field in fields(PimdProperties) if field.name not in NOT_RECORDED),
     "kinetic_primitive",
 )
 
