@@ -43,6 +43,7 @@ from md_runs.pimd.ipi_input import (
 )
 from md_runs.pimd.ipi_outputs import Outputs, ProgressReader, read_frames, read_properties
 from md_runs.pimd.ipi_process import LOG_NAME, follow, ipi_process, log_tail
+from md_runs.pimd.own_input import OwnInput
 from md_runs.pimd.record import (
     check_same_run,
     identity_of,
@@ -76,6 +77,7 @@ def run_with_driver(
     start: RingPolymer | None = None,
     title: str = "PIMD",
     smallest_volume: float = 0.0,
+    own_input: OwnInput | None = None,
 ) -> PimdResult:
     """One run of i-PI, of any driver, or the rest of it.
 
@@ -89,12 +91,15 @@ def run_with_driver(
         start: first positions and velocities of the beads; None for all as `atoms`, thermal.
         title: of the progress bar.
         smallest_volume: of a cell that moves; one that is smaller ends the run (A^3).
+        own_input: what i-PI is told beside forces, outputs and beginning; None for our own.
 
     Raises:
         ConfigError, RunError, RunInterrupted: as `run_pimd`.
     """
     check_movable(atoms, settings)
-    run = _Run(folder, atoms, settings, driver, start, title, smallest_volume)
+    if own_input is not None:
+        driver = own_input.driver(driver)
+    run = _Run(folder, atoms, settings, driver, start, title, smallest_volume, own_input)
     with lock_folder(folder):
         checkpoint = run.prepare()
         speed = None
@@ -163,6 +168,7 @@ class _Run:
     start: RingPolymer | None
     title: str
     smallest_volume: float = 0.0
+    own_input: OwnInput | None = None
 
     @property
     def identity(self) -> dict[str, str]:
@@ -294,8 +300,11 @@ class _Run:
         """Makes input and outputs agree. Returns the name of the input."""
         if checkpoint is None:
             remove_outputs(self.folder)
-            has_velocities = self.start is not None
-            xml = input_xml(self.atoms, self.settings, self.driver, has_velocities)
+            if self.own_input is None:
+                has_velocities = self.start is not None
+                xml = input_xml(self.atoms, self.settings, self.driver, has_velocities)
+            else:
+                xml = self.own_input.xml(self.atoms, self.settings, self.driver)
             write_atomically(self.folder / INPUT_NAME, xml)
             return INPUT_NAME
         xml = continued_xml(checkpoint.tree, self.settings, self.driver)

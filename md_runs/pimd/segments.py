@@ -28,7 +28,7 @@ from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.force_provider import IpiDriver
 from md_runs.pimd.ipi_input import RingPolymer
 from md_runs.pimd.ipi_run import run_with_driver
-from md_runs.pimd.record import RECORDED, read_record
+from md_runs.pimd.record import OWN_INPUT, RECORDED, read_record
 from md_runs.pimd.results import PimdResult
 from md_runs.pimd.settings import PimdRun
 from md_runs.pimd.stored_runs import read_pimd_trajectory
@@ -224,7 +224,9 @@ def _check_source(source: Path, atoms: Atoms, driver: IpiDriver, settings: PimdR
         del structure["positions"]
         return {"n_beads": run.n_beads, "temperature_K": run.temperature_K, **structure}
 
-    forces = {name: value for name, value in identity.items() if value != RECORDED}
+    forces = {
+        name: value for name, value in identity.items() if value != RECORDED and name != OWN_INPUT
+    }
     differing = differences(
         ensemble(there_atoms, there) | {"dynamics": there.dynamics} | forces,
         ensemble(atoms, settings) | {"dynamics": "pimd"} | dict(driver.identity),

@@ -16,7 +16,7 @@ from mlpotential.settings_checks import (
 )
 
 Engine = Literal["ipi", "native"]
-PileVariant = Literal["pile-l", "pile-g"]
+PileVariant = Literal["pile-l", "pile-g", "piglet"]
 
 DYNAMICS, ENGINES, THERMOSTATS = map(get_args, (RingPolymerDynamics, Engine, PileVariant))
 TRPMD_LAMBDA = 0.5  # Rossi, Ceriotti, Manolopoulos (2014); 1 is the optimal damping of PILE
@@ -65,7 +65,7 @@ class PimdRun:
         engine: ipi is a process of i-PI; native moves the ring polymer in this process, by the same
             equations and faster.
         thermostat: variant of PILE: pile-l is local, pile-g rescales all centroid momenta by one
-            factor.
+            factor. The matrices of piglet come with an input of i-PI of one's own.
         record_forces: store forces and potentials of every bead with the positions, for perturbed
             path integrals.
         pressure_GPa: hold it from outside (GPa), of pimd with i-PI and a structure that is periodic
@@ -98,6 +98,12 @@ class PimdRun:
     def __post_init__(self) -> None:
         check_choice("dynamics", self.dynamics, DYNAMICS)
         check_choice("engine", self.engine, ENGINES)
+        if self.thermostat == "piglet":
+            raise ConfigError(
+                "thermostat piglet needs matrices for the temperature, the frequencies and the "
+                "beads, which are not part of i-PI: get them from gle4md.org within an input of "
+                "i-PI, and give that with --input-xml"
+            )
         check_choice("thermostat", self.thermostat, THERMOSTATS)
         if self.thermostat == "pile-g" and self.n_beads == 1:
             raise ConfigError(

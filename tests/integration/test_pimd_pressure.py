@@ -108,14 +108,14 @@ def test_molecules_are_refused(tmp_path, ethanol, model_path, monkeypatch, capsy
 def test_one_bead_has_the_mean_volume_of_a_classical_run(tmp_path):
     atoms = crystal(2)
     settings = replace(
-        NPT, n_steps=8000, n_beads=1, stride=40, properties_stride=4, checkpoint_stride=4000
+        NPT, n_steps=2500, n_beads=1, stride=40, properties_stride=4, checkpoint_stride=2000
     )
     found = run_pimd(atoms, METAL, settings, tmp_path / "ipi", progress=False).properties
     atoms.calc = EMT()
     classical = ClassicalRun(
         "npt-isotropic",
         timestep_fs=2.0,
-        n_steps=8000,
+        n_steps=2500,
         stride=4,
         pressure_GPa=5.0,
         barostat_time_fs=100.0,
@@ -123,6 +123,6 @@ def test_one_bead_has_the_mean_volume_of_a_classical_run(tmp_path):
     )
     result = run_classical(atoms, classical, tmp_path / "classical", progress=False)
     expected = result.mean_volume.value
-    assert found.volume[200:].mean() == pytest.approx(expected, rel=1e-3)
-    assert found.pressure_GPa[200:].mean() == pytest.approx(5.0, abs=0.03)
+    assert found.volume[100:].mean() == pytest.approx(expected, rel=2e-3)
+    assert found.pressure_GPa[100:].mean() == pytest.approx(5.0, abs=0.1)
     assert np.ptp(found.conserved) < 0.1
