@@ -66,15 +66,23 @@ def run_pimd(
         )
     own_input = None if input_xml is None else OwnInput.read(Path(input_xml), settings)
     atoms, provider = to_ipi_frame(atoms), force_provider(forces, execution)
-    if settings.engine == "native":
-        found = Forces(*bead_forces(provider, atoms))
-        return run_in_process(atoms, found, settings, Path(folder), progress, stall_limit_s)
     smallest_volume = 0.0
     if settings.moves_cell:
         trial = atoms.copy()
         trial.calc = provider.calculator()
         check_compressible(trial)
         smallest_volume = least_volume(trial)
+    if settings.engine == "native":
+        found = Forces(*bead_forces(provider, atoms))
+        return run_in_process(
+            atoms,
+            found,
+            settings,
+            Path(folder),
+            progress,
+            stall_limit_s,
+            smallest_volume=smallest_volume,
+        )
     driver = provider.ipi_driver(atoms)
     return run_with_driver(
         atoms,

@@ -68,8 +68,8 @@ class PimdRun:
             factor. The matrices of piglet come with an input of i-PI of one's own.
         record_forces: store forces and potentials of every bead with the positions, for perturbed
             path integrals.
-        pressure_GPa: hold it from outside (GPa), of pimd with i-PI and a structure that is periodic
-            in all directions; negative is tension. None keeps the cell.
+        pressure_GPa: hold it from outside (GPa), of pimd and a structure that is periodic in all
+            directions; negative is tension. None keeps the cell.
         barostat_time_fs: in which the volume relaxes (fs); 1000 where none is given.
 
     Raises:
@@ -146,8 +146,6 @@ class PimdRun:
                 f"{self.dynamics} keeps the cell, pimd alone samples at constant pressure: leave "
                 "pressure_GPa out"
             )
-        if self.engine != "ipi":
-            raise ConfigError("the native engine keeps the cell: hold pressure_GPa with engine ipi")
 
     @property
     def barostat_fs(self) -> float:

@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.units import GPa, kB
 from numpy.testing import assert_allclose, assert_array_equal
 
+from md_runs.analysis.sampling.uncertainty import block_average
 from md_runs.classical.run import ClassicalRun, run_classical
 from md_runs.cli import main
 from md_runs.force_provider import CalculatorForces
 from md_runs.pimd import PimdRun, run_pimd, run_ring_polymer_segments
+from md_runs.pimd.ipi_input import RingPolymer
 from md_runs.pimd.ipi_run import run_with_driver
+from md_runs.pimd.ring_polymer.bead_forces import bead_forces
+from md_runs.pimd.ring_polymer.run import Forces, run_in_process
 from md_runs.reading import read_run
+from md_runs.trajectories.frames_file import read_records
 from mlpotential.errors import ConfigError, RunError, StructureError
 
 METAL = CalculatorForces("ase.calculators.emt:EMT")
@@ -79,6 +85,29 @@ def test_a_cell_that_becomes_too_small_ends_the_run(tmp_path):
         run_with_driver(crystal(), driver, settings, tmp_path, False, 60.0, smallest_volume=3.93**3)
 
 
+def test_the_native_engine_begins_as_ipi_does(tmp_path):
+    """Energies, pressures and what is conserved, by one start, and the first moves of the cell."""
+    slow = {"thermostat_time_fs": 1e9, "barostat_time_fs": 400.0, "n_beads": 1}
+    settings = replace(NPT, n_steps=24, timestep_fs=1.0, **slow)
+    start = RingPolymer(crystal().positions[None].copy(), np.zeros((1, 4, 3)))
+    start.positions[0, 0] += [0.1, 0.05, -0.1]
+    driver = METAL.ipi_driver(crystal())
+    forces = Forces(*bead_forces(METAL, crystal()))
+    runs = [
+        run_with_driver(crystal(), driver, settings, tmp_path / "ipi", False, 60.0, start),
+        run_in_process(crystal(), forces, settings, tmp_path / "native", False, 60.0, start),
+    ]
+    ipi, native = (run.properties for run in runs)
+    assert native.pressure_GPa[0] == pytest.approx(ipi.pressure_GPa[0], rel=1e-4)  # of units
+    assert native.potential[0] == pytest.approx(ipi.potential[0], rel=1e-6)
+    zero = native.conserved[0] - native.potential[0]
+    work = 5.0 * GPa * 3.95**3
+    assert zero == pytest.approx(work - kB * 300 * np.log(3.95**3), abs=1e-6)
+    assert np.ptp(native.conserved) < 1e-3
+    assert np.ptp(ipi.conserved) < 1e-3
+    assert_allclose(native.volume, ipi.volume, rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -86,7 +115,6 @@ def test_a_cell_that_becomes_too_small_ends_the_run(tmp_path):
         ({"pressure_GPa": None}, "barostat_time_fs must be left out without pressure_GPa"),
         ({"barostat_time_fs": 0.0}, "barostat_time_fs must be a positive"),
         ({"dynamics": "rpmd", "segment_ps": 0.08}, "rpmd keeps the cell"),
-        ({"engine": "native"}, "the native engine keeps the cell"),
     ],
 )
 def test_impossible_settings_are_refused(change, message):
@@ -105,12 +133,12 @@ def test_molecules_are_refused(tmp_path, ethanol, model_path, monkeypatch, capsy
 
 
 @pytest.mark.slow
-def test_one_bead_has_the_mean_volume_of_a_classical_run(tmp_path):
+@pytest.mark.parametrize("engine", ["ipi", "native"])
+def test_one_bead_has_the_mean_volume_of_a_classical_run(engine, tmp_path):
     atoms = crystal(2)
-    settings = replace(
-        NPT, n_steps=2500, n_beads=1, stride=40, properties_stride=4, checkpoint_stride=2000
-    )
-    found = run_pimd(atoms, METAL, settings, tmp_path / "ipi", progress=False).properties
+    atoms.set_cell(atoms.cell * 0.975, scale_atoms=True)
+    settings = replace(NPT, n_steps=2500, n_beads=1, stride=50, properties_stride=4, engine=engine)
+    found = run_pimd(atoms, METAL, settings, tmp_path / engine, progress=False).properties
     atoms.calc = EMT()
     classical = ClassicalRun(
         "npt-isotropic",
@@ -122,7 +150,11 @@ def test_one_bead_has_the_mean_volume_of_a_classical_run(tmp_path):
         time_constant_fs=50.0,
     )
     result = run_classical(atoms, classical, tmp_path / "classical", progress=False)
-    expected = result.mean_volume.value
-    assert found.volume[100:].mean() == pytest.approx(expected, rel=2e-3)
-    assert found.pressure_GPa[100:].mean() == pytest.approx(5.0, abs=0.1)
+    volumes = [found.volume, np.linalg.det(read_records(result.trajectory_file)["cells"])]
+    ours, theirs = (block_average(np.asarray(one)[125:]) for one in volumes)
+    error = np.hypot(ours.standard_error, theirs.standard_error)
+    assert abs(ours.value - theirs.value) < 4 * error
+    assert error < 0.005 * theirs.value  # 1 GPa is 1.5 %
+    pressure = block_average(found.pressure_GPa[125:])
+    assert abs(pressure.value - 5.0) < 4 * pressure.standard_error
     assert np.ptp(found.conserved) < 0.1

@@ -160,7 +160,7 @@ def test_a_crystal_has_the_pressure_and_the_volume_of_its_pressure_curve(ensembl
         curve = [_pressure_at(side, tmp_path) for side in (7.95, 7.965)]
         volume = np.interp(-1.0, [-p for p in curve], [7.95**3, 7.965**3])
         assert min(curve) < 1.0 < max(curve)
-        assert result.mean_volume.value == pytest.approx(volume, rel=5e-4)
+        assert result.mean_volume.value == pytest.approx(volume, rel=1.5e-3)  # of 6 A^3 a GPa
 
 
 def _pressure_at(side, tmp_path):
