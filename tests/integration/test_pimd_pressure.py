@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -12,16 +13,18 @@ from ase.calculators.emt import EMT
 from ase.units import GPa, kB
 from numpy.testing import assert_allclose, assert_array_equal
 
+from calculators import MLPotentialCalculator
 from md_runs.analysis.sampling.uncertainty import block_average
 from md_runs.classical.run import ClassicalRun, run_classical
 from md_runs.cli import main
-from md_runs.force_provider import CalculatorForces
+from md_runs.force_provider import CalculatorForces, ModelForces
 from md_runs.pimd import PimdRun, run_pimd, run_ring_polymer_segments
-from md_runs.pimd.ipi_input import RingPolymer
+from md_runs.pimd.ipi_input import RingPolymer, to_ipi_frame
 from md_runs.pimd.ipi_run import run_with_driver
 from md_runs.pimd.ring_polymer.bead_forces import bead_forces
 from md_runs.pimd.ring_polymer.run import Forces, run_in_process
 from md_runs.reading import read_run
+from md_runs.run_folders import TRAJECTORY_NAME
 from md_runs.trajectories.frames_file import read_records
 from mlpotential.errors import ConfigError, RunError, StructureError
 
@@ -158,3 +161,35 @@ def test_one_bead_has_the_mean_volume_of_a_classical_run(engine, tmp_path):
     pressure = block_average(found.pressure_GPa[125:])
     assert abs(pressure.value - 5.0) < 4 * pressure.standard_error
     assert np.ptp(found.conserved) < 0.1
+
+
+def test_a_model_at_constant_pressure(tmp_path, model_path, monkeypatch, capsys):
+    """Its stress moves the cell, and a run in parts is the whole to the last bit."""
+    monkeypatch.chdir(tmp_path)
+    atoms = bulk("C", "diamond", a=3.6, cubic=True) * (2, 2, 2)
+    ase.io.write("diamond.xyz", atoms)
+    common = ["diamond.xyz", "--model", str(model_path), "--pressure-GPa", "2", "--stride", "2"]
+    common += ["--barostat-time-fs", "100", "--timestep-fs", "1"]
+    for ensemble in ("npt-isotropic", "npt"):
+        for folder, lengths in (("whole", ["12"]), ("parts", ["7", "12"])):
+            for n_steps in lengths:
+                command = ["classical", *common, "--folder", f"{ensemble}_{folder}"]
+                assert main([*command, "--ensemble", ensemble, "--n-steps", n_steps]) == 0
+        text = capsys.readouterr().out
+        assert "GPa, volume" in text
+        assert "g/cm^3: " in text
+        whole, parts = (Path(f"{ensemble}_{name}", TRAJECTORY_NAME) for name in ("whole", "parts"))
+        assert whole.read_bytes() == parts.read_bytes()
+        assert np.ptp(np.linalg.det(read_run(whole.parent).cells)) > 0.1
+    for engine in ("ipi", "native"):
+        command = ["pimd", *common, "--n-beads", "2", "--n-steps", "8", "--engine", engine]
+        assert main([*command, "--folder", engine]) == 0
+        assert "GPa, volume" in capsys.readouterr().out
+        assert len(np.unique(np.linalg.det(read_run(tmp_path / engine).cells))) == 5
+    structure = to_ipi_frame(atoms)
+    beads, _ = bead_forces(ModelForces(model_path), structure)
+    found = beads.evaluate(structure.positions[None], (), 1.02).virials
+    structure.calc = MLPotentialCalculator(model_path)
+    structure.set_cell(1.02 * structure.cell)
+    stress = structure.get_stress(voigt=False)
+    assert_allclose(found, [-structure.get_volume() * np.trace(stress)], rtol=1e-9)

@@ -74,8 +74,9 @@ class ModelBeads:
         others = {name: np.asarray(getattr(found, name)) for name in extras}
         virials = None
         if scale is not None:
-            assert found.virial is not None
-            virials = np.trace(np.asarray(found.virial), axis1=1, axis2=2)
+            assert found.stress is not None  # it was asked for
+            volume = np.abs(np.linalg.det(cell))
+            virials = -volume * np.trace(np.asarray(found.stress), axis1=1, axis2=2)
         forces = np.asarray(found.forces).reshape(positions.shape)
         return BeadAnswer(np.asarray(found.energy), forces, others, virials)
 
