@@ -100,6 +100,21 @@ def test_the_motion_is_that_of_the_file_and_goes_on_after_a_stop(own, tmp_path):
     assert len(found.trajectories) == 1
 
 
+def test_a_barostat_that_changes_the_shape(own, tmp_path):
+    barostat = """<barostat mode='flexible'>
+          <tau units='femtosecond'> 100 </tau>
+          <thermostat mode='langevin'><tau units='femtosecond'> 100 </tau></thermostat>
+        </barostat></dynamics>"""
+    text = OWN.replace("mode='nvt'", "mode='npt'").replace("</dynamics>", barostat)
+    pressure = "<ensemble><pressure units='gigapascal'> 2 </pressure>"
+    own.write_text(text.replace("<ensemble>", pressure))
+    settings = replace(SETTINGS, pressure_GPa=2.0)
+    found = run_pimd(crystal(), METAL, settings, tmp_path / "run", False, input_xml=own)
+    cells = found.trajectory.cells
+    assert_allclose(np.linalg.det(cells), found.properties.volume, rtol=1e-7)
+    assert np.ptp(cells[-1].diagonal()) > 1e-4
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
