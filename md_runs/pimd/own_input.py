@@ -52,7 +52,12 @@ class OwnInput:
         except (OSError, ET.ParseError) as error:
             raise ConfigError(f"cannot read the input of i-PI {path}: {error}") from error
         own = cls(path, root)
-        if differing := [*own._impossible(), *own._governed(settings), *own._contrary(settings)]:
+        try:
+            told = [*own._impossible(), *own._governed(settings)]
+            differing = told or [*own._contrary(settings)]
+        except (ValueError, TypeError) as error:  # no number, or a unit that i-PI does not know
+            raise ConfigError(f"{path} has a value that i-PI cannot read: {error}") from error
+        if differing:
             raise ConfigError(f"{path} cannot be run as asked for: {'; '.join(differing)}")
         return own
 
@@ -80,7 +85,8 @@ class OwnInput:
         beginning = _part(system, "initialize")
         for element in own_system.findall("initialize/*"):
             if element.tag in ("velocities", "momenta"):
-                beginning.remove(_part(beginning, "velocities"))
+                for old in beginning.findall("velocities"):
+                    beginning.remove(old)
             if element.tag not in BEGINNING:
                 beginning.append(copy.deepcopy(element))
         for element in own_system:

@@ -122,6 +122,8 @@ def test_a_barostat_that_changes_the_shape(own, tmp_path):
         ("> 300 <", "> 250 <", "temperature_K is 250 there and 300 here"),
         ("femtosecond'> 2.0 <", "femtosecond'> 0.5 <", "timestep_fs is 0.5 there and 2 here"),
         (" units='femtosecond'> 2.0 <", "> 2.0 <", "timestep_fs is 0.048"),
+        ("> 300 <", "> warm <", "value that i-PI cannot read: .*warm"),
+        ("units='femtosecond'> 2.0", "units='fortnight'> 2.0", "cannot read: .*fortnight"),
         ("<seed> 7 <", "<seed> 8 <", "seed is 8 there and 7 here"),
         ("> 40 <", "> 50 <", "n_steps is 50 there and 40 here"),
         ("mode='nvt'", "mode='npt'", "dynamics npt, not dynamics nvt"),
