@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -46,7 +47,14 @@ class OwnInput:
 
     @classmethod
     def read(cls, path: Path, settings: PimdRun) -> OwnInput:
-        """Raises ConfigError for a file that cannot be read, run or watched, or contradicts."""
+        """The file, checked.
+
+        Raises:
+            ConfigError: it cannot be read, run or watched, or contradicts the settings.
+
+        Warns:
+            UserWarning: that outputs of its own are not written.
+        """
         try:
             root = ET.parse(path).getroot()
         except (OSError, ET.ParseError) as error:
@@ -59,6 +67,13 @@ class OwnInput:
             raise ConfigError(f"{path} has a value that i-PI cannot read: {error}") from error
         if differing:
             raise ConfigError(f"{path} cannot be run as asked for: {'; '.join(differing)}")
+        if outputs := [
+            f"{o.tag} {o.get('filename', '')}".strip() for o in root.iterfind("output/*")
+        ]:
+            warnings.warn(
+                f"outputs of {path} are not written ({', '.join(outputs)}): those of every run are",
+                stacklevel=3,
+            )
         return own
 
     def driver(self, driver: IpiDriver) -> IpiDriver:

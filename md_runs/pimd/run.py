@@ -57,7 +57,7 @@ def run_pimd(
         RunInterrupted: after SIGTERM, SIGINT or SIGHUP; the state is saved.
 
     Warns:
-        UserWarning: if the model has a hard cutoff.
+        UserWarning: if the model has a hard cutoff, or input_xml has outputs of its own.
         ExtrapolationWarning: if the run was outside the training data of the model.
     """
     if settings.dynamics != "pimd":

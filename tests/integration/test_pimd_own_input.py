@@ -16,6 +16,7 @@ from md_runs.force_provider import CalculatorForces
 from md_runs.pimd import PimdRun, run_pimd, run_ring_polymer_segments
 from mlpotential.errors import ConfigError, RunError
 
+pytestmark = pytest.mark.filterwarnings("ignore:outputs of")
 METAL = CalculatorForces("ase.calculators.emt:EMT")
 SETTINGS = PimdRun(
     n_steps=40,
@@ -68,7 +69,8 @@ def test_the_motion_is_that_of_the_file_and_goes_on_after_a_stop(own, tmp_path):
         settings = replace(SETTINGS, n_steps=n_steps)
         return run_pimd(crystal(), METAL, settings, tmp_path / name, False, input_xml=path)
 
-    whole = run("whole")
+    with pytest.warns(UserWarning, match=r"outputs of .*own.xml are not written \(trajectory x\)"):
+        whole = run("whole")
     root = ET.parse(tmp_path / "whole" / "input.xml").getroot()
     assert root.find("system/motion/dynamics/thermostat").get("mode") == "gle"
     assert root.find("ffsocket") is None
