@@ -127,6 +127,13 @@ class MLPotentialCalculator(Calculator):
         return common_traits(self._potentials)
 
     @property
+    def cutoff(self) -> float | None:
+        """Of the model, the longest of a committee (A); None where it has none."""
+        cutoffs = [one.cutoff for one in self._potentials]
+        found = [float(cutoff) for cutoff in cutoffs if cutoff is not None]
+        return max(found) if found else None
+
+    @property
     def dtype(self) -> str:
         """Of the network: float32 or float64."""
         return self._dtype or str(self._potentials[0].dtype).removeprefix("torch.")

@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "classical": (
         "md_runs.commands.classical:COMMAND",
-        "classical MD: NVE or a thermostat (Langevin, Bussi, Nose-Hoover)",
+        "classical MD: NVE, a thermostat (Langevin, Bussi, Nose-Hoover), or constant pressure",
     ),
     "pimd": (
         "md_runs.commands.pimd:COMMAND",

@@ -18,6 +18,11 @@ def check_number(name: str, value: object, zero_allowed: bool = False) -> None:
         raise ConfigError(f"{name} must be a {expected} number, not {value!r}")
 
 
+def is_finite_number(value: object) -> bool:
+    """Whether the value is a number of any sign."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def check_count(name: str, value: object, smallest: int = 1) -> None:
     """Raises ConfigError unless the value is a whole number of at least `smallest`."""
     is_count = isinstance(value, Integral) and not isinstance(value, bool)

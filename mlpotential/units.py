@@ -15,6 +15,7 @@ EV_PER_KCAL_PER_MOL = _ase.kcal / _ase.mol
 EV_PER_KJ_PER_MOL = _ase.kJ / _ase.mol
 EV_PER_MEV = 1e-3
 EV_PER_KELVIN = _ase.kB
+G_PER_CM3_PER_AMU_PER_ANGSTROM3 = 1e24 / _ase.mol  # 1 amu is 1 g/mol
 EV_PER_WAVENUMBER = _ase.invcm
 ANGSTROM_PER_BOHR = _ase.Bohr
 ANGSTROM_PER_NM = 10.0

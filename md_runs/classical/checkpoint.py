@@ -12,7 +12,7 @@ import numpy as np
 from md_runs.checkpoint_archive import read_archive, write_archive
 from mlpotential.errors import RunError
 
-FORMAT_VERSION = 3  # 2: fixed atoms and the count of degrees of freedom; 3: any thermostat
+FORMAT_VERSION = 4  # 2: fixed atoms and the count of degrees of freedom; 3: any thermostat; 4: cell
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ClassicalState:
         start: the structure and velocities the run began with, by name.
         n_degrees_of_freedom: those that the thermostat and the temperature count; None in files of
             version 1.
+        cell: lattice vectors as rows, [3, 3] (A); None where they are those of the start.
     """
 
     step: int
@@ -43,15 +44,19 @@ class ClassicalState:
     settings: dict[str, Any]
     start: dict[str, np.ndarray]
     n_degrees_of_freedom: int | None
+    cell: np.ndarray | None = None
 
     def write(self, path: Path) -> None:
         """Replaces the file in one step. Raises RunError if the disk is full; the old one stays."""
-        apart = ("positions", "momenta", "settings", "start")
+        apart = ("positions", "momenta", "cell", "settings", "start")
         numbers = {name: value for name, value in vars(self).items() if name not in apart}
+        version = FORMAT_VERSION if self.cell is not None else 3
         text = json.dumps(
-            {"format_version": FORMAT_VERSION, "settings": self.settings, "numbers": numbers}
+            {"format_version": version, "settings": self.settings, "numbers": numbers}
         )
         arrays = {f"start_{name}": array for name, array in self.start.items()}
+        if self.cell is not None:
+            arrays["cell"] = self.cell
         write_archive(path, text, positions=self.positions, momenta=self.momenta, **arrays)
 
     @classmethod
@@ -65,6 +70,7 @@ class ClassicalState:
                 f"{FORMAT_VERSION}: install a newer one"
             )
         positions, momenta = arrays.pop("positions"), arrays.pop("momenta")
+        cell = arrays.pop("cell", None)
         start = {name.removeprefix("start_"): array for name, array in arrays.items()}
         numbers = {"n_degrees_of_freedom": None, **content["numbers"]}
         if content["format_version"] < 3:  # it knew the Bussi thermostat alone
@@ -73,6 +79,7 @@ class ClassicalState:
         return cls(
             positions=positions,
             momenta=momenta,
+            cell=cell,
             settings=content["settings"],
             start=start,
             **numbers,

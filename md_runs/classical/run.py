@@ -1,4 +1,4 @@
-"""Classical molecular dynamics (NVE, Langevin, Bussi, Nose-Hoover), safe to kill.
+"""Classical molecular dynamics (NVE, Langevin, Bussi, Nose-Hoover, NPT), safe to kill.
 
 `classical.thermostats` says which degrees of freedom each ensemble has: a thermostat must count
 what it heats.
@@ -11,7 +11,7 @@ begins a little bent, and its end over end rotation is taken out after every ste
 Restart. `classical.checkpoint` holds positions, momenta and the states of generator and thermostat,
 and is replaced in one step after the frames before it are on the disk; a resumed run cuts off
 the frames after it and repeats them. The result is that of the uninterrupted run bit for bit,
-provided that the calculator's forces depend on the positions alone.
+provided that the calculator's forces depend on positions and cell alone.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ase import Atoms
 
 from md_runs.analysis.sampling.uncertainty import Estimate, block_average
 from md_runs.classical.checkpoint import ClassicalState
+from md_runs.classical.constant_pressure import MartynaTobiasKlein
 from md_runs.classical.settings import ClassicalRun
 from md_runs.classical.steps import (
     advance,
@@ -50,6 +51,7 @@ from md_runs.thermal_velocities import (
     without_rigid_motion,
 )
 from md_runs.trajectories.frames_file import FrameRecorder, read_records
+from md_runs.trajectories.structure_file import check_compressible
 from mlpotential.errors import RunError
 from mlpotential.inference.guard import GuardReport
 from mlpotential.interruption import RunInterrupted, stop_on_signals
@@ -74,6 +76,8 @@ class ClassicalResult:
         mean_temperature_K: over all frames, with its block-averaged standard error.
         extrapolation: how much of the run was outside the training data of the model; what a
             killed process did after its last checkpoint is missing. None where nobody counted.
+        mean_pressure_GPa: over all frames of a run at constant pressure; None of others.
+        mean_volume: as well (A^3).
     """
 
     trajectory_file: Path
@@ -81,6 +85,8 @@ class ClassicalResult:
     n_degrees_of_freedom: int
     mean_temperature_K: Estimate
     extrapolation: GuardReport | None = None
+    mean_pressure_GPa: Estimate | None = None
+    mean_volume: Estimate | None = None
 
 
 def run_classical(
@@ -98,7 +104,8 @@ def run_classical(
 
     Raises:
         StructureError: constraints (but fixed atoms), masses or velocities that dynamics cannot
-            use.
+            use; at constant pressure a structure that is not periodic in all directions, has fixed
+            atoms, no stress, or a cell smaller than the cutoff.
         RunError: the folder is in use or holds another run, the calculator is another one, the run
             was begun with another count of its degrees of freedom, the disk is full, or the
             dynamics exploded or left the training data: at once with guard `stop`, else at the end
@@ -111,6 +118,8 @@ def run_classical(
     """
     folder = Path(folder)
     check_dynamic(atoms, settings.rotates)
+    if settings.moves_cell:
+        check_compressible(atoms)
     warn_of_hard_cutoff(getattr(atoms.calc, "traits", None))
     with lock_folder(folder):
         guard = RunGuard(atoms.calc, folder, continues=(folder / CHECKPOINT_NAME).exists())
@@ -162,6 +171,7 @@ def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> Classi
         settings=identity,
         start=start,
         n_degrees_of_freedom=n_dof,
+        cell=np.array(atoms.cell) if settings.moves_cell else None,
     )
     state.write(checkpoint)
     return state
@@ -210,7 +220,7 @@ class _Simulation:
     ) -> None:
         self.settings, self.folder, self.initial, self.guard = settings, folder, state, guard
         self.step = state.step
-        self.atoms = moving_copy(atoms, state.positions, state.momenta)
+        self.atoms = moving_copy(atoms, state.positions, state.momenta, state.cell)
         self.n_dof = n_degrees_of_freedom(atoms, settings.rotates)
         self.hottest_K = hottest_K(settings.temperature_K)
         if not atoms.pbc.any():
@@ -224,7 +234,12 @@ class _Simulation:
 
     def run(self, progress: bool) -> ClassicalState:
         """To the last step; the state there, saved."""
-        header = frame_header(self.atoms, self.settings.timestep_fs, self.settings.stride)
+        header = frame_header(
+            self.atoms,
+            self.settings.timestep_fs,
+            self.settings.stride,
+            self.settings.moves_cell,
+        )
         header = replace(header, **self.settings.recorded)
         n_frames = self.initial.n_frames
         with (
@@ -265,10 +280,18 @@ class _Simulation:
 
     def record(self, recorder: FrameRecorder) -> str:
         """Appends the frame; temperature and energy for the progress bar."""
+        moving = self.integrator if isinstance(self.integrator, MartynaTobiasKlein) else None
         temperature_K, energy = record_frame(
-            recorder, self.atoms, self.forces, self.n_dof, self.step, self.hottest_K
+            recorder,
+            self.atoms,
+            self.forces,
+            self.n_dof,
+            self.step,
+            self.hottest_K,
+            pressure=None if moving is None else moving.pressure,
         )
-        return f"T {temperature_K:.0f} K, E {energy:.3f} eV"
+        volume = "" if moving is None else f", V {self.atoms.get_volume():.1f} A^3"
+        return f"T {temperature_K:.0f} K, E {energy:.3f} eV{volume}"
 
     def save(self, recorder: FrameRecorder) -> ClassicalState:
         """Frames onto the disk first, then the checkpoint that counts on them."""
@@ -282,6 +305,7 @@ class _Simulation:
             energy=float(self.atoms.get_potential_energy()),
             thermostat=thermostat_state(self.integrator),
             generator=dict(self.generator.bit_generator.state),
+            cell=np.array(self.atoms.cell) if self.settings.moves_cell else None,
         )
         self.guard.save()
         state.write(self.folder / CHECKPOINT_NAME)
@@ -306,14 +330,26 @@ def _result(
     state: ClassicalState,
     extrapolation: GuardReport | None,
 ) -> ClassicalResult:
-    temperatures = read_records(folder / TRAJECTORY_NAME)["temperature_K"]
-    last = moving_copy(atoms, state.positions, state.momenta)
+    records = read_records(folder / TRAJECTORY_NAME)
+
+    def mean(values: np.ndarray) -> Estimate:
+        return block_average(values, min(N_BLOCKS, len(values)))
+
+    of_cell = {}
+    if settings.moves_cell:
+        volumes = np.abs(np.linalg.det(records["cells"]))
+        of_cell = {
+            "mean_pressure_GPa": mean(records["pressure_GPa"]),
+            "mean_volume": mean(volumes),
+        }
+    last = moving_copy(atoms, state.positions, state.momenta, state.cell)
     if not atoms.pbc.any():
         last.info[LINEAR_KEY] = thermal_motion(atoms, rotates=False).is_linear
     return ClassicalResult(
         trajectory_file=folder / TRAJECTORY_NAME,
         atoms=last,
         n_degrees_of_freedom=n_degrees_of_freedom(atoms, settings.rotates),
-        mean_temperature_K=block_average(temperatures, min(N_BLOCKS, len(temperatures))),
+        mean_temperature_K=mean(records["temperature_K"]),
         extrapolation=extrapolation,
+        **of_cell,
     )

@@ -19,10 +19,11 @@ from md_runs.thermal_velocities import (
 from md_runs.trajectories.frames_file import FrameHeader, FrameRecorder
 from md_runs.trajectories.structure_file import fixed_atoms, other_constraints, periodic_directions
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
-from mlpotential.units import ASE_TIME_PER_FS
+from mlpotential.units import ASE_TIME_PER_FS, EV_PER_ANGSTROM3_PER_PRESSURE_UNIT
 
 FIELDS = {"dipole": "dipoles", "polarizability": "polarizabilities"}  # of results
 SHAPES = {"dipoles": (1, 3), "polarizabilities": (1, 3, 3)}
+OF_MOVING_CELL: dict[str, tuple[int, ...]] = {"cells": (3, 3), "pressure_GPa": ()}
 LARGEST_FORCE = 1000.0  # eV/A; chosen: far above a thermal force (50 eV/A is an outlier already)
 LARGEST_ENERGY_CHANGE = 1.0  # eV per atom and step; chosen: a thermal step makes some hundredths
 
@@ -51,21 +52,29 @@ def check_dynamic(atoms: Atoms, rotates: bool) -> None:
         )
 
 
-def frame_header(atoms: Atoms, timestep_fs: float, stride: int) -> FrameHeader:
-    """The header of a classical trajectory; dipoles and the like are in it if forces bring them."""
+def frame_header(
+    atoms: Atoms, timestep_fs: float, stride: int, moves_cell: bool = False
+) -> FrameHeader:
+    """The header of a classical trajectory; dipoles and the like are in it if forces bring them.
+
+    Where the cell moves every frame has its own, and the pressure.
+    """
     per_atom = (1, len(atoms), 3)
-    fields = {
+    fields: dict[str, tuple[int, ...]] = {
         "positions": per_atom,
         "velocities_angstrom_per_fs": per_atom,
         "forces": per_atom,
         "energies": (1,),
         "temperature_K": (),
     }
+    if moves_cell:
+        fields |= OF_MOVING_CELL
+    has_one_cell = atoms.pbc.any() and not moves_cell
     return FrameHeader(
         atomic_numbers=tuple(int(z) for z in atoms.numbers),
         masses=tuple(float(m) for m in atoms.get_masses()),
         pbc=periodic_directions(atoms),
-        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if atoms.pbc.any() else None,
+        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if has_one_cell else None,
         timestep_fs=float(timestep_fs),
         stride=int(stride),
         fields=fields | {field: SHAPES[field] for field in _come_with_forces(atoms).values()},
@@ -87,16 +96,21 @@ def _stored_results(atoms: Atoms) -> dict[str, Any]:
     return getattr(atoms.calc, "results", {})
 
 
-def moving_copy(atoms: Atoms, positions: np.ndarray, momenta: np.ndarray) -> Atoms:
+def moving_copy(
+    atoms: Atoms, positions: np.ndarray, momenta: np.ndarray, cell: np.ndarray | None = None
+) -> Atoms:
     """The structure elsewhere in phase space, with the same calculator.
 
     Args:
         atoms: with a calculator.
         positions: [n_atoms, 3] (A).
         momenta: [n_atoms, 3] (amu A / ASE time).
+        cell: lattice vectors as rows, [3, 3] (A); None for those of the atoms.
     """
     moved = atoms.copy()
     moved.calc = atoms.calc
+    if cell is not None:
+        moved.cell = cell
     moved.positions = positions
     moved.set_momenta(momenta)
     return moved
@@ -109,6 +123,7 @@ def record_frame(
     n_dof: int,
     step: int,
     largest_temperature_K: float = HOTTEST_K,
+    pressure: float | None = None,
 ) -> tuple[float, float]:
     """Appends the frame; its kinetic temperature (K) and potential energy (eV).
 
@@ -119,6 +134,7 @@ def record_frame(
         n_dof: degrees of freedom that the temperature counts.
         step: number of the step, for messages.
         largest_temperature_K: beyond it the dynamics has exploded.
+        pressure: of a run whose cell moves (eV/A^3).
 
     Raises:
         RunError: if the frame is hotter than allowed, or the disk is full.
@@ -129,6 +145,9 @@ def record_frame(
         raise _explosion(step, f"the energy is {energy} eV")
     results = _stored_results(atoms)
     others = {field: results[name] for name, field in FIELDS.items() if name in results}
+    if pressure is not None:
+        others["cells"] = atoms.cell.array
+        others["pressure_GPa"] = pressure / EV_PER_ANGSTROM3_PER_PRESSURE_UNIT["GPa"]
     recorder.append(
         positions=atoms.positions,
         velocities_angstrom_per_fs=atoms.get_velocities() * ASE_TIME_PER_FS,

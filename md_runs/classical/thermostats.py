@@ -12,26 +12,25 @@ Langevin friction and noise act on every atom, and ASE's `FixCom` holds the cent
 momenta by one factor, so the momentum and, for a molecule, the angular momentum stay zero if they
 begin at zero: 3N - 6, linear 3N - 5 (see `analysis.vibrations.degrees_of_freedom`). ASE counts 3N
 there, which would heat 20 atoms to 111 % of the temperature. Where atoms are fixed (`FixAtoms`) the
-others have no centre of mass to hold.
+others have no centre of mass to hold. What also holds the pressure is in `constant_pressure`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixCom
 from ase.md.bussi import Bussi
 from ase.md.langevin import Langevin
-from ase.md.nose_hoover_chain import NoseHooverChainThermostat
 from ase.md.verlet import VelocityVerlet
 
+from md_runs.classical.chains import HeatBath, ThermostatState
+from md_runs.classical.constant_pressure import MartynaTobiasKlein
 from md_runs.classical.settings import ClassicalRun
 from md_runs.thermal_velocities import LINEAR_KEY, without_rigid_motion
-from mlpotential.units import ASE_TIME_PER_FS
-
-ThermostatState = dict[str, float | list[float]]
+from mlpotential.units import ASE_TIME_PER_FS, EV_PER_ANGSTROM3_PER_PRESSURE_UNIT
 
 
 class Integrator(Protocol):
@@ -72,12 +71,7 @@ class NoseHooverChain:
     ) -> None:
         self.atoms, self._timestep = atoms, timestep
         self._masses = atoms.get_masses()[:, None]
-        self._chain = NoseHooverChainThermostat(
-            num_atoms_global=cast(int, n_dof / 3),  # enters as 3 n_atoms alone
-            masses=self._masses,
-            temperature_K=temperature_K,
-            tdamp=time_constant,
-        )
+        self._bath = HeatBath(self._masses, temperature_K, time_constant, n_dof)
 
     def step(self, forces: np.ndarray) -> np.ndarray:
         """As of every `Integrator`."""
@@ -95,23 +89,21 @@ class NoseHooverChain:
 
     def _heated(self, momenta: np.ndarray) -> np.ndarray:
         """After half a time step of the chain."""
-        with np.errstate(over="ignore", invalid="ignore"):  # an explosion is found after the step
-            return np.asarray(self._chain.integrate_nhc(momenta, 0.5 * self._timestep))
+        return self._bath.heated(momenta, 0.5 * self._timestep)
 
     def conserved_energy(self) -> float:
         """Of atoms and bath together (eV)."""
         atoms = self.atoms.get_potential_energy() + self.atoms.get_kinetic_energy()
-        return float(atoms + self._chain.get_thermostat_energy())
+        return float(atoms) + self._bath.energy
 
     @property
     def state(self) -> ThermostatState:
-        """Positions (1) and momenta (eV ASE time) of the thermostats."""
-        return {"positions": self._chain._eta.tolist(), "momenta": self._chain._p_eta.tolist()}
+        """Of the chain."""
+        return self._bath.state
 
     @state.setter
     def state(self, state: ThermostatState) -> None:
-        self._chain._eta = np.array(state["positions"])
-        self._chain._p_eta = np.array(state["momenta"])
+        self._bath.state = state
 
 
 def make_integrator(
@@ -143,6 +135,16 @@ def make_integrator(
             fixcm=False,
             rng=generator,
         )
+    if settings.pressure_GPa is not None:
+        return MartynaTobiasKlein(
+            atoms,
+            timestep,
+            temperature_K,
+            settings.pressure_GPa * EV_PER_ANGSTROM3_PER_PRESSURE_UNIT["GPa"],
+            (time_constant, settings.barostat_fs * ASE_TIME_PER_FS),
+            n_dof,
+            keeps_shape=settings.ensemble == "npt-isotropic",
+        )
     if settings.ensemble == "nose-hoover":
         return NoseHooverChain(atoms, timestep, temperature_K, time_constant, n_dof)
     bussi = (_BussiOfLinear if atoms.info.get(LINEAR_KEY) else Bussi)(
@@ -153,18 +155,18 @@ def make_integrator(
     return bussi
 
 
-def thermostat_state(integrator: Integrator) -> ThermostatState:
+def thermostat_state(integrator: Integrator) -> dict[str, Any]:
     """What a thermostat remembers besides momenta and random numbers; of Bussi the heat (eV)."""
-    if isinstance(integrator, NoseHooverChain):
+    if isinstance(integrator, NoseHooverChain | MartynaTobiasKlein):
         return integrator.state
     if isinstance(integrator, Bussi):
         return {"transferred_energy": float(integrator.transferred_energy)}
     return {}
 
 
-def restore_thermostat(integrator: Integrator, state: ThermostatState) -> None:
+def restore_thermostat(integrator: Integrator, state: dict[str, Any]) -> None:
     """Puts what `thermostat_state` told back; nothing where a run begins."""
-    if state and isinstance(integrator, NoseHooverChain):
+    if state and isinstance(integrator, NoseHooverChain | MartynaTobiasKlein):
         integrator.state = state
     if state and isinstance(integrator, Bussi):
         integrator.transferred_energy = cast(float, state["transferred_energy"])

@@ -13,7 +13,9 @@ from mlpotential.inference.execution import Execution
 
 EXAMPLES = (
     "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt "
-    "--temperature-K 300 --n-steps 20000"
+    "--temperature-K 300 --n-steps 20000\n"
+    "  md-runs classical crystal.xyz --model model.safetensors --folder npt "
+    "--ensemble npt-isotropic --pressure-GPa 0.0001 --n-steps 20000"
 )
 
 
@@ -34,10 +36,18 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     atoms = read_structure(structure)
     check_model(model)
     from md_runs.classical.run import run_classical
+    from mlpotential.units import G_PER_CM3_PER_AMU_PER_ANGSTROM3
 
     atoms.calc = ModelForces(model, execution).calculator()
     result = run_classical(atoms, settings, folder)
-    print(f"mean temperature {result.mean_temperature_K} K: {result.trajectory_file}")
+    means = f"mean temperature {result.mean_temperature_K} K"
+    if result.mean_volume is not None:
+        density = G_PER_CM3_PER_AMU_PER_ANGSTROM3 * atoms.get_masses().sum()
+        means += (
+            f", pressure {result.mean_pressure_GPa} GPa, volume {result.mean_volume} A^3, density "
+            f"{density / result.mean_volume.value:.4f} g/cm^3"
+        )
+    print(f"{means}: {result.trajectory_file}")
     if result.extrapolation is not None:
         print(result.extrapolation)
     return 0

@@ -15,12 +15,20 @@ EXAMPLES = (
     "  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd "
     "--n-beads 8 --n-steps 10000\n"
     "  md-runs pimd relaxed.xyz --model model.safetensors --folder trpmd --from pimd "
-    "--dynamics trpmd --n-beads 8 --n-steps 40000 --stride 4"
+    "--dynamics trpmd --n-beads 8 --n-steps 40000 --stride 4\n"
+    "  md-runs pimd relaxed.xyz --model model.safetensors --folder piglet "
+    "--input-xml piglet.xml --n-beads 8 --n-steps 10000"
 )
 
 
 def run(
-    structure: Path, *, model: Path, folder: Path, source: Path | None = None, **options: Any
+    structure: Path,
+    *,
+    model: Path,
+    folder: Path,
+    source: Path | None = None,
+    input_xml: Path | None = None,
+    **options: Any,
 ) -> int:
     """Runs, or continues, PIMD or segments of RPMD or TRPMD.
 
@@ -31,6 +39,8 @@ def run(
         folder: for all files of the run; a run that is there goes on.
         source: folder of the pimd run whose frames segments of rpmd or trpmd start from (default:
             a pimd run of their own).
+        input_xml: an input of i-PI of your own, whose motion, thermostat and barostat are kept;
+            forces, outputs and first positions are those of this command.
         options: fields of `PimdRun` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
@@ -38,6 +48,8 @@ def run(
     settings, execution = taken(options, PimdRun), Execution(**options)
     if settings.dynamics == "pimd" and source is not None:
         raise ConfigError("--from is for segments: add --dynamics rpmd or trpmd")
+    if settings.dynamics != "pimd" and input_xml is not None:
+        raise ConfigError("--input-xml is for pimd: segments make their own input")
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
     check_model(model)
@@ -46,7 +58,9 @@ def run(
     result: PimdResult | SegmentsResult
     with printed_extrapolation():
         if settings.dynamics == "pimd":
-            result = run_pimd(atoms, model, settings, folder, execution=execution)
+            result = run_pimd(
+                atoms, model, settings, folder, execution=execution, input_xml=input_xml
+            )
         else:
             result = run_ring_polymer_segments(
                 atoms, model, settings, folder, source, execution=execution

@@ -30,7 +30,7 @@ from md_runs.analysis.spectra.dynamics import (
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.run_folders import file_name, segment_paths
-from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, with_frames
+from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, has_moving_cell, with_frames
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.settings_checks import named_values
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_KELVIN
@@ -329,7 +329,7 @@ def equilibration_cut(
         trajectory: the whole run.
         skip_ps: as asked for; None to follow the rule or, without one, to detect it from the
             potential energy, the kinetic energy, or the radius of gyration, whichever is there
-            first, and from the spread of beads.
+            first, from the volume where it changes, and from the spread of beads.
         rule: recorded with the run by the study that it belongs to.
 
     Raises:
@@ -386,6 +386,8 @@ def _settling_series(trajectory: Trajectory, stride: int) -> Iterator[tuple[str,
     elif trajectory.has_positions and not any(trajectory.pbc) and trajectory.n_atoms > 1:
         radii = (radii_of_gyration(r, masses).mean(axis=(1, 2)) for r in _pieces(positions))
         yield "radius of gyration", np.concatenate(list(radii))[::stride]
+    if has_moving_cell(trajectory):
+        yield "volume", np.abs(np.linalg.det(np.asarray(trajectory.cells)))[::stride]
     if trajectory.has_positions and trajectory.n_beads > 1:
         spreads = (r.var(axis=1).mean(axis=(1, 2)) for r in _pieces(positions))
         yield "spread of the beads", np.concatenate(list(spreads))[::stride]

@@ -188,7 +188,8 @@ def _freedom(segment: Trajectory, removed: Removed) -> DegreesOfFreedom:
 
 def _whole_positions(segment: Trajectory) -> Any:
     """Unwrapped, of the centroid. Raises DataError for a molecule that lies across a face."""
-    positions = centroid(unwrapped(segment).positions)
+    segment = unwrapped(segment)
+    positions = centroid(segment.positions)
     if segment.cells is not None and any(segment.pbc):
         inverse = np.linalg.inv(checked_cells(np.asarray(segment.cells[0]), segment.pbc))
         extent = np.ptp(np.asarray(positions[0]) @ inverse, axis=0)

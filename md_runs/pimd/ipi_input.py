@@ -162,7 +162,10 @@ def input_xml(
     system.append(_initial_state(atoms, settings, has_velocities))
     add(add(system, "forces"), "force", forcefield=NAME)
     system.append(_motion(settings))
-    add(add(system, "ensemble"), "temperature", settings.temperature_K, units="kelvin")
+    ensemble = add(system, "ensemble")
+    add(ensemble, "temperature", settings.temperature_K, units="kelvin")
+    if settings.moves_cell:
+        add(ensemble, "pressure", settings.pressure_GPa, units="gigapascal")
     return to_text(root) + "\n"
 
 
@@ -188,6 +191,8 @@ def _output(settings: PimdRun, extras: Collection[str]) -> ET.Element:
         "step, time{femtosecond}, conserved{electronvolt}, temperature{kelvin}, "
         "potential{electronvolt}, kinetic_cv{electronvolt}"
     )
+    if settings.moves_cell:
+        properties += ", volume{angstrom3}, pressure_cv{gigapascal}"
     add(
         output,
         "properties",
@@ -243,7 +248,9 @@ def _initial_state(atoms: Atoms, settings: PimdRun, has_velocities: bool) -> ET.
 def _motion(settings: PimdRun) -> ET.Element:
     motion = ET.Element("motion", mode="dynamics")
     add(motion, "fixcom", settings.fix_center_of_mass)
-    dynamics = add(motion, "dynamics", mode="nve" if settings.dynamics == "rpmd" else "nvt")
+    constant_temperature = "npt" if settings.moves_cell else "nvt"
+    mode = "nve" if settings.dynamics == "rpmd" else constant_temperature
+    dynamics = add(motion, "dynamics", mode=mode)
     add(dynamics, "timestep", settings.timestep_fs, units="femtosecond")
     if settings.dynamics != "rpmd":
         is_free = settings.dynamics == "trpmd"
@@ -253,4 +260,18 @@ def _motion(settings: PimdRun) -> ET.Element:
         add(thermostat, "tau", friction_time, units="femtosecond")
         if is_free:
             add(thermostat, "pile_lambda", TRPMD_LAMBDA)
+    if settings.moves_cell:
+        dynamics.append(_barostat(settings))
     return motion
+
+
+def _barostat(settings: PimdRun) -> ET.Element:
+    """Isotropic, with a Langevin thermostat of its own.
+
+    G. Bussi, T. Zykova-Timan, M. Parrinello, J. Chem. Phys. 130, 074101 (2009),
+    doi:10.1063/1.3073889.
+    """
+    barostat = ET.Element("barostat", mode="isotropic")
+    for parent in (barostat, add(barostat, "thermostat", mode="langevin")):
+        add(parent, "tau", settings.barostat_fs, units="femtosecond")
+    return barostat

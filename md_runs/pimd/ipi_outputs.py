@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from md_runs.pimd.ipi_input import (
+    POSITIONS,
     POTENTIALS_NAME,
     PREFIX,
     PROPERTIES_NAME,
@@ -24,7 +25,7 @@ from md_runs.pimd.ipi_input import (
 from md_runs.pimd.results import PimdProperties
 from md_runs.pimd.settings import PimdRun
 from md_runs.trajectories.frame_cache import FrameCache
-from md_runs.trajectories.ipi_files.quantities import beads_of_series
+from md_runs.trajectories.ipi_files.quantities import beads_of_series, cells_of_series
 from md_runs.trajectories.ipi_files.run_settings import converted
 from md_runs.trajectories.ipi_files.series import (
     Series,
@@ -33,6 +34,8 @@ from md_runs.trajectories.ipi_files.series import (
     read_trajectory_series,
 )
 from mlpotential.errors import RunError
+
+VOLUME_COLUMN = 6  # of the properties, where the cell moves
 
 # How a record begins; the group is its step.
 _FRAME = rb"^\d+\n[^\n]*\bStep: +(\d+)[^\n]*%s\{"
@@ -140,7 +143,9 @@ def check_steps(path: Path, steps: np.ndarray, last_step: int, stride: int) -> N
 def read_properties(outputs: Outputs, last_step: int) -> PimdProperties:
     """Raises RunError if a step is missing, double, or not finite."""
     file = outputs.table(PROPERTIES_NAME, outputs.settings.properties_stride)
-    names = ("step", "time", "conserved", "temperature", "potential", "kinetic_cv")
+    names: tuple[str, ...] = ("step", "time", "conserved", "temperature", "potential", "kinetic_cv")
+    moves_cell = outputs.settings.moves_cell
+    names += ("volume", "pressure_cv") if moves_cell else ()
     found = read_properties_file(file.path, names, file.end_of(last_step))
 
     def column(name: str, family: str, unit: str) -> np.ndarray:
@@ -154,6 +159,8 @@ def read_properties(outputs: Outputs, last_step: int) -> PimdProperties:
         temperature_K=column("temperature", "temperature", "kelvin"),
         potential=column("potential", "energy", "electronvolt"),
         kinetic_cv=column("kinetic_cv", "energy", "electronvolt"),
+        volume=column("volume", "volume", "angstrom3") if moves_cell else None,
+        pressure_GPa=column("pressure_cv", "pressure", "gigapascal") if moves_cell else None,
     )
 
 
@@ -163,7 +170,8 @@ def read_frames(
     """All that was recorded of every bead, by its field in `Trajectory`: [n_frames, n_beads, ...].
 
     Frames stay in a temporary file until they are asked for, energies excepted. Positions are
-    unwrapped. Units are those of `Trajectory`, converted with i-PI's constants.
+    unwrapped. `cells` are among them where the cell moves. Units are those of `Trajectory`,
+    converted with i-PI's constants.
 
     Args:
         outputs: of the run.
@@ -181,7 +189,8 @@ def read_frames(
         end = file.end_of(last_step)
         if quantity.is_extra:
             return read_extras_series(file.path, cache, end)
-        return read_trajectory_series(file.path, cache, progress=progress, end=end)
+        with_cells = quantity is POSITIONS and outputs.settings.moves_cell
+        return read_trajectory_series(file.path, cache, with_cells, progress, end)
 
     recorded: dict[str, Any] = {}
     for quantity in outputs.quantities:
@@ -189,6 +198,8 @@ def read_frames(
         for bead in beads:
             check_steps(bead.path, bead.steps, last_step, stride)
         recorded |= beads_of_series(quantity.word, beads, steps, masses)
+        if beads[0].cells is not None:
+            recorded["cells"] = cells_of_series(beads[0], steps)
     if outputs.settings.record_forces:
         file = outputs.table(POTENTIALS_NAME, stride)
         table = read_properties_file(file.path, ("bead_potentials",), file.end_of(last_step))
@@ -205,6 +216,7 @@ class ProgressReader:
     Attributes:
         step, temperature_K: of the last record; of a new run NaN.
         hottest_step, hottest_K: of the hottest: a thermostat cools an explosion quickly.
+        smallest_volume: of a cell that moves (A^3); infinite of others.
     """
 
     def __init__(self, folder: Path, start_step: int) -> None:
@@ -213,6 +225,7 @@ class ProgressReader:
         self.step = start_step
         self.temperature_K = float("nan")
         self.hottest_step, self.hottest_K = start_step, 0.0
+        self.smallest_volume = float("inf")
 
     def update(self) -> int:
         """Reads new complete lines. Raises RunError if one has a number that is not finite."""
@@ -230,6 +243,8 @@ class ProgressReader:
                 raise RunError(f"{self._path} has a number that is not finite at step {self.step}")
             if self.temperature_K > self.hottest_K:
                 self.hottest_step, self.hottest_K = self.step, self.temperature_K
+            if len(values) > VOLUME_COLUMN:
+                self.smallest_volume = min(self.smallest_volume, float(values[VOLUME_COLUMN]))
         return self.step
 
 

@@ -43,6 +43,7 @@ from md_runs.pimd.ipi_input import (
 )
 from md_runs.pimd.ipi_outputs import Outputs, ProgressReader, read_frames, read_properties
 from md_runs.pimd.ipi_process import LOG_NAME, follow, ipi_process, log_tail
+from md_runs.pimd.own_input import OwnInput
 from md_runs.pimd.record import (
     check_same_run,
     identity_of,
@@ -75,6 +76,8 @@ def run_with_driver(
     stall_limit_s: float,
     start: RingPolymer | None = None,
     title: str = "PIMD",
+    smallest_volume: float = 0.0,
+    own_input: OwnInput | None = None,
 ) -> PimdResult:
     """One run of i-PI, of any driver, or the rest of it.
 
@@ -87,12 +90,16 @@ def run_with_driver(
         stall_limit_s: a run without a new step for so long is stopped (s).
         start: first positions and velocities of the beads; None for all as `atoms`, thermal.
         title: of the progress bar.
+        smallest_volume: of a cell that moves; one that is smaller ends the run (A^3).
+        own_input: what i-PI is told beside forces, outputs and beginning; None for our own.
 
     Raises:
         ConfigError, RunError, RunInterrupted: as `run_pimd`.
     """
     check_movable(atoms, settings)
-    run = _Run(folder, atoms, settings, driver, start, title)
+    if own_input is not None:
+        driver = own_input.driver(driver)
+    run = _Run(folder, atoms, settings, driver, start, title, smallest_volume, own_input)
     with lock_folder(folder):
         checkpoint = run.prepare()
         speed = None
@@ -133,7 +140,9 @@ def _read_trajectory(outputs: Outputs, atoms: Atoms, last_step: int, progress: b
     recorded = read_frames(outputs, last_step, masses, progress)
     n_frames = len(recorded["positions"])
     cells = None
-    if atoms.pbc.any():
+    if "cells" in recorded:
+        cells = recorded.pop("cells")
+    elif atoms.pbc.any():
         cells = np.broadcast_to(atoms.cell.array, (n_frames, 3, 3))
     return Trajectory(
         atomic_numbers=atoms.numbers.copy(),
@@ -158,6 +167,8 @@ class _Run:
     driver: IpiDriver
     start: RingPolymer | None
     title: str
+    smallest_volume: float = 0.0
+    own_input: OwnInput | None = None
 
     @property
     def identity(self) -> dict[str, str]:
@@ -246,6 +257,8 @@ class _Run:
         properties = read_properties(self.outputs, last_step)
         hottest = int(properties.temperature_K.argmax())
         self._refuse_explosion(int(properties.steps[hottest]), properties.temperature_K[hottest])
+        if properties.volume is not None:
+            self._refuse_small_cell(float(properties.volume.min()))
         return PimdResult(trajectory, properties, steps_per_second, read_report(self.folder))
 
     def _refuse_explosion(self, step: int, temperature_K: float) -> None:
@@ -254,6 +267,15 @@ class _Run:
             raise RunError(
                 f"the dynamics exploded before step {step}: {temperature_K:.3g} K. "
                 f"{EXPLOSION_ADVICE}"
+            )
+
+    def _refuse_small_cell(self, volume: float) -> None:
+        """Raises RunError where the cell has become narrower than the cutoff of the model."""
+        if volume < self.smallest_volume:
+            raise RunError(
+                f"the cell shrank to {volume:.4g} A^3 and is narrower than the cutoff of the model "
+                f"({self.smallest_volume:.4g} A^3), so that atoms see their own images: take a "
+                "larger supercell or a lower pressure, in another folder"
             )
 
     def _take_report(self, checkpoint: Checkpoint | None) -> GuardReport | None:
@@ -278,8 +300,11 @@ class _Run:
         """Makes input and outputs agree. Returns the name of the input."""
         if checkpoint is None:
             remove_outputs(self.folder)
-            has_velocities = self.start is not None
-            xml = input_xml(self.atoms, self.settings, self.driver, has_velocities)
+            if self.own_input is None:
+                has_velocities = self.start is not None
+                xml = input_xml(self.atoms, self.settings, self.driver, has_velocities)
+            else:
+                xml = self.own_input.xml(self.atoms, self.settings, self.driver)
             write_atomically(self.folder / INPUT_NAME, xml)
             return INPUT_NAME
         xml = continued_xml(checkpoint.tree, self.settings, self.driver)
@@ -293,6 +318,7 @@ class _Run:
             """Looks at the outputs, shows them on the bar, and returns their last step."""
             shown, step = reader.step, reader.update()
             self._refuse_explosion(reader.hottest_step, reader.hottest_K)
+            self._refuse_small_cell(reader.smallest_volume)
             remove_old_checkpoints(self.folder)
             bar.set_postfix_str(f"{reader.temperature_K:.0f} K", refresh=False)
             bar.update(step - shown)

@@ -22,6 +22,7 @@ from mlpotential.errors import ConfigError, RunError
 from mlpotential.run_folder import write_atomically
 
 RECORDED = "recorded"  # of an extra, among what identifies the forces
+OWN_INPUT = "input of i-PI (sha256)"  # as well, of a run by a file of the user's own
 
 
 def write_record(

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
-from md_runs.analysis.sampling.uncertainty import block_average
+from md_runs.analysis.sampling.uncertainty import Estimate, block_average
 from md_runs.pimd.settings import PimdRun
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError
@@ -31,6 +31,8 @@ class PimdProperties:
         potential: mean over the beads, [n_records] (eV).
         kinetic_cv: quantum kinetic energy, centroid virial estimator, [n_records] (eV). A fixed
             center of mass is counted as a free one: + 3/2 kT.
+        volume: of a run at constant pressure, [n_records] (A^3); None of others.
+        pressure_GPa: as well, centroid virial estimator, [n_records].
     """
 
     steps: np.ndarray
@@ -39,6 +41,8 @@ class PimdProperties:
     temperature_K: np.ndarray
     potential: np.ndarray
     kinetic_cv: np.ndarray
+    volume: np.ndarray | None = None
+    pressure_GPa: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,18 @@ class PimdResult:
 
     def __str__(self) -> str:
         frames = f"{self.trajectory.n_frames} frames of {self.trajectory.n_beads} beads"
-        temperatures_K = self.properties.temperature_K[len(self.properties.temperature_K) // 2 :]
-        mean = block_average(temperatures_K, min(N_BLOCKS, len(temperatures_K)))
-        speed = self.steps_per_second
-        return f"{frames}, mean temperature of the second half {mean} K" + (
-            "" if speed is None else f", {speed:.1f} steps/s"
-        )
+        found, speed = self.properties, self.steps_per_second
+        text = f"{frames}, mean temperature of the second half {_late_mean(found.temperature_K)} K"
+        if found.volume is not None and found.pressure_GPa is not None:
+            text += f", pressure {_late_mean(found.pressure_GPa)} GPa"
+            text += f", volume {_late_mean(found.volume)} A^3"
+        return text + ("" if speed is None else f", {speed:.1f} steps/s")
+
+
+def _late_mean(series: np.ndarray) -> Estimate:
+    """Of the second half, which is nearer to equilibrium."""
+    late = series[len(series) // 2 :]
+    return block_average(late, min(N_BLOCKS, len(late)))
 
 
 def check_movable(atoms: Atoms, settings: PimdRun) -> None:

@@ -9,6 +9,7 @@ from ase import Atoms
 from md_runs.force_provider import ForceProvider, IpiDriver, Model, force_provider
 from md_runs.pimd.ipi_input import to_ipi_frame
 from md_runs.pimd.ipi_run import run_with_driver
+from md_runs.pimd.own_input import OwnInput
 from md_runs.pimd.results import PimdResult
 from md_runs.pimd.ring_polymer.bead_forces import bead_forces
 from md_runs.pimd.ring_polymer.run import Forces, run_in_process
@@ -19,6 +20,7 @@ from md_runs.pimd.segments import (
     run_segments_with_driver,
 )
 from md_runs.pimd.settings import PimdRun
+from md_runs.trajectories.structure_file import check_compressible, least_volume
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 
@@ -31,6 +33,7 @@ def run_pimd(
     progress: bool = True,
     execution: Execution = DEFAULT_EXECUTION,
     stall_limit_s: float = 600.0,
+    input_xml: str | Path | None = None,
 ) -> PimdResult:
     """Runs path-integral MD, or goes on with the run that is in the folder.
 
@@ -44,6 +47,8 @@ def run_pimd(
         progress: show a bar, if standard error is a terminal.
         execution: where and how model files are evaluated.
         stall_limit_s: a run without a new step for so long is stopped (s).
+        input_xml: an input of i-PI of one's own: its motion, thermostat and barostat are kept.
+            What it tells otherwise than the settings is refused.
 
     Raises:
         StructureError, ModelFileError, ConfigError: if there can be no such run.
@@ -52,19 +57,43 @@ def run_pimd(
         RunInterrupted: after SIGTERM, SIGINT or SIGHUP; the state is saved.
 
     Warns:
-        UserWarning: if the model has a hard cutoff.
+        UserWarning: if the model has a hard cutoff, or input_xml has outputs of its own.
         ExtrapolationWarning: if the run was outside the training data of the model.
     """
     if settings.dynamics != "pimd":
         raise ConfigError(
             f"{settings.dynamics} is made of segments: call run_ring_polymer_segments for it"
         )
+    own_input = None if input_xml is None else OwnInput.read(Path(input_xml), settings)
     atoms, provider = to_ipi_frame(atoms), force_provider(forces, execution)
+    smallest_volume = 0.0
+    if settings.moves_cell:
+        trial = atoms.copy()
+        trial.calc = provider.calculator()
+        check_compressible(trial)
+        smallest_volume = least_volume(trial)
     if settings.engine == "native":
         found = Forces(*bead_forces(provider, atoms))
-        return run_in_process(atoms, found, settings, Path(folder), progress, stall_limit_s)
+        return run_in_process(
+            atoms,
+            found,
+            settings,
+            Path(folder),
+            progress,
+            stall_limit_s,
+            smallest_volume=smallest_volume,
+        )
     driver = provider.ipi_driver(atoms)
-    return run_with_driver(atoms, driver, settings, Path(folder), progress, stall_limit_s)
+    return run_with_driver(
+        atoms,
+        driver,
+        settings,
+        Path(folder),
+        progress,
+        stall_limit_s,
+        smallest_volume=smallest_volume,
+        own_input=own_input,
+    )
 
 
 def run_ring_polymer_segments(

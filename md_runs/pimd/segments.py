@@ -28,7 +28,7 @@ from md_runs.analysis.sampling.uncertainty import Estimate, mean_of_blocks
 from md_runs.force_provider import IpiDriver
 from md_runs.pimd.ipi_input import RingPolymer
 from md_runs.pimd.ipi_run import run_with_driver
-from md_runs.pimd.record import RECORDED, read_record
+from md_runs.pimd.record import OWN_INPUT, RECORDED, read_record
 from md_runs.pimd.results import PimdResult
 from md_runs.pimd.settings import PimdRun
 from md_runs.pimd.stored_runs import read_pimd_trajectory
@@ -213,13 +213,20 @@ def _start_frames(
 def _check_source(source: Path, atoms: Atoms, driver: IpiDriver, settings: PimdRun) -> None:
     """Raises RunError unless its frames are those of the ring polymer at hand."""
     there_atoms, there, identity = read_record(source)
+    if there.moves_cell:
+        raise RunError(
+            f"segments cannot start from {source}: its cell moves, and theirs does not. Run pimd "
+            "at its mean volume, without pressure_GPa, to start from"
+        )
 
     def ensemble(atoms: Atoms, run: PimdRun) -> dict[str, object]:
         structure = structure_of(atoms)
         del structure["positions"]
         return {"n_beads": run.n_beads, "temperature_K": run.temperature_K, **structure}
 
-    forces = {name: value for name, value in identity.items() if value != RECORDED}
+    forces = {
+        name: value for name, value in identity.items() if value != RECORDED and name != OWN_INPUT
+    }
     differing = differences(
         ensemble(there_atoms, there) | {"dynamics": there.dynamics} | forces,
         ensemble(atoms, settings) | {"dynamics": "pimd"} | dict(driver.identity),

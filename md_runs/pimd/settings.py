@@ -7,13 +7,21 @@ from typing import Literal, get_args
 
 from md_runs.analysis.spectra.dynamics import RingPolymerDynamics
 from mlpotential.errors import ConfigError
-from mlpotential.settings_checks import check_choice, check_count, check_number
+from mlpotential.settings_checks import (
+    check_choice,
+    check_count,
+    check_number,
+    is_finite_number,
+    require,
+)
 
 Engine = Literal["ipi", "native"]
-PileVariant = Literal["pile-l", "pile-g"]
+PileVariant = Literal["pile-l", "pile-g", "piglet"]
 
 DYNAMICS, ENGINES, THERMOSTATS = map(get_args, (RingPolymerDynamics, Engine, PileVariant))
 TRPMD_LAMBDA = 0.5  # Rossi, Ceriotti, Manolopoulos (2014); 1 is the optimal damping of PILE
+
+BAROSTAT_FS = 1000.0  # chosen: slow beside vibrations, as is usual
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,12 @@ class PimdRun:
         engine: ipi is a process of i-PI; native moves the ring polymer in this process, by the same
             equations and faster.
         thermostat: variant of PILE: pile-l is local, pile-g rescales all centroid momenta by one
-            factor.
+            factor. The matrices of piglet come with an input of i-PI of one's own.
         record_forces: store forces and potentials of every bead with the positions, for perturbed
             path integrals.
+        pressure_GPa: hold it from outside (GPa), of pimd and a structure that is periodic in all
+            directions; negative is tension. None keeps the cell.
+        barostat_time_fs: in which the volume relaxes (fs); 1000 where none is given.
 
     Raises:
         ConfigError: for a value of the wrong type or out of range.
@@ -81,10 +92,18 @@ class PimdRun:
     record_forces: bool = False
     engine: Engine = "ipi"
     thermostat: PileVariant = "pile-l"
+    pressure_GPa: float | None = None
+    barostat_time_fs: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("dynamics", self.dynamics, DYNAMICS)
         check_choice("engine", self.engine, ENGINES)
+        if self.thermostat == "piglet":
+            raise ConfigError(
+                "thermostat piglet needs matrices for the temperature, the frequencies and the "
+                "beads, which are not part of i-PI: get them from gle4md.org within an input of "
+                "i-PI, and give that with --input-xml"
+            )
         check_choice("thermostat", self.thermostat, THERMOSTATS)
         if self.thermostat == "pile-g" and self.n_beads == 1:
             raise ConfigError(
@@ -107,6 +126,36 @@ class PimdRun:
                 f"(segment_ps {self.segment_ps:g}, timestep_fs {self.timestep_fs:g}, stride "
                 f"{self.stride})"
             )
+
+        self._check_pressure()
+
+    def _check_pressure(self) -> None:
+        pressure = self.pressure_GPa
+        if pressure is None:
+            require(
+                self.barostat_time_fs is None,
+                "barostat_time_fs",
+                "left out without pressure_GPa",
+                self.barostat_time_fs,
+            )
+            return
+        require(is_finite_number(pressure), "pressure_GPa", "a finite number", pressure)
+        check_number("barostat_time_fs", self.barostat_fs)
+        if self.dynamics != "pimd":
+            raise ConfigError(
+                f"{self.dynamics} keeps the cell, pimd alone samples at constant pressure: leave "
+                "pressure_GPa out"
+            )
+
+    @property
+    def barostat_fs(self) -> float:
+        """Time constant of the volume, also where none was given (fs)."""
+        return BAROSTAT_FS if self.barostat_time_fs is None else self.barostat_time_fs
+
+    @property
+    def moves_cell(self) -> bool:
+        """Whether the pressure is held, and the cell moves."""
+        return self.pressure_GPa is not None
 
     @property
     def segment_steps(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from md_runs.analysis.sampling.frames import uniform_timestep_fs
+from md_runs.analysis.structure.periodic_images import checked_cells
 from md_runs.trajectories.frame_arrays import (
     FrameArray,
     LazyFrames,
@@ -132,15 +133,51 @@ def centroid_of(trajectory: Trajectory) -> Trajectory:
 
 
 def unwrapped(trajectory: Trajectory) -> Trajectory:
-    """The same run with positions that do not jump at the faces of its cell.
+    """The same run with positions that do not jump at the faces of its cell, and in one cell.
+
+    Where the cell changes positions are those `in_mean_cell`.
 
     Raises:
         DataError, StructureError: as `unwrapped_positions`.
     """
     if trajectory.cells is None or not any(trajectory.pbc) or not trajectory.has_positions:
         return trajectory
+    trajectory = in_mean_cell(trajectory)
     positions = unwrapped_positions(trajectory.positions, trajectory.cells, trajectory.pbc)
     return replace(trajectory, positions=positions)
+
+
+def has_moving_cell(trajectory: Trajectory) -> bool:
+    """Whether the cell differs between frames."""
+    if trajectory.cells is None or not any(trajectory.pbc) or trajectory.n_frames == 0:
+        return False
+    cells = np.asarray(trajectory.cells[:])
+    return bool((cells != cells[0]).any())
+
+
+def in_mean_cell(trajectory: Trajectory) -> Trajectory:
+    """The motion of atoms relative to a cell that changes: x a(t)^-1 <a>, all in the cell <a>.
+
+    A cell that breathes carries every atom along, the further the longer its way has been, and none
+    of that is motion of atoms. Positions of another run are as they are; nothing is read.
+
+    Raises:
+        DataError, StructureError: for a cell that is flat or thin.
+    """
+    if not (has_moving_cell(trajectory) and trajectory.has_positions):
+        return trajectory
+    assert trajectory.cells is not None
+    cells = checked_cells(np.asarray(trajectory.cells[:]), trajectory.pbc)
+    mean_cell, positions = cells.mean(axis=0), trajectory.positions
+    changes = np.linalg.inv(cells) @ mean_cell
+
+    def read(start: int, stop: int) -> np.ndarray:
+        piece = np.asarray(positions[start:stop], np.float64)
+        moved: np.ndarray = piece @ changes[start:stop, None]
+        return moved
+
+    moved = LazyFrames(positions.shape, read)
+    return replace(trajectory, positions=moved, cells=np.broadcast_to(mean_cell, cells.shape))
 
 
 def with_velocities(trajectory: Trajectory) -> Trajectory:
@@ -149,7 +186,7 @@ def with_velocities(trajectory: Trajectory) -> Trajectory:
     They are central differences (x(t + h) - x(t - h)) / 2h, which damp a spectrum by
     sinc(w h)^2: `analysis.without_difference_damping(spectrum, 2)` takes that
     back. Positions that are wrapped into a
-    cell are unwrapped first.
+    cell are unwrapped first; where the cell changes velocities are those relative to it.
 
     Raises:
         DataError: fewer than four frames, frames that are not evenly spaced, or as `unwrapped`.

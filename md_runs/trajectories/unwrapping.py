@@ -5,10 +5,11 @@ nearest image,
 
     d(t) = x(t) - x(t - h) - n(t) a(t),   n = rint((x(t) - x(t - h)) a(t)^-1),   (1)
 
-with the cell vectors a of the later frame, which may change in time; unwrapped positions are the
-first ones and the sum of the steps (S. von Buelow, J. T. Bullerjahn, G. Hummer, J. Chem. Phys. 153,
-021101 (2020), doi:10.1063/5.0008316). Only the jumps n a are kept, which are few. A step of nearly
-half a cell could as well be one to the other side: it is refused.
+with the cell vectors a of the later frame (of a run whose cell changes `trajectory.unwrapped` gives
+positions in its mean cell, which do not depend on how far an atom has gone); unwrapped positions
+are the first ones and the sum of the steps (S. von Buelow, J. T. Bullerjahn, G. Hummer, J. Chem.
+Phys. 153, 021101 (2020), doi:10.1063/5.0008316). Only the jumps n a are kept, which are few. A step
+of nearly half a cell could as well be one to the other side: it is refused.
 """
 
 from __future__ import annotations

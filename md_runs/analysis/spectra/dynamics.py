@@ -19,7 +19,7 @@ from typing import Literal, get_args
 from mlpotential.errors import ConfigError
 from mlpotential.settings_checks import check_choice, check_number
 
-Method = Literal["NVE", "Bussi", "Nose-Hoover", "Langevin", "GLE", "RPMD", "TRPMD", "CMD"]
+Method = Literal["NVE", "Bussi", "Nose-Hoover", "NPT", "Langevin", "GLE", "RPMD", "TRPMD", "CMD"]
 PATH_INTEGRAL_METHODS = ("RPMD", "TRPMD", "CMD")
 SAMPLING_ONLY = "PIMD"  # of a `Trajectory`: thermostatted beads, whose time has no meaning
 
@@ -27,9 +27,10 @@ SAMPLING_ONLY = "PIMD"  # of a `Trajectory`: thermostatted beads, whose time has
 VelocityUnit = Literal["A/fs", "A/ps", "nm/ps", "bohr/au", "ASE"]
 
 # As settings of runs spell them.
-Ensemble = Literal["langevin", "bussi", "nose-hoover", "nve"]
+Ensemble = Literal["langevin", "bussi", "nose-hoover", "nve", "npt-isotropic", "npt"]
 RingPolymerDynamics = Literal["pimd", "rpmd", "trpmd"]
 NAME_OF_SETTING = {name.lower(): name for name in (*get_args(Method), SAMPLING_ONLY)}
+NAME_OF_SETTING["npt-isotropic"] = "NPT"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Dynamics:
     """The method that produced a trajectory.
 
     Attributes:
-        method: "NVE"; "Bussi" or "Nose-Hoover", global thermostats that leave lines as they are;
+        method: "NVE"; "Bussi" or "Nose-Hoover", global thermostats that leave lines as they are,
+            and "NPT", with a cell that moves slowly beside vibrations;
             "Langevin" or "GLE", which broaden them; "RPMD", "TRPMD" or "CMD", whose spectra come
             from centroids (velocities, dipoles and polarizabilities averaged over beads).
         friction_per_fs: of the Langevin thermostat; None where it is not known.

@@ -19,7 +19,7 @@ from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.structure.overlays import panels_of
 from md_runs.figures.transport import mean_square_figure
 from md_runs.trajectories.frame_arrays import FRAMES_AT_ONCE, FrameArray, centroid
-from md_runs.trajectories.trajectory import Trajectory, unwrapped
+from md_runs.trajectories.trajectory import Trajectory, has_moving_cell, unwrapped
 from mlpotential.errors import DataError
 
 MOST_BYTES = 1e9  # chosen: of the positions that are kept in memory
@@ -90,6 +90,12 @@ def _followed(segments: Sequence[Trajectory]) -> tuple[list[np.ndarray], int, st
     stride = int(np.ceil(n_bytes / MOST_BYTES))
     text = f", every {stride} frames" * (stride > 1)
     followed = [unwrapped(segment) for segment in segments]
+    if any(has_moving_cell(segment) for segment in segments):
+        return (
+            [_strided(centroid(one.positions), stride) for one in followed],
+            stride,
+            f"{text}, in the mean cell (without the motion of the cell)",
+        )
     if any(one.positions is not s.positions for one, s in zip(followed, segments, strict=True)):
         text += ", followed through the faces of the cell by nearest images"
     return [_strided(centroid(one.positions), stride) for one in followed], stride, text
@@ -144,7 +150,7 @@ def _note(
 def _finite_size(run: PreparedRun) -> str:
     """What the size of the cell takes away from D."""
     cells: Any = run.segments[0].cells
-    side = float(abs(np.linalg.det(np.asarray(cells[0], np.float64))) ** (1 / 3))
+    side = float(np.abs(np.linalg.det(np.asarray(cells[:], np.float64))).mean() ** (1 / 3))
     text = "the finite size of the cell is not corrected for"
     try:
         temperature_K, _ = run.known_temperature_K()

@@ -24,11 +24,13 @@ class BeadAnswer:
         forces: [n_beads, n_atoms, 3] (eV/A).
         extras: what was asked for beside them, by name: dipole, [n_beads, 3] (e A);
             polarizability, [n_beads, 3, 3] (A^3).
+        virials: traces of -dE/dstrain, [n_beads] (eV); None in a cell that stays.
     """
 
     energies: np.ndarray
     forces: np.ndarray
     extras: Mapping[str, np.ndarray]
+    virials: np.ndarray | None = None
 
 
 class BeadForces(Protocol):
@@ -36,8 +38,13 @@ class BeadForces(Protocol):
 
     guard: Any  # counts what is outside the training data of the model; None where nobody does
 
-    def evaluate(self, positions: np.ndarray, extras: tuple[str, ...] = ()) -> BeadAnswer:
-        """Of beads at [n_beads, n_atoms, 3] (A)."""
+    def evaluate(
+        self, positions: np.ndarray, extras: tuple[str, ...] = (), scale: float | None = None
+    ) -> BeadAnswer:
+        """Of beads at [n_beads, n_atoms, 3] (A), in a cell so many times as long as the first.
+
+        Without a scale the cell is the first, and there are no virials.
+        """
         ...
 
 
@@ -52,18 +59,26 @@ class ModelBeads:
     def __init__(self, evaluator: Evaluator, cell: np.ndarray | None) -> None:
         self._evaluator, self._cell, self.guard = evaluator, cell, evaluator.guard
 
-    def evaluate(self, positions: np.ndarray, extras: tuple[str, ...] = ()) -> BeadAnswer:
+    def evaluate(
+        self, positions: np.ndarray, extras: tuple[str, ...] = (), scale: float | None = None
+    ) -> BeadAnswer:
         """As of every `BeadForces`."""
-        cells = None
+        cells, strained = None, () if scale is None else ("stress",)
         if self._cell is not None:
-            cells = np.broadcast_to(self._cell, (len(positions), 3, 3))
-        found = self._evaluator.evaluate(positions, cells, ("energy", "forces", *extras))
+            cell = self._cell if scale is None else scale * self._cell
+            cells = np.broadcast_to(cell, (len(positions), 3, 3))
+        wanted = ("energy", "forces", *strained, *extras)
+        found = self._evaluator.evaluate(positions, cells, wanted)
         assert found.energy is not None  # it was asked for, as forces were
         assert found.forces is not None
         others = {name: np.asarray(getattr(found, name)) for name in extras}
-        return BeadAnswer(
-            np.asarray(found.energy), np.asarray(found.forces).reshape(positions.shape), others
-        )
+        virials = None
+        if scale is not None:
+            assert found.stress is not None  # it was asked for
+            volume = np.abs(np.linalg.det(cell))
+            virials = -volume * np.trace(np.asarray(found.stress), axis1=1, axis2=2)
+        forces = np.asarray(found.forces).reshape(positions.shape)
+        return BeadAnswer(np.asarray(found.energy), forces, others, virials)
 
 
 class CalculatorBeads:
@@ -75,18 +90,28 @@ class CalculatorBeads:
 
     def __init__(self, atoms: Atoms) -> None:
         self._atoms, self.guard = atoms, getattr(atoms.calc, "guard", None)
+        self._cell = atoms.cell.array.copy()
 
-    def evaluate(self, positions: np.ndarray, extras: tuple[str, ...] = ()) -> BeadAnswer:
+    def evaluate(
+        self, positions: np.ndarray, extras: tuple[str, ...] = (), scale: float | None = None
+    ) -> BeadAnswer:
         """As of every `BeadForces`."""
+        virials = None if scale is None else np.empty(len(positions))
+        if scale is not None:
+            self._atoms.cell = scale * self._cell
         energies, forces = np.empty(len(positions)), np.empty(positions.shape)
         others: dict[str, list[np.ndarray]] = {name: [] for name in extras}
         for k, bead in enumerate(positions):
             self._atoms.positions = bead
             forces[k] = self._atoms.get_forces()
             energies[k] = self._atoms.get_potential_energy()
+            if virials is not None:
+                stress = self._atoms.get_stress(voigt=False)
+                virials[k] = -self._atoms.get_volume() * np.trace(stress)
             for name, values in others.items():
                 values.append(np.array(self._atoms.calc.get_property(name, self._atoms)))
-        return BeadAnswer(energies, forces, {name: np.array(v) for name, v in others.items()})
+        found = {name: np.array(values) for name, values in others.items()}
+        return BeadAnswer(energies, forces, found, virials)
 
 
 def bead_forces(provider: ForceProvider, atoms: Atoms) -> tuple[BeadForces, IpiDriver]:

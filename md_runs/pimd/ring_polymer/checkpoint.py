@@ -33,7 +33,8 @@ class RingPolymerCheckpoint:
         """Replaces the file in one step. Raises RunError if the disk is full; the old one stays."""
         counts = {"step": self.step, "n_frames": self.n_frames, "n_records": self.n_records}
         text = json.dumps({"format_version": FORMAT_VERSION, "numbers": counts})
-        write_archive(path, text, **vars(self.state))
+        arrays = {name: array for name, array in vars(self.state).items() if array is not None}
+        write_archive(path, text, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> RingPolymerCheckpoint:

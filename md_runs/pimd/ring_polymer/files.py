@@ -23,8 +23,10 @@ CHECKPOINT_NAME = "ring_polymer.checkpoint"
 FIELDS = {"dipole": "dipoles", "polarizability": "polarizabilities"}  # of extras
 SHAPES: dict[str, Shape] = {"dipole": (3,), "polarizability": (3, 3)}
 MADE_OF_STEPS = ("steps", "times_fs")
+OF_MOVING_CELL = ("volume", "pressure_GPa")
+NOT_RECORDED = (*MADE_OF_STEPS, *OF_MOVING_CELL)
 COLUMNS = (
-    *(field.name for field in fields(PimdProperties) if field.name not in MADE_OF_STEPS),
+    *(field.name for field in fields(PimdProperties) if field.name not in NOT_RECORDED),
     "kinetic_primitive",
 )
 
@@ -44,22 +46,26 @@ def frame_header(atoms: Atoms, settings: PimdRun, extras: tuple[str, ...]) -> Fr
     if settings.record_forces:
         recorded |= {"forces": per_atom, "energies": (n_beads,)}
     recorded |= {FIELDS[name]: (n_beads, *SHAPES[name]) for name in extras}
+    if settings.moves_cell:
+        recorded["cells"] = (3, 3)
     return _header(atoms, settings, settings.stride, recorded)
 
 
 def properties_header(atoms: Atoms, settings: PimdRun) -> FrameHeader:
     """Of the energies."""
-    return _header(atoms, settings, settings.properties_stride, dict.fromkeys(COLUMNS, ()))
+    columns = (*COLUMNS, *OF_MOVING_CELL) if settings.moves_cell else COLUMNS
+    return _header(atoms, settings, settings.properties_stride, dict.fromkeys(columns, ()))
 
 
 def _header(
     atoms: Atoms, settings: PimdRun, stride: int, recorded: dict[str, Shape]
 ) -> FrameHeader:
+    has_one_cell = atoms.pbc.any() and not settings.moves_cell
     return FrameHeader(
         atomic_numbers=tuple(int(z) for z in atoms.numbers),
         masses=tuple(float(m) for m in atoms.get_masses()),
         pbc=periodic_directions(atoms),
-        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if atoms.pbc.any() else None,
+        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if has_one_cell else None,
         timestep_fs=float(settings.timestep_fs),
         stride=int(stride),
         fields=recorded,
@@ -73,7 +79,9 @@ def read_properties(folder: Path) -> PimdProperties:
     path = folder / PROPERTIES_NAME
     header, records = read_header(path), read_records(path)
     steps = np.arange(len(records)) * header.stride
-    columns = {name: np.array(records[name]) for name in COLUMNS if name != "kinetic_primitive"}
+    columns = {
+        name: np.array(records[name]) for name in header.fields if name != "kinetic_primitive"
+    }
     return PimdProperties(steps=steps, times_fs=steps * header.timestep_fs, **columns)
 
 

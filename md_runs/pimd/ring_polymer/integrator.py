@@ -67,6 +67,7 @@ class ModeState:
         forces: at the positions, [n_modes, 3 n_atoms].
         potentials: of the beads, [n_beads] (energy).
         heat: taken away by thermostat and held center of mass (energy).
+        cell: of `barostat`, [3]: scale, momentum of the piston, virial; None of a cell that stays.
     """
 
     positions: np.ndarray
@@ -74,6 +75,7 @@ class ModeState:
     forces: np.ndarray
     potentials: np.ndarray
     heat: float
+    cell: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Energies:
         conserved, potential, kinetic_cv: as there.
         kinetic_primitive: quantum kinetic energy, primitive estimator.
         thermal: kT by the momenta; a held center of mass is counted as a warm one.
+        volume, pressure: of a cell that moves, the latter by the centroid virial; None of others.
     """
 
     conserved: float
@@ -91,6 +94,8 @@ class Energies:
     kinetic_cv: float
     kinetic_primitive: float
     thermal: float
+    volume: float | None = None
+    pressure: float | None = None
 
 
 class RingPolymerIntegrator:

@@ -32,6 +32,11 @@ from md_runs.pimd.record import (
     write_start,
 )
 from md_runs.pimd.results import PimdResult, check_movable, progress_bar
+from md_runs.pimd.ring_polymer.barostat import (
+    BreathingRingPolymer,
+    Piston,
+    StrainedBeadFunction,
+)
 from md_runs.pimd.ring_polymer.bead_forces import BeadForces
 from md_runs.pimd.ring_polymer.checkpoint import RingPolymerCheckpoint
 from md_runs.pimd.ring_polymer.files import (
@@ -44,6 +49,7 @@ from md_runs.pimd.ring_polymer.files import (
 )
 from md_runs.pimd.ring_polymer.integrator import (
     BeadFunction,
+    Energies,
     RingPolymerIntegrator,
     RingPolymerSystem,
 )
@@ -56,7 +62,7 @@ from md_runs.trajectories.frames_file import FrameRecorder, count_records, read_
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
 from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from mlpotential.run_folder import lock_folder
-from mlpotential.units import ASE_TIME_PER_FS
+from mlpotential.units import ASE_TIME_PER_FS, EV_PER_ANGSTROM3_PER_PRESSURE_UNIT
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ def run_in_process(
     stall_limit_s: float,
     start: RingPolymer | None = None,
     title: str = "PIMD",
+    smallest_volume: float = 0.0,
 ) -> PimdResult:
     """One run of the native engine, or the rest of it; arguments as of `ipi_run.run_with_driver`.
 
@@ -93,7 +100,7 @@ def run_in_process(
         guard = RunGuard(forces.beads, folder, continues=checkpoint is not None)
         speed = None
         if checkpoint is None or checkpoint.step < settings.n_steps:
-            run = _Simulation(atoms, forces, settings, folder, guard)
+            run = _Simulation(atoms, forces, settings, folder, guard, smallest_volume)
             with stop_where_it_stands_still(lambda: run.step, stall_limit_s):
                 speed = run.go_on(checkpoint, start, title, progress)
         if forces.driver.parameters.get("guard") != "off":
@@ -149,16 +156,44 @@ def make_integrator(atoms: Atoms, settings: PimdRun, forces: BeadFunction) -> Ri
         settings: of the run.
         forces: as of `RingPolymerIntegrator`.
     """
-    system = RingPolymerSystem(
+    system = _system(atoms, settings)
+    return RingPolymerIntegrator(
+        system, forces, _thermostat(system, settings), CountedNoise(settings.seed)
+    )
+
+
+def make_breathing(
+    atoms: Atoms, settings: PimdRun, forces: StrainedBeadFunction, smallest_volume: float = 0.0
+) -> BreathingRingPolymer:
+    """As `make_integrator`, at the pressure of the settings, in a cell that begins as the atoms'.
+
+    Args:
+        atoms: elements, masses and cell.
+        settings: of the run.
+        forces: as of `BreathingRingPolymer`.
+        smallest_volume: less is narrower than the cutoff of the model (A^3).
+    """
+    system = _system(atoms, settings)
+    thermostat, noise = _thermostat(system, settings), CountedNoise(settings.seed)
+    assert settings.pressure_GPa is not None
+    assert thermostat is not None  # of pimd, which alone holds a pressure
+    piston = Piston(
+        pressure=settings.pressure_GPa * EV_PER_ANGSTROM3_PER_PRESSURE_UNIT["GPa"],
+        time_constant=settings.barostat_fs * ASE_TIME_PER_FS,
+        volume=float(atoms.get_volume()),
+        smallest_volume=smallest_volume,
+    )
+    return BreathingRingPolymer(system, forces, thermostat, noise, piston)
+
+
+def _system(atoms: Atoms, settings: PimdRun) -> RingPolymerSystem:
+    return RingPolymerSystem(
         masses=atoms.get_masses(),
         n_beads=settings.n_beads,
         timestep=settings.timestep_fs * ASE_TIME_PER_FS,
         kT=kB * settings.temperature_K,
         hbar=HBAR,
         holds_center=settings.fix_center_of_mass,
-    )
-    return RingPolymerIntegrator(
-        system, forces, _thermostat(system, settings), CountedNoise(settings.seed)
     )
 
 
@@ -185,20 +220,38 @@ class _Simulation:
     """The moving beads with their files and step counter."""
 
     def __init__(
-        self, atoms: Atoms, forces: Forces, settings: PimdRun, folder: Path, guard: RunGuard
+        self,
+        atoms: Atoms,
+        forces: Forces,
+        settings: PimdRun,
+        folder: Path,
+        guard: RunGuard,
+        smallest_volume: float,
     ) -> None:
         self.atoms, self.settings, self.folder, self.guard = atoms, settings, folder, guard
         self.step = 0
         self._beads, self._extras = forces.beads, forces.driver.extras
         self._wanted: tuple[str, ...] = self._extras  # of the next evaluation; step 0 is a frame
         self._found: dict[str, np.ndarray] = {}
-        self.integrator = make_integrator(atoms, settings, self._evaluate)
+        self.integrator = (
+            make_breathing(atoms, settings, self._evaluate_strained, smallest_volume)
+            if settings.moves_cell
+            else make_integrator(atoms, settings, self._evaluate)
+        )
         self._hottest = kB * hottest_K(settings.temperature_K)
 
     def _evaluate(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         answer = self._beads.evaluate(positions, self._wanted)
         self._found = {FIELDS[name]: values for name, values in answer.extras.items()}
         return answer.energies, answer.forces
+
+    def _evaluate_strained(
+        self, positions: np.ndarray, scale: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        answer = self._beads.evaluate(positions, self._wanted, scale)
+        self._found = {FIELDS[name]: values for name, values in answer.extras.items()}
+        assert answer.virials is not None
+        return answer.energies, answer.forces, answer.virials
 
     def go_on(
         self,
@@ -306,6 +359,7 @@ class _Simulation:
             potential=found.potential,
             kinetic_cv=found.kinetic_cv,
             kinetic_primitive=found.kinetic_primitive,
+            **_of_cell(found),
         )
         return temperature_K
 
@@ -317,6 +371,8 @@ class _Simulation:
             values["velocities_angstrom_per_fs"] = velocities
         if settings.record_forces:
             values |= {"forces": integrator.bead_forces, "energies": integrator.potentials}
+        if isinstance(integrator, BreathingRingPolymer):
+            values["cells"] = integrator.scale * self.atoms.cell.array
         frames.append(**values, **self._found)
 
     def _save(self, frames: FrameRecorder, properties: FrameRecorder) -> None:
@@ -327,3 +383,11 @@ class _Simulation:
         RingPolymerCheckpoint(
             self.step, frames.n_frames, properties.n_frames, self.integrator.state
         ).write(self.folder / CHECKPOINT_NAME)
+
+
+def _of_cell(found: Energies) -> dict[str, float]:
+    """Columns of a cell that moves; none of others."""
+    if found.volume is None or found.pressure is None:
+        return {}
+    in_GPa = found.pressure / EV_PER_ANGSTROM3_PER_PRESSURE_UNIT["GPa"]
+    return {"volume": found.volume, "pressure_GPa": in_GPa}

@@ -14,6 +14,7 @@ from md_runs.trajectories.frame_arrays import (
     changed_frames,
     chosen_frames,
 )
+from md_runs.trajectories.ipi_files.run_settings import converted
 from md_runs.trajectories.ipi_files.series import Series
 from md_runs.trajectories.trajectory import last_records
 from mlpotential.errors import RunError
@@ -80,6 +81,14 @@ def beads_of_series(
     if len({bead.shape for bead in beads}) > 1:
         raise RunError(f"{some[0].path} and the files of other beads have frames of other shapes")
     return {field: beads_together(beads)}  # [n_steps, n_beads, ...]
+
+
+def cells_of_series(series: Series, steps: np.ndarray) -> np.ndarray:
+    """Lattice vectors of some frames as rows, [n_frames, 3, 3] (A)."""
+    assert series.cells is not None
+    unit = series.cell_unit or "angstrom"  # extended XYZ names none: ASE's
+    to_angstrom = converted(1.0, "length", unit, "angstrom")
+    return np.asarray(series.cells)[frames_at(series, steps)] * to_angstrom
 
 
 def _scaled(values: FrameArray, factor: np.ndarray, shape: tuple[int, ...]) -> FrameArray:

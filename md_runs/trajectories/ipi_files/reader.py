@@ -32,7 +32,7 @@ from md_runs.trajectories.ipi_files.quantities import (
     OF_EXTRAS,
     QUANTITIES,
     beads_of_series,
-    frames_at,
+    cells_of_series,
     kept_frames,
 )
 from md_runs.trajectories.ipi_files.run_settings import (
@@ -125,7 +125,7 @@ def read_ipi_files(
             raise RunError(f"{series.path} holds bead {series.bead}, not that of its name")
     cells = None
     if any(pbc) and "positions" in fields:
-        cells = _cells(read[fields["positions"]][0], steps)
+        cells = cells_of_series(read[fields["positions"]][0], steps)
     return Trajectory(
         atomic_numbers=numbers,
         masses=masses,
@@ -386,14 +386,6 @@ def _times(
             "beside them"
         )
     return steps * timestep_fs
-
-
-def _cells(series: Series, steps: np.ndarray) -> np.ndarray:
-    """[n_frames, 3, 3] (A)."""
-    assert series.cells is not None
-    unit = series.cell_unit or "angstrom"  # extended XYZ names none: ASE's
-    to_angstrom = converted(1.0, "length", unit, "angstrom")
-    return np.asarray(series.cells)[frames_at(series, steps)] * to_angstrom
 
 
 def _energies(properties: Properties, steps: np.ndarray, n_beads: int) -> np.ndarray | None:

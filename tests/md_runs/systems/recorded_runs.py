@@ -30,7 +30,7 @@ def write_frames(
     header = FrameHeader(
         atomic_numbers=tuple(int(z) for z in atoms.numbers),
         masses=tuple(float(m) for m in atoms.get_masses()),
-        pbc=(True, True, True) if cell is not None else (False, False, False),
+        pbc=(True,) * 3 if cell is not None or "cells" in quantities else (False,) * 3,
         cell=None if cell is None else tuple(map(tuple, np.asarray(cell, float).tolist())),
         timestep_fs=interval_fs,
         stride=1,

@@ -68,6 +68,27 @@ def test_wrapped_and_unwrapped_are_the_same(gas, monkeypatch):
     )
 
 
+def test_a_cell_that_breathes_is_no_diffusion(gas, tmp_path):
+    """Every atom goes with the cell, far from the origin by several A a frame."""
+    (still,) = opened(gas / "open.frames")
+    breath = 1 + 0.02 * np.sin(np.linspace(0, 40 * np.pi, 3000, endpoint=False))
+    breath /= breath.mean()
+    cells = breath[:, None, None] * CELL
+    for name in ("open", "wrapped"):
+        (run,) = opened(gas / f"{name}.frames")
+        positions = np.asarray(run.segments[0].positions) * breath[:, None, None, None]
+        write_frames(
+            tmp_path / f"{name}.frames", Atoms("He15Ne15"), 20.0, positions=positions, cells=cells
+        )
+        found = msd_report(opened(tmp_path / f"{name}.frames"))
+        assert "in the mean cell (without the motion of the cell)" in str(found)
+        assert "in a cube of 8.9" in str(found)
+        for symbol in ("He", "Ne"):
+            whole = msd_report([still]).results[f"open_{symbol}"]
+            mean_squares = found.results[f"{name}_{symbol}"].mean_squares
+            np.testing.assert_allclose(mean_squares, whole.mean_squares, atol=1e-6)
+
+
 def test_several_runs_are_laid_over_each_other(gas):
     found = msd_report(opened(gas / "open.frames", gas / "wrapped.frames"))
     assert [row[0] for row in found.tables[0].rows] == ["open", "open", "wrapped", "wrapped"]
