@@ -13,6 +13,7 @@ from md_runs.checkpoint_archive import read_archive, write_archive
 from mlpotential.errors import RunError
 
 FORMAT_VERSION = 4  # 2: fixed atoms and the count of degrees of freedom; 3: any thermostat; 4: cell
+WITHOUT_CELL = 3  # what is written where there is no cell of its own: older programs read it
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ClassicalState:
         """Replaces the file in one step. Raises RunError if the disk is full; the old one stays."""
         apart = ("positions", "momenta", "cell", "settings", "start")
         numbers = {name: value for name, value in vars(self).items() if name not in apart}
-        version = FORMAT_VERSION if self.cell is not None else 3
+        version = FORMAT_VERSION if self.cell is not None else WITHOUT_CELL
         text = json.dumps(
             {"format_version": version, "settings": self.settings, "numbers": numbers}
         )

@@ -237,7 +237,7 @@ def test_a_family_of_commands(cli, install, capsys):
 
 
 UNIT_OF_ENDING = {
-    "temperature_K": "(K)", "_fs": "(fs)", "_ps": "(ps)", "per_fs": "(1/fs)",
+    "temperature_K": "(K)", "_GPa": "(GPa)", "_fs": "(fs)", "_ps": "(ps)", "per_fs": "(1/fs)",
     "n_steps": "time steps", "stride": "time steps", "n_beads": "replicas",
     "seed": "random numbers", "threads": "number of threads",
 }  # fmt: skip
@@ -265,4 +265,5 @@ def test_every_number_of_a_run_has_its_unit_and_default(name):
     for action in numbers:
         endings = [end for end in UNIT_OF_ENDING if action.dest.endswith(end)]
         assert UNIT_OF_ENDING[max(endings, key=len)] in action.help, action.dest
-        assert action.required or action.help.endswith(f"(default: {action.default:g})")
+        if action.default is not None:
+            assert action.help.endswith(f"(default: {action.default:g})"), action.dest

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from scipy.spatial.distance import pdist
 
 from md_runs.analysis.sampling.frames import check_finite_frames
 from md_runs.analysis.vibrations.degrees_of_freedom import is_linear
 from md_runs.analysis.vibrations.rigid_body import frames_on_their_mean, in_eckart_frame
 from md_runs.commands.prepared_run import PreparedRun
-from md_runs.trajectories.structure_file import read_structure
 from mlpotential.errors import ConfigError, DataError
 
 COLLAPSED = 0.9  # of a mean distance; chosen: groups that only rock shorten it less
@@ -73,6 +71,8 @@ def reference_of_file(path: Path, run: PreparedRun) -> Reference:
 
     StructureError where the file is no structure.
     """
+    from md_runs.trajectories.structure_file import read_structure
+
     atoms, numbers = read_structure(path), run.segments[0].atomic_numbers
     if atoms.pbc.any():
         raise ConfigError(f"--reference {path} is periodic: give a molecule, with pbc=False")
@@ -110,6 +110,8 @@ def _collapse(numbers: np.ndarray, frames: np.ndarray, mean: np.ndarray) -> str 
     """A sentence where groups turn, so that their mean is no structure at all."""
     if len(numbers) < 2:
         return None
+    from scipy.spatial.distance import pdist
+
     distances = np.mean([pdist(frame) for frame in frames], axis=0)
     shares = pdist(mean) / distances
     if shares.min() >= COLLAPSED:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from md_runs.analysis.sampling.field_averages import (
@@ -102,6 +101,13 @@ def interpret_report(
     return builder.report("interpret", f"{what.replace('-', ' ')}, averaged over frames and beads")
 
 
+def _distances(points: np.ndarray, atoms: np.ndarray) -> np.ndarray:
+    """[n_points, n_atoms] (A)."""
+    from scipy.spatial.distance import cdist
+
+    return np.asarray(cdist(points, atoms))
+
+
 def _reference(
     builder: ReportBuilder, run: PreparedRun, structures: np.ndarray, path: Path | None
 ) -> Reference:
@@ -134,7 +140,7 @@ def _averaged(
     builder.remarks.append(f"{run.name}: atoms are {away:.3f} A (rms) from the reference")
     if points.surface is not None:
         nearest = min(
-            cdist(points.surface.vertices, atoms).min()
+            _distances(points.surface.vertices, atoms).min()
             for atoms in laid.reshape(-1, *laid.shape[2:])
         )
         builder.remarks.append(f"{run.name}: atoms come within {nearest:.2f} A of the surface")
@@ -183,7 +189,7 @@ def _surface_averages(
     """Parts of the surface, by run."""
     surface, there = points.surface, points.on_surface
     assert surface is not None
-    nearest = cdist(surface.vertices, fixed.atoms.positions).argmin(axis=1)
+    nearest = _distances(surface.vertices, fixed.atoms.positions).argmin(axis=1)
     names = tuple(f"{symbol}{k}" for k, symbol in enumerate(fixed.atoms.symbols))
     parts = (surface.vertex_areas, nearest, names, field.quantity.unit)
     return {
