@@ -29,6 +29,12 @@ class Limits:
     shared_bytes: int
     cluster: int
 
+    @property
+    def in_words(self) -> str:
+        """For people."""
+        clusters = f"clusters of {self.cluster}" if self.cluster > 1 else "without clusters"
+        return f"{self.shared_bytes // 1024} kB of shared memory a block, {clusters}"
+
 
 class Kernel(Protocol):
     """A compiled kernel, ready to run."""
