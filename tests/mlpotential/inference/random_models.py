@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -29,6 +30,7 @@ CUTOFFS = {
     "hard": WITHIN | {"cutoff_function": "hard"},
 }
 INSTRUCTION_SETS = available_instruction_sets()
+EMULATED = ["cuda"] if shutil.which("g++") else []  # see conftest.py
 
 
 def random_schnet(

@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlpotential.inference.cuda import executor
+from mlpotential.inference.cuda import executor, executors
 from mlpotential.inference.cuda.executor import Limits, Macros
 
 EMULATOR = Path(__file__).with_name("emulator")
 SOURCES = Path(executor.__file__).parent
-# fmt: off
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-w"]
-# fmt: on
+FLAGS += ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
 LAUNCH = """
+extern "C" long long size_of_shared() { return sizeof(Shared); }
 extern "C" void run_emulated(void** arguments) { emulated::call(KERNEL, arguments); }
 """
 ORDERS = (0, 1, 100, 101)  # of threads: ascending, descending, two depth-first; see emulator.cpp
@@ -102,15 +102,26 @@ class EmulatedExecutor:
         return EmulatedKernel(self, run, library, int(macros["M_CLUSTER"]))
 
 
+def install(monkeypatch: pytest.MonkeyPatch, emulating: EmulatedExecutor | None = None) -> None:
+    """Lets the CUDA backend evaluate on the CPU."""
+    found = emulating or EmulatedExecutor()
+    find = executors.find_executor
+    monkeypatch.setattr(
+        executors, "find_executor", lambda device: found if device.type == "cpu" else find(device)
+    )
+
+
 class EmulatedKernel:
     def __init__(self, own: EmulatedExecutor, run, library: ctypes.CDLL, cluster: int) -> None:
         self.own, self.run, self.library, self.cluster = own, run, library, cluster
+        library.size_of_shared.restype = ctypes.c_longlong
 
     def __call__(
         self, grid: int, block: int, shared: int, arguments: Sequence[ctypes.Structure]
     ) -> None:
         assert grid % self.cluster == 0
         assert shared <= self.own.limits.shared_bytes
+        assert shared == self.library.size_of_shared(), "plans.py counts other bytes"
         pointers = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
         self.run(
             self.library.run_emulated,
