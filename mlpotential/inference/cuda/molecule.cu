@@ -333,9 +333,9 @@ __device__ inline void deviate(Shared& s, const Network& net, const int* element
 }
 
 // dE/dr of all pairs, complete, to block 0: each block sums up a share of them.
+// There was a barrier behind the last pull.
 __device__ inline void gather_tensions(Shared& s, const Network& net, int n) {
     const int n_pairs = n * (n - 1) / 2, rank = cluster_rank();
-    sync_block();
     for (int p = threadIdx.x; p < n_pairs; p += THREADS) {
         double sum = 0;
         for (int slot = 0; slot < SLOTS; ++slot) sum += s.tension[slot * P + p];
@@ -446,7 +446,6 @@ __device__ inline void interact(Shared& s, const Network& net, Real* trace, int&
             make_filters(s, net, l, first, last);
             sync_block();
             convolve(s, s.y, begin, end, n);
-            if (!WHOLE) sync_block();
         }
         for (int i = tid / FS; i < N; i += PER_FEATURE) s.stage[tid % FS * N + i] *= s.weight[i];
         publish(s, now);
@@ -493,7 +492,6 @@ __device__ inline void differentiate(Shared& s, const Network& net, const Real* 
             pull(s, net, l, first, last);
             sync_block();
             if (l > 0) convolve(s, s.q, begin, end, n);
-            if (!WHOLE) sync_block();
         }
         if (l == 0) break;
         publish(s, now);

@@ -18,17 +18,17 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-import numpy as np
-import torch
-from emulated import ORDERS, SOURCES, EmulatedExecutor
-from guard_findings import random_domain
-from kernels import Packed
-from random_models import energy_and_dipole, molecule, random_schnet
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from emulated import ORDERS, SOURCES, EmulatedExecutor  # noqa: E402
+from guard_findings import random_domain  # noqa: E402
+from kernels import Packed  # noqa: E402
+from random_models import energy_and_dipole, molecule, random_schnet  # noqa: E402
 
-from mlpotential.graph import collate
-from mlpotential.inference.cuda.answers import FINDINGS
-from mlpotential.inference.cuda.plans import Plan
-from mlpotential.neighbors import connect
+from mlpotential.graph import collate  # noqa: E402
+from mlpotential.inference.cuda.answers import FINDINGS  # noqa: E402
+from mlpotential.inference.cuda.plans import Plan  # noqa: E402
+from mlpotential.neighbors import connect  # noqa: E402
 
 KERNEL = "molecule.cu"
 BARRIER = re.compile(r"\bsync_(block|cluster)\(\);")
