@@ -24,21 +24,42 @@ from random_models import (
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, collate
+from mlpotential.inference.backend import Obstacle
 from mlpotential.inference.cuda import schnet
 from mlpotential.inference.cuda.answers import FINDINGS
+from mlpotential.inference.cuda.executors import find_executor
 from mlpotential.inference.cuda.plans import WIDTHS, Plan
 from mlpotential.inference.training_domain import TrainingDomain
 from mlpotential.models.outputs import Output
 from mlpotential.neighbors import connect
 from mlpotential.testing import predict
 
-pytestmark = needs_compiler
-
 ACTIVATIONS = ("ssp", "ssp_linear_from_14", "silu", "tanh")
 MODELS = list(itertools.product(CUTOFFS, ("ssp", "none"), ACTIVATIONS))
 FEW, ONE_TO_64 = (1, 2, 5, 8), (1, 2, 3, 7, 9, 16, 17, 20, 24, 31, 33, 48, 50, 64)
 # Cluster, features, dtype: of the default run, which builds a kernel for each and each size.
 SHAPES = [(2, 32, "float32"), (1, 32, "float64"), (8, 128, "float32")]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("emulated", marks=needs_compiler),
+        pytest.param(
+            "driver",
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+            ],
+        ),
+    ]
+)
+def executor(request):
+    """What runs the kernel: fibers on a CPU, or a device."""
+    if request.param == "emulated":
+        return EmulatedExecutor()
+    found = find_executor(torch.device("cuda"))
+    assert not isinstance(found, Obstacle), found
+    return found
 
 
 @cache
@@ -57,7 +78,7 @@ def case(number: int, n_features: int, sizes: tuple[int, ...]):
     return model, graph, of_model(model, graph)
 
 
-def check(number, n_features, sizes, dtype, cluster, executor=None) -> None:
+def check(number, n_features, sizes, dtype, cluster, executor) -> None:
     model, graph, expected = case(number, n_features, tuple(sizes))
     answer, _ = Packed(model, dtype, cluster, executor)(graph)
     assert_within(BOUND[dtype], answer, expected, offsets_of(model, graph))
@@ -65,20 +86,22 @@ def check(number, n_features, sizes, dtype, cluster, executor=None) -> None:
 
 @pytest.mark.parametrize("dtype", BOUND)
 @pytest.mark.parametrize("number", range(len(MODELS)), ids=["-".join(m) for m in MODELS])
-def test_every_kind_of_model(number, dtype):
+def test_every_kind_of_model(number, dtype, executor):
     """1 to 3 interactions, hidden layers from narrow to as wide as the others."""
-    check(number, 32, FEW, dtype, 2)
+    check(number, 32, FEW, dtype, min(2, executor.limits.cluster), executor)
 
 
 @pytest.mark.parametrize(("number", "n_features"), [(0, 1), (13, 20), (5, 33)])
-def test_features_that_do_not_fill_a_width(number, n_features):
-    check(number, n_features, FEW, "float32", None)
+def test_features_that_do_not_fill_a_width(number, n_features, executor):
+    check(number, n_features, FEW, "float32", None, executor)
 
 
 @pytest.mark.parametrize(("cluster", "n_features", "dtype"), SHAPES)
-def test_sizes_and_clusters(cluster, n_features, dtype):
+def test_sizes_and_clusters(cluster, n_features, dtype, executor):
     """Molecules of sizes from the smallest to the largest in one batch, in pieces of pairs too."""
-    check(9, n_features, (20, 3, 64), dtype, cluster)
+    if cluster > executor.limits.cluster:
+        pytest.skip("the device has no clusters")
+    check(9, n_features, (20, 3, 64), dtype, cluster, executor)
 
 
 @pytest.mark.slow
@@ -86,23 +109,25 @@ def test_sizes_and_clusters(cluster, n_features, dtype):
 @pytest.mark.parametrize("dtype", BOUND)
 @pytest.mark.parametrize("n_features", WIDTHS)
 @pytest.mark.parametrize("cluster", [1, 2, 4, 8])
-def test_all_sizes_of_all_shapes(cluster, n_features, dtype):
+def test_all_sizes_of_all_shapes(cluster, n_features, dtype, executor):
     """As far as the memory of a block goes: the plan says so."""
-    limits = EmulatedExecutor().limits
+    limits = executor.limits
+    if cluster > limits.cluster:
+        pytest.skip("the device has no clusters")
     for number, n in zip(itertools.cycle(range(0, 24, 5)), ONE_TO_64, strict=False):
-        packed = Packed(case(number, n_features, (1,))[0], dtype, cluster)
+        packed = Packed(case(number, n_features, (1,))[0], dtype, cluster, executor)
         if packed.network.plan(n) is not None:
-            check(number, n_features, (n, n), dtype, cluster)
+            check(number, n_features, (n, n), dtype, cluster, executor)
         else:
             assert n_features * n >= 128 * 17, f"{n} atoms do not fit into {limits}"
 
 
 @pytest.mark.slow
-def test_published_size():
+def test_published_size(executor):
     """T = 6, F = 128: the C20 networks."""
     model = random_schnet("none", n_features=128, n_interactions=6)
     graph = molecules((20, 20), None)
-    answer, _ = Packed(model)(graph)
+    answer, _ = Packed(model, executor=executor)(graph)
     assert_within(BOUND["float32"], answer, of_model(model, graph), offsets_of(model, graph))
 
 
@@ -121,6 +146,7 @@ def everything(plan: Plan, order: int, graph: AtomGraph) -> dict[str, np.ndarray
     return found | {name: getattr(outliers, name) for name in FINDINGS}
 
 
+@needs_compiler
 @pytest.mark.parametrize("plan", [WHOLE, IN_PIECES], ids=["whole", "in pieces"])
 def test_the_same_bits_in_any_order_of_threads(plan):
     graph = collate([molecule(n, n) for n in (14, 1, 16)])
@@ -131,6 +157,7 @@ def test_the_same_bits_in_any_order_of_threads(plan):
     assert np.isfinite(first["forces"]).all()
 
 
+@needs_compiler
 def test_the_same_bits_in_pieces():
     """How many pairs are in memory at once changes nothing."""
     graph = collate([molecule(n, n) for n in (16, 13)])
@@ -139,10 +166,10 @@ def test_the_same_bits_in_pieces():
         assert_array_equal(other[name], values, err_msg=name)
 
 
-def test_the_same_bits_in_any_company():
+def test_the_same_bits_in_any_company(executor):
     """Alone, beside others of the same size and of other sizes, first and last."""
     model = random_schnet("cosine", n_features=32)
-    packed = Packed(model)
+    packed = Packed(model, executor=executor)
     singles = [connect(molecule(n, seed), model.cutoff) for seed, n in enumerate((7, 5, 20, 7))]
     alone = [packed(single)[0] for single in singles]
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 2, 0]):
@@ -152,6 +179,7 @@ def test_the_same_bits_in_any_company():
             assert_array_equal(getattr(batch, name), expected)
 
 
+@needs_compiler
 @pytest.mark.parametrize("n_at_once", [1, 2])
 def test_more_molecules_than_memory_for_their_traces(n_at_once, monkeypatch):
     model = random_schnet("cosine", n_features=32)
@@ -167,26 +195,28 @@ def test_more_molecules_than_memory_for_their_traces(n_at_once, monkeypatch):
 
 @pytest.mark.parametrize("dtype", BOUND)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_charges(dtype, activation):
+def test_charges(dtype, activation, executor):
     model = random_schnet(outputs=energy_and_dipole(None, activation))
     graph = molecules(FEW, model.cutoff)
-    answer, _ = Packed(model, dtype)(graph, ("charges",))
+    answer, _ = Packed(model, dtype, executor=executor)(graph, ("charges",))
     exact = predict(model, graph, "charges").charges.numpy()
     assert np.abs(answer.charges - exact).max() <= BOUND[dtype] * np.abs(exact).max()
     assert answer.forces is answer.virial is answer.atomic_energies is None
 
 
 @pytest.mark.parametrize("dtype", BOUND)
-def test_findings(dtype):
+def test_findings(dtype, executor):
     """All that the guard reads, of molecules and of atoms that are alone."""
     model, domain = random_schnet(), random_domain()
     parts = [molecule(1), molecule(7), lone_atoms(), molecule(5), molecule(20)]
     graph = connect(collate(parts), model.cutoff)
-    _, found = Packed(model, dtype, domain=domain)(graph, (), monitored=True)
+    packed = Packed(model, dtype, executor=executor, domain=domain)
+    _, found = packed(graph, (), monitored=True)
     expected = expected_findings(model, graph, domain)
     expected.assert_are(found, rtol=1e-6 if dtype == "float64" else 1e-4)
 
 
+@needs_compiler
 def test_nothing_is_outside():
     """Nor is anything said where nothing is known."""
     model = random_schnet()
@@ -196,6 +226,7 @@ def test_nothing_is_outside():
     assert Packed(model, domain=known)(graph, (), monitored=True)[1] is None
 
 
+@needs_compiler
 def test_nothing_but_what_was_asked_for():
     model = random_schnet()
     graph, packed = molecules((5, 2), model.cutoff), Packed(model)
@@ -208,6 +239,7 @@ def test_nothing_but_what_was_asked_for():
         assert all(getattr(only, other) is None for other in others)
 
 
+@needs_compiler
 def test_atoms_in_one_place():
     """By their numbers in their molecule."""
     graph = collate([molecule(6), molecule(7)])
@@ -218,6 +250,7 @@ def test_atoms_in_one_place():
         Packed(model)(connected)
 
 
+@needs_compiler
 @pytest.mark.parametrize("cutoff", CUTOFFS)
 def test_atoms_out_of_sight(cutoff):
     """Beyond the cutoff, or where filters have become constant, there are no forces."""
@@ -231,6 +264,7 @@ def test_atoms_out_of_sight(cutoff):
     assert not answer.virial.any()
 
 
+@needs_compiler
 @pytest.mark.parametrize(("bad", "dtype"), [(np.nan, "float32"), (np.inf, "float64")])
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
 def test_a_lost_network_gives_no_numbers(bad, dtype):
