@@ -16,7 +16,7 @@ from mlpotential.inference.backend import EvaluationBackend, Obstacle, check_fin
 from mlpotential.inference.cuda import executors
 from mlpotential.inference.cuda.merging import Part, merged
 from mlpotential.inference.cuda.packing import needed_width
-from mlpotential.inference.cuda.plans import MOST_ATOMS, SIZES, WIDTHS, plan_for, width_for
+from mlpotential.inference.cuda.plans import SIZES, WIDTHS, plan_for, width_for
 from mlpotential.inference.cuda.schnet import CudaSchNet
 from mlpotential.inference.schnet.charges import NEEDED, with_charges
 from mlpotential.inference.schnet.filter_table import obstacle_to_tables, table_of
@@ -79,6 +79,12 @@ class CudaBackend(EvaluationBackend):
             return [f"CUDA kernel: none for {name}. {executor.error}"]
         return [f"CUDA kernel: for {name} ({executor.name}), {executor.limits.in_words}"]
 
+    @classmethod
+    def describe(cls, potential: Potential) -> list[str]:
+        """What there is; that there is nothing is an obstacle."""
+        found = executors.find_executor(torch.device("cuda"))
+        return [] if isinstance(found, Obstacle) else cls.installation()
+
     @own_torch_state()
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool
@@ -87,7 +93,7 @@ class CudaBackend(EvaluationBackend):
         fits = self._fits(structures)
         if fits.all():
             return self._by_kernel(structures, properties, monitored)
-        _say_others()
+        _say_others(self._network.most_atoms)
         if not fits.any():
             return self._others.predict(structures, properties, monitored)
         parts = []
@@ -142,11 +148,11 @@ def _too_wide(what: str) -> Obstacle:
 
 
 @cache
-def _say_others() -> None:
+def _say_others(most_atoms: int) -> None:
     _log.warning(
-        "the CUDA kernel is for molecules of up to %d atoms: larger and periodic structures are "
-        "evaluated by the tabulated backend",
-        MOST_ATOMS,
+        "the CUDA kernel takes molecules of up to %d atoms with this model: larger and periodic "
+        "structures are evaluated by the tabulated backend",
+        most_atoms,
     )
 
 

@@ -16,7 +16,6 @@ from mlpotential.inference.cuda.executor import Limits, Macros
 
 WIDTHS = (32, 64, 128, 256)  # features, as many as a block has threads at most
 SIZES = (8, 16, 20, 24, 32, 48, 64)  # atoms
-MOST_ATOMS = SIZES[-1]
 CLUSTERS = (1, 2, 4, 8)  # more than 8 blocks are not portable
 FEATURES_PER_BLOCK = 16  # chosen: 64 bytes in float32, the least that is read at once twice
 TILE = 32  # atoms of a thread in a dense layer, at most

@@ -15,7 +15,7 @@ from mlpotential.inference.cuda.answers import AnswerMemory, check_closest, outl
 from mlpotential.inference.cuda.executor import Executor, Kernel
 from mlpotential.inference.cuda.interface import Answer, Batch, address
 from mlpotential.inference.cuda.packing import PackedNetwork, needed_width
-from mlpotential.inference.cuda.plans import Plan, plan_for, size_for, width_for
+from mlpotential.inference.cuda.plans import SIZES, Plan, plan_for, size_for, width_for
 from mlpotential.inference.schnet.filter_table import FilterTable
 from mlpotential.inference.training_domain import UNKNOWN_DOMAIN, Outliers, TrainingDomain
 from mlpotential.models.schnet import SchNet
@@ -90,6 +90,11 @@ class CudaSchNet:
         if size is None:
             return None
         return plan_for(self._dtype, self._width, size, self.executor.limits, self._cluster)
+
+    @property
+    def most_atoms(self) -> int:
+        """Of the largest size with a plan."""
+        return max(size for size in SIZES if self.plan(size) is not None)
 
     def evaluate(
         self,
