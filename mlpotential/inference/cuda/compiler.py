@@ -60,7 +60,7 @@ class Compiler:
     """NVRTC.
 
     Args:
-        path: of its library.
+        path: of its library, or a bare name that the system knows.
 
     Attributes:
         version: (major, minor).
@@ -71,7 +71,8 @@ class Compiler:
     """
 
     def __init__(self, path: Path) -> None:
-        for companion in sorted(path.parent.glob("libnvrtc-builtins*.so.*")):
+        companions = path.parent.glob("libnvrtc-builtins*.so.*") if path.is_absolute() else ()
+        for companion in sorted(companions):
             if ".alt." not in companion.name:  # of another variant of the library
                 ctypes.CDLL(str(companion), ctypes.RTLD_GLOBAL)
         self._library = ctypes.CDLL(str(path))
@@ -146,7 +147,7 @@ class Compiler:
 
 @cache
 def find_compiler(cuda_version: str | None) -> Compiler | None:
-    """NVRTC of the installed packages; None where there is none that loads.
+    """NVRTC of the installed packages, else of the system; None where there is none that loads.
 
     Args:
         cuda_version: of torch, whose own is taken first; None for any.
@@ -155,6 +156,7 @@ def find_compiler(cuda_version: str | None) -> Compiler | None:
     if cuda_version is not None:
         own = cuda_version.split(".")[0]
         paths.sort(key=lambda path: _major(path) != own)
+        paths.append(Path(f"libnvrtc.so.{own}"))
     for path in paths:
         with contextlib.suppress(OSError):
             return Compiler(path)
