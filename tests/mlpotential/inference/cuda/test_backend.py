@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import emulated
 import numpy as np
@@ -32,6 +33,7 @@ from mlpotential.inference.prepared_model import PreparedModel
 from mlpotential.inference.training_domain import TrainingDomain
 from mlpotential.models.outputs import Output
 
+BENCHMARK = Path(__file__).parents[3] / "benchmarks/bench_gpu.py"
 WATER = np.array([[[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]])
 
 
@@ -185,6 +187,15 @@ def test_where_nvrtc_is_missing(monkeypatch, sayings):
         chosen = prepared_model.choose_backend("auto", random_schnet(), torch.device("cuda"))
         assert chosen.name == "tabulated"
     assert sayings.messages == ["there is no NVRTC: models are evaluated by the tabulated backend"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.skipif(not BENCHMARK.exists(), reason="there are no benchmarks here")
+def test_the_benchmark_says_that_there_is_no_device():
+    done = subprocess.run([sys.executable, BENCHMARK], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "there is no CUDA device here: nothing to measure\n"
 
 
 EVALUATION = """

@@ -96,6 +96,13 @@ def test_features_that_do_not_fill_a_width(number, n_features, executor):
     check(number, n_features, FEW, "float32", None, executor)
 
 
+def test_a_hidden_layer_that_is_wider_than_the_features(executor):
+    model = random_schnet(n_features=20, outputs={"energy": Output(n_hidden=31)})
+    graph = molecules(FEW, model.cutoff)
+    answer, _ = Packed(model, executor=executor)(graph)
+    assert_within(BOUND["float32"], answer, of_model(model, graph), offsets_of(model, graph))
+
+
 @pytest.mark.parametrize(("cluster", "n_features", "dtype"), SHAPES)
 def test_sizes_and_clusters(cluster, n_features, dtype, executor):
     """Molecules of sizes from the smallest to the largest in one batch, in pieces of pairs too."""
