@@ -19,6 +19,7 @@ SIZES = (8, 16, 20, 24, 32, 48, 64)  # atoms
 CLUSTERS = (1, 2, 4, 8)  # more than 8 blocks are not portable
 FEATURES_PER_BLOCK = 16  # chosen: 64 bytes in float32, the least that is read at once twice
 TILE = 32  # atoms of a thread in a dense layer, at most
+CHUNKS, SMALL_CHUNKS = (0, 512, 128, 64), (32, 16, 8)  # chosen; 0 is all pairs
 VIRIAL_NUMBERS = 72
 C_NAMES = {torch.float32: "float", torch.float64: "double"}
 
@@ -114,8 +115,11 @@ def plan_for(
         cluster: blocks of a molecule, one of `CLUSTERS`; None for the best.
     """
     for blocks in _clusters(n_features, limits) if cluster is None else (cluster,):
-        # What costs least first: fewer parts of a sum, pairs in chunks, one buffer.
-        for buffers, chunk, threads in itertools.product((2, 1), (0, 512, 128, 64), (256, 128)):
+        # What costs least first: pairs in chunks, one buffer, pairs in small chunks.
+        large, small = (
+            itertools.product((2, 1), chunks, (256, 128)) for chunks in (CHUNKS, SMALL_CHUNKS)
+        )
+        for buffers, chunk, threads in itertools.chain(large, small):
             plan = Plan(dtype, n_features, n_atoms, blocks, threads, buffers, chunk)
             if _is_sound(plan) and plan.shared_bytes <= limits.shared_bytes:
                 return plan

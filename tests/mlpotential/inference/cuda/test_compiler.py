@@ -16,6 +16,7 @@ from mlpotential.inference.cuda.plans import SIZES, WIDTHS, Plan, plan_for
 # By compute capability: bytes of shared memory that a block can have, and blocks of a cluster.
 DEVICES = {
     80: Limits(166_912, 1),
+    89: Limits(101_376, 1),
     90: Limits(232_448, 8),
     100: Limits(232_448, 8),
     120: Limits(101_376, 8),

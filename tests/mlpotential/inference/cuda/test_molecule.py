@@ -27,6 +27,7 @@ from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.backend import Obstacle
 from mlpotential.inference.cuda import schnet
 from mlpotential.inference.cuda.answers import FINDINGS
+from mlpotential.inference.cuda.executor import Limits
 from mlpotential.inference.cuda.executors import find_executor
 from mlpotential.inference.cuda.plans import WIDTHS, Plan
 from mlpotential.inference.training_domain import TrainingDomain
@@ -109,6 +110,13 @@ def test_sizes_and_clusters(cluster, n_features, dtype, executor):
     if cluster > executor.limits.cluster:
         pytest.skip("the device has no clusters")
     check(9, n_features, (20, 3, 64), dtype, cluster, executor)
+
+
+@needs_compiler
+@pytest.mark.parametrize("limits", [Limits(101_376, 1), Limits(101_376, 8)], ids=["8.9", "12.0"])
+def test_devices_with_little_memory(limits):
+    """As of these compute capabilities: one block of 128 threads and small pieces, or a cluster."""
+    check(9, 128, (20, 17), "float32", None, EmulatedExecutor(limits=limits))
 
 
 @pytest.mark.slow
