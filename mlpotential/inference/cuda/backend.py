@@ -105,9 +105,7 @@ class CudaBackend(EvaluationBackend):
 
     def _fits(self, structures: Structures) -> np.ndarray:
         """Which structures the kernel takes, [n_graphs], bool."""
-        counts = np.diff(structures.pairs.graph_start)
-        known = {int(n): self._network.plan(int(n)) is not None for n in np.unique(counts)}
-        fits = np.array([known[int(n)] for n in counts])
+        fits = np.diff(structures.pairs.graph_start) <= self._network.most_atoms
         if structures.cells is not None:
             fits &= ~structures.cells.any(axis=(1, 2))
         return fits

@@ -188,6 +188,7 @@ def kept_cubin(compiler: Compiler, kernel: str, macros: Macros, architecture: in
     path = cache_folder() / FOLDER / f"{kernel}-sm_{architecture}-{key}"
     cubin = _read(path)
     if cubin is None:
+        _log.info("compiling the CUDA kernel %s for sm_%d: %s", kernel, architecture, macros)
         cubin = compiler.compile(kernel, macros, architecture).cubin
         try:
             _write(path, cubin)

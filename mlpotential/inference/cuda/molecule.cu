@@ -333,7 +333,7 @@ __device__ inline void deviate(Shared& s, const Network& net, const int* element
 }
 
 // dE/dr of all pairs, complete, to block 0: each block sums up a share of them.
-// There was a barrier behind the last pull.
+// The barrier behind the last `pull` has made the own parts complete.
 __device__ inline void gather_tensions(Shared& s, const Network& net, int n) {
     const int n_pairs = n * (n - 1) / 2, rank = cluster_rank();
     for (int p = threadIdx.x; p < n_pairs; p += THREADS) {

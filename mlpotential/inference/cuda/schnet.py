@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -64,6 +65,9 @@ class CudaSchNet:
         executor: runs the kernel.
         domain: where the model was trained, as far as it is known.
         cluster: blocks of a molecule; None for the best.
+
+    Attributes:
+        most_atoms: of a molecule; larger ones have no plan.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class CudaSchNet:
         self._kernels: dict[Plan, Kernel] = {}
         self._lock = threading.Lock()
         self._layout: Layout | None = None  # the latest
+        fitting = itertools.takewhile(lambda size: self.plan(size) is not None, SIZES)
+        self.most_atoms = max(fitting, default=0)
 
     def plan(self, n_atoms: int) -> Plan | None:
         """Of a molecule; None where it is too large."""
@@ -90,11 +96,6 @@ class CudaSchNet:
         if size is None:
             return None
         return plan_for(self._dtype, self._width, size, self.executor.limits, self._cluster)
-
-    @property
-    def most_atoms(self) -> int:
-        """Of the largest size with a plan."""
-        return max(size for size in SIZES if self.plan(size) is not None)
 
     def evaluate(
         self,
@@ -104,7 +105,7 @@ class CudaSchNet:
         properties: Collection[str],
         monitored: bool = False,
     ) -> tuple[Prediction, Outliers | None]:
-        """Energies and derivatives of molecules, each of which has a plan.
+        """Energies and derivatives of molecules of at most `most_atoms`.
 
         Args:
             graph_start: first atom of each molecule and the end of the last, [n_graphs + 1].
@@ -157,8 +158,10 @@ class CudaSchNet:
         """Of molecules with so many atoms, [n_graphs]."""
         counts, device = np.unique(n_atoms), self.executor.device
         plans = {int(n): self.plan(int(n)) for n in counts}
+        known = {plan for plan in plans.values() if plan is not None}
+        assert None not in plans.values(), f"no plan for one of {counts} atoms"
         launches = []
-        for plan in sorted({p for p in plans.values() if p}, key=lambda p: -p.n_atoms):
+        for plan in sorted(known, key=lambda plan: -plan.n_atoms):
             fitting = [n for n in plans if plans[n] == plan]
             graphs = np.flatnonzero(np.isin(n_atoms, fitting))
             at_once = max(TRACE_BYTES // self._trace_bytes(plan), 1)
