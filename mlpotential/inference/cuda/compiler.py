@@ -25,7 +25,6 @@ from mlpotential.data.sets.array_cache import VARIABLE, cache_folder
 from mlpotential.errors import RunError
 from mlpotential.inference.cuda.executor import Macros
 
-HEADER = "device.h"
 FOLDER = "cuda-kernels"  # in the cache folder
 DIGEST = hashlib.sha256
 VERSION_IN_NAME = re.compile(r"libnvrtc[^/]*\.so\.(\d+)")
@@ -38,9 +37,10 @@ def source_of(kernel: str) -> str:
     return Path(__file__).with_name(f"{kernel}.cu").read_text(encoding="utf-8")
 
 
-def header() -> str:
-    """The text of what all kernels include."""
-    return Path(__file__).with_name(HEADER).read_text(encoding="utf-8")
+def headers() -> dict[str, str]:
+    """The texts of what kernels include, by the names of their files."""
+    files = sorted(Path(__file__).parent.glob("*.h"))
+    return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,17 @@ class Compiler:
 
     @contextlib.contextmanager
     def _program(self, kernel: str) -> Iterator[ctypes.c_void_p]:
-        program = ctypes.c_void_p()
+        program, included = ctypes.c_void_p(), headers()
+        texts = [text.encode() for text in included.values()]
+        names = [name.encode() for name in included]
         self._call(
             "nvrtcCreateProgram",
             ctypes.byref(program),
             source_of(kernel).encode(),
             f"{kernel}.cu".encode(),
-            1,
-            (ctypes.c_char_p * 1)(header().encode()),
-            (ctypes.c_char_p * 1)(HEADER.encode()),
+            len(texts),
+            (ctypes.c_char_p * len(texts))(*texts),
+            (ctypes.c_char_p * len(names))(*names),
         )
         try:
             yield program
@@ -183,7 +185,7 @@ def kept_cubin(compiler: Compiler, kernel: str, macros: Macros, architecture: in
 
     Args: as for `Compiler.compile`, and so are the errors.
     """
-    facts = (source_of(kernel), header(), sorted(macros.items()), architecture, compiler.version)
+    facts = (source_of(kernel), headers(), sorted(macros.items()), architecture, compiler.version)
     key = DIGEST(repr(facts).encode()).hexdigest()[:32]
     path = cache_folder() / FOLDER / f"{kernel}-sm_{architecture}-{key}"
     cubin = _read(path)

@@ -18,11 +18,11 @@ import pytest
 import torch
 from random_models import CAN_EMULATE
 
-from mlpotential.inference.cuda import executor, executors
+from mlpotential.inference.cuda import compiler, executors
 from mlpotential.inference.cuda.executor import Limits, Macros
 
 EMULATOR = Path(__file__).with_name("emulator")
-SOURCES = Path(executor.__file__).parent
+SOURCES = Path(compiler.__file__).parent
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-w"]
 FLAGS += ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
 LAUNCH = """
@@ -47,7 +47,9 @@ def build_folder() -> Path:
 
 def built(texts: dict[str, str], source: str, *options: str) -> Path:
     """A library of one of these texts, by file name; built once."""
-    key = hashlib.sha256(repr((texts, source, options, FLAGS, compiler())).encode()).hexdigest()
+    key = hashlib.sha256(
+        repr((texts, source, options, FLAGS, version_of_compiler())).encode()
+    ).hexdigest()
     library = build_folder() / f"{key}.so"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=build_folder()) as folder:
@@ -62,7 +64,7 @@ def built(texts: dict[str, str], source: str, *options: str) -> Path:
 
 
 @cache
-def compiler() -> str:
+def version_of_compiler() -> str:
     return subprocess.run(["g++", "--version"], capture_output=True, text=True).stdout
 
 
@@ -93,7 +95,7 @@ class EmulatedExecutor:
 
     def kernel(self, name: str, macros: Macros) -> EmulatedKernel:
         file = f"{name}.cu"
-        texts = {file: (SOURCES / file).read_text()} | self.texts
+        texts = compiler.headers() | {file: compiler.source_of(name)} | self.texts
         texts[file] += LAUNCH.replace("KERNEL", name)
         texts["device.h"] = (EMULATOR / "device.h").read_text()
         run = emulator().emulated_launch

@@ -40,28 +40,30 @@ MORE_ORDERS = (*ORDERS, 2, 102, 103)
 
 @dataclass(frozen=True)
 class Mutant:
-    """The text of the kernel without one barrier.
+    """The kernel without one barrier.
 
     Attributes:
-        line: of the barrier.
+        place: file and line of the barrier.
         barrier: its text.
-        text: all other.
+        texts: of its file without it, by name.
     """
 
-    line: int
+    place: str
     barrier: str
-    text: str
+    texts: dict[str, str]
 
 
 def mutants() -> list[Mutant]:
     """One for each barrier; where an `if` would lose its statement, an empty one stays."""
-    text = (SOURCES / KERNEL).read_text()
+    files = sorted(path for path in SOURCES.iterdir() if path.suffix in (".cu", ".h"))
+    texts = {path.name: path.read_text() for path in files if path.name != "device.h"}
     return [
         Mutant(
-            text[: found.start()].count("\n") + 1,
+            f"{name}:{text[: found.start()].count(chr(10)) + 1}",
             found.group(),
-            text[: found.start()] + ";" + text[found.end() :],
+            {name: text[: found.start()] + ";" + text[found.end() :]},
         )
+        for name, text in texts.items()
         for found in BARRIER.finditer(text)
     ]
 
@@ -85,7 +87,7 @@ def differing_order(mutant: Mutant) -> str | None:
         expected = answers(plan, 0)
         for order in MORE_ORDERS:
             try:
-                found = answers(plan, order, {KERNEL: mutant.text})
+                found = answers(plan, order, mutant.texts)
             except Exception as error:  # two atoms in one place and the like are no numbers either
                 return f"{type(error).__name__} in order {order} of {plan}"
             if found != expected:
@@ -111,7 +113,7 @@ def main() -> None:
     for number, mutant in enumerate(mutants()):
         noticed, how = outcome(number)
         missed += not noticed
-        print(f"{number:3d}  line {mutant.line:3d}  {mutant.barrier:16s} {how}", flush=True)
+        print(f"{number:3d}  {mutant.place:16s}{mutant.barrier:16s} {how}", flush=True)
     print(f"{missed} of {len(mutants())} not noticed")
     sys.exit(1 if missed else 0)
 

@@ -109,7 +109,7 @@ def test_kernels_are_kept(counting, tmp_path):
     assert len(kept_files(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("what", ["macros", "architecture", "version", "source", "header"])
+@pytest.mark.parametrize("what", ["macros", "architecture", "version", "source", "headers"])
 def test_whatever_a_kernel_depends_on_gives_another(what, counting, monkeypatch):
     first = kept_cubin(counting, "molecule", {"M_A": 1}, 90)
     macros, architecture = {"M_A": 1}, 90
@@ -122,7 +122,7 @@ def test_whatever_a_kernel_depends_on_gives_another(what, counting, monkeypatch)
     elif what == "source":
         monkeypatch.setattr(compiler, "source_of", lambda kernel: "other")
     else:
-        monkeypatch.setattr(compiler, "header", lambda: "other")
+        monkeypatch.setattr(compiler, "headers", lambda: {"device.h": "other"})
     kept_cubin(counting, "molecule", macros, architecture)
     assert len(counting.calls) == 2
     assert kept_cubin(counting, "molecule", macros, architecture) is not None

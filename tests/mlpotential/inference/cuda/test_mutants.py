@@ -17,7 +17,7 @@ DRAWN = random.Random(1).sample(range(len(mutants())), 3)
 @pytest.mark.parametrize("number", DRAWN)
 def test_a_missing_barrier_is_noticed(number):
     noticed, how = outcome(number)
-    assert noticed, f"line {mutants()[number].line}: {how}"
+    assert noticed, f"{mutants()[number].place}: {how}"
 
 
 @pytest.mark.slow
