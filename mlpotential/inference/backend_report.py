@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -35,37 +36,49 @@ def describe_installation() -> str:
 
 
 def describe_backends(model: LoadedModel) -> str:
-    """What each backend has here and, on the golden structures, its error and time (CPU)."""
-    lines, usable = [], []
+    """What each backend has here and, on the golden structures, its error and time.
+
+    On the CPU and, where there is one, on the CUDA device.
+    """
+    devices = [torch.device("cpu")]
+    devices += [torch.device("cuda")] if torch.cuda.is_available() else []
+    usable: dict[torch.device, list[Backend]] = {device: [] for device in devices}
+    lines = []
     for backend in BACKENDS:
         lines += backend.describe(model.potential)
-        obstacle = backend.obstacle(model.potential, torch.device("cpu"))
-        if obstacle is None:
-            usable.append(cast(Backend, backend.name))
-        else:
+        obstacles = {device: backend.obstacle(model.potential, device) for device in devices}
+        for device, obstacle in obstacles.items():
+            if obstacle is None:
+                usable[device].append(cast(Backend, backend.name))
+        if all(obstacles.values()):
+            *_, obstacle = obstacles.values()
+            assert obstacle is not None  # as all of them
             lines.append(f"not {backend.name}: {obstacle.error}")
-    return "\n".join([*lines, *_table(model, usable)])
+    return "\n".join(lines + [row for device in devices for row in _table(model, usable, device)])
 
 
-def _table(model: LoadedModel, backends: list[Backend]) -> list[str]:
+def _table(
+    model: LoadedModel, usable: Mapping[torch.device, list[Backend]], device: torch.device
+) -> list[str]:
     """One row for each backend and dtype."""
     golden = model.golden
-    title = f"on the {golden.n_graphs} golden structures ({golden.n_atoms} atoms), one thread:"
+    where = "one thread" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    title = f"on the {golden.n_graphs} golden structures ({golden.n_atoms} atoms), {where}:"
     lines = [title, f"  {'backend':<11}{'dtype':<9}{'force error / largest force':>28}{'time':>12}"]
-    exact, _ = _forces(model.potential, golden, "reference", "float64")
-    for backend in reversed(backends):
+    exact, _ = _forces(model.potential, golden, "reference", "float64", torch.device("cpu"))
+    for backend in reversed(usable[device]):
         for dtype in ("float32", "float64"):
-            forces, seconds = _forces(model.potential, golden, backend, dtype)
+            forces, seconds = _forces(model.potential, golden, backend, dtype, device)
             error = np.abs(forces - exact).max() / max(np.abs(exact).max(), 1e-6)
             lines.append(f"  {backend:<11}{dtype:<9}{error:>28.1e}{1e3 * seconds:>9.2f} ms")
     return lines
 
 
 def _forces(
-    potential: Potential, graph: AtomGraph, backend: Backend, dtype: str
+    potential: Potential, graph: AtomGraph, backend: Backend, dtype: str, device: torch.device
 ) -> tuple[np.ndarray, float]:
     """Forces, and the shortest time of an evaluation (s), edges included."""
-    prepared = PreparedModel(potential, "cpu", dtype, backend)
+    prepared = PreparedModel(potential, device, dtype, backend)
     unwatched = ExtrapolationGuard("off", ())
     evaluator = Evaluator._of((prepared,), potential.elements[:1], False, unwatched)  # unannounced
     times = []

@@ -61,8 +61,9 @@ class Evaluator:
         dtype: float32 or float64; None for the model's own. Distances, sums over atoms and all
             results are float64 in any case.
         backend: `reference`, the model itself in torch; for SchNet also `tabulated`, with filters
-            from a table and a backward pass by hand, and `native`, the same compiled, on the CPU.
-            Both have an error that `table_error` states. `auto`: the fastest there is.
+            from a table and a backward pass by hand, and the same compiled: `native`, on the CPU,
+            and `cuda`, for molecules. These have an error that `table_error` states. `auto`: the
+            fastest there is.
         threads: of the native backend: replicas are spread over them, or the atoms of one
             structure. 1 is best where cores are shared with others.
         guard: what happens where a structure is outside the data a model file was trained on:
@@ -194,7 +195,7 @@ class Evaluator:
 
     @property
     def backend(self) -> str:
-        """What evaluates: `reference`, `tabulated` or `native`."""
+        """What evaluates: `reference`, `tabulated`, `native` or `cuda`."""
         return ", ".join(sorted({member.backend for member in self._members}))
 
     @property

@@ -9,7 +9,7 @@ from typing import Literal
 from mlpotential.errors import ConfigError
 
 # Names of `prepared_model.BACKENDS`, the fastest first; `auto` takes the first that can.
-Backend = Literal["auto", "native", "tabulated", "reference"]
+Backend = Literal["auto", "cuda", "native", "tabulated", "reference"]
 GuardMode = Literal["warn", "stop", "off"]
 
 
@@ -20,8 +20,8 @@ class Execution:
     Attributes:
         device: where the model is evaluated: auto (CUDA where there is one), cpu, cuda or cuda:N.
         dtype: precision of the network, float32 or float64; that of the model where none is given.
-        backend: what evaluates: auto takes the fastest there is; native is the compiled kernel, for
-            the CPU; tabulated and reference are in torch.
+        backend: what evaluates: auto takes the fastest there is; cuda and native are compiled
+            kernels, for a CUDA device and for the CPU; tabulated and reference are in torch.
         threads: number of threads of the native backend; more than 1 pays for many beads.
         guard: what happens outside the training data of the model: warn (once a run), stop or off.
 

@@ -1,8 +1,8 @@
 """A model made ready to be evaluated: on a device, in a dtype, by the backend that was chosen.
 
 `BACKENDS` is the one place where backends are listed. `reference` is the model itself with
-autograd; `tabulated` and `native` are for SchNet, whose filters depend on one distance each and can
-be tabulated, in torch and compiled for the CPU.
+autograd; `tabulated`, `native` and `cuda` are for SchNet, whose filters depend on one distance each
+and can be tabulated: in torch, compiled for the CPU, and for CUDA devices.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from mlpotential.errors import ConfigError
 from mlpotential.graph import Prediction
 from mlpotential.inference.backend import EvaluationBackend
+from mlpotential.inference.cuda.backend import CudaBackend
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.execution import Backend
 from mlpotential.inference.reference import ReferenceBackend
@@ -35,7 +36,12 @@ from mlpotential.models.torch_state import own_torch_state
 from mlpotential.properties import PROPERTIES
 
 # The fastest first; the last one supports everything.
-BACKENDS: tuple[type[EvaluationBackend], ...] = (NativeBackend, TabulatedBackend, ReferenceBackend)
+BACKENDS: tuple[type[EvaluationBackend], ...] = (
+    CudaBackend,
+    NativeBackend,
+    TabulatedBackend,
+    ReferenceBackend,
+)
 
 MAX_THREADS = 1024  # chosen: beyond all use, so that a slip ends in words
 

@@ -7,12 +7,11 @@ threads of its own and without any effect on the rest of the process.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Set
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 import torch
-from ase.data import atomic_masses
 
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.graph import Prediction, stress_of
@@ -25,6 +24,7 @@ from mlpotential.inference.backend import (
 )
 from mlpotential.inference.pair_graph import PairGraph, address
 from mlpotential.inference.schnet import kernel
+from mlpotential.inference.schnet.charges import NEEDED, with_charges
 from mlpotential.inference.schnet.filter_polynomials import (
     FilterPolynomials,
     filter_polynomials,
@@ -40,14 +40,12 @@ from mlpotential.inference.training_domain import (
     watched_bond_lengths,
 )
 from mlpotential.models.potential import Potential
-from mlpotential.models.readouts.atomwise import AtomwiseReadout, ChargeReadout
+from mlpotential.models.readouts.atomwise import AtomwiseReadout
 from mlpotential.models.schnet import SchNet
 from mlpotential.nn.activations import READOUT_ACTIVATIONS
-from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.properties import OF_DIPOLES
 
 KERNEL_OUTPUTS = {"energy", *OF_DIPOLES}  # whose readouts it evaluates
-NEEDED = {"stress": "virial", **dict.fromkeys(OF_DIPOLES, "charges")}  # what each is made from
 
 
 class NativeBackend(EvaluationBackend):
@@ -114,7 +112,7 @@ class NativeBackend(EvaluationBackend):
         pairs, positions = structures.pairs, structures.positions
         prediction, outliers = self._network.evaluate(pairs, positions, needed, monitored)
         if self._charge_readout is not None and "charges" in needed:
-            prediction = _with_charges(
+            prediction = with_charges(
                 prediction, self._charge_readout, pairs, positions, set(properties)
             )
         check_finite(prediction)
@@ -125,33 +123,6 @@ class NativeBackend(EvaluationBackend):
                 virial=prediction.virial if "virial" in properties else None,
             )
         return prediction, outliers
-
-
-def _with_charges(
-    prediction: Prediction,
-    readout: ChargeReadout,
-    pairs: PairGraph,
-    positions: np.ndarray,
-    properties: Set[str],
-) -> Prediction:
-    """From charges as they come out of the network: those that are kept, and their dipoles."""
-    charges, positions = prediction.charges, positions.reshape(-1, 3)
-    starts = pairs.graph_start
-    index = np.repeat(np.arange(pairs.n_graphs), np.diff(starts))  # structure of each atom
-
-    def per_graph(values: np.ndarray) -> np.ndarray:
-        """[n_atoms, ...] -> [n_graphs, ...]."""
-        return np.asarray(np.add.reduceat(values, starts[:-1], axis=0))
-
-    if readout.total_charge is not None:
-        charges = with_total_charge(charges, readout.total_charge, index, per_graph)
-    found: dict[str, np.ndarray] = {"charges": charges}
-    if not properties.isdisjoint(OF_DIPOLES):
-        masses = atomic_masses[pairs.atomic_numbers]
-        found["dipole"] = dipole(charges, positions, masses, index, per_graph)
-        found["dipole_magnitude"] = np.linalg.norm(found["dipole"], axis=1)
-    without = {"charges": None}
-    return replace(prediction, **(without | {k: v for k, v in found.items() if k in properties}))
 
 
 class NativeSchNet:

@@ -1,6 +1,19 @@
-"""Makes the random models beside the tests importable."""
+"""Makes the random models beside the tests importable, and runs the CUDA backend on a CPU."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "cuda")]
+
+
+@pytest.fixture(autouse=True)
+def cuda_on_a_cpu(request, monkeypatch):
+    """In tests with a parameter `cuda` that name is on the CPU, too: its threads are emulated."""
+    call = getattr(request.node, "callspec", None)
+    if call is not None and "cuda" in map(str, call.params.values()):
+        import emulated
+
+        emulated.install(monkeypatch)

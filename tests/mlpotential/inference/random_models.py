@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -29,6 +31,8 @@ CUTOFFS = {
     "hard": WITHIN | {"cutoff_function": "hard"},
 }
 INSTRUCTION_SETS = available_instruction_sets()
+CAN_EMULATE = sys.platform == "linux" and shutil.which("g++") is not None
+EMULATED = ["cuda"] if CAN_EMULATE else []  # see conftest.py
 
 
 def random_schnet(

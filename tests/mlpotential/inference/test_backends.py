@@ -15,6 +15,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from random_models import (
     ALL,
+    EMULATED,
     INSTRUCTION_SETS,
     Gathering,
     SchNetOfSomeone,
@@ -32,7 +33,7 @@ from mlpotential.inference.execution import Backend
 from mlpotential.inference.schnet import filter_table, kernel
 from mlpotential.inference.schnet.native import NativeSchNet
 
-FAST = ["tabulated", *(["native"] if INSTRUCTION_SETS else [])]
+FAST = ["tabulated", *EMULATED, *(["native"] if INSTRUCTION_SETS else [])]
 needs_kernel = pytest.mark.skipif(not INSTRUCTION_SETS, reason="there is no compiled kernel")
 
 WATER = np.array([[[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]])

@@ -72,6 +72,14 @@ def test_mixed_structures(potential, ethanol, diamond, dtype):
     assert_same(answers[1], answers[0], dtype)
 
 
+def test_molecules_go_to_the_kernel(potential, ethanol):
+    evaluator = Evaluator(potential, ethanol.numbers, device=DEVICE)
+    assert evaluator.backend == "cuda"
+    first = evaluator.evaluate(ethanol.positions[None]).forces
+    for _ in range(20):
+        assert np.array_equal(evaluator.evaluate(ethanol.positions[None]).forces, first)
+
+
 def test_hessian(potential, ethanol):
     expected, actual = (
         Evaluator(potential, ethanol.numbers, device=device).hessian(ethanol.positions)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from numpy.testing import assert_allclose, assert_array_equal
-from random_models import BOUND, INSTRUCTION_SETS, crystal, energy_and_dipole, random_schnet
+from random_models import (
+    BOUND,
+    EMULATED,
+    INSTRUCTION_SETS,
+    crystal,
+    energy_and_dipole,
+    random_schnet,
+)
 
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, collate
@@ -12,7 +19,7 @@ from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.potential import OF_CHARGES
 from mlpotential.testing import predict
 
-BACKENDS = [*(["native"] if INSTRUCTION_SETS else []), "tabulated", "reference"]
+BACKENDS = [*(["native"] if INSTRUCTION_SETS else []), *EMULATED, "tabulated", "reference"]
 WANTED = ("energy", "forces", *sorted(OF_CHARGES))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from random_models import EMULATED
 
 from mlpotential import testing
 from mlpotential.errors import ConfigError, StructureError
@@ -236,7 +237,7 @@ def default_dtype(dtype):
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("backend", ["auto", "tabulated", "reference"])
+@pytest.mark.parametrize("backend", ["auto", *EMULATED, "tabulated", "reference"])
 def test_callers_modes_change_nothing(model_path, ethanol, diamond, backend, dtype, mode):
     """Neither while a model is read and prepared nor while it is evaluated."""
 

@@ -3,15 +3,15 @@
 import copy
 import dataclasses
 import logging
-import types
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from ase.data import chemical_symbols, covalent_radii
-from numpy.testing import assert_allclose, assert_array_equal
-from random_models import ELEMENTS, INSTRUCTION_SETS, crystal, molecule, random_schnet
+from ase.data import chemical_symbols
+from guard_findings import expected_findings, lone_atoms, random_domain
+from numpy.testing import assert_array_equal
+from random_models import ELEMENTS, EMULATED, INSTRUCTION_SETS, crystal, molecule, random_schnet
 
 from mlpotential.errors import (
     ConfigError,
@@ -32,14 +32,13 @@ from mlpotential.inference.schnet.native import NativeSchNet
 from mlpotential.inference.structures import ConnectedStructures
 from mlpotential.inference.training_domain import (
     FEATURE_MARGIN,
-    TrainingDomain,
     is_outside,
 )
 from mlpotential.models.model_file import LoadedModel, ModelRecord, load_model, save_model
 from mlpotential.neighbors import connect
 from mlpotential.training.seen_in_training import feature_ranges
 
-BACKENDS = [*(["native"] if INSTRUCTION_SETS else []), "tabulated", "reference"]
+BACKENDS = [*(["native"] if INSTRUCTION_SETS else []), *EMULATED, "tabulated", "reference"]
 NAMES = [chemical_symbols[z] for z in ELEMENTS]
 CH3 = np.array([6, 1, 1, 1])
 REST = np.array([[0.0, 0, 0], [1.1, 0, 0], [-0.5, 1.0, 0], [-0.5, -1.0, 0]])
@@ -60,12 +59,6 @@ LIKE_C20 = {"largest_nearest_distance": 1.53, "least_coordination": 3, "isolated
 NO_DISTANCE = {"least_coordination": 1, "isolated": False}
 
 
-def lone_atoms() -> AtomGraph:
-    """Of each element of the models one, and none near another."""
-    positions = 50.0 * np.arange(3.0 * len(ELEMENTS)).reshape(-1, 3)
-    return AtomGraph.from_arrays(np.array(ELEMENTS), positions)
-
-
 def distances_only(ch=1.0):
     return ModelRecord(shortest_distances={"C-H": ch, "H-H": 0.5})
 
@@ -77,54 +70,6 @@ def ranges_of(model, graphs):
     own.elements = tuple(z for z in ELEMENTS if chemical_symbols[z] in known)
     ranges = feature_ranges(own, graphs)
     return dict.fromkeys([chemical_symbols[z] for z in ELEMENTS], ANYTHING) | ranges
-
-
-def random_domain(seed=0, n_features=16) -> TrainingDomain:
-    rng = np.random.default_rng(seed)
-    size = max(ELEMENTS) + 1
-    shortest = rng.uniform(0.8, 2.5, (size, size))
-    centers, scales = rng.normal(size=(2, size, n_features))
-    alone = np.stack([rng.uniform(0.8, 1.6, size), rng.integers(0, 4, size), np.arange(size) % 2])
-    return TrainingDomain(np.maximum(shortest, shortest.T), centers, np.abs(scales), alone.T.copy())
-
-
-def expected_findings(model, graph, domain):
-    """All that is found of each atom, pair by pair and from the model itself."""
-    distances = torch.linalg.vector_norm(graph.pair_displacements(), dim=1).numpy()
-    (i, j), z = graph.pair_index.numpy(), graph.atomic_numbers.numpy()
-    deficits = np.full(graph.n_atoms, -np.inf)
-    partners = np.arange(graph.n_atoms)
-    for a, b, distance in zip(i, j, distances, strict=True):
-        deficit = domain.shortest[z[a], z[b]] - distance
-        if deficit > deficits[a]:
-            deficits[a], partners[a] = deficit, b
-    features = model(graph, ("features",)).features.numpy()
-    deviations = (np.abs(features - domain.centers[z]) * domain.scales[z]).max(axis=1)
-    nearest, coordination = np.full(graph.n_atoms, np.inf), np.zeros(graph.n_atoms, int)
-    for pair, distance in zip(graph.pair_index.T.tolist(), distances, strict=True):
-        for atom in pair:
-            nearest[atom] = min(nearest[atom], distance)
-            coordination[atom] += distance < 1.3 * covalent_radii[z[pair]].sum()
-    largest, least, isolated = domain.neighborhoods[z].T
-    usual = np.isinf(nearest) & (isolated == 1.0)
-    return Findings(
-        distance_deficits=deficits,
-        partners=partners,
-        feature_deviations=deviations,
-        nearest_ratios=np.where(usual, 0.0, nearest / largest),
-        coordination_deficits=np.where(usual, 0, least - coordination),
-    )
-
-
-class Findings(types.SimpleNamespace):
-    def assert_are(self, found, rtol):
-        """The same; `rtol` of the features."""
-        assert_allclose(found.distance_deficits, self.distance_deficits, atol=1e-12)
-        assert_array_equal(found.partners, self.partners)
-        assert_allclose(found.feature_deviations, self.feature_deviations, rtol=rtol)
-        assert_allclose(found.nearest_ratios, self.nearest_ratios, rtol=1e-12)
-        assert_array_equal(found.coordination_deficits, self.coordination_deficits)
-        assert len(set(self.coordination_deficits)) > 2
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -480,13 +425,13 @@ def test_the_longest_stretch():
     assert (later + first).stretch_start == 3
 
 
-def test_nothing_is_said_of_other_mistakes():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_is_said_of_other_mistakes(backend):
     """Two atoms in one place are refused as ever, with the guard or without."""
     model = guarded(random_schnet(), distances_only())
     merged = REST.copy()
     merged[1] = merged[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for backend in BACKENDS:
-            with pytest.raises(StructureError, match="atoms 0 and 1 are in one place"):
-                Evaluator(model, CH3, device="cpu", backend=backend).evaluate(merged[None])
+        with pytest.raises(StructureError, match="atoms 0 and 1 are in one place"):
+            Evaluator(model, CH3, device="cpu", backend=backend).evaluate(merged[None])

@@ -1,0 +1,1 @@
+"""SchNet for molecules on CUDA devices; see `docs/gpu.md`."""

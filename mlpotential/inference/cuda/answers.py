@@ -1,0 +1,121 @@
+"""What `molecule.cu` answers: one piece of memory on the device, and its parts by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlpotential.inference.backend import SMALLEST_DISTANCE, coincident_atoms
+from mlpotential.inference.cuda.interface import Answer, address
+from mlpotential.inference.training_domain import Outliers, TrainingDomain, is_outside
+
+# What the guard reads of each atom: columns of `findings`, in the names of `Outliers`.
+FINDINGS = (
+    "distance_deficits",
+    "partners",
+    "feature_deviations",
+    "nearest_ratios",
+    "coordination_deficits",
+)
+WHOLE_NUMBERS = ("partners", "coordination_deficits")
+DERIVATIVES = {"forces", "virial"}  # one comes with the other
+
+
+class AnswerMemory:
+    """Parts of one tensor, which is fetched at once.
+
+    Args:
+        n_graphs, n_atoms: of all molecules.
+        properties: of `Prediction`, of those that the kernel gives.
+        monitored: whether findings are wanted.
+        device: where the kernel runs.
+    """
+
+    def __init__(
+        self,
+        n_graphs: int,
+        n_atoms: int,
+        properties: Collection[str],
+        monitored: bool,
+        device: torch.device,
+    ) -> None:
+        shapes: dict[str, tuple[int, ...]] = {
+            "energy": (n_graphs,),
+            "atomic_energies": (n_atoms,),
+            "closest": (n_atoms, 2),
+        }
+        if not DERIVATIVES.isdisjoint(properties):
+            shapes |= {"forces": (n_atoms, 3), "virial": (n_graphs, 3, 3)}
+        if "charges" in properties:
+            shapes["charges"] = (n_atoms,)
+        if monitored:
+            shapes["findings"] = (n_atoms, len(FINDINGS))
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        self._shapes = shapes
+        self._memory = torch.empty(sum(sizes), dtype=torch.float64, device=device)
+        self._parts: dict[str, Tensor] = dict(zip(shapes, self._memory.split(sizes), strict=True))
+
+    @property
+    def structure(self) -> Answer:
+        """An argument of the kernel."""
+        part = self._parts.get
+        return Answer(
+            energies=address(part("energy")),
+            atomic_energies=address(part("atomic_energies")),
+            charges=address(part("charges")),
+            forces=address(part("forces")),
+            virials=address(part("virial")),
+            closest=address(part("closest")),
+            findings=address(part("findings")),
+        )
+
+    def fetched(self) -> dict[str, np.ndarray]:
+        """Arrays of their own on the host, by name; waits for the kernel."""
+        whole, found, begin = self._memory.cpu().numpy(), {}, 0
+        for name, shape in self._shapes.items():
+            end = begin + math.prod(shape)
+            found[name] = whole[begin:end].reshape(shape).copy()
+            begin = end
+        return found
+
+
+def check_closest(closest: np.ndarray, graph_start: np.ndarray) -> None:
+    """Raises StructureError for two atoms in one place.
+
+    Args:
+        closest: of later atoms of the molecule, distance (A) and number, [n_atoms, 2].
+        graph_start: first atom of each molecule and the end, [n_graphs + 1].
+    """
+    i = int(closest[:, 0].argmin())
+    if closest[i, 0] < SMALLEST_DISTANCE:
+        first = int(graph_start[np.searchsorted(graph_start, i, side="right") - 1])
+        raise coincident_atoms(i - first, int(closest[i, 1]) - first, float(closest[i, 0]))
+
+
+def outliers_of(
+    findings: np.ndarray,
+    domain: TrainingDomain,
+    atomic_numbers: np.ndarray,
+    graph_start: np.ndarray,
+) -> Outliers | None:
+    """Atoms outside the domain, if there are any.
+
+    Args:
+        findings: [n_atoms, len(FINDINGS)].
+        domain: of the model.
+        atomic_numbers: [n_atoms].
+        graph_start: [n_graphs + 1].
+    """
+    columns = dict(zip(FINDINGS, findings.T, strict=True))
+    values = [column for name, column in columns.items() if name != "partners"]
+    if not is_outside(*(column.max() for column in values)):
+        return None
+    for name in WHOLE_NUMBERS:
+        columns[name] = columns[name].astype(np.int64)
+    return Outliers(
+        domain=domain, atomic_numbers=atomic_numbers, graph_start=graph_start, **columns
+    )
