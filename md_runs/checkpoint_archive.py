@@ -1,6 +1,6 @@
-"""Files of checkpoints: arrays and one text that are whole, or are refused.
+"""Files of checkpoints: arrays and JSON of a format version that are whole, or are refused.
 
-A file is a SHA-256 digest (32 bytes) followed by a NumPy archive of the arrays and the text.
+A file is a SHA-256 digest (32 bytes) followed by a NumPy archive of the arrays and the JSON text.
 Reading it never runs code.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,32 @@ from mlpotential.run_folder import write_atomically
 DIGEST_SIZE = 32  # bytes of SHA-256
 
 
-def write_archive(path: Path, text: str, **arrays: Any) -> None:
-    """Replaces the file in one step. Raises RunError if the disk is full; the old one stays."""
+def write_archive(path: Path, version: int, content: Mapping[str, Any], **arrays: Any) -> None:
+    """Replaces the file in one step. Raises RunError if the disk is full; the old one stays.
+
+    Args:
+        path: of the file.
+        version: of the format.
+        content: what JSON can hold.
+        arrays: by name.
+    """
+    text = json.dumps({"format_version": version, **content})
     buffer = io.BytesIO()
     np.savez(buffer, text=np.array(text), **arrays)
-    content = buffer.getvalue()
-    write_atomically(path, hashlib.sha256(content).digest() + content)
+    packed = buffer.getvalue()
+    write_atomically(path, hashlib.sha256(packed).digest() + packed)
 
 
-def read_archive(path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """Text and arrays of a file. Raises RunError if it is missing, damaged or foreign."""
+def read_archive(path: Path, newest: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Content, `format_version` with it, and arrays of a file.
+
+    Args:
+        path: of the file.
+        newest: version of the format that can be read.
+
+    Raises:
+        RunError: if it is missing, damaged, foreign or of a newer version.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -41,4 +59,10 @@ def read_archive(path: Path) -> tuple[str, dict[str, np.ndarray]]:
         )
     with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    return str(arrays.pop("text")), arrays
+    content = json.loads(str(arrays.pop("text")))
+    if content["format_version"] > newest:
+        raise RunError(
+            f"{path} has format version {content['format_version']}; this program reads up to "
+            f"{newest}: install a newer one"
+        )
+    return content, arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from md_runs.checkpoint_archive import read_archive, write_archive
-from mlpotential.errors import RunError
 
 FORMAT_VERSION = 4  # 2: fixed atoms and the count of degrees of freedom; 3: any thermostat; 4: cell
 WITHOUT_CELL = 3  # what is written where there is no cell of its own: older programs read it
@@ -52,24 +50,17 @@ class ClassicalState:
         apart = ("positions", "momenta", "cell", "settings", "start")
         numbers = {name: value for name, value in vars(self).items() if name not in apart}
         version = FORMAT_VERSION if self.cell is not None else WITHOUT_CELL
-        text = json.dumps(
-            {"format_version": version, "settings": self.settings, "numbers": numbers}
-        )
+        content = {"settings": self.settings, "numbers": numbers}
         arrays = {f"start_{name}": array for name, array in self.start.items()}
         if self.cell is not None:
             arrays["cell"] = self.cell
-        write_archive(path, text, positions=self.positions, momenta=self.momenta, **arrays)
+        arrays |= {"positions": self.positions, "momenta": self.momenta}
+        write_archive(path, version, content, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> ClassicalState:
         """Raises RunError if the file is damaged, foreign or of a newer version."""
-        text, arrays = read_archive(path)
-        content = json.loads(text)
-        if content["format_version"] > FORMAT_VERSION:
-            raise RunError(
-                f"{path} has format version {content['format_version']}; this program reads up to "
-                f"{FORMAT_VERSION}: install a newer one"
-            )
+        content, arrays = read_archive(path, FORMAT_VERSION)
         positions, momenta = arrays.pop("positions"), arrays.pop("momenta")
         cell = arrays.pop("cell", None)
         start = {name.removeprefix("start_"): array for name, array in arrays.items()}

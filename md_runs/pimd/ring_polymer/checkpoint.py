@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from md_runs.checkpoint_archive import read_archive, write_archive
 from md_runs.pimd.ring_polymer.integrator import ModeState
-from mlpotential.errors import RunError
 
 FORMAT_VERSION = 1
 
@@ -32,20 +30,13 @@ class RingPolymerCheckpoint:
     def write(self, path: Path) -> None:
         """Replaces the file in one step. Raises RunError if the disk is full; the old one stays."""
         counts = {"step": self.step, "n_frames": self.n_frames, "n_records": self.n_records}
-        text = json.dumps({"format_version": FORMAT_VERSION, "numbers": counts})
         arrays = {name: array for name, array in vars(self.state).items() if array is not None}
-        write_archive(path, text, **arrays)
+        write_archive(path, FORMAT_VERSION, {"numbers": counts}, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> RingPolymerCheckpoint:
         """Raises RunError if the file is damaged, foreign or of a newer version."""
-        text, arrays = read_archive(path)
-        content = json.loads(text)
-        if content["format_version"] > FORMAT_VERSION:
-            raise RunError(
-                f"{path} has format version {content['format_version']}; this program reads up to "
-                f"{FORMAT_VERSION}: install a newer one"
-            )
+        content, arrays = read_archive(path, FORMAT_VERSION)
         heat = float(arrays.pop("heat"))
         state = ModeState(**{name: array for name, array in arrays.items()}, heat=heat)
         return cls(**content["numbers"], state=state)
