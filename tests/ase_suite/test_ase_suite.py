@@ -30,6 +30,7 @@ STEPS = "the number of steps that EMT needs"
 OTHER_PROCESS = "compares with a child process, where EMT is not replaced"
 CUTOFF = "asks for the attribute `rc` of EMT"
 STUCK = "that the constrained optimizer gets on"
+ROUNDING = "that energies of modes which are zero, 1e-9 eV of rounding, agree to a factor"
 ONE_PATH = "that default and dynamic bands find one path"
 EXPECTED_FAILURES = {
     "ase4/test_optimize.py::test_new_optimizer_frechet[BFGS]": STEPS,
@@ -47,6 +48,7 @@ EXPECTED_FAILURES = {
     "neb/test_dynamic_neb.py::test_dynamic_neb": ONE_PATH,
     "optimize/test_cellawarebfgs.py::test_elasticity_tensor": NUMBER,
     "optimize/test_climb_fix_internals.py::test_climb_fix_internals[0.0]": STUCK,
+    "optimize/test_climb_fix_internals.py::test_climb_fix_internals[0.01]": STUCK,
     "precon/test_lbfgs.py::test_preconlbfgs": NUMBER,
     "test_dimer_method.py::test_dimer_method": NUMBER,
     "test_eos.py::test_eos": NUMBER,
@@ -54,6 +56,7 @@ EXPECTED_FAILURES = {
     "test_thermochemistry.py::test_ideal_gas_thermo_ch3_v4": NUMBER,
     "test_thermochemistry.py::test_ideal_gas_thermo_monoatomic": NUMBER,
     "test_thermochemistry.py::test_ideal_gas_thermo_n2": NUMBER,
+    "vibrations/test_bond_polarizability_raman.py::test_bulk": ROUNDING,
     "vibrations/test_franck_condon.py::test_ch4_all": NUMBER,
 }
 

@@ -23,20 +23,17 @@ std::vector<double> random_numbers(size_t n, double largest) {
     return numbers;
 }
 
-// A network of random weights, packed. The basis is linear: values at both ends of an interval.
+// A network of random weights, packed.
 void* network(bool averages, int64_t bytes_per_number) {
-    const int64_t layers = 3, features = 20, hidden = 7, elements = 4, knots = 51;
+    const int64_t layers = 3, features = 20, hidden = 7, elements = 4, intervals = 50;
     const auto weights = random_numbers(layers * features * features, 0.3);
-    const auto table = random_numbers(knots * 3 * layers * features, 0.1);
+    const auto table = random_numbers(intervals * 6 * layers * features, 0.1);
     const std::vector<double> bonds(elements * elements, 2.5);
     const std::vector<double> neighborhoods{0.5, 1.0, 0.0, 1.5, 9.0, 1.0,
                                             0.8, 2.0, 0.0, 1.0, 3.0, 1.0};
-    std::vector<double> basis(2 * 6 * 6, 0.0);
-    basis[0] = basis[3 * 6 + 1] = 1.0, basis[1] = -1.0;           // H_0 = 1 - t, H_3 = t
-    basis[36] = -1.0, basis[36 + 3 * 6] = 1.0;
     const SchNetModel model{
-        layers, features, hidden, elements, knots * 3, 3, 0.1, 5.0, 5.0, averages, 1.0, 0.0,
-        SCHNET_SSP, basis.data(), table.data(), weights.data(), weights.data(), weights.data(),
+        layers, features, hidden, elements, intervals, 0.1, 5.0, 5.0, averages, 1.0, 0.0,
+        SCHNET_SSP, table.data(), weights.data(), weights.data(), weights.data(),
         weights.data(), weights.data(), weights.data(), weights.data(), weights.data(),
         weights.data(), weights.data(), weights.data(), 0.1,  // charges from here on
         weights.data(), weights.data(), weights.data(),
