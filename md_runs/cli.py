@@ -40,7 +40,7 @@ COMMANDS = {
     ),
     "pimd": (
         "md_runs.commands.pimd:COMMAND",
-        "path-integral MD through i-PI, all beads in one evaluation",
+        "path-integral MD, through i-PI or in this process, all beads in one evaluation",
     ),
     "export": (
         "md_runs.commands.export:COMMAND",
