@@ -14,11 +14,17 @@ from ase.units import kB
 
 from md_runs.analysis.vibrations.degrees_of_freedom import DegreesOfFreedom, degrees_of_freedom
 from md_runs.trajectories.structure_file import fixed_atoms
+from mlpotential.errors import RunError
 
 HOTTEST_K = 20_000.0  # chosen: no molecule survives it
 HOTTEST_RATIO = 30.0  # chosen: one degree of freedom exceeds it once in 2e7 frames
 EXPLOSION_ADVICE = "Lower the time step, or relax the structure; the frames before are kept"
 LINEAR_KEY = "linear_molecule"  # in `atoms.info`: linear, though bent now by its motion
+
+
+def explosion(step: int, reason: str) -> RunError:
+    """What is raised where a step left no molecule behind."""
+    return RunError(f"the dynamics exploded at step {step}: {reason}. {EXPLOSION_ADVICE}")
 
 
 def thermal_motion(atoms: Atoms, rotates: bool) -> DegreesOfFreedom:

@@ -10,10 +10,19 @@ import contextlib
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 PACKAGES = ("mlpotential", "calculators", "md_runs")
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of words as lines of text: columns, each as wide as its longest word, to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(word.rjust(width) for word, width in zip(line, widths, strict=True))
+        for line in lines
+    ]
 
 
 @contextlib.contextmanager

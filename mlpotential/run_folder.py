@@ -22,6 +22,16 @@ from mlpotential.errors import RunError
 LOCK_NAME = "run.lock"
 
 
+def made_folder(folder: str | Path) -> Path:
+    """The folder, made where it is not there. Raises RunError if that cannot be."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return path
+
+
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Creates the folder where needed and keeps every other process out of it.

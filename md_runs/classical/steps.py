@@ -11,18 +11,16 @@ from tqdm import tqdm
 
 from md_runs.classical.thermostats import Integrator
 from md_runs.thermal_velocities import (
-    EXPLOSION_ADVICE,
     HOTTEST_K,
+    explosion,
     kinetic_temperature_K,
     n_degrees_of_freedom,
 )
-from md_runs.trajectories.frames_file import FrameHeader, FrameRecorder
-from md_runs.trajectories.structure_file import fixed_atoms, other_constraints, periodic_directions
+from md_runs.trajectories.frames_file import FIELDS, SHAPES, FrameHeader, FrameRecorder
+from md_runs.trajectories.structure_file import other_constraints
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_ANGSTROM3_PER_PRESSURE_UNIT
 
-FIELDS = {"dipole": "dipoles", "polarizability": "polarizabilities"}  # of results
-SHAPES = {"dipoles": (1, 3), "polarizabilities": (1, 3, 3)}
 OF_MOVING_CELL: dict[str, tuple[int, ...]] = {"cells": (3, 3), "pressure_GPa": ()}
 LARGEST_FORCE = 1000.0  # eV/A; chosen: far above a thermal force (50 eV/A is an outlier already)
 LARGEST_ENERGY_CHANGE = 1.0  # eV per atom and step; chosen: a thermal step makes some hundredths
@@ -69,26 +67,17 @@ def frame_header(
     }
     if moves_cell:
         fields |= OF_MOVING_CELL
-    has_one_cell = atoms.pbc.any() and not moves_cell
-    return FrameHeader(
-        atomic_numbers=tuple(int(z) for z in atoms.numbers),
-        masses=tuple(float(m) for m in atoms.get_masses()),
-        pbc=periodic_directions(atoms),
-        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if has_one_cell else None,
-        timestep_fs=float(timestep_fs),
-        stride=int(stride),
-        fields=fields | {field: SHAPES[field] for field in _come_with_forces(atoms).values()},
-        fixed=tuple(int(i) for i in np.flatnonzero(fixed_atoms(atoms))),
-    )
+    fields |= {FIELDS[name]: (1, *SHAPES[name]) for name in _come_with_forces(atoms)}
+    return FrameHeader.of_run(atoms, timestep_fs, stride, fields, moves_cell)
 
 
-def _come_with_forces(atoms: Atoms) -> dict[str, str]:
-    """Fields of results that one evaluation gives beside forces, so that they cost nothing."""
+def _come_with_forces(atoms: Atoms) -> list[str]:
+    """Results that one evaluation gives beside forces, so that they cost nothing."""
     known = getattr(atoms.calc, "implemented_properties", ())
-    wanted = {name: field for name, field in FIELDS.items() if name in known}
+    wanted = [name for name in FIELDS if name in known]
     if wanted:
         atoms.get_forces(apply_constraint=False)
-    return {name: field for name, field in wanted.items() if name in _stored_results(atoms)}
+    return [name for name in wanted if name in _stored_results(atoms)]
 
 
 def _stored_results(atoms: Atoms) -> dict[str, Any]:
@@ -142,7 +131,7 @@ def record_frame(
     temperature_K = checked_temperature_K(atoms, n_dof, step, largest_temperature_K)
     energy = float(atoms.get_potential_energy())
     if not math.isfinite(energy):
-        raise _explosion(step, f"the energy is {energy} eV")
+        raise explosion(step, f"the energy is {energy} eV")
     results = _stored_results(atoms)
     others = {field: results[name] for name, field in FIELDS.items() if name in results}
     if pressure is not None:
@@ -165,7 +154,7 @@ def checked_temperature_K(
     """Of the kinetic energy. Raises RunError where it is higher than allowed."""
     temperature_K = kinetic_temperature_K(float(atoms.get_kinetic_energy()), n_dof)
     if not temperature_K < largest_temperature_K:
-        raise _explosion(step, f"the temperature is {temperature_K:.3g} K")
+        raise explosion(step, f"the temperature is {temperature_K:.3g} K")
     return temperature_K
 
 
@@ -198,21 +187,17 @@ def advance(
     except ExtrapolationError as error:
         raise RunError(f"stopped at step {step}: {error}") from error
     except StructureError as error:
-        raise _explosion(step, str(error)) from error
+        raise explosion(step, str(error)) from error
     if not float(np.abs(forces).max()) < LARGEST_FORCE:
         atom = int(np.argmax(np.nan_to_num(np.abs(forces), nan=np.inf).max(axis=1)))
-        raise _explosion(step, f"the force on atom {atom} is {forces[atom].tolist()} eV/A")
+        raise explosion(step, f"the force on atom {atom} is {forces[atom].tolist()} eV/A")
     energy = _stored_results(atoms).get("energy")
     if energy_before is not None and energy is not None:
         change = abs(energy - energy_before) / len(atoms)
         if not change < LARGEST_ENERGY_CHANGE:
-            raise _explosion(step, f"the energy changed by {change:.3g} eV/atom in one step")
+            raise explosion(step, f"the energy changed by {change:.3g} eV/atom in one step")
     checked_temperature_K(atoms, n_dof, step, largest_temperature_K)
     return forces
-
-
-def _explosion(step: int, reason: str) -> RunError:
-    return RunError(f"the dynamics exploded at step {step}: {reason}. {EXPLOSION_ADVICE}")
 
 
 def progress_bar(n_steps: int, n_done: int, shown: bool) -> tqdm:

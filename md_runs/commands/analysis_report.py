@@ -18,8 +18,7 @@ from md_runs.commands.options import check_folder
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
 from md_runs.run_folders import RUN_SUFFIXES, file_name
 from mlpotential.command_line import Command
-from mlpotential.errors import RunError
-from mlpotential.run_folder import write_atomically
+from mlpotential.run_folder import made_folder, write_atomically
 from mlpotential.settings_checks import check_number
 
 if TYPE_CHECKING:
@@ -128,10 +127,7 @@ class AnalysisReport:
         Raises:
             RunError: if the folder cannot be written.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot make the folder {folder}: {error.strerror}") from error
+        made_folder(folder)
         paths = [folder / f"{self.name}.json"]
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         write_atomically(paths[0], text + "\n")

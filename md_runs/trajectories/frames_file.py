@@ -16,13 +16,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory
 from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 MAGIC = b"MDFRAMES"
 # Since every frame may have a cell and atoms may be fixed; without these files are of version 1.
@@ -35,6 +38,10 @@ LONGEST_HEADER = (
 RUN_SETTINGS = ("dynamics", "temperature_K", "friction_per_fs")
 
 Shape = tuple[int, ...]
+
+# Of results that may come beside forces: how frames call them, and the shape of one structure's.
+FIELDS = {"dipole": "dipoles", "polarizability": "polarizabilities"}
+SHAPES: dict[str, Shape] = {"dipole": (3,), "polarizability": (3, 3)}
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,36 @@ class FrameHeader:
         text = json.dumps(content).encode()
         length = -(-(len(text) + 16) // ALIGNMENT) * ALIGNMENT - 16
         return MAGIC + length.to_bytes(8, "little") + text.ljust(length)
+
+    @classmethod
+    def of_run(
+        cls,
+        atoms: Atoms,
+        timestep_fs: float,
+        stride: int,
+        fields: Mapping[str, Shape],
+        moves_cell: bool,
+    ) -> FrameHeader:
+        """Of a run in this process.
+
+        Args:
+            atoms: of the run.
+            timestep_fs, stride, fields: as of the class.
+            moves_cell: the cell of the atoms is not that of every frame.
+        """
+        from md_runs.trajectories.structure_file import fixed_atoms, periodic_directions
+
+        has_one_cell = atoms.pbc.any() and not moves_cell
+        return cls(
+            atomic_numbers=tuple(int(z) for z in atoms.numbers),
+            masses=tuple(float(m) for m in atoms.get_masses()),
+            pbc=periodic_directions(atoms),
+            cell=tuple(tuple(float(x) for x in r) for r in atoms.cell) if has_one_cell else None,
+            timestep_fs=float(timestep_fs),
+            stride=int(stride),
+            fields=fields,
+            fixed=tuple(int(i) for i in np.flatnonzero(fixed_atoms(atoms))),
+        )
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> FrameHeader:

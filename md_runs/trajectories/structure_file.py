@@ -19,6 +19,7 @@ from mlpotential.errors import StructureError
 from mlpotential.input_files import unreadable
 
 # amu; M. Wang et al. (AME2020), Chin. Phys. C 45, 030003 (2021), doi:10.1088/1674-1137/abddaf
+LARGEST_VOLUME_CHANGE = 0.2  # of the volume in one step; chosen: a liquid changes by 1e-4
 ISOTOPES = {"D": 2.014101778, "T": 3.016049281}
 MASS_COLUMN = "mass"  # as i-PI's and GPUMD's users write it; ASE's own is called masses
 _AN_ISOTOPE = re.compile(r"^(\s*)([DT])(\s+[-+.\d])", re.MULTILINE)
@@ -132,6 +133,12 @@ def check_wider_than_cutoff(atoms: Atoms) -> None:
             f"the faces of the cell are {narrowest:.3g} A apart, less than the cutoff of the model "
             f"({cutoff:g} A), so that atoms would see their own images: take a larger supercell"
         )
+
+
+def check_volume_change(change: float) -> None:
+    """Raises StructureError where a cell bursts or collapses: it changes by this part in a step."""
+    if not abs(change) < LARGEST_VOLUME_CHANGE:
+        raise StructureError(f"the volume changes by {change:.3g} of itself in one step")
 
 
 def least_volume(atoms: Atoms) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 from mlpotential.data.sets.named import files_of
 from mlpotential.errors import ConfigError
 from mlpotential.input_files import require_data_files
-from mlpotential.interpretation.result_files import made_folder
+from mlpotential.messages import aligned
+from mlpotential.run_folder import made_folder
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,7 @@ def element_of(symbol: str) -> int:
 def as_text(rows: Sequence[dict[str, Any]]) -> str:
     """A table for the screen."""
     words = [list(rows[0]), *([_word(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[k]) for line in words) for k in range(len(words[0]))]
-    return "\n".join(
-        "  ".join(word.rjust(width) for word, width in zip(line, widths, strict=True))
-        for line in words
-    )
+    return "\n".join(aligned(words))
 
 
 def _word(value: Any) -> str:

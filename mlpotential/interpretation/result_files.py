@@ -1,4 +1,4 @@
-"""Folders of results: arrays and tables, written in one step. No torch."""
+"""Arrays of results, written in one step. No torch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
-
-
-def made_folder(folder: str | Path) -> Path:
-    """The folder, made where it is not there. Raises RunError if that cannot be."""
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write in the folder {folder}: {error.strerror}") from error
-    return path
 
 
 def save_npz(path: Path, arrays: Mapping[str, Any]) -> None:

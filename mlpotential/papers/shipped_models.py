@@ -5,13 +5,13 @@ They were trained here by the commands in `models/README.md`, which also says on
 
 from __future__ import annotations
 
+import fnmatch
 from pathlib import Path
 
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, nearest_name
 
 FOLDER = Path(__file__).parent / "models"
-SUFFIX = ".safetensors"
 
 
 def shipped_models(pattern: str = "*") -> dict[str, Path]:
@@ -23,12 +23,12 @@ def shipped_models(pattern: str = "*") -> dict[str, Path]:
     Raises:
         ConfigError: if no name is like it.
     """
-    found = {path.name.removesuffix(SUFFIX): path for path in sorted(FOLDER.glob(pattern + SUFFIX))}
+    models = {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"))}
+    found = fnmatch.filter(models, pattern)
     if not found:
-        names = [path.name.removesuffix(SUFFIX) for path in sorted(FOLDER.glob("*" + SUFFIX))]
-        near = nearest_name(pattern, names)
-        raise ConfigError(f"no model {pattern} is shipped.{near} There are: {', '.join(names)}")
-    return found
+        near = nearest_name(pattern, models)
+        raise ConfigError(f"no model {pattern} is shipped.{near} There are: {', '.join(models)}")
+    return {name: models[name] for name in found}
 
 
 def run(pattern: str | None = None) -> int:

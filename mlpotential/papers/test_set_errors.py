@@ -62,15 +62,18 @@ def pooled_errors(table: PaperTable, row: PaperRow, folder: Path) -> list[Absolu
         table, folder: as for `save_row_histograms`.
         row: of the table.
     """
-    columns = {column.label: column for column in reversed(table.columns)}
-    evaluations = [
-        _evaluation(path.parent, [_label(column) for column in columns.values()])
-        for path in sorted(folder.glob(f"{row.name}_split_*/{OUTCOME_NAME}"))
-    ]
+    paths = sorted(folder.glob(f"{row.name}_split_*/{OUTCOME_NAME}"))
+    if not paths:
+        return []
+    first_of_label: dict[str, Column] = {}  # a label may have a MAE and a RMSE
+    for column in table.columns:
+        first_of_label.setdefault(column.label, column)
+    labels = [_label(column) for column in first_of_label.values()]
+    evaluations = [_evaluation(path.parent, labels) for path in paths]
     return [
         _pooled(evaluations, column)
-        for column in reversed(columns.values())
-        if evaluations and _label(column) in evaluations[0].values
+        for column in first_of_label.values()
+        if _label(column) in evaluations[0].values
     ]
 
 

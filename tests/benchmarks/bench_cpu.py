@@ -312,14 +312,19 @@ def show(path: Path) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs or prints; a user's mistake becomes one line on standard error and code 2."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXAMPLES,
+def benchmark_parser(description: str | None, examples: str) -> argparse.ArgumentParser:
+    """Of a benchmark, whose words are never abbreviated and whose texts keep their lines."""
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs or prints; a user's mistake becomes one line on standard error and code 2."""
+    parser = benchmark_parser(__doc__, EXAMPLES)
     parser.add_argument("--quick", action="store_true", help="about a minute: small cases, noisy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
     parser.add_argument(

@@ -179,12 +179,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs; a user's mistake becomes one line on standard error and code 2."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = bench_cpu.benchmark_parser(__doc__, EXAMPLES)
     parser.add_argument("--quick", action="store_true", help="short and noisy")
     parser.add_argument("--beads", type=int, action="append", help="may be given again (1, 8, 32)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")

@@ -34,9 +34,8 @@ from md_runs.pimd.ring_polymer.integrator import (
     RingPolymerSystem,
 )
 from md_runs.pimd.ring_polymer.thermostats import CountedNoise, Pile
+from md_runs.trajectories.structure_file import check_volume_change
 from mlpotential.errors import StructureError
-
-LARGEST_VOLUME_CHANGE = 0.2  # in one step; chosen: a liquid changes by 1e-4
 
 # positions [n_beads, n_atoms, 3], scale of the cell -> energies [n_beads], forces
 # [n_beads, n_atoms, 3] and traces of the virials [n_beads]
@@ -131,8 +130,7 @@ class BreathingRingPolymer(RingPolymerIntegrator):
         """Equation (3) for the centroid."""
         timestep = self.system.timestep
         x = self._momentum / self._mass * timestep
-        if not abs(3.0 * x) < LARGEST_VOLUME_CHANGE:
-            raise StructureError(f"the volume changes by {3 * x:.3g} of itself in one step")
+        check_volume_change(3.0 * x)
         q, p = self._q[0].copy(), self._p[0].copy()
         super()._drift()
         grows, shrinks = np.exp(x), np.exp(-x)

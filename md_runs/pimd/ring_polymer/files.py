@@ -5,7 +5,7 @@ Frames and energies are two files of `trajectories.frames_file`, each with a str
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,17 @@ from md_runs.analysis.path_integrals.energy_series import EnergySeries
 from md_runs.analysis.spectra.dynamics import NAME_OF_SETTING
 from md_runs.pimd.results import PimdProperties
 from md_runs.pimd.settings import PimdRun
-from md_runs.trajectories.frames_file import FrameHeader, Shape, read_header, read_records
-from md_runs.trajectories.structure_file import periodic_directions
+from md_runs.trajectories.frames_file import (
+    FIELDS,
+    SHAPES,
+    FrameHeader,
+    Shape,
+    read_header,
+    read_records,
+)
 
 PROPERTIES_NAME = "properties.frames"
 CHECKPOINT_NAME = "ring_polymer.checkpoint"
-FIELDS = {"dipole": "dipoles", "polarizability": "polarizabilities"}  # of extras
-SHAPES: dict[str, Shape] = {"dipole": (3,), "polarizability": (3, 3)}
 MADE_OF_STEPS = ("steps", "times_fs")
 OF_MOVING_CELL = ("volume", "pressure_GPa")
 NOT_RECORDED = (*MADE_OF_STEPS, *OF_MOVING_CELL)
@@ -60,15 +64,9 @@ def properties_header(atoms: Atoms, settings: PimdRun) -> FrameHeader:
 def _header(
     atoms: Atoms, settings: PimdRun, stride: int, recorded: dict[str, Shape]
 ) -> FrameHeader:
-    has_one_cell = atoms.pbc.any() and not settings.moves_cell
-    return FrameHeader(
-        atomic_numbers=tuple(int(z) for z in atoms.numbers),
-        masses=tuple(float(m) for m in atoms.get_masses()),
-        pbc=periodic_directions(atoms),
-        cell=tuple(tuple(float(x) for x in row) for row in atoms.cell) if has_one_cell else None,
-        timestep_fs=float(settings.timestep_fs),
-        stride=int(stride),
-        fields=recorded,
+    header = FrameHeader.of_run(atoms, settings.timestep_fs, stride, recorded, settings.moves_cell)
+    return replace(
+        header,
         dynamics=NAME_OF_SETTING[settings.dynamics],
         temperature_K=float(settings.temperature_K),
     )

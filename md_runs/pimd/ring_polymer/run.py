@@ -41,7 +41,6 @@ from md_runs.pimd.ring_polymer.bead_forces import BeadForces
 from md_runs.pimd.ring_polymer.checkpoint import RingPolymerCheckpoint
 from md_runs.pimd.ring_polymer.files import (
     CHECKPOINT_NAME,
-    FIELDS,
     PROPERTIES_NAME,
     frame_header,
     properties_header,
@@ -57,8 +56,8 @@ from md_runs.pimd.ring_polymer.thermostats import CountedNoise, Pile, Rescaling,
 from md_runs.pimd.ring_polymer.watchdog import stop_where_it_stands_still
 from md_runs.pimd.settings import TRPMD_LAMBDA, PimdRun
 from md_runs.run_folders import RECORD_NAME, TRAJECTORY_NAME
-from md_runs.thermal_velocities import EXPLOSION_ADVICE, hottest_K
-from md_runs.trajectories.frames_file import FrameRecorder, count_records, read_trajectory
+from md_runs.thermal_velocities import explosion, hottest_K
+from md_runs.trajectories.frames_file import FIELDS, FrameRecorder, count_records, read_trajectory
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
 from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from mlpotential.run_folder import lock_folder
@@ -327,7 +326,7 @@ class _Simulation:
         self._refusing(lambda: self.integrator.step(number))
         thermal = self.integrator.thermal_of(self.integrator.hottest)
         if not thermal < self._hottest:
-            raise self._explosion(number, f"the temperature is {thermal / kB:.3g} K")
+            raise explosion(number, f"the temperature is {thermal / kB:.3g} K")
         self.step = number
 
     def _refusing(self, move: Callable[[], None]) -> None:
@@ -338,10 +337,7 @@ class _Simulation:
         except ExtrapolationError as error:
             raise RunError(f"stopped at step {number}: {error}") from error
         except StructureError as error:
-            raise self._explosion(number, str(error)) from error
-
-    def _explosion(self, step: int, reason: str) -> RunError:
-        return RunError(f"the dynamics exploded at step {step}: {reason}. {EXPLOSION_ADVICE}")
+            raise explosion(number, str(error)) from error
 
     def _record(self, frames: FrameRecorder, properties: FrameRecorder) -> float | None:
         """Appends what is due at this step; the temperature, where it was (K)."""
@@ -352,7 +348,7 @@ class _Simulation:
         found = self.integrator.energies()
         temperature_K = found.thermal / kB
         if not np.isfinite(found.conserved):
-            raise self._explosion(self.step, f"the energy is {found.conserved} eV")
+            raise explosion(self.step, f"the energy is {found.conserved} eV")
         properties.append(
             conserved=found.conserved,
             temperature_K=temperature_K,

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 
 from mlpotential.inference.backend import TableError
-from mlpotential.inference.schnet.filter_table import TABLE_TOLERANCE, FilterTable
+from mlpotential.inference.schnet.filter_table import (
+    TABLE_TOLERANCE,
+    FilterTable,
+    relative_error,
+)
 from mlpotential.nn.hermite import hermite_basis
 
 TOLERANCE = 0.5 * TABLE_TOLERANCE[torch.float32]  # of both, where the table leaves any of it
@@ -84,8 +88,8 @@ def _quartic(table: FilterTable, spacing: float) -> tuple[Tensor, TableError]:
     slope = (d0 + c2 + 0.75 * c3 + 0.5 * rest) / h  # in the middle
     off = value - _of_table(table, grid[:-1] + t * h)[0]
     added = TableError(
-        filters=float(off.abs().max() / values.abs().max().clamp(min=1e-300)),
-        slopes=float((slope - middle_slope).abs().max() / slopes.abs().max().clamp(min=1e-300)),
+        filters=relative_error(off, values),
+        slopes=relative_error(slope - middle_slope, slopes),
     )
     return found, added
 

@@ -173,12 +173,13 @@ def _table(model: SchNet, last: float, spacing: float) -> FilterTable:
     filters_off = table(middle)[0] - _filter_jet(model, middle).value
     slopes_off = table(flank)[1] - _filter_jet(model, flank).slope
     table.error = TableError(
-        filters=_relative(filters_off, exact.value), slopes=_relative(slopes_off, exact.slope)
+        filters=relative_error(filters_off, exact.value),
+        slopes=relative_error(slopes_off, exact.slope),
     )
     return table
 
 
-def _relative(deviations: Tensor, values: Tensor) -> float:
+def relative_error(deviations: Tensor, values: Tensor) -> float:
     """The largest deviation over the largest value; none is 0 even where all values are."""
     largest = deviations.abs().max()
     return float(largest / values.abs().max()) if largest != 0.0 else 0.0

@@ -9,8 +9,7 @@ from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.interpretation.model_groups import model_groups
 from mlpotential.interpretation.options import element_of
-from mlpotential.interpretation.result_files import made_folder
-from mlpotential.run_folder import csv_text, write_atomically
+from mlpotential.run_folder import csv_text, made_folder, write_atomically
 from mlpotential.settings_checks import check_count, require
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlpotential.command_line import Command
-from mlpotential.errors import ConfigError, RunError, StructureError
+from mlpotential.errors import ConfigError, StructureError
 from mlpotential.input_files import require_data_files, require_model_files, unreadable
 from mlpotential.interpretation.fields.places import FieldPlaces
+from mlpotential.run_folder import made_folder
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -154,11 +155,7 @@ def _show(fields: Sequence[Field], quantity: Quantity, pictures: FieldPictures) 
     atoms = fields[0].atoms
     kind = pictures.surface_kind(atoms)
     grid = pictures.grid_of(atoms)
-    folder = Path(pictures.folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot make the folder {folder}: {error.strerror}") from error
+    folder = made_folder(pictures.folder)
     if grid is not None:
         _show_cut(fields, grid, quantity, folder)
     if kind != "none":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from ase import Atoms
 from ase.io.cube import write_cube
 
 from mlpotential.interpretation.fields.maps import CutMap, Quantity, SurfaceMap
+from mlpotential.interpretation.result_files import save_npz
 from mlpotential.run_folder import csv_text, write_atomically
 
 MOST_ROWS = 20_000  # of a table; chosen: what spreadsheets take without a sigh
@@ -21,27 +21,25 @@ MOST_ROWS = 20_000  # of a table; chosen: what spreadsheets take without a sigh
 def write_surface(surface_map: SurfaceMap, path: Path) -> None:
     """Everything that is drawn, as arrays by name."""
     surface = surface_map.surface
-    _write_arrays(
-        path,
-        vertices_A=surface.vertices,
-        faces=surface.faces,
-        surface=np.array(surface.formula),
-        **_of_fields(surface_map),
-    )
+    arrays = {
+        "vertices_A": surface.vertices,
+        "faces": surface.faces,
+        "surface": np.array(surface.formula),
+    }
+    save_npz(path, arrays | _of_fields(surface_map))
 
 
 def write_cut(cut_map: CutMap, path: Path) -> None:
     """Everything that is drawn, as arrays by name, and a table beside it where that is small."""
     grid = cut_map.grid
     shape = (len(grid.v), len(grid.u), 3)
-    _write_arrays(
-        path,
-        points_A=grid.points.reshape(shape),
-        u_A=grid.u,
-        v_A=grid.v,
-        plane=np.array(grid.plane.words),
-        **_of_fields(cut_map),
-    )
+    arrays = {
+        "points_A": grid.points.reshape(shape),
+        "u_A": grid.u,
+        "v_A": grid.v,
+        "plane": np.array(grid.plane.words),
+    }
+    save_npz(path, arrays | _of_fields(cut_map))
     if cut_map.values.size > MOST_ROWS:
         return
     columns = [f"{title} ({cut_map.quantity.unit})" for title in cut_map.titles]
@@ -86,9 +84,3 @@ def _of_fields(fields: SurfaceMap | CutMap) -> dict[str, Any]:
     for k, atoms in enumerate(fields.atoms):
         arrays[f"atomic_numbers_{k}"], arrays[f"positions_{k}_A"] = atoms.numbers, atoms.positions
     return arrays
-
-
-def _write_arrays(path: Path, **arrays: Any) -> None:
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    write_atomically(path, content.getvalue())

@@ -11,8 +11,8 @@ from mlpotential.data.sets.named import files_of
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.input_files import require_data_files
 from mlpotential.interpretation.model_groups import one_model
-from mlpotential.interpretation.result_files import made_folder, save_npz
-from mlpotential.run_folder import csv_text, write_atomically
+from mlpotential.interpretation.result_files import save_npz
+from mlpotential.run_folder import csv_text, made_folder, write_atomically
 from mlpotential.settings_checks import check_count, check_number, require
 
 N_SHOWN = 4  # features; chosen

@@ -19,11 +19,14 @@ def make_optimizer(
     """
     if weight_decay == 0.0:
         return torch.optim.Adam(model.parameters(), lr=learning_rate)
-    kept = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    shrinking = [p for p in model.parameters() if p.dim() > 1 and id(p) not in kept]
-    kept |= {id(p) for p in model.parameters()} - {id(p) for p in shrinking}
-    groups = [
-        {"params": shrinking, "weight_decay": weight_decay},
-        {"params": [p for p in model.parameters() if id(p) in kept], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=learning_rate)
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}  # by whether they shrink
+    for parameter in model.parameters():
+        groups[parameter.dim() > 1 and id(parameter) not in embeddings].append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": groups[True], "weight_decay": weight_decay},
+            {"params": groups[False], "weight_decay": 0.0},
+        ],
+        lr=learning_rate,
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mlpotential.messages import aligned
 from mlpotential.properties import LABELS, unit_in_names
 from mlpotential.run_folder import csv_text
 from mlpotential.training.studies.members import Outcome
@@ -135,13 +136,8 @@ def as_text(rows: Sequence[Row]) -> str:
         line = [*map(str, row.values.values()), str(row.n_seeds)]
         line += [significant(*(1e3 * x for x in row.errors[measure])) for measure in shown]
         lines.append([*line, f"{row.epochs:g}", f"{row.wall_s:.1f}", f"{row.cpu_s:.1f}"])
-    widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
-    padded = [
-        "  ".join(word.rjust(width) for word, width in zip(line, widths, strict=True))
-        for line in lines
-    ]
     note = " ± standard error over seeds" if any(row.n_seeds > 1 for row in rows) else ""
-    return "\n".join([f"errors on the {rows[0].data_set} set{note}", *padded])
+    return "\n".join([f"errors on the {rows[0].data_set} set{note}", *aligned(lines)])
 
 
 def significant(mean: float, error: float) -> str:
