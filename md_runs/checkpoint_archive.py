@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,27 @@ from mlpotential.errors import RunError
 from mlpotential.run_folder import write_atomically
 
 DIGEST_SIZE = 32  # bytes of SHA-256
+LONGEST_UNSAVED_S = 20.0  # chosen: a thousand times what a checkpoint costs
+
+
+class CheckpointClock:
+    """Tells when a run of slow steps should save itself, between the checkpoints it makes anyway.
+
+    Args:
+        longest_s: of a run that is not saved (s).
+    """
+
+    def __init__(self, longest_s: float = LONGEST_UNSAVED_S) -> None:
+        self._longest_s, self._saved_at = longest_s, time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much time has gone."""
+        return time.monotonic() - self._saved_at > self._longest_s
+
+    def saved(self) -> None:
+        """From now on."""
+        self._saved_at = time.monotonic()
 
 
 def write_archive(path: Path, version: int, content: Mapping[str, Any], **arrays: Any) -> None:

@@ -13,6 +13,8 @@ EXAMPLES = """examples:
   md-runs modes relaxed.xyz --model model.safetensors
   md-runs classical relaxed.xyz --model model.safetensors --folder nvt --ensemble bussi
   md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 16 --n-steps 10000
+  md-runs relax start.xyz --calculator my_dft.py --output reference.xyz
+  md-runs compare relaxed.xyz reference.xyz
   md-runs export pimd pimd.h5
   md-runs vdos nve --modes modes.json
 
@@ -41,6 +43,10 @@ COMMANDS = {
     "pimd": (
         "md_runs.commands.pimd:COMMAND",
         "path-integral MD, through i-PI or in this process, all beads in one evaluation",
+    ),
+    "compare": (
+        "md_runs.commands.comparison.compare:COMMAND",
+        "two structures, files of modes or runs, by a model and by a reference: what differs",
     ),
     "export": (
         "md_runs.commands.export:COMMAND",

@@ -24,6 +24,8 @@ from md_runs.model_warnings import REPORT_NAME, warn_of_hard_cutoff
 from md_runs.run_folders import STRUCTURE_NAME
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
+from mlpotential.labelling.named_calculator import NamedCalculator
+from mlpotential.labelling.workers import DEFAULT_TIMEOUT_S
 from mlpotential.properties import OF_MOLECULES
 
 if TYPE_CHECKING:
@@ -133,35 +135,62 @@ class ModelForces:
 
 @dataclass(frozen=True)
 class CalculatorForces:
-    """Any calculator of ASE that can be imported wherever it is needed.
+    """Any calculator of ASE that can be made wherever it is needed.
 
     Attributes:
-        factory: the class or function that gives it, `module:name`.
+        factory: what gives it, `module:name`, a name that ASE knows, or a Python file with a
+            function `calculator`.
         arguments: of the factory, by name; what JSON can hold.
+        timeout_s: longest time for one structure (s), after which the process of the calculator is
+            killed; None evaluates in the process of the run where that is possible.
+        drivers: processes of the calculator, which share the beads.
+        directory: that files are named from.
     """
 
     factory: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float | None = None
+    drivers: int = 1
+    directory: Path = field(default_factory=Path.cwd)
+
+    @property
+    def named(self) -> NamedCalculator:
+        """Where the calculator comes from."""
+        return NamedCalculator(self.factory, self.arguments, self.directory)
+
+    @property
+    def limit_s(self) -> float:
+        """Longest time for one structure, also where none was given (s)."""
+        return DEFAULT_TIMEOUT_S if self.timeout_s is None else self.timeout_s
 
     def calculator(self) -> BaseCalculator:
-        """A new calculator of ASE. Raises ConfigError if it cannot be imported."""
-        from calculators.ipi_calculator import make_calculator
+        """A new calculator of ASE. Raises ConfigError if it cannot be made."""
+        if self.timeout_s is None and self.drivers == 1:
+            made: BaseCalculator = self.named.make()
+            return made
+        from mlpotential.labelling.worker_calculator import WorkerCalculator
 
-        return make_calculator(self.factory, self.arguments)
+        return WorkerCalculator(self.named, self.drivers, self.limit_s)
 
     def ipi_driver(self, atoms: Atoms) -> IpiDriver:
-        """A driver that makes the calculator in i-PI's process."""
+        """A driver that makes the calculator in processes of i-PI's."""
         from calculators.ipi_calculator import driver_path
 
         trial = atoms.copy()
         trial.calc = self.calculator()
         trial.get_forces()
-        definition = json.dumps(asdict(self), sort_keys=True)
+        definition = {"factory": self.factory, "arguments": dict(self.arguments)}
         return IpiDriver(
             pes_path=driver_path(),
-            parameters={"calculator": CALCULATOR_NAME, "structure": STRUCTURE_NAME},
-            files={CALCULATOR_NAME: definition.encode()},
-            identity={"calculator": definition},
+            parameters={
+                "calculator": CALCULATOR_NAME,
+                "structure": STRUCTURE_NAME,
+                "directory": str(self.directory),
+                "timeout_s": repr(self.limit_s),
+                "drivers": str(self.drivers),
+            },
+            files={CALCULATOR_NAME: json.dumps(definition, sort_keys=True).encode()},
+            identity=self.named.identity,
             extras=tuple(x for x in ("dipole",) if x in getattr(trial.calc, "results", {})),
         )
 

@@ -1,16 +1,24 @@
-"""Second derivatives of any ASE calculator, by central differences of its forces (and dipoles)."""
+"""Second derivatives of any ASE calculator, by central differences of its forces (and dipoles).
+
+Evaluations of a slow calculator are kept in a file as they come, and are not made again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
+from tqdm import tqdm
 
 from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
-from mlpotential.errors import ConfigError, StructureError
+from mlpotential.errors import ConfigError, RunError, StructureError
+from mlpotential.labelling.worker_calculator import WorkerCalculator
 from mlpotential.settings_checks import check_number
 
 
@@ -31,7 +39,11 @@ class FiniteDifferenceHessian:
 
 
 def hessian_by_finite_differences(
-    atoms: Atoms, displacement: float = 0.005, with_dipoles: bool = False
+    atoms: Atoms,
+    displacement: float = 0.005,
+    with_dipoles: bool = False,
+    kept_file: Path | None = None,
+    progress: bool = False,
 ) -> FiniteDifferenceHessian:
     """H_ij = -(F_j(x_i + h) - F_j(x_i - h)) / 2h, from 6 evaluations for each atom that can move.
 
@@ -43,6 +55,9 @@ def hessian_by_finite_differences(
         atoms: with a calculator, without constraints but fixed atoms; not changed.
         displacement: h (A); 0.005 suits float64 forces, 0.02 float32.
         with_dipoles: differentiate the calculator's dipoles, too, for infrared intensities.
+        kept_file: keeps evaluations, so that an interrupted call goes on; None for none. Whoever
+            has used the result removes it.
+        progress: show a bar, if standard error is a terminal.
 
     Raises:
         ConfigError: a displacement that is not positive, or a calculator without dipoles.
@@ -60,12 +75,15 @@ def hessian_by_finite_differences(
         raise StructureError("all atoms are fixed: a Hessian needs one that can move")
     n_atoms, coordinates = len(atoms), np.flatnonzero(is_free)
     rows, dipole_rows = np.zeros((len(coordinates),) * 2), np.zeros((3 * n_atoms, 3))
-    for row, coordinate in enumerate(coordinates):
-        for sign, displaced in _displaced(atoms, int(coordinate), displacement):
-            forces = displaced.get_forces(apply_constraint=False).ravel()
-            rows[row] -= sign * forces[is_free] / (2.0 * displacement)
-            if with_dipoles:
-                dipole_rows[coordinate] += sign * _dipole(displaced) / (2.0 * displacement)
+    moves = [(int(x), sign) for x in coordinates for sign in (1, -1)]
+    row_of = {int(x): row for row, x in enumerate(coordinates)}
+    kept = _KeptEvaluations.read(kept_file, atoms, displacement)
+    for (x, sign), (forces, dipole) in _evaluations(
+        atoms, moves, displacement, with_dipoles, kept, progress
+    ):
+        rows[row_of[x]] -= sign * forces.ravel()[is_free] / (2.0 * displacement)
+        if dipole is not None:
+            dipole_rows[x] += sign * dipole / (2.0 * displacement)
     return FiniteDifferenceHessian(
         hessian=0.5 * (rows + rows.T),
         asymmetry=float(np.abs(rows - rows.T).max()),
@@ -73,13 +91,104 @@ def hessian_by_finite_differences(
     )
 
 
-def _displaced(atoms: Atoms, coordinate: int, displacement: float) -> Iterator[tuple[float, Atoms]]:
-    """One coordinate moved to both sides: the side (1 or -1) and the structure."""
-    for sign in (1.0, -1.0):
-        displaced = atoms.copy()
-        displaced.calc = atoms.calc
-        displaced.positions.flat[coordinate] += sign * displacement
-        yield sign, displaced
+_Move = tuple[int, int]  # the coordinate, and to which side
+_Found = tuple[np.ndarray, np.ndarray | None]  # forces, [n_atoms, 3] (eV/A), and a dipole (e A)
+
+
+def _evaluations(
+    atoms: Atoms,
+    moves: Sequence[_Move],
+    displacement: float,
+    with_dipoles: bool,
+    kept: _KeptEvaluations,
+    progress: bool,
+) -> Iterator[tuple[_Move, _Found]]:
+    """Of every displaced structure, as they come."""
+    known = {m: x for m, x in kept.found.items() if not with_dipoles or x[1] is not None}
+    yield from ((move, known[move]) for move in moves if move in known)
+    todo = [move for move in moves if move not in known]
+    with tqdm(
+        total=len(moves),
+        initial=len(known),
+        desc="Hessian",
+        unit="evaluation",
+        disable=None if progress else True,
+    ) as bar:
+        for move, found in _new_evaluations(atoms, todo, displacement, with_dipoles):
+            kept.add(move, found)
+            bar.update()
+            yield move, found
+
+
+def _new_evaluations(
+    atoms: Atoms, moves: Sequence[_Move], displacement: float, with_dipoles: bool
+) -> Iterator[tuple[_Move, _Found]]:
+    structures = (_displaced(atoms, move, displacement) for move in moves)
+    if isinstance(atoms.calc, WorkerCalculator):
+        wanted = ("dipole",) if with_dipoles else ()
+        for k, values in atoms.calc.answers(structures, wanted):
+            yield moves[k], (values["forces"], values["dipole"] if with_dipoles else None)
+        return
+    for move, displaced in zip(moves, structures, strict=True):
+        forces = displaced.get_forces(apply_constraint=False)
+        yield move, (forces, _dipole(displaced) if with_dipoles else None)
+
+
+def _displaced(atoms: Atoms, move: _Move, displacement: float) -> Atoms:
+    """One coordinate moved to one side."""
+    displaced = atoms.copy()
+    displaced.calc = atoms.calc
+    displaced.positions.flat[move[0]] += move[1] * displacement
+    return displaced
+
+
+@dataclass(frozen=True)
+class _KeptEvaluations:
+    """A file with a line for each evaluation, the first of which says of what they are."""
+
+    path: Path | None
+    found: Mapping[_Move, _Found] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path | None, atoms: Atoms, displacement: float) -> _KeptEvaluations:
+        """Those of an earlier call. Raises RunError for a file of something else."""
+        if path is None:
+            return cls(None)
+        arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays))
+        head = {"structure": digest.hexdigest(), "displacement": displacement}
+        head |= getattr(atoms.calc, "identity", {})
+        try:
+            if not path.exists():
+                path.write_text(json.dumps(head) + "\n")
+                return cls(path)
+            text = path.read_text()
+            lines = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
+            if not lines or json.loads(lines[0]) != head:
+                raise RunError(
+                    f"{path} keeps evaluations of another structure, displacement or calculator: "
+                    "remove it"
+                )
+            path.write_text("\n".join(lines) + "\n")  # without what a kill has cut
+        except OSError as error:
+            raise RunError(f"cannot use {path}: {error.strerror}") from error
+        found = {}
+        for line in lines[1:]:
+            x, sign, forces, dipole = json.loads(line)
+            found[x, sign] = np.array(forces), None if dipole is None else np.array(dipole)
+        return cls(path, found)
+
+    def add(self, move: _Move, found: _Found) -> None:
+        """Raises RunError if the disk is full."""
+        if self.path is None:
+            return
+        forces, dipole = found
+        line = [*move, forces.tolist(), None if dipole is None else dipole.tolist()]
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}") from error
 
 
 def _dipole(atoms: Atoms) -> np.ndarray:

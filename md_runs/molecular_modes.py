@@ -32,9 +32,11 @@ from mlpotential.graph import Prediction
 from mlpotential.inference.committee import Models
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
+from mlpotential.labelling.worker_calculator import WorkerCalculator
 from mlpotential.models.model_file import load_model
 from mlpotential.nn.finite_differences import five_point
 
+CALCULATOR_STEP = 0.01  # A; chosen: for forces that are converged to 1e-4 eV/A or better
 POLARIZABILITY_STEP = 0.01  # A; chosen: five points are good to 1e-6 of the derivative
 
 
@@ -104,21 +106,88 @@ def molecular_modes(
     fixed = _fixed(atoms)
     evaluator = Evaluator(model, atoms.numbers, atoms.pbc, **asdict(execution))
     answer, hessian, born = _derivatives(atoms, evaluator, displacement, model, execution)
+    found = _Harmonic(
+        energy=float(answer.energy[0]),
+        forces=answer.forces,
+        hessian=hessian,
+        born_charges=born,
+        polarizability_derivatives=_polarizability_derivatives(atoms, evaluator),
+    )
+    return _modes_of(atoms, fixed, found, symmetry_tolerance)
+
+
+def calculator_modes(
+    atoms: Atoms,
+    calculator: WorkerCalculator,
+    displacement: float | None = None,
+    symmetry_tolerance: float = SYMMETRY_TOLERANCE,
+    kept_file: Path | None = None,
+    progress: bool = False,
+) -> tuple[MolecularModes, str]:
+    """As `molecular_modes`, by any calculator; and a sentence on where the Hessian comes from.
+
+    Args:
+        atoms: as of `molecular_modes`.
+        calculator: that has forces; infrared intensities are by its dipoles, if it has them.
+        displacement: of central differences of forces and dipoles (A); None for the Hessian of a
+            calculator that has one, and `CALCULATOR_STEP` of others.
+        symmetry_tolerance: as of `point_group` (A).
+        kept_file: keeps evaluations, so that an interrupted call goes on.
+        progress: show a bar, if standard error is a terminal.
+
+    Raises:
+        StructureError, DataError: as `molecular_modes`.
+        CalculatorError: if nothing can be used of an evaluation.
+    """
+    fixed, still = _fixed(atoms), atoms.copy()
+    still.calc = calculator
+    (values,) = calculator.evaluate([still])
+    if displacement is None and calculator.workers.abilities.has_hessian:
+        is_free = np.repeat(~fixed, 3)
+        hessian = calculator.get_hessian(still)[np.ix_(is_free, is_free)]
+        found = _Harmonic(values["energy"], values["forces"], hessian, None)
+        return _modes_of(atoms, fixed, found, symmetry_tolerance), "Hessian of the calculator"
+    step = CALCULATOR_STEP if displacement is None else displacement
+    has_dipoles = "dipole" in values and not atoms.pbc.any()
+    result = hessian_by_finite_differences(still, step, has_dipoles, kept_file, progress)
+    found = _Harmonic(values["energy"], values["forces"], result.hessian, result.dipole_derivatives)
+    n_evaluations = 2 * len(result.hessian)
+    return _modes_of(atoms, fixed, found, symmetry_tolerance), (
+        f"Hessian by central differences of forces, {step:g} A, {n_evaluations} evaluations: "
+        f"symmetric within {result.asymmetry:.2g} eV/A^2"
+    )
+
+
+@dataclass(frozen=True)
+class _Harmonic:
+    """Derivatives at a structure, as of `MolecularModes`; the Hessian of atoms that are free."""
+
+    energy: float
+    forces: np.ndarray
+    hessian: np.ndarray
+    born_charges: np.ndarray | None
+    polarizability_derivatives: np.ndarray | None = None
+
+
+def _modes_of(
+    atoms: Atoms, fixed: np.ndarray, found: _Harmonic, symmetry_tolerance: float
+) -> MolecularModes:
     is_free = not (fixed.any() or atoms.pbc.any())
     group, misses = _symmetry(atoms, symmetry_tolerance) if is_free else (None, {})
     masses, is_linear = atoms.get_masses(), None if group is None else group.is_linear
     modes = normal_modes(
-        hessian, masses, atoms.positions, fixed=fixed, pbc=atoms.pbc, linear=is_linear
+        found.hessian, masses, atoms.positions, fixed=fixed, pbc=atoms.pbc, linear=is_linear
     )
+    born = found.born_charges
     return MolecularModes(
-        energy=float(answer.energy[0]),
-        max_force=float(np.linalg.norm(answer.forces[~fixed], axis=1).max()),
+        energy=found.energy,
+        max_force=float(np.linalg.norm(found.forces[~fixed], axis=1).max()),
         modes=modes,
         group=group,
         symmetries=None if group is None else mode_symmetries(modes, group),
         born_charges=born,
         infrared=None if born is None else infrared_intensities(modes, born),
-        polarizability_derivatives=_polarizability_derivatives(atoms, evaluator),
+        polarizability_derivatives=found.polarizability_derivatives,
         near_misses=misses,
     )
 

@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   mlpotential sweep train.yaml --model.n_interactions 1 2 3 6 --folder sweep
   mlpotential papers qm9_learning_curve --rows SchNet_T3_N1000 --folder papers
   mlpotential evaluate model.safetensors test.extxyz --energy-unit eV --length-unit Angstrom
+  mlpotential label frames.extxyz --calculator my_dft.py --output labelled.extxyz
   mlpotential interpret chemical-potential model.safetensors benzene.xyz --probe C
   mlpotential interpret atoms model.safetensors --data qm9 --folder atoms
   mlpotential info model.safetensors --check
@@ -47,6 +48,10 @@ COMMANDS = {
     "evaluate": (
         "mlpotential.training.evaluation.command:COMMAND",
         "errors of a model on labelled data, plots of them, and predictions of structures",
+    ),
+    "label": (
+        "mlpotential.labelling.commands:LABEL",
+        "label structures with any calculator of ASE: energies, forces and what else it has",
     ),
     "interpret": (
         "mlpotential.interpretation.commands:INTERPRET",

@@ -37,6 +37,7 @@ LAYERS = {
     "mlpotential.inference": 4,
     "mlpotential.training": 5,
     "mlpotential.interpretation": 5,
+    "mlpotential.labelling": 5,
     "mlpotential.papers": 6,
     "mlpotential.testing": 6,
     "mlpotential.commands": 7,

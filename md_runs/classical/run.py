@@ -23,6 +23,7 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.analysis.sampling.uncertainty import Estimate, block_average
+from md_runs.checkpoint_archive import CheckpointClock
 from md_runs.classical.checkpoint import ClassicalState
 from md_runs.classical.constant_pressure import MartynaTobiasKlein
 from md_runs.classical.settings import ClassicalRun
@@ -55,6 +56,7 @@ from md_runs.trajectories.structure_file import check_compressible
 from mlpotential.errors import RunError
 from mlpotential.inference.guard import GuardReport
 from mlpotential.interruption import RunInterrupted, stop_on_signals
+from mlpotential.labelling.worker_calculator import WorkerCalculator
 from mlpotential.run_folder import lock_folder
 
 ENERGY_TOLERANCE = 1e-4  # eV per atom; chosen: above float32 noise, below any other model's energy
@@ -137,6 +139,8 @@ def _read_or_start(atoms: Atoms, settings: ClassicalRun, folder: Path) -> Classi
     dtype = getattr(atoms.calc, "dtype", None)
     if isinstance(dtype, str):
         identity["dtype"] = dtype
+    if isinstance(atoms.calc, WorkerCalculator):
+        identity |= atoms.calc.identity
     start = structure_of(atoms) | {"velocities": atoms.get_velocities()}
     checkpoint = folder / CHECKPOINT_NAME
     if checkpoint.exists():
@@ -219,7 +223,7 @@ class _Simulation:
         guard: RunGuard,
     ) -> None:
         self.settings, self.folder, self.initial, self.guard = settings, folder, state, guard
-        self.step = state.step
+        self.step, self.clock = state.step, CheckpointClock()
         self.atoms = moving_copy(atoms, state.positions, state.momenta, state.cell)
         self.n_dof = n_degrees_of_freedom(atoms, settings.rotates)
         self.hottest_K = hottest_K(settings.temperature_K)
@@ -251,7 +255,7 @@ class _Simulation:
                 self.record(recorder)
             while self.step < self.settings.n_steps:
                 target = self.next_stop()
-                while self.step < target and not request.signal_number:
+                while self.step < target and not (request.signal_number or self.clock.is_due):
                     self.forces = advance(
                         self.integrator, self.forces, self.step + 1, self.n_dof, self.hottest_K
                     )
@@ -259,7 +263,7 @@ class _Simulation:
                     bar.update()
                 if self.step == target and self.step % self.settings.stride == 0:
                     bar.set_postfix_str(self.record(recorder), refresh=False)
-                if request.signal_number or self.at_checkpoint():
+                if request.signal_number or self.clock.is_due or self.at_checkpoint():
                     state = self.save(recorder)
                 if request.signal_number:
                     raise RunInterrupted(
@@ -309,6 +313,7 @@ class _Simulation:
         )
         self.guard.save()
         state.write(self.folder / CHECKPOINT_NAME)
+        self.clock.saved()
         return state
 
 

@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from md_runs.classical.settings import ClassicalRun
-from md_runs.commands.options import check_folder, check_model, taken
-from md_runs.force_provider import ModelForces
+from md_runs.commands.options import (
+    OtherCalculator,
+    check_folder,
+    chosen_forces,
+    taken,
+    try_calculator,
+)
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
 
@@ -15,11 +20,13 @@ EXAMPLES = (
     "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt "
     "--temperature-K 300 --n-steps 20000\n"
     "  md-runs classical crystal.xyz --model model.safetensors --folder npt "
-    "--ensemble npt-isotropic --pressure-GPa 0.0001 --n-steps 20000"
+    "--ensemble npt-isotropic --pressure-GPa 0.0001 --n-steps 20000\n"
+    "  md-runs classical relaxed.xyz --calculator tblite.ase:TBLite "
+    "--calculator-arguments '{method: GFN2-xTB, verbosity: 0}' --folder gfn2 --n-steps 5000"
 )
 
 
-def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
+def run(structure: Path, *, model: Path | None = None, folder: Path, **options: Any) -> int:
     """Runs, or continues, classical MD.
 
     Args:
@@ -27,18 +34,20 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
         model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
             committee.
         folder: for all files of the run; a run that is there goes on.
-        options: fields of `ClassicalRun` and `Execution`.
+        options: fields of `ClassicalRun`, `OtherCalculator` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
 
-    settings, execution = taken(options, ClassicalRun), Execution(**options)
+    settings, other = taken(options, ClassicalRun), taken(options, OtherCalculator)
+    execution = Execution(**options)
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
-    check_model(model)
+    forces = chosen_forces(model, other, execution)
     from md_runs.classical.run import run_classical
     from mlpotential.units import G_PER_CM3_PER_AMU_PER_ANGSTROM3
 
-    atoms.calc = ModelForces(model, execution).calculator()
+    try_calculator(forces, atoms)
+    atoms.calc = forces.calculator()
     result = run_classical(atoms, settings, folder)
     means = f"mean temperature {result.mean_temperature_K} K"
     if result.mean_volume is not None:
@@ -53,4 +62,4 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     return 0
 
 
-COMMAND = Command.of(run, EXAMPLES, more=[ClassicalRun, Execution])
+COMMAND = Command.of(run, EXAMPLES, more=[ClassicalRun, OtherCalculator, Execution])

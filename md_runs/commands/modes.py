@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +25,18 @@ from md_runs.commands.analysis_report import Table
 from md_runs.commands.infrared_and_raman import read_numbers
 from md_runs.commands.mode_thermochemistry import GasConditions, thermochemistry_text
 from md_runs.commands.options import (
+    OtherCalculator,
     check_folder,
-    check_model,
+    chosen_forces,
     isotope_masses,
     parse_isotopes,
     taken,
+    try_calculator,
 )
 from md_runs.commands.prepared_run import open_runs
 from md_runs.figures.mode_animation import write_mode_page, write_mode_xyz
 from md_runs.figures.modes import matched_modes_figure, stick_spectra_figure
+from md_runs.force_provider import CalculatorForces, ModelForces
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
@@ -51,6 +54,7 @@ EXAMPLES = """  md-runs modes relaxed.xyz --model model.safetensors --json modes
   md-runs modes ethanol.xyz --model ethanol.safetensors --isotope 3=D
   md-runs modes saddle.xyz --model model.safetensors --temperature-K 250 300 350
   md-runs modes relaxed.xyz --model mine.safetensors --compare modes.json --figure compared.png
+  md-runs modes reference.xyz --calculator my_dft.py --drivers 4 --json reference.json
   md-runs modes relaxed.xyz --model model.safetensors --quasi-harmonic nvt --temperature-K 300"""
 
 
@@ -95,7 +99,7 @@ class ModeFiles:
 def run(
     structure: Path,
     *,
-    model: Path,
+    model: Path | None = None,
     isotope: Sequence[str] = (),
     symmetry_tolerance: float = SYMMETRY_TOLERANCE,
     polarizability_derivatives: Path | None = None,
@@ -121,19 +125,17 @@ def run(
         compare: match the modes to others, a file of --json.
         quasi_harmonic: match the modes to those of the fluctuations of a classical run.
         finite_differences: displacement (A) for central differences of forces, to check the exact
-            Hessian with.
-        options: fields of `ModeFiles`, `GasConditions` and `Execution`.
+            Hessian of a model with (of a calculator without Hessian: 0.01).
+        options: fields of `ModeFiles`, `GasConditions`, `OtherCalculator` and `Execution`.
     """
     files, conditions = taken(options, ModeFiles), taken(options, GasConditions)
     check_number("--symmetry-tolerance", symmetry_tolerance)
     _check_together(compare, quasi_harmonic)
-    precise = Execution(**(options | {"dtype": options["dtype"] or "float64"}))
+    other, execution = taken(options, OtherCalculator), Execution(**options)
     atoms = _read(structure, isotope)
-    check_model(model)
+    forces = chosen_forces(model, other, execution)
     reference = _reference(compare, quasi_harmonic, atoms.positions, conditions)
-    from md_runs.molecular_modes import molecular_modes
-
-    found = molecular_modes(atoms, model, precise, finite_differences, symmetry_tolerance)
+    found = _found(atoms, forces, finite_differences, symmetry_tolerance, files)
     raman = _raman(found, polarizability_derivatives, laser_nm, conditions)
     if raman is None and (files.activities or laser_nm is not None):
         option = "--activities" if files.activities else "--laser-nm"
@@ -151,7 +153,35 @@ def run(
         _draw(found, raman, comparison, name, files.figure)
     _write(found, raman, files)
     _write_motion(found, atoms, files)
+    if files.json is not None:  # evaluations of a calculator, which are not needed any more
+        files.json.with_name(files.json.name + ".unfinished").unlink(missing_ok=True)
     return 0
+
+
+def _found(
+    atoms: Atoms,
+    forces: ModelForces | CalculatorForces,
+    displacement: float | None,
+    symmetry_tolerance: float,
+    files: ModeFiles,
+) -> MolecularModes:
+    """The modes by a model, in float64, or by a calculator."""
+    from md_runs.molecular_modes import calculator_modes, molecular_modes
+
+    if isinstance(forces, ModelForces):
+        execution = replace(forces.execution, dtype=forces.execution.dtype or "float64")
+        return molecular_modes(atoms, forces.model, execution, displacement, symmetry_tolerance)
+    from mlpotential.labelling.worker_calculator import WorkerCalculator
+
+    try_calculator(forces, atoms, 6 * len(atoms))
+    calculator = WorkerCalculator(forces.named, forces.drivers, forces.limit_s)
+    kept = None if files.json is None else files.json.with_name(files.json.name + ".unfinished")
+    found, remark = calculator_modes(
+        atoms, calculator, displacement, symmetry_tolerance, kept, progress=True
+    )
+    calculator.workers.close()
+    print(remark)
+    return found
 
 
 def _check_together(compare: Path | None, quasi_harmonic: Path | None) -> None:
@@ -356,4 +386,4 @@ def _write_motion(found: MolecularModes, atoms: Atoms, files: ModeFiles) -> None
         print(f"modes in motion, a file each: {files.xyz}")
 
 
-COMMAND = Command.of(run, EXAMPLES, more=[ModeFiles, GasConditions, Execution])
+COMMAND = Command.of(run, EXAMPLES, more=[ModeFiles, GasConditions, OtherCalculator, Execution])

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import glob
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from ase.data import chemical_symbols
 
+from md_runs.force_provider import CalculatorForces, ForceProvider, ModelForces
 from mlpotential.errors import ConfigError, ExtrapolationWarning
+from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.input_files import require_model_files
+from mlpotential.labelling.named_calculator import NamedCalculator
+from mlpotential.settings_checks import check_count, check_number
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 Settings = TypeVar("Settings")
+
+SHORT_EVALUATION_S = 0.02  # chosen: below it nobody has to be told
+_DEFAULTS = asdict(DEFAULT_EXECUTION)
 
 # amu: M. Wang et al., Chin. Phys. C 45, 030003 (2021), doi:10.1088/1674-1137/abddaf (AME2020)
 HYDROGENS = {"D": 2.014101778, "T": 3.016049281}
@@ -26,6 +37,103 @@ def taken(options: dict[str, Any], settings: type[Settings]) -> Settings:
     """Settings from the options of their names, which are taken out of `options`."""
     names = [field.name for field in fields(settings)]  # type: ignore[arg-type]
     return settings(**{name: options.pop(name) for name in names})
+
+
+@dataclass(frozen=True)
+class OtherCalculator:
+    """Any calculator of ASE in the place of a model.
+
+    Attributes:
+        calculator: instead of --model: module:name, such as tblite.ase:TBLite, a name that ASE
+            knows, such as emt, or a Python file with a function calculator().
+        calculator_arguments: what the calculator is made with, '{method: GFN2-xTB}'.
+        calculator_timeout_s: longest time for one structure, s; then the run stops, and goes on
+            with the same command.
+        drivers: processes of the calculator, which share beads and displacements.
+    """
+
+    calculator: str | None = None
+    calculator_arguments: str | None = None
+    calculator_timeout_s: float = 3600.0
+    drivers: int = 1
+
+    def __post_init__(self) -> None:
+        check_number("calculator_timeout_s", self.calculator_timeout_s)
+        check_count("drivers", self.drivers)
+        given = {"--calculator-arguments": self.calculator_arguments is not None}
+        given["--drivers"] = self.drivers != 1
+        if self.calculator is None and any(given.values()):
+            name = next(name for name, is_given in given.items() if is_given)
+            raise ConfigError(f"{name} is of a calculator: give --calculator, too")
+
+
+def chosen_forces(
+    model: Path | None, other: OtherCalculator, execution: Execution
+) -> ModelForces | CalculatorForces:
+    """A model or a calculator, checked as far as that costs no time.
+
+    Raises:
+        ConfigError: for both or none of them, or an execution of a calculator.
+        ModelFileError: for a file that cannot be read.
+    """
+    if (model is None) == (other.calculator is None):
+        both = "not both" if model is not None else "one of them is needed"
+        raise ConfigError(f"forces come from --model FILE or --calculator NAME: {both}")
+    if model is not None:
+        check_model(model)
+        return ModelForces(model, execution)
+    own = [f"--{name}" for name, value in asdict(execution).items() if value != _DEFAULTS[name]]
+    if own:
+        raise ConfigError(
+            f"{', '.join(own)} of a model: tell a calculator by --calculator-arguments"
+        )
+    assert other.calculator is not None
+    named = NamedCalculator.told(other.calculator, other.calculator_arguments)
+    return CalculatorForces(
+        named.name, named.arguments, other.calculator_timeout_s, other.drivers, named.directory
+    )
+
+
+def try_calculator(forces: ForceProvider, atoms: Atoms, n_at_once: int = 1) -> float | None:
+    """The time of one evaluation (s), told, and what cannot be said of its results; None of models.
+
+    Args:
+        forces: of the run.
+        atoms: that it begins with.
+        n_at_once: structures of a step.
+
+    Raises:
+        ConfigError, CalculatorError: before the run, for a calculator without forces.
+    """
+    if not isinstance(forces, CalculatorForces):
+        return None
+    from mlpotential.labelling.worker_calculator import WorkerCalculator
+
+    calculator = WorkerCalculator(forces.named, timeout_s=forces.limit_s)
+    calculator.evaluate([atoms])
+    seconds = calculator.seconds
+    assert seconds is not None
+    calculator.workers.close()
+    log = logging.getLogger("mlpotential")
+    log.warning(
+        f"{forces.factory} tells neither its uncertainty nor where it is good for nothing: nobody "
+        "watches whether structures are outside of that, as the guard of a model does"
+    )
+    if seconds > SHORT_EVALUATION_S:
+        n_rounds = -(-n_at_once // forces.drivers)
+        log.info(
+            f"one structure took {seconds:.3g} s: 1000 times {n_at_once} of them take about "
+            f"{duration_text(1000 * n_rounds * seconds)}"
+        )
+    return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """`12 s`, `3.4 min`, `5.6 h`, `7.8 days`."""
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} s"
 
 
 @contextmanager

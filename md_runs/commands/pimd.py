@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from md_runs.commands.options import check_folder, check_model, printed_extrapolation, taken
+from md_runs.commands.options import (
+    OtherCalculator,
+    check_folder,
+    chosen_forces,
+    printed_extrapolation,
+    taken,
+    try_calculator,
+)
+from md_runs.force_provider import CalculatorForces, ForceProvider
 from md_runs.pimd.settings import PimdRun
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
+
+STALL_LIMIT_S = 600.0  # of models; chosen: far above any step
+DEFAULT_STRIDE = 1000  # of checkpoints, in `PimdRun`; with a calculator: those of energies
 
 EXAMPLES = (
     "  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd "
@@ -17,14 +29,16 @@ EXAMPLES = (
     "  md-runs pimd relaxed.xyz --model model.safetensors --folder trpmd --from pimd "
     "--dynamics trpmd --n-beads 8 --n-steps 40000 --stride 4\n"
     "  md-runs pimd relaxed.xyz --model model.safetensors --folder piglet "
-    "--input-xml piglet.xml --n-beads 8 --n-steps 10000"
+    "--input-xml piglet.xml --n-beads 8 --n-steps 10000\n"
+    "  md-runs pimd relaxed.xyz --calculator my_dft.py --drivers 4 --folder dft "
+    "--n-beads 8 --n-steps 1000"
 )
 
 
 def run(
     structure: Path,
     *,
-    model: Path,
+    model: Path | None = None,
     folder: Path,
     source: Path | None = None,
     input_xml: Path | None = None,
@@ -41,29 +55,39 @@ def run(
             a pimd run of their own).
         input_xml: an input of i-PI of your own, whose motion, thermostat and barostat are kept;
             forces, outputs and first positions are those of this command.
-        options: fields of `PimdRun` and `Execution`.
+        options: fields of `PimdRun`, `OtherCalculator` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
 
-    settings, execution = taken(options, PimdRun), Execution(**options)
+    settings, other = taken(options, PimdRun), taken(options, OtherCalculator)
+    execution = Execution(**options)
     if settings.dynamics == "pimd" and source is not None:
         raise ConfigError("--from is for segments: add --dynamics rpmd or trpmd")
     if settings.dynamics != "pimd" and input_xml is not None:
         raise ConfigError("--input-xml is for pimd: segments make their own input")
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
-    check_model(model)
+    forces = chosen_forces(model, other, execution)
+    if isinstance(forces, CalculatorForces) and settings.checkpoint_stride == DEFAULT_STRIDE:
+        settings = replace(settings, checkpoint_stride=settings.properties_stride)
+    try_calculator(forces, atoms, settings.n_beads)
+    stall_limit_s = _stall_limit_s(forces, settings)
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
 
     result: PimdResult | SegmentsResult
     with printed_extrapolation():
         if settings.dynamics == "pimd":
             result = run_pimd(
-                atoms, model, settings, folder, execution=execution, input_xml=input_xml
+                atoms,
+                forces,
+                settings,
+                folder,
+                stall_limit_s=stall_limit_s,
+                input_xml=input_xml,
             )
         else:
             result = run_ring_polymer_segments(
-                atoms, model, settings, folder, source, execution=execution
+                atoms, forces, settings, folder, source, stall_limit_s=stall_limit_s
             )
     print(f"{result}: {folder}")
     if result.extrapolation is not None:
@@ -71,4 +95,14 @@ def run(
     return 0
 
 
-COMMAND = Command.of(run, EXAMPLES, more=[PimdRun, Execution], aliases={"source": "--from"})
+def _stall_limit_s(forces: ForceProvider, settings: PimdRun) -> float:
+    """Longest time between two signs of life: with a calculator, it is the limits of all beads."""
+    if not isinstance(forces, CalculatorForces):
+        return STALL_LIMIT_S
+    n_rounds = -(-settings.n_beads // forces.drivers) * (settings.properties_stride + 1)
+    return STALL_LIMIT_S + n_rounds * forces.limit_s
+
+
+COMMAND = Command.of(
+    run, EXAMPLES, more=[PimdRun, OtherCalculator, Execution], aliases={"source": "--from"}
+)

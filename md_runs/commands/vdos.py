@@ -90,7 +90,9 @@ def vdos_report(
     builder = ReportBuilder()
 
     def analyse(run: PreparedRun) -> DecomposedSpectrum:
-        found, how = _spectrum(run, by, reference, resolution_per_cm, removed, mass_weighting)
+        found, how = density_of_states_of(
+            run, by, reference, resolution_per_cm, removed, mass_weighting
+        )
         if verlet_correction:
             step_fs = integration_step_fs(run, integration_timestep_fs)
             found = _changed(found, lambda spectrum: without_verlet_shift(spectrum, step_fs))
@@ -127,7 +129,7 @@ def _moving(run: PreparedRun) -> list[Trajectory]:
     return [with_velocities(segment) for segment in run.segments]
 
 
-def _spectrum(
+def density_of_states_of(
     run: PreparedRun,
     by: By | None,
     modes: NormalModes | None,

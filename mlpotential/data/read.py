@@ -88,6 +88,7 @@ def read_reference_data(
     if not properties:
         raise DataError("no property was asked for: properties must name 'energy' or 'forces'")
     keys, declared = _keys_and_units(properties, of_labels)
+    declared = _written_here(str(path), properties) | declared
     name, file = split_name(str(path))
     request = LabelRequest(tuple(properties), keys, tuple(declared))
     units = _declared_units(str(path), Path(file), energy_unit, length_unit, declared, force_unit)
@@ -166,6 +167,16 @@ def _declared_units(
     assert energy_unit is not None
     assert length_unit is not None
     return DeclaredUnits(energy_unit, length_unit, declared, force_unit)
+
+
+def _written_here(text: str, properties: Sequence[str]) -> dict[str, str]:
+    """Units of labels with a unit of their own, in a file that this program has labelled."""
+    if not OWN_LABELS.keys() & set(properties):
+        return {}
+    from mlpotential.data.readers.units_in_file import known_from_file
+
+    known = known_from_file(text)
+    return {name: known[name] for name in OWN_LABELS if name in properties and name in known}
 
 
 def _undeclared(file: Path, missing: Sequence[str]) -> DataError:

@@ -33,7 +33,7 @@ class DataConfig:
             published set by name: qm9, or md17:FILE, rmd17:FILE, qm7x:FILE, c20:FILE,
             crystals:FILE.
         energy_unit: unit of the energies in the file, e.g. eV, kcal/mol, Hartree; None for a
-            published set alone, whose units are known.
+            published set and a file of `mlpotential label` alone, whose units are known.
         length_unit: unit of the positions, e.g. Angstrom, Bohr; None as for the energies.
         energy_key: name of the energy label; None for `energy` or `REF_energy`.
         forces_key: name of the forces label; None for `forces` or `REF_forces`.
@@ -302,7 +302,9 @@ class RunConfig:
             require(not self.terms, "terms", expected, list(self.terms))
             expected = "with energy where the curvature is learned"
             require("energy" in self.outputs, "outputs", expected, list(self.outputs))
-        if self.training.stress_weight > 0.0 and self.data.stress_unit is None:
+        if self.training.stress_weight > 0.0 and not self._has_unit(
+            "stress", self.data.stress_unit
+        ):
             known = ", ".join(OWN_LABELS["stress"].declared_units)
             raise ConfigError(
                 f"stresses are read in a declared unit: give data.stress_unit, one of {known}"
@@ -323,17 +325,23 @@ class RunConfig:
             require(output.weight == 1.0, f"{where}.weight", expected, output.weight)
         elif name in OWN_LABELS:
             known = ", ".join(OWN_LABELS[name].declared_units)
-            if output.unit is None:
+            if not self._has_unit(name, output.unit):
                 raise ConfigError(
                     f"the {name} is read in a declared unit: give {where}.unit, one of {known}"
                 )
             expected = f"one of {known}"
             require(
-                output.unit in OWN_LABELS[name].declared_units,
+                output.unit is None or output.unit in OWN_LABELS[name].declared_units,
                 f"{where}.unit",
                 expected,
                 output.unit,
             )
+
+    def _has_unit(self, label: str, declared: str | None) -> bool:
+        """Whether it is declared, or written by this program into the file."""
+        from mlpotential.data.readers.units_in_file import known_from_file
+
+        return declared is not None or label in known_from_file(self.data.path)
 
     @property
     def described_outputs(self) -> dict[str, Output]:

@@ -10,8 +10,7 @@ from ase.io import write
 from ase.units import Bohr, Hartree
 from numpy.testing import assert_allclose
 
-from calculators.ipi_calculator import CalculatorDriver, make_calculator
-from mlpotential.errors import ConfigError
+from calculators.ipi_calculator import CalculatorDriver
 
 
 def driver_of(folder, atoms):
@@ -55,9 +54,3 @@ def test_the_virial_is_the_derivative_with_strain(tmp_path):
         energies.append(driver.compute(deform @ h, positions)[0])
     derivative = (energies[0] - energies[1]) / 2e-4  # both off-diagonal elements change
     assert_allclose(virial[0, 1] + virial[1, 0], -derivative, rtol=1e-4)
-
-
-@pytest.mark.parametrize("factory", ["EMT", "ase.calculators.emt:MT", "ase.calculators.amt:EMT"])
-def test_what_cannot_be_imported_is_refused(factory):
-    with pytest.raises(ConfigError, match="a calculator is told as module:name"):
-        make_calculator(factory, {})

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.force_provider import ForceProvider, IpiDriver, ModelForces
+from mlpotential.labelling.worker_calculator import WorkerCalculator
 
 if TYPE_CHECKING:
     from mlpotential.inference.evaluator import Evaluator
@@ -81,6 +82,43 @@ class ModelBeads:
         return BeadAnswer(np.asarray(found.energy), forces, others, virials)
 
 
+class WorkerBeads:
+    """As many beads at a time as a calculator has processes.
+
+    Args:
+        atoms: with the calculator.
+    """
+
+    guard = None
+
+    def __init__(self, atoms: Atoms, calculator: WorkerCalculator) -> None:
+        self._atoms, self._calculator = atoms, calculator
+
+    def evaluate(
+        self, positions: np.ndarray, extras: tuple[str, ...] = (), scale: float | None = None
+    ) -> BeadAnswer:
+        """As of every `BeadForces`."""
+        structures = []
+        for bead in positions:
+            atoms = self._atoms.copy()
+            atoms.positions = bead
+            if scale is not None:
+                atoms.cell = scale * self._atoms.cell.array
+            structures.append(atoms)
+        wanted = extras if scale is None else (*extras, "stress")
+        found = self._calculator.evaluate(structures, wanted)
+        virials = None
+        if scale is not None:  # the trace has the first three of Voigt's components
+            traces = np.array([values["stress"][:3].sum() for values in found])
+            virials = -structures[0].get_volume() * traces
+        return BeadAnswer(
+            np.array([values["energy"] for values in found]),
+            np.array([values["forces"] for values in found]),
+            {name: np.array([values[name] for values in found]) for name in extras},
+            virials,
+        )
+
+
 class CalculatorBeads:
     """One bead after the other by a calculator of ASE.
 
@@ -130,5 +168,7 @@ def bead_forces(provider: ForceProvider, atoms: Atoms) -> tuple[BeadForces, IpiD
         return ModelBeads(evaluator, cell), provider.driver_of(evaluator)
     driver = provider.ipi_driver(atoms)
     trial = atoms.copy()
-    trial.calc = provider.calculator()
+    trial.calc = calculator = provider.calculator()
+    if isinstance(calculator, WorkerCalculator):
+        return WorkerBeads(trial, calculator), driver
     return CalculatorBeads(trial), driver

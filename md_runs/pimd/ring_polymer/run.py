@@ -21,6 +21,7 @@ from ase.units import kB
 from tqdm import tqdm
 
 from md_runs.analysis.path_integrals.energies import HBAR
+from md_runs.checkpoint_archive import CheckpointClock
 from md_runs.force_provider import IpiDriver
 from md_runs.model_warnings import RunGuard, refuse_departure
 from md_runs.pimd.ipi_input import RingPolymer
@@ -228,7 +229,7 @@ class _Simulation:
         smallest_volume: float,
     ) -> None:
         self.atoms, self.settings, self.folder, self.guard = atoms, settings, folder, guard
-        self.step = 0
+        self.step, self._clock = 0, CheckpointClock()
         self._beads, self._extras = forces.beads, forces.driver.extras
         self._wanted: tuple[str, ...] = self._extras  # of the next evaluation; step 0 is a frame
         self._found: dict[str, np.ndarray] = {}
@@ -308,7 +309,8 @@ class _Simulation:
             if (temperature_K := self._record(frames, properties)) is not None:
                 bar.set_postfix_str(f"{temperature_K:.0f} K", refresh=False)
             bar.update()
-            if self.step % settings.checkpoint_stride == 0 or self.step == settings.n_steps:
+            at_end = self.step == settings.n_steps
+            if at_end or self.step % settings.checkpoint_stride == 0 or self._clock.is_due:
                 self._save(frames, properties)
         if self.step == first_step:
             return None
@@ -379,6 +381,7 @@ class _Simulation:
         RingPolymerCheckpoint(
             self.step, frames.n_frames, properties.n_frames, self.integrator.state
         ).write(self.folder / CHECKPOINT_NAME)
+        self._clock.saved()
 
 
 def _of_cell(found: Energies) -> dict[str, float]:

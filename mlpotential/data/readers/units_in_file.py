@@ -9,6 +9,8 @@ from typing import Any
 from mlpotential.data.stated import kind_of
 from mlpotential.errors import DataError
 
+LABELLED_BY, OURS = "labelled_by", "mlpotential"  # a mark of files with known units, and its value
+
 
 def units_in_file(path: Path) -> str:
     """`it states energy Ha, length Ang`, or that it states none; also of damaged files."""
@@ -21,7 +23,25 @@ def units_in_file(path: Path) -> str:
     return "it states " + ", ".join(f"{key}: {value}" for key, value in found.items())
 
 
-def _stated(path: Path) -> Mapping[str, Any]:
+def known_from_file(text: str) -> dict[str, str]:
+    """Units that `mlpotential label` wrote into a file, by what they are of; none of other files.
+
+    Nobody has to declare what this program has written itself: energy, length, dipole, ...
+    """
+    path = Path(text)
+    if not path.name.lower().removesuffix(".gz").endswith((".xyz", ".extxyz")):
+        return {}
+    try:
+        found = _stated(path, all_keys=True)
+    except (OSError, DataError, StopIteration):
+        return {}
+    if not str(found.get(LABELLED_BY, "")).startswith(OURS):
+        return {}
+    ending = "_unit"
+    return {k.removesuffix(ending): str(v) for k, v in found.items() if k.endswith(ending)}
+
+
+def _stated(path: Path, all_keys: bool = False) -> Mapping[str, Any]:
     name = path.name.lower().removesuffix(".gz")
     if path.is_dir():
         return {"energy": "eV", "length": "Angstrom"} if (path / "type.raw").exists() else {}
@@ -38,5 +58,5 @@ def _stated(path: Path) -> Mapping[str, Any]:
     if name.endswith((".xyz", ".extxyz")):
         from mlpotential.data.readers.extended_xyz import first_comment
 
-        return {k: v for k, v in first_comment(path).items() if kind_of(k) == "units"}
+        return {k: v for k, v in first_comment(path).items() if all_keys or kind_of(k) == "units"}
     return {}

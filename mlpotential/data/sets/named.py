@@ -70,10 +70,17 @@ def known_units(
 ) -> tuple[str | None, str | None]:
     """The declared units or, of a named set, those that its name says.
 
+    Those that this program has itself written into a file need not be declared either.
+
     Raises:
         DataError: if others are declared.
     """
     name, _ = split_name(text)
+    if name is None and None in (energy_unit, length_unit):
+        from mlpotential.data.readers.units_in_file import known_from_file
+
+        written = known_from_file(text)
+        return energy_unit or written.get("energy"), length_unit or written.get("length")
     if name is None:
         return energy_unit, length_unit
     named = NAMED_SETS[name]

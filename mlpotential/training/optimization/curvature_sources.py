@@ -23,6 +23,7 @@ from torch import Tensor
 
 from mlpotential.data.declared_units import angstrom_per_length, ev_per_energy
 from mlpotential.data.reference_data import ReferenceData
+from mlpotential.data.sets.named import known_units
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.graph import AtomGraph
 from mlpotential.models.model_file import load_model
@@ -57,7 +58,8 @@ def curvature_of(
     if path.lower().endswith(MODEL_SUFFIX):
         source = source_of_validation = CurvatureOfModel(path, train.elements, device)
     else:
-        energy_unit, length_unit = config.data.energy_unit, config.data.length_unit
+        data = config.data
+        energy_unit, length_unit = known_units(data.path, data.energy_unit, data.length_unit)
         if energy_unit is None or length_unit is None:
             raise ConfigError(
                 f"the Hessians in {path} have the units of the data: give data.energy_unit and "

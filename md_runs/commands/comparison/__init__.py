@@ -1,0 +1,1 @@
+"""Two potentials beside each other."""
