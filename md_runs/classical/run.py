@@ -255,12 +255,14 @@ class _Simulation:
                 self.record(recorder)
             while self.step < self.settings.n_steps:
                 target = self.next_stop()
-                while self.step < target and not (request.signal_number or self.clock.is_due):
+                while self.step < target and not request.signal_number:
                     self.forces = advance(
                         self.integrator, self.forces, self.step + 1, self.n_dof, self.hottest_K
                     )
                     self.step += 1
                     bar.update()
+                    if self.clock.is_due:
+                        break
                 if self.step == target and self.step % self.settings.stride == 0:
                     bar.set_postfix_str(self.record(recorder), refresh=False)
                 if request.signal_number or self.clock.is_due or self.at_checkpoint():

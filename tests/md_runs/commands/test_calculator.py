@@ -66,7 +66,7 @@ def test_a_classical_run_is_that_of_the_calculator_itself(place, capsys):
     shown = capsys.readouterr()
     assert "mean temperature" in shown.out
     assert "tells neither its uncertainty" in shown.err
-    frames = read_trajectory("run/trajectory.frames")
+    frames = read_trajectory(Path("run/trajectory.frames"))
     last = Atoms("COH4", calculator=EMT())
     last.numbers, last.positions = frames.atomic_numbers, frames.positions[6, 0]
     assert_array_equal(np.asarray(frames.forces[6, 0]), last.get_forces())
@@ -74,6 +74,7 @@ def test_a_classical_run_is_that_of_the_calculator_itself(place, capsys):
     assert "calculator was 'emt' and is now" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_our_own_model_as_a_calculator_is_the_model(place, model_path):
     own = ["--calculator", "calculators.ase_calculator:MLPotentialCalculator"]
     own += ["--calculator-arguments", f"{{model: {model_path}, dtype: float64}}"]
@@ -81,7 +82,7 @@ def test_our_own_model_as_a_calculator_is_the_model(place, model_path):
     words = [*CLASSICAL, "--model", str(model_path), "--dtype", "float64"]
     words[words.index("run")] = "by_model"
     assert main(words) == 0
-    both = [read_trajectory(f"{name}/trajectory.frames") for name in ("run", "by_model")]
+    both = [read_trajectory(Path(name) / "trajectory.frames") for name in ("run", "by_model")]
     assert_allclose(both[0].positions[6], both[1].positions[6], rtol=0, atol=1e-12)
     assert main(["modes", "start.xyz", *own, "--json", "a.json"]) == 0
     of_model = ["--model", str(model_path), "--json", "b.json"]
@@ -109,7 +110,7 @@ def test_a_classical_run_goes_on_after_a_fault(place, tmp_path, capsys, fault, m
     whole = [*CLASSICAL, "--calculator", "emt"]
     whole[whole.index("run")] = "whole"
     assert main(whole) == 0
-    both = [read_trajectory(f"{name}/trajectory.frames") for name in ("run", "whole")]
+    both = [read_trajectory(Path(name) / "trajectory.frames") for name in ("run", "whole")]
     assert_array_equal(np.asarray(both[0].positions), np.asarray(both[1].positions))
 
 
