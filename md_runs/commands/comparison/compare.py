@@ -45,6 +45,7 @@ EXAMPLES = """  md-runs compare relaxed_model.xyz relaxed_reference.xyz
 SURE_OVERLAP = 0.5  # of matched modes; below, it is said that they are different motions
 MANY_ATOMS = 200  # chosen: above, h(r) of all pairs is passed over
 BIN_WIDTH = 0.02  # A
+SMALLEST_PEAK = 0.1  # of the highest; chosen: below is much noise
 
 
 def run(
@@ -277,7 +278,8 @@ def _compare_spectra(
     try:
         peaks = [
             find_spectrum_peaks(
-                density_of_states_of(one, None, None, resolution, None, True)[0].total
+                density_of_states_of(one, None, None, resolution, None, True)[0].total,
+                smallest_share=SMALLEST_PEAK,
             )
             for one in runs
         ]
@@ -289,6 +291,7 @@ def _compare_spectra(
             f"ATTENTION: the spectra have resolutions of {peaks[0].resolution_per_cm:.3g} and "
             f"{peaks[1].resolution_per_cm:.3g} 1/cm: give --resolution-per-cm"
         )
+    coarsest = max(table.resolution_per_cm for table in peaks)
     pairs, alone = matched_peaks(peaks[0], peaks[1])
     for i, j in pairs:
         values = (float(peaks[0].wavenumbers_per_cm[i]), float(peaks[1].wavenumbers_per_cm[j]))
@@ -296,8 +299,9 @@ def _compare_spectra(
             float(peaks[0].wavenumber_errors_per_cm[i]),
             float(peaks[1].wavenumber_errors_per_cm[j]),
         )
+        remark = "" if math.isfinite(sum(errors)) else "no error bars: too short for them"
         comparison.quantities.append(
-            Quantity("peaks", f"peak {i + 1}", "1/cm", values, errors, SAME["1/cm"])
+            Quantity("peaks", f"peak {i + 1}", "1/cm", values, errors, coarsest, remark)
         )
     comparison.passed_over += alone
 
@@ -313,15 +317,11 @@ def matched_peaks(first: PeakTable, second: PeakTable) -> tuple[list[tuple[int, 
         for i in range(len(a))
         if apart[:, apart[i].argmin()].argmin() == i
     ]
-    alone = [
-        f"peak of {name} at {k:.0f} 1/cm, without one of the other that is nearest to it"
-        for name, numbers, paired in (
-            ("A", a, {i for i, _ in pairs}),
-            ("B", b, {j for _, j in pairs}),
-        )
-        for n, k in enumerate(numbers)
-        if n not in paired
-    ]
+    alone = []
+    for name, numbers, paired in (("A", a, {i for i, _ in pairs}), ("B", b, {j for _, j in pairs})):
+        left = [f"{k:.0f}" for n, k in enumerate(numbers) if n not in paired]
+        if left:
+            alone.append(f"peaks of {name} without one of the other (1/cm): {', '.join(left)}")
     return pairs, alone
 
 

@@ -63,7 +63,7 @@ class Quantity:
     def verdict(self) -> str:
         """In words."""
         if self.is_same:
-            within = "errors" if self.has_error else f"{self.tolerance:g} {self.unit}"
+            within = "errors" if self.has_error else f"{self.tolerance:.3g} {self.unit}"
             text = f"same within {within}"
         else:
             error = f" +- {self.error:.2g}" if self.has_error else ""

@@ -3,7 +3,6 @@
 import json
 import math
 
-import numpy as np
 import pytest
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
@@ -33,7 +32,7 @@ def test_bonds_and_angles_of_ethanol_and_of_a_crystal():
     [
         ((1.0, 1.0005), (math.nan, math.nan), "same within 0.001 A"),
         ((1.0, 1.002), (math.nan, math.nan), "differs by 0.002 A"),
-        ((1.0, 1.1), (0.03, 0.04), "same within errors"),
+        ((1.0, 1.09), (0.03, 0.04), "same within errors"),
         ((1.0, 1.11), (0.03, 0.04), "differs by 0.11 +- 0.05 A"),
     ],
 )
@@ -69,7 +68,7 @@ def modes_of(atoms, path, scale=1.0):
 
 def test_modes_are_matched_by_overlap(tmp_path, capsys):
     """Of a Hessian that is larger by 2 %: all wavenumbers by 1 %, all overlaps 1."""
-    atoms = molecule("CH3OH")
+    atoms = molecule("H2O")
     atoms.calc = EMT()
     modes_of(atoms, tmp_path / "a.json")
     modes_of(atoms, tmp_path / "b.json", 1.0201)
@@ -78,28 +77,31 @@ def test_modes_are_matched_by_overlap(tmp_path, capsys):
     assert "overlap 1.00" in capsys.readouterr().out
     found = json.loads((tmp_path / "c.json").read_text())["quantities"]
     modes = [q for q in found if q["kind"] == "modes"]
-    assert len(modes) == 12
+    assert len(modes) == 3
     for q in modes:
         assert q["B"] == pytest.approx(1.01 * q["A"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_runs_of_one_potential_are_the_same_and_a_hotter_one_is_not(tmp_path, capsys):
-    atoms = molecule("CH3OH")
+    atoms = molecule("H2O")
     atoms.calc = EMT()
     atoms, _ = relax(atoms, 1e-3)
     for name, kelvin, seed in (("a", 300.0, 1), ("b", 300.0, 2), ("hot", 1500.0, 3)):
-        settings = ClassicalRun(n_steps=2000, stride=2, temperature_K=kelvin, seed=seed)
+        settings = ClassicalRun(
+            n_steps=3000, stride=3, temperature_K=kelvin, seed=seed, friction_per_fs=0.05
+        )
         run_classical(atoms, settings, tmp_path / name, progress=False)
-    shares = {}
+    same = {}
     for other in ("b", "hot"):
         out = tmp_path / f"{other}.json"
         words = ["compare", str(tmp_path / "a"), str(tmp_path / other), "--json", str(out)]
-        assert main([*words, "--skip-ps", "0.2"]) == 0
+        assert main([*words, "--skip-ps", "0.1"]) == 0
         found = json.loads(out.read_text())["quantities"]
-        widths = [q for q in found if q["kind"] == "widths of bonds"]
-        shares[other] = np.mean([q["same"] for q in widths])
+        same[other] = [q["same"] for q in found if q["kind"] in ("widths of bonds", "h(r)")]
         assert {"mean bonds", "mean angles", "h(r)", "peaks"} <= {q["kind"] for q in found}
-    assert shares["b"] > 0.5 > shares["hot"]
+    assert all(same["b"])
+    assert not any(same["hot"])
     assert "the temperatures are 300.0, 1500.0 K" in capsys.readouterr().out
 
 
