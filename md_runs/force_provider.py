@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MODEL_NAME, MEMBER_NAME = "model.safetensors", "model_{}.safetensors"
 CALCULATOR_NAME = "calculator.json"
+STALL_LIMIT_S = 600.0  # of models; chosen: far above any step
 RECORDED_EXTRAS = ("dipole", "polarizability")  # what runs keep of every bead, for spectra
 
 Model = str | Path | Sequence[str | Path]
@@ -162,6 +163,11 @@ class CalculatorForces:
     def limit_s(self) -> float:
         """Longest time for one structure, also where none was given (s)."""
         return DEFAULT_TIMEOUT_S if self.timeout_s is None else self.timeout_s
+
+    def stall_limit_s(self, n_beads: int, properties_stride: int) -> float:
+        """Longest time between two signs of life of a run: the limits of all its structures (s)."""
+        n_rounds = -(-n_beads // self.drivers) * (properties_stride + 1)
+        return STALL_LIMIT_S + n_rounds * self.limit_s
 
     def calculator(self) -> BaseCalculator:
         """A new calculator of ASE. Raises ConfigError if it cannot be made."""

@@ -168,14 +168,11 @@ def summarise(
     speed = results.pimd_steps_per_second
     symmetries = symmetries_of_modes(results)
     settings = asdict(study) | {"model": str(study.model), "folder": str(study.folder)}
+    del settings["calculator"]  # told by name below
     content = {
         "settings": settings,
         "remark": remark(study),
-        "model": {
-            "title": results.model.record.title,
-            "sha256": results.model.sha256,
-            "errors": results.model.record.errors,
-        },
+        "model": _model_record(study, results),
         "minimum": {
             "energy_eV": results.energy,
             "bonds_A": results.bonds_of_minimum,
@@ -317,7 +314,18 @@ def harmonic_limits(study: C20Study, results: C20Results) -> tuple[HarmonicBeads
     return with_beads, limit
 
 
+def _model_record(study: C20Study, results: C20Results) -> dict[str, Any]:
+    """What moved the atoms."""
+    if results.model is None:
+        assert study.calculator is not None
+        return dict(study.calculator.named.identity)
+    record = results.model.record
+    return {"title": record.title, "sha256": results.model.sha256, "errors": record.errors}
+
+
 def _model_errors(results: C20Results, reference: dict[str, Any]) -> str:
+    if results.model is None:
+        return "a calculator states no force error, and nobody watched what it is good for"
     errors = results.model.record.errors.get("test", {}).get("forces_mae")
     paper = reference["paper"]["forces_mae_kcal_per_mol_per_angstrom_by_rho"]
     by_rho = ", ".join(f"{mae} at rho = {rho}" for rho, mae in paper.items())

@@ -9,6 +9,7 @@ from typing import Any
 
 from md_runs.c20 import MODEL
 from md_runs.c20 import STRUCTURE as STRUCTURE  # version 0.1.0 had it here
+from md_runs.force_provider import CalculatorForces
 from md_runs.pimd.settings import ENGINES, Engine
 from mlpotential.errors import ConfigError, RunError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
@@ -46,6 +47,7 @@ class C20Study:
         segment_ps: length of each NVE segment (ps), which sets the resolution of the spectrum.
         seed: of velocities and thermostats.
         execution: of the model in the runs; the dtype of minimum and Hessian is float64.
+        calculator: in the place of the model; None for that.
     """
 
     model: Path = MODEL
@@ -61,6 +63,7 @@ class C20Study:
     segment_ps: float = 3.0
     seed: int = 1
     execution: Execution = DEFAULT_EXECUTION
+    calculator: CalculatorForces | None = None
 
     def __post_init__(self) -> None:
         for name in (

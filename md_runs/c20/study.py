@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
 from ase.io import read, write
 
 from calculators.ase_calculator import MLPotentialCalculator
@@ -54,6 +55,8 @@ from md_runs.c20.settings import STUDY_NAME, C20Study, read_identity
 from md_runs.classical.nve_segments import run_nve_segments
 from md_runs.classical.run import ClassicalResult, run_classical
 from md_runs.classical.settings import ClassicalRun
+from md_runs.force_provider import CalculatorForces
+from md_runs.molecular_modes import calculator_modes
 from md_runs.pimd import PimdResult, run_pimd
 from md_runs.pimd.settings import PimdRun
 from md_runs.relax import relax
@@ -61,6 +64,7 @@ from md_runs.run_identity import refuse_another_run
 from md_runs.trajectories.frames_file import read_records, read_trajectory
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.inference.evaluator import Evaluator
+from mlpotential.labelling.worker_calculator import WorkerCalculator
 from mlpotential.models.model_file import LoadedModel, load_model
 from mlpotential.run_folder import lock_folder, write_atomically
 
@@ -68,6 +72,7 @@ EQUILIBRATION = EquilibrationRule(
     share=0.25,  # chosen
     longest_ps=1.0,  # chosen: ten friction times of the thermostats
 )
+UNWATCHED = "a calculator has no guard: nobody watched what it is good for"
 MOST_SEGMENTS = 10
 SEGMENT_STRIDE = 4  # steps; 2 fs resolve 8,000 1/cm, far above any mode of C20
 RELAXED_FORCE = 1e-4  # eV/A
@@ -100,7 +105,7 @@ class Sampling:
 class C20Results:
     """Everything the study found."""
 
-    model: LoadedModel
+    model: LoadedModel | None  # None of a study by a calculator
     energy: float
     static: CageGeometry
     bonds_of_minimum: np.ndarray  # [30], ascending (A)
@@ -128,21 +133,16 @@ def run_study(
         RunInterrupted: on SIGTERM, SIGINT or SIGHUP; the same call continues.
     """
     folder = study.folder
-    model = load_model(study.model)
+    model = load_model(study.model) if study.calculator is None else None
     with lock_folder(folder):
         _require_same_study(study, model, folder)
-        precise = replace(study.execution, dtype="float64")
-        exact = Evaluator(model.potential, _start().numbers, **asdict(precise))
         say("[1/5] relaxed structure and normal modes")
         relaxed = _relaxed_structure(study, model, folder)
-        hessian = exact.hessian(relaxed.positions)
-        modes = normal_modes(hessian, relaxed.get_masses(), relaxed.positions)
-        relaxed.calc = MLPotentialCalculator(
-            replace(model, extra_networks={}), **asdict(study.execution)
-        )
+        energy, modes = _energy_and_modes(study, model, relaxed, progress)
+        relaxed.calc = _calculator(study, model)
         say(f"[2/5] classical MD, {study.classical_ps:g} ps at {study.temperature_K:g} K")
         classical = _run_classical(study, relaxed, folder / "classical", progress)
-        say(f"      {classical.extrapolation}")
+        say(f"      {classical.extrapolation or UNWATCHED}")
         trajectory = read_trajectory(classical.trajectory_file)
         say("[3/5] NVE segments from thermalised frames, for the vibrational spectrum")
         spectrum = _spectrum(study, relaxed, trajectory, folder / "nve", progress)
@@ -153,7 +153,7 @@ def run_study(
             say(f"[4/5] PIMD, {p} beads, {study.path_integral_ps:g} ps, {how}")
             place = folder / ("pimd" if p == study.n_beads else f"pimd_{p}_beads")
             runs[p] = _run_pimd(study, p, relaxed, place, progress)
-            say(f"      {runs[p].extrapolation}")
+            say(f"      {runs[p].extrapolation or UNWATCHED}")
         say("[5/5] analysis and figures")
         pimd = runs[study.n_beads]
         minimum = relaxed.positions
@@ -165,7 +165,7 @@ def run_study(
         }
         return C20Results(
             model=model,
-            energy=float(exact.evaluate(minimum[None]).energy[0]),
+            energy=energy,
             static=cage_geometry(minimum[None, None], bonds, antipodes, n_blocks=1),
             bonds_of_minimum=np.sort(np.linalg.norm(np.diff(minimum[bonds], axis=1)[:, 0], axis=1)),
             modes=modes,
@@ -178,6 +178,34 @@ def run_study(
         )
 
 
+def _calculator(study: C20Study, model: LoadedModel | None) -> BaseCalculator:
+    """Of the runs."""
+    if model is None:
+        assert study.calculator is not None
+        return study.calculator.calculator()
+    return MLPotentialCalculator(replace(model, extra_networks={}), **asdict(study.execution))
+
+
+def _energy_and_modes(
+    study: C20Study, model: LoadedModel | None, relaxed: Atoms, progress: bool
+) -> tuple[float, NormalModes]:
+    """Of the minimum (eV): the model's in float64, a calculator's by differences of forces."""
+    if model is None:
+        assert study.calculator is not None
+        calculator = WorkerCalculator(
+            study.calculator.named, study.calculator.drivers, study.calculator.limit_s
+        )
+        kept = study.folder / "hessian_evaluations"
+        found, _ = calculator_modes(relaxed, calculator, kept_file=kept, progress=progress)
+        calculator.workers.close()
+        return found.energy, found.modes
+    precise = replace(study.execution, dtype="float64")
+    exact = Evaluator(model.potential, relaxed.numbers, **asdict(precise))
+    energy = float(exact.evaluate(relaxed.positions[None]).energy[0])
+    hessian = exact.hessian(relaxed.positions)
+    return energy, normal_modes(hessian, relaxed.get_masses(), relaxed.positions)
+
+
 def _start() -> Atoms:
     start = read(STRUCTURE)
     assert isinstance(start, Atoms)
@@ -187,6 +215,8 @@ def _start() -> Atoms:
 def estimated_hours(study: C20Study) -> float:
     """Time of both runs here, from a few evaluations and what engines need besides (h)."""
     start = _start()
+    if study.calculator is not None:
+        return _estimated_hours_of_calculator(study, study.calculator, start)
     evaluator = Evaluator(study.model, start.numbers, **asdict(study.execution))
 
     def seconds(n_replicas: int) -> float:
@@ -206,10 +236,26 @@ def estimated_hours(study: C20Study) -> float:
     return (classical + quantum) / 3600.0
 
 
-def _require_same_study(study: C20Study, model: LoadedModel, folder: Path) -> None:
+def _estimated_hours_of_calculator(
+    study: C20Study, forces: CalculatorForces, start: Atoms
+) -> float:
+    """From one evaluation (h)."""
+    calculator = WorkerCalculator(forces.named, timeout_s=forces.limit_s)
+    calculator.evaluate([start])
+    calculator.workers.close()
+    assert calculator.seconds is not None
+    rounds = sum(-(-p // forces.drivers) for p in {study.n_beads, *study.bead_series})
+    n_steps = study.n_steps(study.classical_ps) + rounds * study.n_steps(study.path_integral_ps)
+    return n_steps * calculator.seconds / 3600.0
+
+
+def _require_same_study(study: C20Study, model: LoadedModel | None, folder: Path) -> None:
     """One folder, one model and one physical setting; only the lengths may grow."""
+    of_forces = {} if study.calculator is None else study.calculator.named.identity
+    if model is not None:
+        of_forces = {"model (sha256)": model.sha256}
     identity = {
-        "model (sha256)": model.sha256,
+        **of_forces,
         "n_beads": study.n_beads,
         "engine": study.engine,
         "temperature_K": study.temperature_K,
@@ -225,13 +271,16 @@ def _require_same_study(study: C20Study, model: LoadedModel, folder: Path) -> No
         write_atomically(folder / STUDY_NAME, json.dumps(plain(identity), indent=1) + "\n")
 
 
-def _relaxed_structure(study: C20Study, model: LoadedModel, folder: Path) -> Atoms:
+def _relaxed_structure(study: C20Study, model: LoadedModel | None, folder: Path) -> Atoms:
     """The minimum in float64, read back from its file so that a continued study sees the same."""
     path = folder / "relaxed.traj"
     if not path.exists():
         start = _start()
-        precise = replace(study.execution, dtype="float64")
-        start.calc = MLPotentialCalculator(model.potential, **asdict(precise))
+        if model is None:
+            start.calc = _calculator(study, None)
+        else:
+            precise = replace(study.execution, dtype="float64")
+            start.calc = MLPotentialCalculator(model.potential, **asdict(precise))
         relaxed, _ = relax(start, force_tolerance=RELAXED_FORCE)
         partial = path.with_suffix(".partial")
         write(partial, relaxed, format="traj")
@@ -273,7 +322,11 @@ def _run_pimd(
         seed=study.seed,
     )
     _record_equilibration(folder)
-    return run_pimd(relaxed, study.model, settings, folder, progress, study.execution)
+    if study.calculator is None:
+        return run_pimd(relaxed, study.model, settings, folder, progress, study.execution)
+    settings = replace(settings, checkpoint_stride=study.stride)
+    limit_s = study.calculator.stall_limit_s(settings.n_beads, settings.properties_stride)
+    return run_pimd(relaxed, study.calculator, settings, folder, progress, stall_limit_s=limit_s)
 
 
 def _record_equilibration(folder: Path) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 from md_runs.c20 import MODEL
 from md_runs.c20.settings import FULL_LENGTH_PS, C20Study, folder_defaults
-from md_runs.commands.options import check_model, printed_extrapolation
+from md_runs.commands.options import (
+    OtherCalculator,
+    check_model,
+    chosen_forces,
+    printed_extrapolation,
+    taken,
+)
+from md_runs.force_provider import CalculatorForces
 from md_runs.pimd.settings import Engine
 from mlpotential.command_line import Command
 from mlpotential.inference.execution import Execution
@@ -17,6 +24,8 @@ STUDY_EXAMPLES = """  md-runs c20
   md-runs c20 --length-ps 20 --folder long
   md-runs c20 --length-ps 20 --bead-series 1 2 4 16 --folder long
   md-runs c20 --model mine.safetensors --beads 16 --temperature-K 200 --folder cold
+  md-runs c20 --calculator tblite.ase:TBLite --drivers 2 --folder gfn2 \\
+      --calculator-arguments '{method: GFN2-xTB, verbosity: 0}'
   md-runs c20 --full --yes"""
 
 DATA_EXAMPLES = """  mlpotential convert force_model published.safetensors --elements C
@@ -26,7 +35,7 @@ DATA_EXAMPLES = """  mlpotential convert force_model published.safetensors --ele
 
 def run_study(
     *,
-    model: Path = MODEL,
+    model: Path | None = None,
     folder: Path | None = None,
     length_ps: float = 2.0,
     beads: int = 8,
@@ -36,7 +45,7 @@ def run_study(
     seed: int | None = None,
     full: bool = False,
     yes: bool = False,
-    **execution: Any,
+    **options: Any,
 ) -> int:
     """Runs, or continues, the study, and writes its figures and tables.
 
@@ -52,14 +61,18 @@ def run_study(
         seed: of velocities and thermostats (that of the study in the folder, 1 of a new one).
         full: 1.25 ns, the length in the paper; needs --yes.
         yes: start --full after seeing its time.
-        execution: fields of `Execution`.
+        options: fields of `OtherCalculator` and `Execution`.
     """
-    check_model(model)
+    other, execution = taken(options, OtherCalculator), Execution(**options)
+    if model is None and other.calculator is None:
+        model = MODEL
+    forces = chosen_forces(model, other, execution)
     length_ps = FULL_LENGTH_PS if full else length_ps
     folder = folder or Path("c20_full" if full else "c20_study")
     defaults = folder_defaults(folder, length_ps)
     study = C20Study(
-        model=model,
+        model=model or MODEL,
+        calculator=forces if isinstance(forces, CalculatorForces) else None,
         folder=folder,
         classical_ps=length_ps,
         path_integral_ps=length_ps,
@@ -69,7 +82,7 @@ def run_study(
         temperature_K=temperature_K,
         stride=defaults.stride,
         seed=defaults.seed if seed is None else seed,
-        execution=Execution(**execution),
+        execution=execution,
     )
     from md_runs.c20 import report
     from md_runs.c20 import study as stages
@@ -115,5 +128,5 @@ def make_data(
     return 0
 
 
-STUDY = Command.of(run_study, STUDY_EXAMPLES, more=[Execution])
+STUDY = Command.of(run_study, STUDY_EXAMPLES, more=[OtherCalculator, Execution])
 DATA = Command.of(make_data, DATA_EXAMPLES)

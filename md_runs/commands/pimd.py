@@ -14,13 +14,12 @@ from md_runs.commands.options import (
     taken,
     try_calculator,
 )
-from md_runs.force_provider import CalculatorForces, ForceProvider
+from md_runs.force_provider import STALL_LIMIT_S, CalculatorForces
 from md_runs.pimd.settings import PimdRun
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
 
-STALL_LIMIT_S = 600.0  # of models; chosen: far above any step
 DEFAULT_STRIDE = 1000  # of checkpoints, in `PimdRun`; with a calculator: those of energies
 
 EXAMPLES = (
@@ -68,10 +67,12 @@ def run(
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
     forces = chosen_forces(model, other, execution)
-    if isinstance(forces, CalculatorForces) and settings.checkpoint_stride == DEFAULT_STRIDE:
-        settings = replace(settings, checkpoint_stride=settings.properties_stride)
+    stall_limit_s = STALL_LIMIT_S
+    if isinstance(forces, CalculatorForces):
+        if settings.checkpoint_stride == DEFAULT_STRIDE:
+            settings = replace(settings, checkpoint_stride=settings.properties_stride)
+        stall_limit_s = forces.stall_limit_s(settings.n_beads, settings.properties_stride)
     try_calculator(forces, atoms, settings.n_beads)
-    stall_limit_s = _stall_limit_s(forces, settings)
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
 
     result: PimdResult | SegmentsResult
@@ -93,14 +94,6 @@ def run(
     if result.extrapolation is not None:
         print(result.extrapolation)
     return 0
-
-
-def _stall_limit_s(forces: ForceProvider, settings: PimdRun) -> float:
-    """Longest time between two signs of life: with a calculator, it is the limits of all beads."""
-    if not isinstance(forces, CalculatorForces):
-        return STALL_LIMIT_S
-    n_rounds = -(-settings.n_beads // forces.drivers) * (settings.properties_stride + 1)
-    return STALL_LIMIT_S + n_rounds * forces.limit_s
 
 
 COMMAND = Command.of(
