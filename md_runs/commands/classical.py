@@ -46,7 +46,7 @@ def run(structure: Path, *, model: Path | None = None, folder: Path, **options: 
     from md_runs.classical.run import run_classical
     from mlpotential.units import G_PER_CM3_PER_AMU_PER_ANGSTROM3
 
-    try_calculator(forces, atoms)
+    try_calculator(forces, atoms, "1000 steps", 1000)
     atoms.calc = forces.calculator()
     result = run_classical(atoms, settings, folder)
     means = f"mean temperature {result.mean_temperature_K} K"

@@ -30,6 +30,7 @@ from md_runs.commands.options import (
     chosen_forces,
     isotope_masses,
     parse_isotopes,
+    rounds,
     taken,
     try_calculator,
 )
@@ -173,7 +174,9 @@ def _found(
         return molecular_modes(atoms, forces.model, execution, displacement, symmetry_tolerance)
     from mlpotential.labelling.worker_calculator import WorkerCalculator
 
-    try_calculator(forces, atoms, 6 * len(atoms))
+    n_structures = 6 * len(atoms)
+    work = f"a Hessian by {n_structures} displacements"
+    try_calculator(forces, atoms, work, rounds(forces, n_structures))
     calculator = WorkerCalculator(forces.named, forces.drivers, forces.limit_s)
     kept = None if files.json is None else files.json.with_name(files.json.name + ".unfinished")
     found, remark = calculator_modes(

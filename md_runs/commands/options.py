@@ -94,19 +94,20 @@ def chosen_forces(
     )
 
 
-def try_calculator(forces: ForceProvider, atoms: Atoms, n_at_once: int = 1) -> float | None:
-    """The time of one evaluation (s), told, and what cannot be said of its results; None of models.
+def try_calculator(forces: ForceProvider, atoms: Atoms, work: str = "", n_rounds: int = 0) -> None:
+    """Evaluates once before the work, and tells how long that will take, if it is a calculator.
 
     Args:
         forces: of the run.
         atoms: that it begins with.
-        n_at_once: structures of a step.
+        work: of which the time is told, `1000 steps`; nothing where nobody knows how much it is.
+        n_rounds: evaluations one after the other, in that work.
 
     Raises:
         ConfigError, CalculatorError: before the run, for a calculator without forces.
     """
     if not isinstance(forces, CalculatorForces):
-        return None
+        return
     from mlpotential.labelling.worker_calculator import WorkerCalculator
 
     calculator = WorkerCalculator(forces.named, timeout_s=forces.limit_s)
@@ -116,16 +117,18 @@ def try_calculator(forces: ForceProvider, atoms: Atoms, n_at_once: int = 1) -> f
     calculator.workers.close()
     log = logging.getLogger("mlpotential")
     log.warning(
-        f"{forces.factory} tells neither its uncertainty nor where it is good for nothing: nobody "
-        "watches whether structures are outside of that, as the guard of a model does"
+        f"{forces.factory} has no guard and no uncertainty: nothing tells when a structure is "
+        "outside of what it is good for"
     )
-    if seconds > SHORT_EVALUATION_S:
-        n_rounds = -(-n_at_once // forces.drivers)
-        log.info(
-            f"one structure took {seconds:.3g} s: 1000 times {n_at_once} of them take about "
-            f"{duration_text(1000 * n_rounds * seconds)}"
-        )
-    return seconds
+    if work and seconds > SHORT_EVALUATION_S:
+        text = duration_text(n_rounds * seconds)
+        log.info(f"one structure took {seconds:.3g} s: {work} will take about {text}")
+
+
+def rounds(forces: ForceProvider, n_structures: int) -> int:
+    """Evaluations one after the other, of so many structures at a time."""
+    drivers = forces.drivers if isinstance(forces, CalculatorForces) else 1
+    return -(-n_structures // drivers)
 
 
 def duration_text(seconds: float) -> str:

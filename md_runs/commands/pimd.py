@@ -11,6 +11,7 @@ from md_runs.commands.options import (
     check_folder,
     chosen_forces,
     printed_extrapolation,
+    rounds,
     taken,
     try_calculator,
 )
@@ -72,7 +73,8 @@ def run(
         if settings.checkpoint_stride == DEFAULT_STRIDE:
             settings = replace(settings, checkpoint_stride=settings.properties_stride)
         stall_limit_s = forces.stall_limit_s(settings.n_beads, settings.properties_stride)
-    try_calculator(forces, atoms, settings.n_beads)
+    work = f"1000 steps of {settings.n_beads} beads"
+    try_calculator(forces, atoms, work, 1000 * rounds(forces, settings.n_beads))
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
 
     result: PimdResult | SegmentsResult

@@ -106,17 +106,25 @@ def evaluated(
             raise UnusableError("not implemented", f"the calculator has no {name}")
     values = {name: _property(calculator, atoms, name, must=True) for name in required}
     for name in optional:
-        if name == HESSIAN or name in known:
+        if (name == HESSIAN or name in known) and _has_meaning(name, atoms):
             values[name] = _property(calculator, atoms, name, must=False)
     results = getattr(calculator, "results", {})
     for name in SHAPES:
-        if name not in values and name in known and name in results:
+        is_there = name in known and name in results and _has_meaning(name, atoms)
+        if name not in values and is_there:
             values[name] = results[name]
     return {
         name: _checked(name, value, len(atoms))
         for name, value in values.items()
         if value is not None
     }
+
+
+def _has_meaning(name: str, atoms: Atoms) -> bool:
+    """Stress needs a volume; dipole and polarizability of a crystal are not those of a cell."""
+    if name == "stress":
+        return bool(atoms.pbc.all())
+    return name not in ("dipole", "polarizability") or not atoms.pbc.all()
 
 
 def _property(calculator: Any, atoms: Atoms, name: str, must: bool) -> Any:

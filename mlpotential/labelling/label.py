@@ -128,10 +128,7 @@ def _labelled(
 ) -> Labelled:
     n_before, failures, seconds = len(store.done), dict[int, Failure](), []
     todo = [(k, atoms) for k, atoms in enumerate(structures) if k not in store.done]
-    optional: tuple[str, ...] = (
-        ("dipole", "polarizability") if not _all_periodic(structures) else ()
-    )
-    optional += ("stress",) if any(atoms.pbc.all() for atoms in structures) else ()
+    optional = ("dipole", "polarizability", "stress")
     required = (*REQUIRED, HESSIAN) if hessians else REQUIRED
     shown_twice = False
     with (
@@ -167,10 +164,6 @@ def _labelled(
     return Labelled(
         store.path, len(structures), n_before, failures, file, np.array(seconds, np.float64)
     )
-
-
-def _all_periodic(structures: Sequence[Atoms]) -> bool:
-    return all(atoms.pbc.any() for atoms in structures)
 
 
 def _check_abilities(

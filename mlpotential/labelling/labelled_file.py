@@ -176,6 +176,8 @@ class LabelledFile:
         if "polarizability" in values:
             frame.info["polarizability"] = values["polarizability"]
         labels = {name: values[name] for name in OF_CALCULATOR if name in values}
+        if labels.get("free_energy") == labels["energy"]:
+            del labels["free_energy"]
         frame.calc = SinglePointCalculator(frame, **labels)
         text = io.StringIO()
         ase.io.write(text, frame, format="extxyz", write_results=True)

@@ -12,6 +12,7 @@ from ase.io import read, write
 from numpy.testing import assert_allclose, assert_array_equal
 
 from md_runs.cli import main
+from md_runs.commands.options import duration_text
 from md_runs.pimd.stored_runs import read_pimd_trajectory
 from md_runs.trajectories.frames_file import read_trajectory
 
@@ -65,7 +66,7 @@ def test_a_classical_run_is_that_of_the_calculator_itself(place, capsys):
     assert main([*CLASSICAL, "--calculator", "emt"]) == 0
     shown = capsys.readouterr()
     assert "mean temperature" in shown.out
-    assert "tells neither its uncertainty" in shown.err
+    assert "has no guard and no uncertainty" in shown.err
     frames = read_trajectory(Path("run/trajectory.frames"))
     last = Atoms("COH4", calculator=EMT())
     last.numbers, last.positions = frames.atomic_numbers, frames.positions[6, 0]
@@ -193,6 +194,27 @@ def test_mistakes_are_told_in_a_line(place, capsys, words, told):
     shown = capsys.readouterr().err
     assert told in shown
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(12.3, "12 s"), (100.0, "1.7 min"), (7200.0, "2 h"), (2e5, "2.3 days")]
+)
+def test_durations(seconds, text):
+    assert duration_text(seconds) == text
+
+
+def test_the_time_that_a_slow_calculator_takes_is_told(place, tmp_path, capsys):
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom ase.calculators.emt import EMT\n"
+        "class Slow(EMT):\n"
+        "    def calculate(self, *a, **b):\n"
+        "        time.sleep(0.1)\n"
+        "        super().calculate(*a, **b)\n"
+        "def calculator(): return Slow()\n"
+    )
+    words = ["modes", "start.xyz", "--calculator", "slow.py", "--drivers", "4"]
+    assert main(words) == 0
+    assert "a Hessian by 36 displacements will take about" in capsys.readouterr().err
 
 
 def test_a_calculator_without_forces(place, capsys, tmp_path):

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.io import read, write
 from numpy.testing import assert_allclose
@@ -40,6 +40,22 @@ def test_labels_are_read_back_in_the_order_of_the_frames_without_declared_units(
     assert info["method"] == "emt"
     assert info["labelled_by"].startswith("mlpotential")
     assert not list(tmp_path.glob("*.unfinished")), "nothing is left beside it"
+
+
+def test_a_crystal_has_stress_and_a_molecule_beside_it_has_none(tmp_path):
+    metal = bulk("Cu", cubic=True)
+    metal.rattle(0.05, seed=0)
+    write(tmp_path / "frames.extxyz", [metal, molecule("OH")], format="extxyz")
+    output = tmp_path / "out.extxyz"
+    label_structures(tmp_path / "frames.extxyz", EMT_NAMED, output)
+    crystal, radical = read(output, ":")
+    metal.calc = EMT()
+    assert_allclose(crystal.get_stress(), metal.get_stress(), rtol=1e-6, atol=1e-8)
+    assert "stress" not in radical.calc.results
+    output.write_text(output.read_text().partition("2\nProp")[0])  # the crystal alone
+    data = read_reference_data(output, properties=("energy", "forces", "stress"))
+    expected = metal.get_stress(voigt=False)
+    assert_allclose(data[0].stress[0].numpy(), expected, rtol=1e-6, atol=1e-8)
 
 
 def test_a_unit_that_contradicts_is_still_refused(tmp_path, frames_file):
