@@ -104,8 +104,8 @@ def read_run(
         format: ASE's name of the format of a file, where its content or name does not tell it.
         velocity_unit: of velocities in files that ASE reads and that do not tell it: a column of
             extended XYZ, a dump of LAMMPS (A/fs of units real, A/ps of metal).
-        units: of a dump of LAMMPS, by its name of them, where neither the dump nor the log tells it.
-        lammps_log: log of the run that wrote a dump, which tells units, times, energies and masses;
+        units: of a dump of LAMMPS, by its name of them, where neither the dump nor a log tells it.
+        lammps_log: log of the run that wrote a dump, which tells units, times, energies, masses;
             `log.lammps` beside the dump is found if it names the dump.
         elements: of the types 1, 2, ... of a dump of LAMMPS.
 

@@ -133,8 +133,8 @@ def dump_frames(path: Path, progress: bool = False) -> Iterator[DumpFrame]:
         )
     elif cut_after:
         warnings.warn(
-            f"{len(cut_after)} frames of {path} are cut, as a run leaves them that is killed, and "
-            "are left out",
+            f"frames of {path} that are cut, as a run leaves them that is killed, are left out: "
+            f"{len(cut_after)}",
             stacklevel=2,
         )
 
