@@ -152,7 +152,13 @@ class _Lines:
     def next_item(self) -> bytes | None:
         """The head of the next item; lines before it are passed over. None at the end."""
         line = next((line for line in self._lines if ITEM in line), None)
-        return None if line is None else line[line.index(ITEM) :]
+        if line is None:
+            return None
+        first, last = line.index(ITEM), line.rindex(ITEM)
+        if first < last:  # a head that is cut, and has no end of its line
+            self.put_back(line[last:])
+            return line[first:last]
+        return line[first:]
 
     def body(self, n_lines: int) -> list[bytes]:
         """That many lines behind a head. Raises _CutError where the file or the item ends."""

@@ -215,7 +215,7 @@ def _read_table(lines: Iterator[str], found: _Reading) -> None:
         else:
             numbers = [_number(word) for word in line.strip("- []").replace(",", " ").split()]
             values = [number for number in numbers if number is not None]
-            if len(values) == len(numbers) == len(columns):
+            if values and len(values) == len(numbers) == len(columns):
                 rows.append(values)
     _take(multi, columns, rows)
     if columns:

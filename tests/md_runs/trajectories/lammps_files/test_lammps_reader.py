@@ -213,7 +213,11 @@ def test_names_of_elements_that_masses_contradict(copied):
     folder = copied("triclinic")
     text = (folder / "images.dump").read_text()
     (folder / "images.dump").write_text(text.replace(" Ar ", " C ").replace(" Kr ", " C "))
-    with pytest.warns(UserWarning, match="called C, but have the mass of (Ar|Kr)"):
+    with (
+        pytest.warns(UserWarning, match="called C, but have the mass of Ar"),
+        pytest.warns(UserWarning, match="called C, but have the mass of Kr"),
+        pytest.warns(UserWarning, match="shortest distance"),  # far too long for carbon
+    ):
         found = read_run(folder / "images.dump")
     assert set(found.atomic_numbers.tolist()) == {6}
     right = read_run(folder / "images.dump", elements=["Ar", "Kr"])
