@@ -68,11 +68,11 @@ def test_energy_and_forces(potential, ethanol, make_context, platform, tolerance
     """The CPU platform rounds positions to float32."""
     expected = Evaluator(potential, ethanol.numbers).evaluate(ethanol.positions[None])
     force = openmm_force(potential, ethanol.numbers)
+    assert not force.usesPeriodicBoundaryConditions()
     energy, forces = answers(make_context(ethanol, force, platform=platform))
     assert energy == pytest.approx(expected.energy[0], rel=1e-9)
     largest = np.abs(expected.forces).max()
     np.testing.assert_allclose(forces, expected.forces, atol=tolerance * largest)
-    assert not force.usesPeriodicBoundaryConditions()
 
 
 def test_a_saved_system_has_the_model(mm, potential, ethanol, make_context):

@@ -100,6 +100,7 @@ def test_its_own_checks_pass(ts, make_model):
     from torch_sim.models.interface import validate_model_outputs
 
     model = tiny_schnet()
+    model.elements = (14, 26)
     model.scale.set(-1.5, 0.3, {14: -7800.0, 26: -34000.0})
     validate_model_outputs(make_model(model), CPU, torch.float64)
 
