@@ -83,6 +83,9 @@ class DumpFrame:
         )
 
 
+_Box = tuple[tuple[bool, bool, bool], np.ndarray, np.ndarray]  # pbc, origin, cell
+
+
 class _CutError(Exception):
     """A frame ends before it should."""
 
@@ -175,7 +178,7 @@ class _Lines:
 def _frame(path: Path, number: int, head: bytes | None, lines: _Lines) -> DumpFrame:
     """The frame whose first head has been read. Raises _CutError, or RunError as `dump_frames`."""
     units, time, step, n_atoms = None, None, None, None
-    box: tuple[Any, ...] | None = None
+    box: _Box | None = None
     while head is not None:
         words = head.decode(errors="replace").split()[1:]
         name = " ".join(words[:2])
@@ -199,7 +202,8 @@ def _frame(path: Path, number: int, head: bytes | None, lines: _Lines) -> DumpFr
                 if step is None or n_atoms is None or box is None:
                     raise _CutError
                 rows = lines.body(n_atoms)
-                return DumpFrame(number, step, time, units, *box, tuple(words[1:]), rows, path)
+                columns, (pbc, origin, cell) = tuple(words[1:]), box
+                return DumpFrame(number, step, time, units, pbc, origin, cell, columns, rows, path)
             else:
                 raise RunError(f"frame {number} of {path} has an unknown item {name!r}")
         except ValueError as error:
@@ -210,9 +214,7 @@ def _frame(path: Path, number: int, head: bytes | None, lines: _Lines) -> DumpFr
     raise _CutError
 
 
-def _box(
-    words: list[str], rows: list[list[bytes]]
-) -> tuple[tuple[bool, bool, bool], np.ndarray, np.ndarray]:
+def _box(words: list[str], rows: list[list[bytes]]) -> _Box:
     """Periodic directions, origin and vectors. Raises ValueError for what is none."""
     bounds = np.array(rows, np.float64)
     flags = [word for word in words if len(word) == 2 and set(word) <= set("pfsm")]

@@ -144,7 +144,7 @@ def is_xyz_of_lammps(path: Path) -> bool:
     """Whether a file begins as a dump of style xyz, compressed or not."""
     try:
         with opened_lines(path) as lines:
-            comment = [*islice(lines, 2), b""][1]
+            comment = next(islice(lines, 1, None), b"")
     except (OSError, RunError):
         return False
     return _OF_XYZ.match(comment.decode(errors="replace")) is not None
