@@ -100,8 +100,9 @@ def test_its_own_checks_pass(ts, make_model):
     from torch_sim.models.interface import validate_model_outputs
 
     model = tiny_schnet()
-    model.elements = (14, 26)
-    model.scale.set(-1.5, 0.3, {14: -7800.0, 26: -34000.0})
+    references = {1: -13.6, 6: -1030.0, 12: -5400.0, 14: -7800.0, 26: -34000.0}
+    model.elements = tuple(references)
+    model.scale.set(-1.5, 0.3, references)
     validate_model_outputs(make_model(model), CPU, torch.float64)
 
 
