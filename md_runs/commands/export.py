@@ -21,7 +21,7 @@ def command(run: Path, output: Path, **reading: Any) -> int:
     """Writes a run and prints the names of the files.
 
     Args:
-        run: run folder (classical or pimd), .frames or .h5, or any that ASE reads.
+        run: run folder (classical or pimd), .frames or .h5, a dump of LAMMPS, or any that ASE reads.
         output: file to write, .h5 (H5MD) or .extxyz.
         reading: options of `export_run`.
     """
@@ -34,8 +34,8 @@ def command(run: Path, output: Path, **reading: Any) -> int:
 def export_run(
     run: Path,
     output: Path,
-    frame_interval_fs: float | None = None,
     *,
+    frame_interval_fs: float | None = None,
     velocity_unit: VelocityUnit | None = None,
     units: UnitName | None = None,
     lammps_log: Path | None = None,
@@ -47,7 +47,7 @@ def export_run(
     Args:
         run: to read.
         output: to write.
-        frame_interval_fs: between frames, where the run does not tell it.
+        frame_interval_fs: time between frames, fs (as recorded).
         velocity_unit: of velocities in a column or a dump of LAMMPS.
         units: of a dump of LAMMPS, by its name of them (as the dump or its log tells).
         lammps_log: of the run that wrote a dump (log.lammps beside it, if it names the dump).

@@ -103,7 +103,7 @@ def read_lammps(
 
     Warns:
         UserWarning: frames that are cut or repeated; numbers whose units are not known, and are
-            left out; a log that is not used.
+            left out; a log that is not used; constraints.
     """
     if is_dump(path):
         opened = _opened_dump(path, told, velocity_unit, progress)
@@ -260,7 +260,17 @@ def _times_fs(
 
 
 def _with_record(trajectory: Trajectory, steps: np.ndarray, record: RunRecord) -> Trajectory:
-    """With what a log tells beside times."""
+    """With what a log tells beside times.
+
+    Warns:
+        UserWarning: bonds or bodies that are held stiff.
+    """
+    if names := record.constraints(steps):
+        warnings.warn(
+            f"constraints of {record.log.path} are not counted ({names}): numbers of modes and "
+            "temperatures are those of atoms that move freely",
+            stacklevel=5,
+        )
     energies = record.energies(steps)
     more: dict[str, Any] = {} if energies is None else {"energies": energies[:, None]}
     return replace(trajectory, **record.dynamics(steps), **more)

@@ -26,6 +26,7 @@ LOG_NAME = "log.lammps"
 _OF_PRESSURE = ("npt", "nph", "press/berendsen", "press/langevin", "box/relax")
 _THERMOSTATS = {"nvt": "Nose-Hoover", "langevin": "Langevin", "temp/csvr": "Bussi", "gle": "GLE"}
 _OTHER_MOTION = ("temp/", "nve/", "nvt/", "npt/", "nph/", "rigid", "pimd", "viscous", "deform")
+_CONSTRAINTS = ("shake", "rattle", "rigid", "ilves")
 _PLACES_OF_TEMPERATURES = {"langevin": 1, "temp/csvr": 1}  # behind the style
 
 
@@ -75,16 +76,21 @@ class RunRecord:
 
         A Langevin thermostat of LAMMPS has the damping time 1 / friction.
         """
-        first, last = float(steps.min()), float(steps.max())
-        runs = _ranges(self.log.runs)
-        found = [
-            _of_fixes(run.fixes, run.timestep, self.units)
-            for begin, end, run in runs
-            if begin < last and end > first and run.fixes
-        ]
+        runs = [run for run in self._runs_of(steps) if run.fixes]
+        found = [_of_fixes(run.fixes, run.timestep, self.units) for run in runs]
         if not found or any(one != found[0] for one in found[1:]):
             return {}
         return found[0]
+
+    def constraints(self, steps: np.ndarray) -> str:
+        """Styles of fixes that hold bonds or bodies stiff in these frames; empty without any."""
+        styles = [words[0] for run in self._runs_of(steps) for words in run.fixes]
+        return ", ".join(dict.fromkeys(s for s in styles if s.startswith(_CONSTRAINTS)))
+
+    def _runs_of(self, steps: np.ndarray) -> list[LammpsRun]:
+        """Those that lie between the first and the last of these frames, or around them."""
+        first, last = float(steps.min()), float(steps.max())
+        return [run for begin, end, run in _ranges(self.log.runs) if begin < last and end > first]
 
     def _piecewise(self, steps: np.ndarray, runs: Sequence[LammpsRun]) -> np.ndarray:
         """Times where runs have timesteps of their own. Raises RunError as `times_fs`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from ase import Atoms
 from ase.io import iread
 
+from md_runs.cli import main
 from md_runs.reading import read_run
 from md_runs.trajectories.trajectory import unwrapped
 from mlpotential.errors import ConfigError, RunError
@@ -339,3 +341,39 @@ def test_a_structure_gives_elements_and_masses(copied):
     structure.numbers = structure.numbers[::-1]
     with pytest.raises(RunError, match="would be .* by the structure"):
         read_run(folder / "scaled.dump", structure=structure)
+
+
+def test_stiff_bonds_are_named(copied):
+    folder = copied("triclinic")
+    log = folder / "log.lammps"
+    log.write_text(log.read_text().replace("timestep 0.002", "fix 2 all shake 1e-4 20 0 b 1"))
+    with pytest.warns(UserWarning, match="constraints of .*log.lammps are not counted .shake."):
+        assert read_run(folder / "atom.dump").dynamics == "Nose-Hoover"
+
+
+def test_commands_take_the_options(copied, capsys):
+    """A spectrum of a dump whose log is elsewhere, and one that nothing but options explains."""
+    folder = copied("diatomic_real")
+    (folder / "log.lammps").rename(folder / "log.other")
+    dump, output = folder / "co.dump.gz", folder / "found"
+    options = ["--max-per-cm", "3000", "--output", str(output)]
+    for told in (
+        ["--lammps-log", str(folder / "log.other")],
+        [
+            "--units",
+            "real",
+            "--elements",
+            "C",
+            "O",
+            "--frame-interval-fs",
+            "2",
+            "--dynamics",
+            "NVE",
+        ],
+    ):
+        assert main(["vdos", str(dump), *told, *options]) == 0
+        rows = re.findall(r"^  (1[45]\d\d\.?\d*)  ", capsys.readouterr().out, re.MULTILINE)
+        assert float(rows[0]) == pytest.approx(wavenumber_per_cm(TIMESTEP_FS), abs=2.0)
+    with pytest.raises(SystemExit):
+        main(["export", str(dump), str(folder / "run.h5"), "--frame-interval-fs", "2"])
+    assert "no elements" in capsys.readouterr().err
