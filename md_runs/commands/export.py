@@ -21,7 +21,7 @@ def command(run: Path, output: Path, **reading: Any) -> int:
     """Writes a run and prints the names of the files.
 
     Args:
-        run: run folder (classical or pimd), .frames or .h5, a dump of LAMMPS, or any that ASE reads.
+        run: run folder (classical or pimd), .frames, .h5, a dump of LAMMPS, or any that ASE reads.
         output: file to write, .h5 (H5MD) or .extxyz.
         reading: options of `export_run`.
     """
