@@ -374,5 +374,5 @@ def test_commands_take_the_options(copied, capsys):
         assert main(["vdos", str(dump), *told, *options]) == 0
         rows = re.findall(r"^  (1[45]\d\d\.?\d*)  ", capsys.readouterr().out, re.MULTILINE)
         assert float(rows[0]) == pytest.approx(wavenumber_per_cm(TIMESTEP_FS), abs=2.0)
-    assert main(["export", str(dump), str(folder / "run.h5"), "--units", "real"]) == 1
+    assert main(["export", str(dump), str(folder / "run.h5"), "--units", "real"]) == 2
     assert "no elements" in capsys.readouterr().err
