@@ -99,6 +99,7 @@ class _Reading:
     masses: dict[int, float] = field(default_factory=dict)
     fixes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_per_atom: bool | None = None
+    is_restarted: bool = False  # with a timestep, unseen, that is no default
     has_varying_timestep: bool = False
     data_files: list[str] = field(default_factory=list)
     dump_files: list[str] = field(default_factory=list)
@@ -109,11 +110,13 @@ class _Reading:
         command, *arguments = words
         if command == "clear":
             self.units = self.timestep = self.is_per_atom = None
-            self.masses, self.fixes = {}, {}
+            self.masses, self.fixes, self.is_restarted = {}, {}, False
         elif command == "units" and arguments:
             self.units, self.timestep = arguments[0], None
         elif command == "timestep" and arguments:
             self.timestep = _number(arguments[0])
+        elif command == "read_restart":
+            self.timestep, self.is_restarted = None, True
         elif command == "mass" and len(arguments) > 1:
             self._set_masses(*arguments[:2])
         elif command == "read_data" and arguments:
@@ -133,8 +136,8 @@ class _Reading:
         self, columns: Sequence[str], rows: Sequence[Sequence[float]], n_atoms: int | None
     ) -> None:
         """A table that has come to its end."""
-        timestep = self.timestep
-        if timestep is None and (known := UNITS.get(self.units or "")) is not None:
+        timestep, known = self.timestep, UNITS.get(self.units or "")
+        if timestep is None and known is not None and not self.is_restarted:
             timestep = known.default_timestep_fs / known.time_fs
         per_atom = self.units == "lj" if self.is_per_atom is None else self.is_per_atom
         table = np.array(rows, np.float64).reshape(len(rows), len(columns))

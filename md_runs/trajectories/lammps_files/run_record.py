@@ -47,6 +47,9 @@ class RunRecord:
 
         Raises:
             RunError: timesteps that change, or that are not known.
+
+        Warns:
+            UserWarning: frames before the first run of the log.
         """
         if self.log.has_varying_timestep:
             raise RunError(
@@ -56,6 +59,14 @@ class RunRecord:
         runs = [run for run in self.log.runs if run.timestep is not None]
         timesteps = {run.timestep for run in runs}
         if len(timesteps) == 1:
+            ranges = _ranges(runs)
+            if ranges and steps.min() < ranges[0][0]:
+                warnings.warn(
+                    f"frames before step {ranges[0][0]:.0f} are of a run that {self.log.path} does "
+                    "not tell of: its timestep is taken to be the same (--frame-interval-fs sets "
+                    "the time between frames)",
+                    stacklevel=5,
+                )
             return steps * (timesteps.pop() or 0.0) * self.units.time_fs
         return self._piecewise(steps, runs) * self.units.time_fs
 

@@ -98,6 +98,13 @@ def test_runs_one_after_another(record):
     # A count that was set back: the steps of production stand for themselves.
     again = record(first + "reset_timestep 0\nunfix 1\nfix 1 all nve\n" + table(0, 50, 100))
     assert again.dynamics(np.array([0.0, 100.0]))["dynamics"] == "NVE"
+    later = record("units metal\ntimestep 0.002\n" + table(100, 200))
+    with pytest.warns(UserWarning, match="frames before step 100 .*taken to be the same"):
+        np.testing.assert_allclose(later.times_fs(np.array([0, 100])), [0, 200])
+    # A restart file holds a timestep that its log does not show.
+    restarted = record("units metal\nread_restart a.restart\nfix 1 all nve\n" + table(0, 50))
+    with pytest.raises(RunError, match="does not tell the timestep"):
+        restarted.times_fs(np.array([0.0, 50.0]))
     varying = record(first + "fix 9 all dt/reset 1 1e-5 1e-3 0.01\n" + table(100, 200))
     with pytest.raises(RunError, match="dt/reset.*dump_modify ID time yes"):
         varying.times_fs(np.array([100.0, 200.0]))
