@@ -87,6 +87,9 @@ class RunRecord:
 
         A Langevin thermostat of LAMMPS has the damping time 1 / friction.
         """
+        ranges = _ranges(self.log.runs)
+        if not ranges or steps.min() < ranges[0][0]:
+            return {}  # frames of a run that the log does not tell of
         runs = [run for run in self._runs_of(steps) if run.fixes]
         found = [_of_fixes(run.fixes, run.timestep, self.units) for run in runs]
         if not found or any(one != found[0] for one in found[1:]):

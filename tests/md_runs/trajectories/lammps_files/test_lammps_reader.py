@@ -147,6 +147,19 @@ def test_style_xyz(copied, name):
         read_run(folder / name)
 
 
+def test_style_extxyz():
+    """It is read as any extended XYZ; what it does not tell is asked for."""
+    reference = read_run(RUNS / "triclinic" / "images.dump")
+    path = RUNS / "triclinic" / "extended.extxyz"
+    with pytest.warns(UserWarning, match="not used are .*Time"):
+        run = read_run(path, 80.0, velocity_unit="A/ps")
+    np.testing.assert_allclose(run.times_fs, reference.times_fs)
+    np.testing.assert_allclose(run.cells[:], reference.cells[:], rtol=1e-5)
+    np.testing.assert_allclose(
+        run.velocities_angstrom_per_fs[:], reference.velocities_angstrom_per_fs[:], rtol=1e-4
+    )
+
+
 def test_boxes_that_are_turned():
     """Vectors with an origin are the same box as bounds with tilts, but for a rotation."""
     general = read_run(RUNS / "general" / "general.dump")

@@ -98,7 +98,9 @@ def test_runs_one_after_another(record):
     # A count that was set back: the steps of production stand for themselves.
     again = record(first + "reset_timestep 0\nunfix 1\nfix 1 all nve\n" + table(0, 50, 100))
     assert again.dynamics(np.array([0.0, 100.0]))["dynamics"] == "NVE"
-    later = record("units metal\ntimestep 0.002\n" + table(100, 200))
+    later = record("units metal\ntimestep 0.002\nfix 1 all nve\n" + table(100, 200))
+    assert later.dynamics(np.array([0.0, 200.0])) == {}
+    assert later.dynamics(np.array([100.0, 200.0]))["dynamics"] == "NVE"
     with pytest.warns(UserWarning, match="frames before step 100 .*taken to be the same"):
         np.testing.assert_allclose(later.times_fs(np.array([0, 100])), [0, 200])
     # A restart file holds a timestep that its log does not show.
