@@ -40,6 +40,7 @@ LAYERS = {
     "mlpotential.papers": 6,
     "mlpotential.testing": 6,
     "mlpotential.commands": 7,
+    "mlpotential.doctor": 7,
     "mlpotential.cli": 7,
     "mlpotential.__main__": 7,
     "calculators": 8,
