@@ -1,4 +1,4 @@
-"""`mlpotential doctor`: its lines and exit codes, where all works and where something is missing."""
+"""`mlpotential doctor`: its lines and exit codes, where all works and where things are missing."""
 
 import configparser
 import importlib.metadata
