@@ -23,6 +23,7 @@ LAYERS = {
     "mlpotential.interruption": 0,
     "mlpotential.command_line": 0,
     "mlpotential.compiled": 0,
+    "mlpotential.completion": 0,
     "mlpotential.lazy_names": 0,
     "mlpotential.messages": 0,
     "mlpotential.run_folder": 0,

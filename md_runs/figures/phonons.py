@@ -104,7 +104,7 @@ def plot_heat_capacity(thermodynamics: PhononThermodynamics, ax: Axes | None = N
     ax.set_xlim(0, thermodynamics.temperatures_K[-1])
     ax.set_ylim(0, 3.3)
     ax.set_xlabel("temperature (K)")
-    ax.set_ylabel(r"heat capacity at constant volume ($k_\mathrm{B}$ per atom)")
+    ax.set_ylabel(r"heat capacity $C_V$ ($k_\mathrm{B}$ per atom)")
     ax.legend(frameon=False, fontsize="small", loc="lower right")
     return ax
 

@@ -270,8 +270,12 @@ def _density(made: Phonopy) -> PhononDensity:
     """By the tetrahedron method, from one end of the mesh's frequencies to the other."""
     mesh = made.mesh
     assert mesh is not None  # it was just run
-    span = float(np.ptp(mesh.frequencies))
-    found = made.run_total_dos(freq_pitch=max(span, 1e-6) / DENSITY_POINTS)
+    lowest, highest = float(mesh.frequencies.min()), float(mesh.frequencies.max())
+    found = made.run_total_dos(
+        freq_min=lowest,
+        freq_max=highest,
+        freq_pitch=max(highest - lowest, 1e-6) / DENSITY_POINTS,
+    )
     a, b, c = (int(n) for n in mesh.mesh_numbers)
     return PhononDensity(
         wavenumbers_per_cm=found.frequency_points * PER_CM_PER_THZ,

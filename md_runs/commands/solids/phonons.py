@@ -17,6 +17,7 @@ from md_runs.commands.solids.phonon_calculation import (
 )
 from md_runs.figures.phonons import bands_figure, thermodynamics_figure
 from mlpotential.command_line import Command
+from mlpotential.errors import DataError
 from mlpotential.inference.execution import Execution
 from mlpotential.settings_checks import check_number
 from mlpotential.units import EV_PER_KELVIN
@@ -73,12 +74,15 @@ def run(
     return 0
 
 
-def phonon_report(found: Phonons, temperatures_K: Sequence[float] = (ROOM_K,)) -> AnalysisReport:
+def phonon_report(found: Phonons, temperatures_K: Sequence[float] = (300.0,)) -> AnalysisReport:
     """What was found, as tables, files and figures.
 
     Args:
         found: of `phonons`.
-        temperatures_K: of the table; each must be among those of the result.
+        temperatures_K: of the table.
+
+    Raises:
+        DataError: for a temperature that is not among those of the result.
     """
     warnings = [] if found.imaginary is None else [str(found.imaginary)]
     if found.max_force > AT_REST:
@@ -108,8 +112,8 @@ def _assumptions(found: Phonons) -> tuple[str, ...]:
     symmetry = f"space group {found.space_group}" if found.space_group else "symmetry not used"
     mesh = " x ".join(map(str, found.density.mesh))
     return (
-        f"{symmetry}; {found.n_displacements} displacements of {found.displacement:g} A in a "
-        f"supercell of {cells}; forces that act farther are cut off: compare a larger one",
+        f"{symmetry}; supercell {cells}, displaced {found.n_displacements} times by "
+        f"{found.displacement:g} A; forces that act farther are cut off: compare a larger one",
         "sum rule: rows of force constants summed to at most "
         f"{found.sum_rule_violation:.1e} eV/A^2 (of {found.largest_force_constant:.3g}), and to "
         "zero after it was imposed",
@@ -140,6 +144,8 @@ def _thermodynamics(found: Phonons, temperatures_K: Sequence[float]) -> Table:
     rows = []
     for temperature in (0.0, *temperatures_K):
         k = int(np.argmin(np.abs(functions.temperatures_K - temperature)))
+        if not np.isclose(functions.temperatures_K[k], temperature):
+            raise DataError(f"nothing was computed at {temperature:g} K: ask phonons() for it")
         heat = functions.heat_capacities_eV_per_K[k] / (EV_PER_KELVIN * functions.n_atoms)
         rows.append(
             (

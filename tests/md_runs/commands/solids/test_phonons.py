@@ -153,6 +153,8 @@ def test_imaginary_modes_are_said_loudly():
     assert "ATTENTION: IMAGINARY MODES: down to" in str(report)
     texts = [text.get_text() for text in bands_figure(found).texts]
     assert any("imaginary modes down to" in text for text in texts)
+    with pytest.raises(DataError, match="nothing was computed at 77 K"):
+        phonon_report(found, [77.0])
 
 
 def test_what_counts_as_imaginary():
@@ -174,7 +176,7 @@ def test_the_command(model_path, tmp_path, monkeypatch, capsys):
     words = ["phonons", "diamond.extxyz", "--model", str(model_path), "--supercell", "2"]
     assert main([*words, "--mesh", "3", "--points", "3", "--temperature-K", "77"]) == 0
     told = capsys.readouterr().out
-    assert "space group Fd-3m; 1 displacements of 0.01 A in a supercell of 2 x 2 x 2" in told
+    assert "space group Fd-3m; supercell 2 x 2 x 2, displaced 1 times by 0.01 A" in told
     assert "sum rule: rows of force constants summed to at most" in told
     assert "77 K" in told
     folder = Path("diamond_phonons")
