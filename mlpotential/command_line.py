@@ -219,6 +219,8 @@ def program_parser(name: str, description: str, examples: str) -> ProgramParser:
     parser.add_argument(
         "--print-completion",
         action=_PrintCompletion,
+        dest=argparse.SUPPRESS,  # no option of any command
+        default=argparse.SUPPRESS,
         choices=get_args(Shell),
         help="print what completes commands and options in this shell",
     )

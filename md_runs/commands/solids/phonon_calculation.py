@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.dft.kpoints import parse_path_string
 from tqdm import tqdm
 
 from md_runs.analysis.structure.periodic_images import plane_spacings
@@ -229,6 +228,8 @@ def _forces(cell: Any, calculator: Any) -> np.ndarray:
 
 def _bands(made: Phonopy, settings: PhononSettings) -> PhononBands:
     """Along the path. Raises ConfigError for points that the lattice does not have."""
+    from ase.dft.kpoints import parse_path_string  # with scipy.integrate, which a help has not
+
     primitive = _atoms_of(made.primitive)
     try:
         path = primitive.cell.bandpath(settings.path, npoints=0)
