@@ -56,11 +56,10 @@ def check_time() -> Finding:
     Raises:
         InputError: as `Evaluator`.
     """
-    from ase.io import read
-
+    from md_runs.trajectories.structure_file import read_structure
     from mlpotential.inference.evaluator import Evaluator
 
-    atoms = read(c20.STRUCTURE)
+    atoms = read_structure(c20.STRUCTURE)
     evaluator = Evaluator(c20.MODEL, atoms.numbers)
     times = []
     for _ in range(N_EVALUATIONS):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -30,9 +30,6 @@ from md_runs.analysis.vibrations.phonons import (
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.settings_checks import check_number
 from mlpotential.units import EV_PER_KJ_PER_MOL, WAVENUMBER_PER_INVERSE_FS
-
-if TYPE_CHECKING:
-    from phonopy import Phonopy
 
 PER_CM_PER_THZ = 1e-3 * WAVENUMBER_PER_INVERSE_FS
 SHORTEST_EDGE = 10.0  # A; chosen: forces of most models do not reach beyond half of it
@@ -108,14 +105,13 @@ def phonons(
     made = _prepared(atoms, supercell, settings)
     max_force, n_displacements = _evaluate(made, atoms.calc, settings.displacement)
     constants = made.force_constants
-    assert constants is not None  # they were just made
     violation, largest = np.abs(constants.sum(axis=1)).max(), np.abs(constants).max()
     made.symmetrize_force_constants(show_drift=False)
     bands = _bands(made, settings)
     mesh = made.run_mesh(_three(settings.mesh, "--mesh") or 100.0)  # phonopy's length, A
     wavenumbers = np.concatenate([mesh.frequencies * PER_CM_PER_THZ, bands.wavenumbers_per_cm])
     weights = np.concatenate([mesh.weights, np.zeros(len(bands.distances))])
-    dataset: Any = made.symmetry.dataset
+    dataset = made.symmetry.dataset
     return Phonons(
         formula=_atoms_of(made.primitive).symbols.formula.format("reduce"),
         space_group=dataset.international if settings.symmetry else None,
@@ -173,8 +169,8 @@ def _check_crystal(atoms: Atoms, settings: PhononSettings) -> None:
             )
 
 
-def _prepared(atoms: Atoms, supercell: tuple[int, int, int], settings: PhononSettings) -> Phonopy:
-    """Cells, symmetry and displacements."""
+def _prepared(atoms: Atoms, supercell: tuple[int, int, int], settings: PhononSettings) -> Any:
+    """A `Phonopy` with cells, symmetry and displacements; no type, since it may be absent."""
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
     from phonopy.structure.cells import guess_primitive_matrix
@@ -198,11 +194,10 @@ def _prepared(atoms: Atoms, supercell: tuple[int, int, int], settings: PhononSet
     return made
 
 
-def _evaluate(made: Phonopy, calculator: Any, displacement: float) -> tuple[float, int]:
+def _evaluate(made: Any, calculator: Any, displacement: float) -> tuple[float, int]:
     """Forces of all displaced supercells; the longest force at rest, and how many there are."""
     at_rest = _forces(made.supercell, calculator)
     displaced = made.supercells_with_displacements
-    assert displaced is not None  # they were just generated
     progress = tqdm(displaced, desc="displacements", disable=None)
     made.forces = [_forces(cell, calculator) - at_rest for cell in progress]
     made.produce_force_constants(show_drift=False)
@@ -226,7 +221,7 @@ def _forces(cell: Any, calculator: Any) -> np.ndarray:
     return np.asarray(atoms.get_forces(), np.float64)
 
 
-def _bands(made: Phonopy, settings: PhononSettings) -> PhononBands:
+def _bands(made: Any, settings: PhononSettings) -> PhononBands:
     """Along the path. Raises ConfigError for points that the lattice does not have."""
     from ase.dft.kpoints import parse_path_string  # with scipy.integrate, which a help has not
 
@@ -267,10 +262,9 @@ def _bands(made: Phonopy, settings: PhononSettings) -> PhononBands:
     )
 
 
-def _density(made: Phonopy) -> PhononDensity:
+def _density(made: Any) -> PhononDensity:
     """By the tetrahedron method, from one end of the mesh's frequencies to the other."""
     mesh = made.mesh
-    assert mesh is not None  # it was just run
     lowest, highest = float(mesh.frequencies.min()), float(mesh.frequencies.max())
     found = made.run_total_dos(
         freq_min=lowest,
@@ -285,7 +279,7 @@ def _density(made: Phonopy) -> PhononDensity:
     )
 
 
-def _thermodynamics(made: Phonopy, more_K: Sequence[float]) -> PhononThermodynamics:
+def _thermodynamics(made: Any, more_K: Sequence[float]) -> PhononThermodynamics:
     """From the mesh, per primitive cell."""
     steps = np.arange(0.0, LAST_TEMPERATURE_K + 0.5 * TEMPERATURE_STEP_K, TEMPERATURE_STEP_K)
     temperatures = np.union1d(steps, np.asarray(more_K, float))
