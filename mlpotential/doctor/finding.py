@@ -57,7 +57,8 @@ def examined(check: Check) -> Finding:
     except InputError as error:  # says what to do
         return Finding(str(error), "broken")
     except Exception as error:  # whatever is broken raises whatever it likes: that is the finding
-        return Finding(f"{type(error).__name__}: {error}", "broken")
+        reason = f"{type(error).__name__}: {error}"
+        return Finding(f"{reason} (install the package again, or report this line)", "broken")
 
 
 def contributed_checks() -> Iterator[tuple[str, Check]]:

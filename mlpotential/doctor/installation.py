@@ -38,10 +38,10 @@ def installation_checks() -> Iterator[tuple[str, Check]]:
 def later_checks() -> Iterator[tuple[str, Check]]:
     """Shipped models of this package, and the extras."""
     from mlpotential.doctor.model_files import check_model_file
-    from mlpotential.papers.shipped_models import shipped_models
+    from mlpotential.papers.shipped_models import FOLDER
 
-    for name, path in shipped_models().items():
-        yield f"model {name}", partial(check_model_file, path)
+    for path in sorted(FOLDER.glob("*.safetensors")):
+        yield f"model {path.stem}", partial(check_model_file, path)
     yield from extra_checks()
 
 

@@ -31,8 +31,11 @@ def check_ipi() -> Finding:
     """
     from md_runs.pimd.ipi_process import ipi_program
 
+    try:
+        version = importlib.metadata.version("ipi")
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("i-PI is not installed: pip install 'ipi>=3.3.1'", "broken")
     path = ipi_program()
-    version = importlib.metadata.version("ipi")
     started = subprocess.run(
         [sys.executable, str(path), "--help"],
         capture_output=True,

@@ -10,6 +10,7 @@ import pytest
 
 import mlpotential
 from md_runs.c20 import MODEL
+from md_runs.commands.doctor import checks
 from mlpotential.cli import main
 from mlpotential.doctor import command, extras, finding, installation
 from mlpotential.doctor.finding import GROUP, Finding, examined
@@ -103,6 +104,15 @@ def test_without_ipi(doctor, monkeypatch, tmp_path):
     assert last.endswith("broken: see the lines with BROKEN")
 
 
+def test_without_the_package_ipi(monkeypatch):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", absent)
+    found = checks.check_ipi()
+    assert found == Finding("i-PI is not installed: pip install 'ipi>=3.3.1'", "broken")
+
+
 @pytest.mark.usefixtures("quick")
 def test_an_ipi_that_does_not_start(doctor, monkeypatch, tmp_path):
     program = tmp_path / "i-pi"
@@ -161,9 +171,9 @@ def test_a_failing_check_hides_no_other():
     def fails() -> Finding:
         raise OSError("libtorch.so: cannot open shared object file")
 
-    assert examined(fails) == Finding(
-        "OSError: libtorch.so: cannot open shared object file", "broken"
-    )
+    found = examined(fails)
+    assert found.health == "broken"
+    assert found.text.startswith("OSError: libtorch.so: cannot open shared object file (install")
 
 
 def test_a_package_whose_checks_cannot_be_loaded(monkeypatch):
