@@ -216,3 +216,8 @@ def test_compilers_are_looked_for_on_the_path(monkeypatch, tmp_path):
     assert installation.check_compiler().text.startswith(str(compiler))
     assert shutil.which("g++") is None
     assert convolution_library.STEM == "convolution"  # the file that check_convolution looks for
+
+
+def test_every_extra_for_users_says_what_it_gives():
+    stated = importlib.metadata.metadata("mlpotential").get_all("Provides-Extra")
+    assert set(stated) - set(extras.OF_DEVELOPERS) == set(extras.GIVES)
