@@ -11,6 +11,7 @@ EXAMPLES = """examples:
   md-runs c20
   md-runs relax start.xyz --model model.safetensors --output relaxed.xyz
   md-runs modes relaxed.xyz --model model.safetensors
+  md-runs phonons crystal.xyz --model model.safetensors
   md-runs classical relaxed.xyz --model model.safetensors --folder nvt --ensemble bussi
   md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 16 --n-steps 10000
   md-runs relax start.xyz --calculator my_dft.py --output reference.xyz
@@ -35,6 +36,10 @@ COMMANDS = {
         "md_runs.commands.modes:COMMAND",
         "normal modes of a relaxed molecule or crystal, from the exact Hessian, with point group, "
         "symmetry labels and thermochemistry",
+    ),
+    "phonons": (
+        "md_runs.commands.solids.phonons:COMMAND",
+        "phonons of a crystal: bands, density of states, free energy and heat capacity",
     ),
     "classical": (
         "md_runs.commands.classical:COMMAND",

@@ -1,4 +1,4 @@
-"""Any run as a `Trajectory`: of this program, of i-PI, of ASE, H5MD files.
+"""Any run as a `Trajectory`: of this program, of i-PI, of LAMMPS, of ASE, H5MD files.
 
 What a file is decides its content, not its name. Faults of a file that leave it usable (a last
 frame that is cut, frames that a restart repeated) are warnings with their number; all others are
@@ -35,6 +35,9 @@ from md_runs.trajectories.h5md_reader import read_h5md
 from md_runs.trajectories.ipi_files.finding import find_ipi_files
 from md_runs.trajectories.ipi_files.quantities import OF_EXTRAS, factor_of_quantity
 from md_runs.trajectories.ipi_files.reader import read_ipi_energies, read_ipi_files
+from md_runs.trajectories.lammps_files.reader import FORMAT as LAMMPS_DUMP
+from md_runs.trajectories.lammps_files.reader import LammpsTold, read_lammps
+from md_runs.trajectories.lammps_files.units import UnitName
 from md_runs.trajectories.mdanalysis_reader import is_universe, read_universe
 from md_runs.trajectories.structure_file import periodic_directions
 from md_runs.trajectories.trajectory import (
@@ -63,6 +66,7 @@ class ReadOptions:
     leading: Sequence[str]
     format: str | None
     velocity_unit: VelocityUnit | None
+    lammps: LammpsTold
 
 
 Reader = Callable[[Any, ReadOptions], Trajectory | None]
@@ -78,12 +82,15 @@ def read_run(
     leading: Sequence[str] = (),
     format: str | None = None,
     velocity_unit: VelocityUnit | None = None,
+    units: UnitName | None = None,
+    lammps_log: Path | str | None = None,
+    elements: Sequence[str] | None = None,
 ) -> Trajectory:
     """Reads a run; large ones stay in their file until frames are taken.
 
     Args:
-        run: the folder of a run; a `.frames` or H5MD file, or any that ASE reads; the folder, the
-            prefix or a file of outputs of i-PI; a universe of MDAnalysis.
+        run: the folder of a run; a `.frames` or H5MD file, a dump of LAMMPS, or any that ASE reads;
+            the folder, the prefix or a file of outputs of i-PI; a universe of MDAnalysis.
         frame_interval_fs: time between frames, where the file does not tell it or is wrong.
         structure: elements, masses and periodic directions, where the file does not tell them (i-PI
             never tells the last).
@@ -97,6 +104,10 @@ def read_run(
         format: ASE's name of the format of a file, where its content or name does not tell it.
         velocity_unit: of velocities in files that ASE reads and that do not tell it: a column of
             extended XYZ, a dump of LAMMPS (A/fs of units real, A/ps of metal).
+        units: of a dump of LAMMPS, by its name of them, where neither the dump nor a log tells it.
+        lammps_log: log of the run that wrote a dump, which tells units, times, energies, masses;
+            `log.lammps` beside the dump is found if it names the dump.
+        elements: of the types 1, 2, ... of a dump of LAMMPS.
 
     Raises:
         RunError: if there is none, it is damaged, or lacks what must be known of it.
@@ -117,9 +128,12 @@ def read_run(
         leading,
         format,
         velocity_unit,
+        LammpsTold(units, None if lammps_log is None else Path(lammps_log), elements),
     )
     run = run if is_universe(run) else Path(run)
-    readers: Sequence[Reader] = READERS if format is None else (_read_ase,)
+    readers: Sequence[Reader] = READERS
+    if format is not None:
+        readers = (_read_lammps, _read_ase) if format == LAMMPS_DUMP else (_read_ase,)
     found = ((read, read(run, options)) for read in readers)
     reader, trajectory = next((read, one) for read, one in found if one is not None)
     _check_told(run, reader, options)
@@ -151,8 +165,10 @@ def _check_told(run: Any, reader: Callable[..., Any], options: ReadOptions) -> N
     """Raises ConfigError for what was told of a run that knows it by itself."""
     if options.extras_units and reader not in (_read_ipi, _read_ase):
         raise ConfigError(f"{run} tells the units of what it holds: leave out --extras-units")
-    if options.velocity_unit is not None and reader is not _read_ase:
+    if options.velocity_unit is not None and reader not in (_read_lammps, _read_ase):
         raise ConfigError(f"{run} tells the unit of its velocities: leave out --velocity-unit")
+    if options.lammps.options and reader is not _read_lammps:
+        raise ConfigError(f"{run} is no dump of LAMMPS: leave out {options.lammps.options}")
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:
@@ -213,13 +229,24 @@ def _read_frames(path: Path, told: ReadOptions) -> Trajectory | None:
     return None
 
 
+def _read_lammps(path: Path, told: ReadOptions) -> Trajectory | None:
+    return read_lammps(
+        path,
+        told.lammps,
+        told.frame_interval_fs,
+        told.structure,
+        told.velocity_unit,
+        told.progress,
+    )
+
+
 def _read_ase(path: Path, told: ReadOptions) -> Trajectory | None:
     trajectory = read_ase_output(
         path,
         told.frame_interval_fs,
         told.progress,
         told.format,
-        told.structure,
+        told.structure is not None,
         told.velocity_unit,
     )
     return _in_units(path, trajectory, told.extras_units or {})
@@ -246,6 +273,7 @@ READERS: tuple[Reader, ...] = (
     _refuse_folder,
     _read_h5md,
     _read_frames,
+    _read_lammps,
     _read_ase,
 )
 

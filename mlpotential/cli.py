@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   mlpotential interpret chemical-potential model.safetensors benzene.xyz --probe C
   mlpotential interpret atoms model.safetensors --data qm9 --folder atoms
   mlpotential info model.safetensors --check
+  mlpotential doctor
   mlpotential convert best_inference_model model.safetensors --energy-unit eV --length-unit Angstrom
   mlpotential export model.safetensors n2p2_folder
   mlpotential add-domain model.safetensors train.extxyz --energy-unit eV --length-unit Angstrom
@@ -60,6 +61,10 @@ COMMANDS = {
     "info": (
         "mlpotential.commands:INFO",
         "what a model file holds, where it comes from and how good it is",
+    ),
+    "doctor": (
+        "mlpotential.doctor.command:DOCTOR",
+        "what this installation has, tested: what a report of a defect needs, one line each",
     ),
     "convert": (
         "mlpotential.commands:CONVERT",

@@ -48,6 +48,7 @@ from types import MappingProxyType, NoneType
 from typing import Any, Literal, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from mlpotential import __version__
+from mlpotential.completion.script import Shell, completion_script, every_parser
 from mlpotential.errors import ConfigError, InputError, nearest_name
 from mlpotential.interruption import RunInterrupted
 from mlpotential.messages import told_in_lines
@@ -176,14 +177,33 @@ class CommandParser(ProgramParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As of every parser."""
-        if self.command is not None:
-            found, self.command = self.command, None
-            command = _imported(found) if isinstance(found, str) else found
-            self.epilog = f"examples:\n{command.examples}" if command.examples else None
-            command.add_options(self)
-            self.set_defaults(run_command=command.run)
-            self.takes_others = _takes_unknown(command.run)
+        self.look_up()
         return super().parse_known_args(args, namespace)
+
+    def look_up(self) -> None:
+        """Adds the options of its command, once."""
+        if self.command is None:
+            return
+        found, self.command = self.command, None
+        command = _imported(found) if isinstance(found, str) else found
+        self.epilog = f"examples:\n{command.examples}" if command.examples else None
+        command.add_options(self)
+        self.set_defaults(run_command=command.run)
+        self.takes_others = _takes_unknown(command.run)
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints the script that completes a program in a shell, and ends."""
+
+    def __call__(self, parser: Any, namespace: Any, shell: Any, option_string: Any = None) -> None:
+        for one in every_parser(parser):
+            if isinstance(one, CommandParser):
+                one.look_up()
+        try:
+            print(completion_script(parser, shell))
+        except ConfigError as error:
+            parser.error(str(error))
+        parser.exit()
 
 
 def program_parser(name: str, description: str, examples: str) -> ProgramParser:
@@ -196,6 +216,14 @@ def program_parser(name: str, description: str, examples: str) -> ProgramParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mlpotential {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        dest=argparse.SUPPRESS,  # no option of any command
+        default=argparse.SUPPRESS,
+        choices=get_args(Shell),
+        help="print what completes commands and options in this shell",
+    )
     return parser
 
 

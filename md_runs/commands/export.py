@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from md_runs.analysis.spectra.dynamics import VelocityUnit
+from md_runs.trajectories.lammps_files.units import UnitName
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.input_files import check_output_file
@@ -19,7 +21,7 @@ def command(run: Path, output: Path, **reading: Any) -> int:
     """Writes a run and prints the names of the files.
 
     Args:
-        run: run folder (classical or pimd), .frames or .h5, or any that ASE reads.
+        run: run folder (classical or pimd), .frames, .h5, a dump of LAMMPS, or any that ASE reads.
         output: file to write, .h5 (H5MD) or .extxyz.
         reading: options of `export_run`.
     """
@@ -32,9 +34,12 @@ def command(run: Path, output: Path, **reading: Any) -> int:
 def export_run(
     run: Path,
     output: Path,
-    frame_interval_fs: float | None = None,
     *,
+    frame_interval_fs: float | None = None,
     velocity_unit: VelocityUnit | None = None,
+    units: UnitName | None = None,
+    lammps_log: Path | None = None,
+    elements: Sequence[str] | None = None,
     format: str | None = None,
 ) -> list[Path]:
     """Writes a run to `output`, by its ending: `.h5` or `.extxyz`. Returns the files written.
@@ -42,8 +47,11 @@ def export_run(
     Args:
         run: to read.
         output: to write.
-        frame_interval_fs: between frames, where the run does not tell it.
+        frame_interval_fs: time between frames, fs (as recorded).
         velocity_unit: of velocities in a column or a dump of LAMMPS.
+        units: of a dump of LAMMPS, by its name of them (as the dump or its log tells).
+        lammps_log: of the run that wrote a dump (log.lammps beside it, if it names the dump).
+        elements: of types 1, 2, ... of a dump of LAMMPS: C H (by its column or masses).
         format: of a file, as ASE names it (by its content or name).
 
     Raises:
@@ -56,7 +64,15 @@ def export_run(
     from md_runs.trajectories.extxyz_writer import write_extended_xyz
     from md_runs.trajectories.h5md_writer import write_h5md
 
-    trajectory = read_run(run, frame_interval_fs, format=format, velocity_unit=velocity_unit)
+    trajectory = read_run(
+        run,
+        frame_interval_fs,
+        format=format,
+        velocity_unit=velocity_unit,
+        units=units,
+        lammps_log=lammps_log,
+        elements=elements,
+    )
     if output.suffix == ".extxyz":
         return write_extended_xyz(trajectory, output)
     write_h5md(trajectory, output)

@@ -40,6 +40,7 @@ from md_runs.commands.spectrum_tables import (
     chosen_lags,
     draw_spectra,
     integration_step_fs,
+    note_jcamp,
     note_spectrum,
     peak_table,
     shown_range_per_cm,
@@ -51,6 +52,7 @@ from md_runs.figures.style import figure_of, style_axes
 from md_runs.trajectories.frame_arrays import LazyFrames, centroid
 from md_runs.trajectories.trajectory import Trajectory, unwrapped
 from mlpotential.errors import ConfigError, DataError
+from mlpotential.input_files import check_output_file
 
 AnyResponse = TypeVar("AnyResponse", bound=ResponseSpectrum)
 Found = TypeVar("Found", InfraredSpectrum | InfraredParts, RamanSpectra)
@@ -206,6 +208,7 @@ def note_responses(
     verlet_correction: bool = False,
     integration_timestep_fs: float | None = None,
     max_per_cm: float | None = None,
+    jcamp: Path | None = None,
 ) -> tuple[dict[str, Found], float]:
     """The spectra of all runs, noted and drawn, and the right end of the axis (1/cm).
 
@@ -222,7 +225,9 @@ def note_responses(
         verlet_correction: take back the shift of lines by the time step.
         integration_timestep_fs: of the integrator, fs (as recorded).
         max_per_cm: right end of the axis, 1/cm (where lines end).
+        jcamp: write the spectra as JCAMP-DX (.jdx), for programs of spectrometers.
     """
+    check_output_file(jcamp)
     lines = read_lines(intensities, field) if intensities else None
 
     def analyse(run: PreparedRun) -> Found:
@@ -254,6 +259,7 @@ def note_responses(
 
     found = builder.for_each(runs, analyse)
     wholes = {name: _whole(one) for name, one in found.items()}
+    note_jcamp(builder, wholes, jcamp)
     return found, draw_spectra(builder, name, wholes, lines, max_per_cm)
 
 

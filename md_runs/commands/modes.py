@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from md_runs.analysis.exports.molden import molden_text
 from md_runs.analysis.sampling.uncertainty import number_text
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison, compare_modes
 from md_runs.analysis.vibrations.mode_intensities import (
@@ -42,6 +43,7 @@ from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.inference.execution import Execution
 from mlpotential.input_files import check_output_file, check_picture_file
+from mlpotential.run_folder import write_atomically
 from mlpotential.settings_checks import check_number
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ EXAMPLES = """  md-runs modes relaxed.xyz --model model.safetensors --json modes
   md-runs modes relaxed.xyz --model model.safetensors --page modes.html --xyz modes
   md-runs modes ethanol.xyz --model ethanol.safetensors --intensities intensities.json
   md-runs modes ethanol.xyz --model ethanol.safetensors --isotope 3=D
+  md-runs modes ethanol.xyz --model ethanol.safetensors --molden ethanol.molden
   md-runs modes saddle.xyz --model model.safetensors --temperature-K 250 300 350
   md-runs modes relaxed.xyz --model mine.safetensors --compare modes.json --figure compared.png
   md-runs modes reference.xyz --calculator my_dft.py --drivers 4 --json reference.json
@@ -72,6 +75,7 @@ class ModeFiles:
             --polarizability-derivatives).
         page: write a page (.html) that shows all modes move.
         xyz: folder for a file of each mode in motion, extended XYZ.
+        molden: write modes and intensities for Molden, Jmol, Avogadro and other viewers.
         figure: draw infrared intensities and Raman activities, or with --compare and
             --quasi-harmonic the match: wavenumbers and Duschinsky matrix.
 
@@ -86,6 +90,7 @@ class ModeFiles:
     activities: Path | None = None
     page: Path | None = None
     xyz: Path | None = None
+    molden: Path | None = None
     figure: Path | None = None
 
     def __post_init__(self) -> None:
@@ -154,6 +159,8 @@ def run(
         _draw(found, raman, comparison, name, files.figure)
     _write(found, raman, files)
     _write_motion(found, atoms, files)
+    if files.molden is not None:
+        _write_molden(found, raman, atoms, files.molden)
     if files.json is not None:  # evaluations of a calculator, which are not needed any more
         files.json.with_name(files.json.name + ".unfinished").unlink(missing_ok=True)
     return 0
@@ -387,6 +394,18 @@ def _write_motion(found: MolecularModes, atoms: Atoms, files: ModeFiles) -> None
         for k in range(found.modes.n_modes):
             write_mode_xyz(files.xyz / f"mode_{k + 1:03}.extxyz", found.modes, atoms.numbers, k)
         print(f"modes in motion, a file each: {files.xyz}")
+
+
+def _write_molden(
+    found: MolecularModes, raman: RamanIntensities | None, atoms: Atoms, path: Path
+) -> None:
+    """Modes and what is known of their intensities, for viewers."""
+    infrared = None if found.infrared is None else found.infrared.intensities_km_per_mol
+    activities = None if raman is None else raman.activities
+    title = f"{atoms.symbols.formula.format()}: modes of a machine-learned potential"
+    text = molden_text(found.modes, atoms.numbers, infrared, activities, title)
+    write_atomically(path, text)
+    print(f"modes for viewers: {path}")
 
 
 COMMAND = Command.of(run, EXAMPLES, more=[ModeFiles, GasConditions, OtherCalculator, Execution])

@@ -30,6 +30,7 @@ from md_runs.analysis.spectra.dynamics import (
 from md_runs.analysis.structure.internal_coordinates import radii_of_gyration
 from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom
 from md_runs.run_folders import file_name, segment_paths
+from md_runs.trajectories.lammps_files.units import UnitName
 from md_runs.trajectories.trajectory import FRAME_FIELDS, Trajectory, has_moving_cell, with_frames
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.settings_checks import named_values
@@ -136,6 +137,9 @@ def open_runs(
     structure: Path | None = None,
     extras_units: Sequence[str] | None = None,
     velocity_unit: VelocityUnit | None = None,
+    units: UnitName | None = None,
+    lammps_log: Path | None = None,
+    elements: Sequence[str] | None = None,
     format: str | None = None,
 ) -> list[PreparedRun]:
     """The runs of a command, in order. What is None is found out.
@@ -152,6 +156,9 @@ def open_runs(
         structure: file with elements, masses, pbc, where a run does not tell them.
         extras_units: of dipoles and other extras, dipole=debye (atomic units of i-PI, ASE's).
         velocity_unit: of velocities in a column or a dump of LAMMPS.
+        units: of a dump of LAMMPS, by its name of them (as the dump or its log tells).
+        lammps_log: of the run that wrote a dump (log.lammps beside it, if it names the dump).
+        elements: of types 1, 2, ... of a dump of LAMMPS: C H (by its column or masses).
         format: of a file, as ASE names it (by its content or name).
 
     Raises:
@@ -162,17 +169,20 @@ def open_runs(
 
     paths = [Path(path) for path in paths]
     atoms = read_structure(structure) if structure else None
-    units = named_values(extras_units, "write it as dipole=debye") if extras_units else None
+    of_extras = named_values(extras_units, "write it as dipole=debye") if extras_units else None
 
     def read(path: Path) -> Trajectory:
         return read_run(
             path,
             frame_interval_fs,
             atoms,
-            extras_units=units,
+            extras_units=of_extras,
             leading=leading,
             format=format,
             velocity_unit=velocity_unit,
+            units=units,
+            lammps_log=lammps_log,
+            elements=elements,
         )
 
     given = None if dynamics is None else Dynamics(dynamics, friction_per_fs)

@@ -48,7 +48,8 @@ body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; color: #333;
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem;
   border-top: 1px solid #ddd; padding-top: 1rem; } h3 { font-size: 1rem; margin-bottom: .3rem; }
 nav a { margin-right: 1rem; } a { color: #0072b2; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1rem; }
+.gallery { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
 .gallery figure { margin: 0; cursor: zoom-in; }
 .gallery figure:focus { grid-column: 1 / -1; outline: none; cursor: auto; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #777; }
@@ -135,8 +136,8 @@ def write_report_page(
             links["moving modes"] = os.path.relpath(page, output.parent)
     title = f"Runs in {folder.resolve().name}"
     lead = [
-        f"{len(runs)} runs: {', '.join(run.name for run in runs)}. Numbers carry one standard "
-        "error in units of the last digit, 1.459(6) = 1.459 ± 0.006. "
+        f"Runs: {', '.join(run.name for run in runs)}. Numbers carry one standard error "
+        "in units of the last digit, 1.459(6) = 1.459 ± 0.006. "
         f"Made by mlpotential {__version__}."
     ]
     pictures = {path.name: path.read_bytes() for path in sorted(folder.glob(PICTURES))}

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from ase.data import chemical_symbols
 
+from md_runs.analysis.exports.jcamp import jcamp_text
 from md_runs.analysis.sampling.correlation_stream import BLOCK_LAGS
 from md_runs.analysis.sampling.uncertainty import number_text
 from md_runs.analysis.spectra.density_of_states import DecomposedSpectrum
@@ -32,6 +34,7 @@ from md_runs.commands.analysis_report import ReportBuilder, Table
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.figures.spectra import spectra_figure
 from mlpotential.errors import ConfigError, DataError
+from mlpotential.run_folder import write_atomically
 
 FINEST_PER_CM = 10.0  # chosen: resolutions beyond it are asked for
 COARSEST_PER_CM = 30.0  # chosen: error bars are given up before more
@@ -261,6 +264,20 @@ def draw_spectra(
     assert peaks is None or isinstance(peaks, PeakTable)
     builder.figures[name] = spectra_figure(spectra, right, sticks, peaks)
     return right
+
+
+def note_jcamp(builder: ReportBuilder, spectra: Mapping[str, Spectrum], path: Path | None) -> None:
+    """Lets the report write the spectra of all runs as JCAMP-DX, too.
+
+    Args:
+        builder: of the report.
+        spectra: by run.
+        path: of the file, wherever the folder of the report is; None for none.
+    """
+    if path is None:
+        return
+    text = jcamp_text(spectra)
+    builder.files[str(path.absolute())] = lambda place: write_atomically(place, text)
 
 
 def without_far_end(spectrum: AnySpectrum, end_per_cm: float) -> AnySpectrum:

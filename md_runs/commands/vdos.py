@@ -41,6 +41,7 @@ from md_runs.commands.spectrum_tables import (
     chosen_lags,
     draw_spectra,
     integration_step_fs,
+    note_jcamp,
     note_spectrum,
     spectrum_sentence,
 )
@@ -48,6 +49,7 @@ from md_runs.figures.spectra import parts_figure
 from md_runs.trajectories.frame_arrays import SubstituteFrames, centroid
 from md_runs.trajectories.trajectory import Trajectory, unwrapped, with_velocities
 from mlpotential.errors import DataError
+from mlpotential.input_files import check_output_file
 
 EXAMPLES = """  md-runs vdos nve
   md-runs vdos nve --by element --modes modes.json --resolution-per-cm 5
@@ -66,6 +68,7 @@ def vdos_report(
     verlet_correction: bool = False,
     integration_timestep_fs: float | None = None,
     max_per_cm: float | None = None,
+    jcamp: Path | None = None,
 ) -> AnalysisReport:
     """Densities of states of all runs, with peaks and checks; of ring polymers, of the centroid.
 
@@ -80,12 +83,14 @@ def vdos_report(
         verlet_correction: take back the shift of lines by the time step.
         integration_timestep_fs: of the integrator, fs (as recorded).
         max_per_cm: right end of the axis, 1/cm (where lines end).
+        jcamp: write the spectra as JCAMP-DX (.jdx), for programs of spectrometers.
 
     Raises:
         DataError, ConfigError: runs without motion, options that do not fit them.
     """
     reference = read_normal_modes(modes) if modes else None
     check_parts(by, reference, runs)
+    check_output_file(jcamp)
     removed: Any = remove and remove.replace("-", " ")
     builder = ReportBuilder()
 
@@ -113,6 +118,7 @@ def vdos_report(
     if reference is not None:
         lines = Lines(reference.wavenumbers_per_cm, np.ones(reference.n_modes))
     totals = {name: found.total for name, found in parts.items()}
+    note_jcamp(builder, totals, jcamp)
     right = draw_spectra(builder, "vdos", totals, lines, max_per_cm)
     if by:
         builder.figures[f"vdos_by_{by}"] = parts_figure(parts, right)

@@ -236,6 +236,18 @@ def distribution_figure(pairs: Sequence[tuple[Distribution, Distribution]]) -> F
     return figure
 
 
+def plot_distribution(distribution: Distribution, ax: Axes | None = None) -> Axes:
+    """One distribution of one run, with its error band, in the color of its kind of run.
+
+    Args:
+        distribution: of distances or angles.
+        ax: where to draw; None for a figure of its own.
+    """
+    has_beads = distribution.n_beads > 1
+    name = f"PIMD, {distribution.n_beads} beads" if has_beads else "classical"
+    return plot_overlay({name: distribution}, ax, [PIMD_COLOR if has_beads else CLASSICAL_COLOR])
+
+
 def plot_overlay(
     distributions: Mapping[str, Distribution],
     ax: Axes | None = None,

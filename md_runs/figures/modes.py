@@ -17,8 +17,13 @@ from md_runs.analysis.vibrations.mode_intensities import (
     RamanIntensities,
     StokesIntensities,
 )
-from md_runs.analysis.vibrations.normal_modes import FrequencyComparison, degenerate_groups
+from md_runs.analysis.vibrations.normal_modes import (
+    FrequencyComparison,
+    NormalModes,
+    degenerate_groups,
+)
 from md_runs.figures.style import (
+    BANNER_COLOR,
     CLASSICAL_COLOR,
     FAINT,
     INK,
@@ -49,6 +54,36 @@ def _count_on(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def plot_normal_modes(
+    modes: NormalModes, ax: Axes | None = None, tolerance_per_cm: float = 0.5
+) -> Axes:
+    """One stick for each wavenumber, as high as its degeneracy; imaginary modes in their color.
+
+    Args:
+        modes: of a molecule or a crystal.
+        ax: where to draw; None for a figure of its own.
+        tolerance_per_cm: how far degenerate modes may lie apart.
+    """
+    ax = axes_or_new(ax)
+    groups = modes.degenerate_groups(tolerance_per_cm)
+    places = np.array([modes.wavenumbers_per_cm[group].mean() for group in groups])
+    heights = np.array([len(group) for group in groups])
+    for chosen, color, label in (
+        (places >= 0, MODE_COLOR, "modes"),
+        (places < 0, BANNER_COLOR, "imaginary"),
+    ):
+        if chosen.any():
+            ax.vlines(places[chosen], 0, heights[chosen], color=color, lw=1.6, label=label)
+    ax.axhline(0, color=INK, lw=0.6)
+    ax.set_ylim(0, 1.2 * heights.max(initial=1))
+    _count_on(ax.yaxis)
+    ax.set_xlabel(r"wavenumber (cm$^{-1}$)")
+    ax.set_ylabel("degeneracy")
+    if (places < 0).any():
+        ax.legend(frameon=False, fontsize="small")
+    return ax
 
 
 def plot_stick_spectrum(

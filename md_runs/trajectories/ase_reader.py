@@ -1,9 +1,8 @@
 """Files that ASE reads as a `Trajectory`.
 
 Each file is read once, from its beginning to its end, and kept as numbers in a temporary file
-(`frame_cache`). XYZ files are read in bulk (`extxyz_reader`), and what dumps of LAMMPS leave open
-is asked for (`lammps_dump`). A run that was killed leaves a last frame that is cut; it is dropped
-with a warning.
+(`frame_cache`). XYZ files are read in bulk (`extxyz_reader`). A run that was killed leaves a last
+frame that is cut; it is dropped with a warning.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ from md_runs.trajectories.extxyz_reader import (
 from md_runs.trajectories.extxyz_writer import RESULTS, TIME_KEY
 from md_runs.trajectories.frame_arrays import changed_frames
 from md_runs.trajectories.frame_cache import Batch, FrameCache, warn_of_missing
-from md_runs.trajectories.lammps_dump import LammpsDump, dump_frames, read_dump_head
 from md_runs.trajectories.structure_file import (
     fixed_atoms,
     other_constraints,
@@ -54,7 +52,7 @@ def read_ase_output(
     frame_interval_fs: float | None = None,
     progress: bool = True,
     format: str | None = None,
-    structure: Atoms | None = None,
+    has_structure: bool = False,
     velocity_unit: VelocityUnit | None = None,
 ) -> Trajectory:
     """Reads a whole file; velocities, forces, energies, ... where every frame has them.
@@ -62,11 +60,11 @@ def read_ase_output(
     Args:
         path: any format of ASE, known by its content or its name.
         frame_interval_fs: time between frames, where they do not tell it: `time_fs` in their info,
-            times of CP2K, steps of LAMMPS.
+            times of CP2K.
         progress: show a bar, if standard error is a terminal.
         format: ASE's name of it, where that is not known by content or name.
-        structure: elements of a dump of LAMMPS that tells types only.
-        velocity_unit: of velocities in a column, or in a dump of LAMMPS that tells no units.
+        has_structure: periodic directions and cell are given by a structure.
+        velocity_unit: of velocities in a column.
 
     Raises:
         RunError: a file that is missing, damaged before its last frame or empty; frames of
@@ -78,14 +76,11 @@ def read_ase_output(
             as if it counted and is not used.
     """
     _check_format(format)
-    dump = read_dump_head(path) if format in (None, "lammps-dump-text") else None
-    first, batches = _opened(path, progress, format, dump, structure, velocity_unit)
+    first, batches = _opened(path, progress, format, has_structure, velocity_unit)
     recorded: dict[str, Any] = FrameCache().cached_frames(batches, path)
     times = recorded.pop("times_fs", None)
     if times is None and frame_interval_fs is not None:
         times = np.arange(len(recorded["positions"])) * frame_interval_fs
-        if dump is not None and len(dump.steps) >= len(times):
-            times = dump.times_fs(frame_interval_fs)[: len(times)]
     if times is None:
         raise RunError(
             f"{path} tells no times ({TIME_KEY}): give frame_interval_fs (--frame-interval-fs)"
@@ -132,20 +127,16 @@ def _opened(
     path: Path,
     progress: bool,
     format: str | None,
-    dump: LammpsDump | None,
-    structure: Atoms | None,
+    has_structure: bool,
     velocity_unit: VelocityUnit | None,
 ) -> tuple[Atoms, Iterator[Batch]]:
     """The first frame, and all frames."""
     if format in ("xyz", "extxyz") or (format is None and path.suffix in (".xyz", ".extxyz")):
-        in_bulk = open_xyz(path, velocity_unit, structure is not None)
+        in_bulk = open_xyz(path, velocity_unit, has_structure)
         if in_bulk is not None:
             return in_bulk.first, in_bulk.batches(progress)
-    if dump is not None:
-        frames = dump_frames(dump, structure, velocity_unit)
-        velocity_unit = None
-    elif format is None and path.suffix == ".traj":
-        frames = _traj_frames(path)
+    if format is None and path.suffix == ".traj":
+        frames: Iterator[Atoms] = _traj_frames(path)
     else:
         frames = iread(path, format=format)
     if path.suffix != ".traj":

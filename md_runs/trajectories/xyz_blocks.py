@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from md_runs.trajectories.compressed_files import opened_lines
 from mlpotential.errors import RunError
 
 LINES_AT_ONCE = 40_000  # chosen: some megabytes of text in memory
@@ -56,8 +57,8 @@ class XyzBlock:
 def read_head(path: Path) -> XyzHead:
     """The first frame. Raises RunError if there is none that is whole."""
     try:
-        with open(path, "rb") as handle:
-            first = handle.readline()
+        with opened_lines(path) as handle:
+            first = next(handle, b"")
             n_atoms = _count(path, first, 0)
             lines = [first, *islice(handle, n_atoms + 1)]
     except OSError as error:
@@ -103,7 +104,7 @@ def xyz_blocks(
         unit_scale=True,
         disable=None if progress else True,
     )
-    with open(path, "rb") as handle, bar:
+    with opened_lines(path) as handle, bar:
         some_lines = lines_up_to(handle, end)
         while lines := list(islice(some_lines, n_at_once * n_lines)):
             bar.update(sum(map(len, lines)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.prepared_model import BACKENDS, PreparedModel
-from mlpotential.models.model_file import LoadedModel
+from mlpotential.models.model_file import GOLDEN_TOLERANCE, LoadedModel
 from mlpotential.models.potential import Potential
 
 REPEATS = 5
@@ -57,6 +58,56 @@ def describe_backends(model: LoadedModel) -> str:
     return "\n".join(lines + [row for device in devices for row in _table(model, usable, device)])
 
 
+@dataclass(frozen=True)
+class FastestCheck:
+    """How the fastest backend reproduces the golden structures of a model here.
+
+    Attributes:
+        at_work: what evaluates, in words.
+        energy_deviation: largest, per atom (eV).
+        force_deviation: largest, relative to the longest force component.
+        tolerance: what each may be (eV; dimensionless), that of the dtype.
+    """
+
+    at_work: str
+    energy_deviation: float
+    force_deviation: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether both are within the tolerance."""
+        return max(self.energy_deviation, self.force_deviation) <= self.tolerance
+
+    def __str__(self) -> str:
+        return (
+            f"{self.at_work}: energies per atom within {self.energy_deviation:.1e} eV, forces "
+            f"within {self.force_deviation:.1e} of the largest"
+        )
+
+
+def fastest_check(model: LoadedModel) -> FastestCheck | None:
+    """The golden structures by the backend that runs take; None for a model without energies."""
+    labels = model.golden.labels
+    if not {"energy", "forces"} <= labels.keys():
+        return None
+    cpu = torch.device("cpu")
+    fastest = next(backend for backend in BACKENDS if backend.supports(model.potential, cpu))
+    prepared = PreparedModel(model.potential, cpu, None, cast(Backend, fastest.name))
+    answer = _unwatched(prepared).evaluate_graph(model.golden)
+    n_atoms = model.golden.atoms_per_graph().numpy()
+    forces = labels["forces"].numpy()
+    deviation = np.abs(answer.energy - labels["energy"].numpy()) / n_atoms
+    return FastestCheck(
+        at_work=prepared.at_work,
+        energy_deviation=float(deviation.max()),
+        force_deviation=float(
+            np.abs(answer.forces - forces).max() / max(np.abs(forces).max(), 1e-6)
+        ),
+        tolerance=GOLDEN_TOLERANCE[prepared.potential.dtype],
+    )
+
+
 def _table(
     model: LoadedModel, usable: Mapping[torch.device, list[Backend]], device: torch.device
 ) -> list[str]:
@@ -79,11 +130,16 @@ def _forces(
 ) -> tuple[np.ndarray, float]:
     """Forces, and the shortest time of an evaluation (s), edges included."""
     prepared = PreparedModel(potential, device, dtype, backend)
-    unwatched = ExtrapolationGuard("off", ())
-    evaluator = Evaluator._of((prepared,), potential.elements[:1], False, unwatched)  # unannounced
+    evaluator = _unwatched(prepared)
     times = []
     for _ in range(REPEATS):
         begin = time.perf_counter()
         forces = evaluator.evaluate_graph(graph).forces
         times.append(time.perf_counter() - begin)
     return forces, min(times)
+
+
+def _unwatched(prepared: PreparedModel) -> Evaluator:
+    """An evaluator of any structures that announces nothing."""
+    elements = prepared.potential.elements[:1]
+    return Evaluator._of((prepared,), elements, False, ExtrapolationGuard("off", ()))

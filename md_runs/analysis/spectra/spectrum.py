@@ -80,6 +80,7 @@ class Spectrum(AnalysisResult):
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensity", "standard_error")
     UNSAVED: ClassVar[tuple[str, ...]] = ("blocks",)
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.spectra:plot_spectrum"
 
     @property
     def failed_checks(self) -> tuple[Check, ...]:

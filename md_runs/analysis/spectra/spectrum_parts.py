@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from md_runs.analysis.sampling.results import AnalysisResult, write_csv
+from md_runs.analysis.sampling.results import AnalysisResult
 from md_runs.analysis.sampling.uncertainty import Estimate
 from md_runs.analysis.spectra.spectrum import Spectrum
 from mlpotential.errors import DataError
@@ -40,6 +39,7 @@ class SpectrumParts(AnalysisResult, Generic[Whole]):
     blocks: np.ndarray
 
     UNSAVED: ClassVar[tuple[str, ...]] = ("blocks",)
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.spectra:plot_parts"
 
     def part(self, label: str) -> Whole:
         """One part as a spectrum of its own.
@@ -71,8 +71,8 @@ class SpectrumParts(AnalysisResult, Generic[Whole]):
             blocks=np.stack([part.blocks for part in parts]),
         )
 
-    def save_csv(self, path: Path) -> None:
-        """The whole and each part, with standard errors. Raises RunError as `save_json`."""
+    def table_columns(self) -> dict[str, np.ndarray]:
+        """The whole and each part, with standard errors."""
         unit = self.UNITS["intensities"]
         columns = {
             "wavenumbers_per_cm (1/cm)": self.total.wavenumbers_per_cm,
@@ -84,4 +84,4 @@ class SpectrumParts(AnalysisResult, Generic[Whole]):
         ):
             columns[f"{label} ({unit})"] = part
             columns[f"standard_error of {label} ({unit})"] = error
-        write_csv(path, columns)
+        return columns

@@ -56,6 +56,7 @@ class AngleDistribution(AnalysisResult):
     n_frames: int
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("angles", "density", "standard_error")
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.distributions:plot_distribution"
 
 
 def angle_distribution(

@@ -63,6 +63,7 @@ class DistanceDistribution(AnalysisResult):
     n_frames: int
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("distances", "density", "standard_error")
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.distributions:plot_distribution"
 
 
 @dataclass(frozen=True)

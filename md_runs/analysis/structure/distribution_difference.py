@@ -36,6 +36,7 @@ class DistributionDifference(AnalysisResult):
     bin_width: Annotated[float, "A"]
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("places", "difference", "standard_error")
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.distributions:plot_difference"
 
 
 class RadialDifference(DistributionDifference):

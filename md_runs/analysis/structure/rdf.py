@@ -71,6 +71,7 @@ class PairDistribution(AnalysisResult):
     n_blocks: int
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("distances", "density", "standard_error")
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.distributions:plot_distribution"
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class RadialDistribution(AnalysisResult):
         "coordination_number",
         "coordination_error",
     )
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.distributions:plot_radial_distributions"
 
     def coordination_within(self, distance: float) -> Estimate:
         """Mean number of second atoms around a first one, up to the nearest edge of a bin.

@@ -51,6 +51,7 @@ class InfraredIntensities(AnalysisResult):
     dipole_derivatives: Annotated[np.ndarray, "e/sqrt(amu)"]
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensities_km_per_mol")
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.modes:plot_stick_spectrum"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class RamanIntensities(AnalysisResult):
         "depolarization_ratios",
         "natural_depolarization_ratios",
     )
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.modes:plot_stick_spectrum"
 
 
 @dataclass(frozen=True)

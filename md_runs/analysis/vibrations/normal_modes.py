@@ -100,6 +100,7 @@ class NormalModes(AnalysisResult):
     pbc: tuple[bool, bool, bool] = (False, False, False)
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm",)
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.modes:plot_normal_modes"
 
     @property
     def n_modes(self) -> int:
@@ -174,6 +175,7 @@ class FrequencyComparison(AnalysisResult):
         "wavenumbers_per_cm",
         "relative_deviations",
     )
+    DRAWN_BY: ClassVar[str] = "md_runs.figures.modes:plot_wavenumbers"
 
 
 def normal_modes(

@@ -39,22 +39,24 @@ class Points:
         surface: around the reference structure; None without.
         grid: in a plane; None without.
         box: points of volumes, [n_x, n_y, n_z, 3] (A), and the structure in them; None without.
+        suffixes: of the files of volumes.
     """
 
     all: np.ndarray
     surface: Surface | None
     grid: PlaneGrid | None
     box: tuple[Atoms, np.ndarray] | None
+    suffixes: tuple[str, ...]
 
     @classmethod
     def of(cls, atoms: Atoms, places: FieldPlaces) -> Points:
         """Those asked for, of a structure. Raises ConfigError, StructureError as `FieldPlaces`."""
         surface, grid = places.surface_of(atoms), places.grid_of(atoms)
-        box = volume_points(atoms, places.spacing) if places.cube else None
+        box = volume_points(atoms, places.spacing) if places.volumes else None
         parts = [surface.vertices] if surface is not None else []
         parts += [grid.points] if grid is not None else []
         parts += [box[1].reshape(-1, 3)] if box is not None else []
-        return cls(np.concatenate(parts), surface, grid, box)
+        return cls(np.concatenate(parts), surface, grid, box, places.volumes)
 
     @property
     def on_surface(self) -> slice:
@@ -150,7 +152,7 @@ def note_pictures(builder: ReportBuilder, shown: ShownFields, points: Points) ->
     if points.grid is not None:
         _note_cut(builder, shown, points.grid, points.in_plane)
     if points.box is not None:
-        _note_volumes(builder, shown, *points.box, points.in_box)
+        _note_volumes(builder, shown, *points.box, points.in_box, points.suffixes)
 
 
 def _note_surface(
@@ -199,7 +201,12 @@ def _columns(shown: ShownFields, grid: PlaneGrid, there: slice) -> dict[str, np.
 
 
 def _note_volumes(
-    builder: ReportBuilder, shown: ShownFields, box: Atoms, points: np.ndarray, there: slice
+    builder: ReportBuilder,
+    shown: ShownFields,
+    box: Atoms,
+    points: np.ndarray,
+    there: slice,
+    suffixes: Sequence[str],
 ) -> None:
     volumes = {"reference": shown.reference}
     for name, average in shown.averages.items():
@@ -208,7 +215,8 @@ def _note_volumes(
         write = partial(
             _write_volume, box, points[0, 0, 0], values[there].reshape(points.shape[:3]), shown
         )
-        builder.files[file_name(f"{shown.field.quantity.name}_{name}.cube")] = write
+        for suffix in suffixes:
+            builder.files[file_name(f"{shown.field.quantity.name}_{name}{suffix}")] = write
 
 
 def _write_volume(

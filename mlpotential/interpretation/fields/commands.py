@@ -160,10 +160,11 @@ def _show(fields: Sequence[Field], quantity: Quantity, pictures: FieldPictures) 
         _show_cut(fields, grid, quantity, folder)
     if kind != "none":
         _show_surface(fields, pictures, quantity, folder)
-    if pictures.cube:
-        for field in fields:
-            path = folder / f"{quantity.name}_{file_stem(field.title)}.cube"
-            write_volume(*volume_of(field, pictures.spacing), quantity, path)
+    for field in fields if pictures.volumes else ():
+        volume = volume_of(field, pictures.spacing)
+        for suffix in pictures.volumes:
+            path = folder / f"{quantity.name}_{file_stem(field.title)}{suffix}"
+            write_volume(*volume, quantity, path)
             print(f"volume:  {path}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Files of fields: `.npz` and `.csv` of surfaces and cuts, `.cube` of volumes."""
+"""Files of fields: `.npz` and `.csv` of surfaces and cuts, `.cube` and `.vtk` of volumes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def write_cut(cut_map: CutMap, path: Path) -> None:
 def write_volume(
     atoms: Atoms, origin: np.ndarray, values: np.ndarray, quantity: Quantity, path: Path
 ) -> None:
-    """A cube file; its lengths are in Bohr, its values in the unit that its first line says.
+    """A `.cube` or `.vtk` file, whose first lines say the unit of its values.
+
+    Lengths are in Bohr in a cube file, and in Angstrom in one of VTK.
 
     Args:
         atoms: with the box as their cell.
@@ -64,10 +66,47 @@ def write_volume(
         path: of the file.
     """
     comment = f"{quantity.name} in {quantity.unit}"
+    if path.suffix == ".vtk":
+        write_atomically(path, _vtk_text(atoms.cell.array, origin, values, quantity.name, comment))
+        return
     with tempfile.TemporaryFile("w+") as text:  # ASE's writer needs a file of the system
         write_cube(text, atoms, values, origin, comment)
         text.seek(0)
         write_atomically(path, text.read())
+
+
+def _vtk_text(
+    box: np.ndarray, origin: np.ndarray, values: np.ndarray, name: str, comment: str
+) -> str:
+    """VTK's legacy format, https://docs.vtk.org/en/latest/vtk_file_formats/vtk_legacy_file_format.html
+
+    Args:
+        box: edges as rows, [3, 3] (A); a voxel is one of n-th of each, as in a cube file.
+        origin: [3] (A).
+        values: [n_x, n_y, n_z].
+        name: of the values, without blanks.
+        comment: one line.
+    """
+    shape = values.shape
+    steps = box / np.array(shape)[:, None]
+    lines = ["# vtk DataFile Version 3.0", comment, "ASCII"]
+    dimensions = f"DIMENSIONS {shape[0]} {shape[1]} {shape[2]}"
+    if np.array_equal(steps, np.diag(np.diag(steps))):
+        spacings = np.diag(steps)
+        lines += ["DATASET STRUCTURED_POINTS", dimensions]
+        lines += [f"ORIGIN {_row(origin)}", f"SPACING {_row(spacings)}"]
+    else:
+        # x runs fastest: the last axis of `indices` after they are reversed.
+        places = np.indices(shape).reshape(3, *shape).transpose(3, 2, 1, 0).reshape(-1, 3)
+        lines += ["DATASET STRUCTURED_GRID", dimensions, f"POINTS {values.size} double"]
+        lines += [_row(point) for point in origin + places @ steps]
+    lines += [f"POINT_DATA {values.size}", f"SCALARS {name} double 1", "LOOKUP_TABLE default"]
+    lines += [f"{value:.9g}" for value in values.transpose(2, 1, 0).ravel()]
+    return "\n".join(lines) + "\n"
+
+
+def _row(vector: np.ndarray) -> str:
+    return " ".join(f"{x:.12g}" for x in vector)
 
 
 def file_stem(title: str) -> str:

@@ -30,6 +30,7 @@ class FieldPlaces:
         origin: a point of the plane (A); default: middle of the atoms, or a crystal's first atom.
         width: of a square cut (A); default: all atoms and 2.5 A around them, 10 A in a crystal.
         cube: write the field in a box as .cube files, too.
+        vtk: write the field in a box as .vtk files (ParaView, VisIt, PyVista), too.
     """
 
     surface: Literal["inverse-squares", "distances", "none"] | None = None
@@ -39,6 +40,7 @@ class FieldPlaces:
     origin: Sequence[float] | None = None
     width: float | None = None
     cube: bool = False
+    vtk: bool = False
 
     def check(self) -> None:
         """Raises ConfigError for numbers that are none, and where nothing is asked for."""
@@ -46,8 +48,14 @@ class FieldPlaces:
         for name in ("level", "width"):
             if (value := getattr(self, name)) is not None:
                 check_number(f"--{name}", value)
-        if self.surface == "none" and self.plane == "none" and not self.cube:
-            raise ConfigError("nothing is left to show: give --surface, --plane or --cube")
+        if self.surface == "none" and self.plane == "none" and not self.volumes:
+            raise ConfigError("nothing is left to show: give --surface, --plane, --cube or --vtk")
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Suffixes of the files of the field in a box that are asked for."""
+        asked = {".cube": self.cube, ".vtk": self.vtk}
+        return tuple(suffix for suffix, is_asked in asked.items() if is_asked)
 
     def surface_kind(self, atoms: Atoms) -> Literal["inverse-squares", "distances", "none"]:
         """Which surface is drawn. Raises ConfigError, StructureError for one that cannot be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mlpotential.run_folder import write_atomically
 
 SCALES = {"RdBu": "RdBu", "viridis": "Viridis"}  # of plotly
 BAR_SHARE = 0.1  # of the width of the page
+LETTERS = {r"\Omega": "Ω", r"\varphi": "φ", r"\Delta": "Δ"}
 
 
 def require_plotly() -> None:
@@ -59,7 +61,7 @@ def save_surface_page(surface_maps: Sequence[SurfaceMap], path: Path) -> None:
             for trace in _skeleton(atoms):
                 figure.add_trace(go.Scatter3d(**trace), row=1, col=column)
     first = surface_maps[0]
-    title = f"{first.quantity.label} on the surface {first.surface.formula}"
+    title = f"{label_as_html(first.quantity.label)} on the surface {first.surface.formula}"
     figure.update_layout(title=title, showlegend=False, **axes)
     hidden = {"visible": False}
     figure.update_scenes(aspectmode="data", xaxis=hidden, yaxis=hidden, zaxis=hidden)
@@ -73,8 +75,18 @@ def _color_axis(surface_map: SurfaceMap, number: int) -> dict[str, Any]:
         "cmin": low,
         "cmax": high,
         "colorscale": SCALES[color_map(surface_map.quantity)],
-        "colorbar": {"title": surface_map.quantity.label, "x": 1.02 + BAR_SHARE * number},
+        "colorbar": {
+            "title": label_as_html(surface_map.quantity.label),
+            "x": 1.02 + BAR_SHARE * number,
+        },
     }
+
+
+def label_as_html(label: str) -> str:
+    """A label of matplotlib as HTML: plotly fetches what typesets TeX, and pages work offline."""
+    for command, letter in LETTERS.items():
+        label = label.replace(command, letter)
+    return re.sub(r"_\{(.+?)\}", r"<sub>\1</sub>", label).replace("$", "")
 
 
 def _mesh(surface_map: SurfaceMap, k: int, axis: str) -> Any:

@@ -134,9 +134,7 @@ def test_units_of_lammps_are_told_or_asked_for(tmp_path):
     columns = columns.replace("vx", "vx vy vz").replace("fx", "fx fy fz")
     rows = [(*row[:5], row[5], 0, 0, row[6], 0, 0) for row in rows]
     path.write_text(dump(columns, rows))
-    with pytest.warns(
-        UserWarning, match="columns fx vx .*--velocity-unit A/fs .units real. or A/p"
-    ):
+    with pytest.warns(UserWarning, match="columns vx vy vz fx fy fz, .*Give --units .real, metal"):
         found = read_run(path, 1.0)
     assert (found.velocities_angstrom_per_fs, found.forces, found.energies) == (None, None, None)
     for unit, speed, force in (("A/fs", 0.02, 0.0433641), ("A/ps", 2e-5, 1.0)):
@@ -148,10 +146,12 @@ def test_units_of_lammps_are_told_or_asked_for(tmp_path):
         path.write_text(dump(columns, rows, name))
         found = read_run(path, 1.0)
         np.testing.assert_allclose(found.velocities_angstrom_per_fs[0, 0, :, 0], speed, rtol=1e-5)
-    with pytest.raises(RunError, match="A/fs .*do not fit .*the file says metal"):
+    with pytest.raises(
+        RunError, match="do not fit each other: metal by the dump, real by --velocity-unit"
+    ):
         read_run(path, 1.0, velocity_unit="A/fs")
     path.write_text(dump(columns, rows, "lj"))
-    with pytest.raises(RunError, match="is in units lj: write it in real or metal"):
+    with pytest.raises(RunError, match="is in units lj, which have no lengths in A: write"):
         read_run(path, 1.0)
 
 

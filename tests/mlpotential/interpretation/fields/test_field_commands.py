@@ -59,7 +59,7 @@ def test_chemical_potential_of_two_models(
     folder = tmp_path / "shown" / "here"
     text = interpret(
         capsys, "chemical-potential", model_path, dipole_path, water_path, "--probe", "O",
-        *COARSE, "--cube", "--dtype", "float64", "--folder", folder,
+        *COARSE, "--cube", "--vtk", "--dtype", "float64", "--folder", folder,
     )  # fmt: skip
     water = molecule("H2O")
     omega = LocalChemicalPotential(potential, water, dtype="float64")
@@ -87,11 +87,34 @@ def test_chemical_potential_of_two_models(
     point = volume["origin"] + volume["spacing"].sum(axis=0)  # (1, 1, 1)
     second = LocalChemicalPotential(dipole_path, water, dtype="float64")
     assert volume["data"][1, 1, 1] == pytest.approx(second.at(point[None], 8)[0], rel=1e-4)
+    dataset, origin, steps, values = read_vtk(cube.with_suffix(".vtk"))
+    assert dataset == "STRUCTURED_POINTS"
+    assert origin == pytest.approx(volume["origin"], rel=1e-5)
+    assert np.diag(steps) == pytest.approx(volume["spacing"], abs=1e-5)
+    assert values == pytest.approx(volume["data"], rel=1e-4)
     for name in ("surface.png", "cut.png"):
         assert imread(folder / name)[..., :3].std() > 0.1
     low, high = re.search(r"surface: (\S+) to (\S+) eV \(SchNet 1", text).groups()
     assert float(low) == pytest.approx(surface["values"][0].min(), rel=1e-3)
     assert float(high) == pytest.approx(surface["values"][0].max(), rel=1e-3)
+
+
+def read_vtk(path):
+    """Dataset, origin, steps as rows or points, and values, [n_x, n_y, n_z]."""
+    lines = path.read_text().splitlines()
+    assert lines[0] == "# vtk DataFile Version 3.0"
+    assert lines[2] == "ASCII"
+    dataset = lines[3].removeprefix("DATASET ")
+    shape = [int(n) for n in lines[4].split()[1:]]
+    start = lines.index("LOOKUP_TABLE default") + 1
+    values = np.array(lines[start:], float).reshape(shape[::-1]).transpose(2, 1, 0)
+    assert f"POINT_DATA {values.size}" in lines
+    if dataset == "STRUCTURED_POINTS":
+        origin, steps = (np.array(line.split()[1:], float) for line in lines[5:7])
+        return dataset, origin, steps, values
+    points = np.array([line.split() for line in lines[6 : 6 + values.size]], float)
+    points = points.reshape(*shape[::-1], 3).transpose(2, 1, 0, 3)
+    return dataset, points[0, 0, 0], points, values
 
 
 def test_the_page_turns_without_a_network(model_path, water_path, tmp_path, capsys):
@@ -124,8 +147,16 @@ def test_a_crystal_has_a_cut_alone(model_path, tmp_path, capsys):
     write(tmp_path / "diamond.extxyz", bulk("C"))
     text = interpret(
         capsys, "chemical-potential", model_path, tmp_path / "diamond.extxyz", *COARSE, "--plane",
-        "lattice=1,1,0", "--width", "6", "--cube", "--folder", tmp_path,
+        "lattice=1,1,0", "--width", "6", "--cube", "--vtk", "--folder", tmp_path,
     )  # fmt: skip
+    (cube,), (vtk,) = tmp_path.glob("*.cube"), tmp_path.glob("*.vtk")
+    with cube.open() as handle:
+        volume = read_cube(handle)
+    dataset, _, points, values = read_vtk(vtk)
+    assert dataset == "STRUCTURED_GRID"  # the primitive cell is skew
+    assert values == pytest.approx(volume["data"], rel=1e-4)
+    place = (3, 1, 2)
+    assert points[place] == pytest.approx(np.array(place) @ volume["spacing"], abs=1e-4)
     assert "lattice plane (1 1 0)" in text
     cut = arrays(tmp_path / "cut.npz")
     assert np.ptp(cut["u_A"]) == pytest.approx(6.0)

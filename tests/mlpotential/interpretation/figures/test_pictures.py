@@ -18,7 +18,7 @@ from mlpotential.interpretation.fields.planes import plane_of_words
 from mlpotential.interpretation.fields.surfaces import surface_around
 from mlpotential.interpretation.figures.colors import color_limits
 from mlpotential.interpretation.figures.cut_picture import cut_figure, plot_cut
-from mlpotential.interpretation.figures.surface_page import save_surface_page
+from mlpotential.interpretation.figures.surface_page import label_as_html, save_surface_page
 from mlpotential.interpretation.figures.surface_picture import (
     plot_surface,
     surface_figure,
@@ -103,3 +103,8 @@ def test_maps_side_by_side_have_scales_of_their_own(tmp_path):
     assert columns == ["large", "small"]
     save_surface_page(on_surface, tmp_path / "surface.html")
     assert '"coloraxis2":{"cmin":' in (tmp_path / "surface.html").read_text().replace(" ", "")
+
+
+def test_labels_of_pages_need_no_typesetting():
+    assert label_as_html(r"$\Omega_{C}$ (eV)") == "Ω<sub>C</sub> (eV)"
+    assert label_as_html(r"$\Delta\varphi$ (V)") == "Δφ (V)"

@@ -1,0 +1,1 @@
+"""Results in formats of other programs: text from results, without writing files."""

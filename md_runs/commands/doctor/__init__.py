@@ -1,0 +1,1 @@
+"""What `md-runs` adds to `mlpotential doctor`."""
