@@ -67,6 +67,7 @@ class CudaSchNet:
         cluster: blocks of a molecule; None for the best.
 
     Attributes:
+        network: as it is packed.
         most_atoms: of a molecule; larger ones have no plan.
     """
 
@@ -82,7 +83,7 @@ class CudaSchNet:
         assert width is not None  # or it would not be supported
         self.domain, self.executor = domain, executor
         self._width, self._cluster, self._dtype = width, cluster, model.dtype
-        self._network = PackedNetwork(model, table, width, executor.device, domain)
+        self.network = PackedNetwork(model, table, width, executor.device, domain)
         self._n_interactions = len(model.blocks)
         self._kernels: dict[Plan, Kernel] = {}
         self._lock = threading.Lock()
@@ -185,7 +186,7 @@ class CudaSchNet:
             positions=address(positions),
             trace=address(trace),
         )
-        arguments = (self._network.structure, batch, answer)
+        arguments = (self.network.structure, batch, answer)
         self._kernel(plan)(n * plan.cluster, plan.threads, plan.shared_bytes, arguments)
 
     def _kernel(self, plan: Plan) -> Kernel:

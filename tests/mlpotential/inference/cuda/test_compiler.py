@@ -12,14 +12,17 @@ from mlpotential.inference.cuda import compiler
 from mlpotential.inference.cuda.compiler import Compiled, find_compiler, kept_cubin
 from mlpotential.inference.cuda.executor import Limits
 from mlpotential.inference.cuda.plans import SIZES, WIDTHS, Plan, plan_for
+from mlpotential.inference.cuda.systems.kernels import FOLDER as SYSTEMS
+from mlpotential.inference.cuda.systems.neighbor_list import MACROS as LIST_MACROS
+from mlpotential.inference.cuda.systems.plans import SystemPlan, system_plan
 
 # By compute capability: bytes of shared memory that a block can have, and blocks of a cluster.
 DEVICES = {
-    80: Limits(166_912, 1),
-    89: Limits(101_376, 1),
-    90: Limits(232_448, 8),
-    100: Limits(232_448, 8),
-    120: Limits(101_376, 8),
+    80: Limits(166_912, 1, 108),
+    89: Limits(101_376, 1, 142),
+    90: Limits(232_448, 8, 132),
+    100: Limits(232_448, 8, 148),
+    120: Limits(101_376, 8, 170),
 }
 C20 = plan_for(torch.float32, 128, 20, DEVICES[90])
 CASES = [(torch.float32, 128, 20), (torch.float32, 256, 64), (torch.float64, 64, 24)]
@@ -29,9 +32,27 @@ needs_nvrtc = pytest.mark.skipif(
 )
 
 
+N_KNOTS = {torch.float32: 201, torch.float64: 1_601}  # as of 5 A
+
+
 def compiled_without_spills(plan: Plan, architecture: int) -> None:
-    log = find_compiler(None).compile("molecule", plan.macros, architecture).log
-    assert re.search(r"\b0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads", log), log
+    assert_no_spills("molecule", plan.macros, architecture)
+
+
+def assert_no_spills(source: str, macros, architecture: int) -> None:
+    """In no function of a source."""
+    log = find_compiler(None).compile(source, macros, architecture).log
+    none = r"\b0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
+    assert len(re.findall(none, log)) == log.count("bytes stack frame") > 0, log
+
+
+def sources_of(plan: SystemPlan):
+    return {
+        "cells": LIST_MACROS,
+        "edges": plan.pair_macros,
+        "dense": plan.dense_macros,
+        "forces": plan.plain_macros,
+    }.items()
 
 
 @needs_nvrtc
@@ -51,6 +72,29 @@ def test_the_kernel_compiles_for_all_devices(dtype, n_features, n_atoms, archite
         pytest.skip("no plan fits, so such molecules are tabulated there")
     assert plan.shared_bytes <= limits.shared_bytes
     compiled_without_spills(plan, architecture)
+
+
+@needs_nvrtc
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", DEVICES)
+@pytest.mark.parametrize("dtype", N_KNOTS)
+@pytest.mark.parametrize("n_features", WIDTHS)
+@pytest.mark.parametrize("n_atoms", [100, 100_000])
+def test_kernels_of_systems_compile_for_all_devices(n_atoms, n_features, dtype, architecture):
+    """Within the memory of a block."""
+    limits = DEVICES[architecture]
+    plan = system_plan(dtype, n_features, N_KNOTS[dtype], n_atoms, limits)
+    assert max(plan.table_bytes, plan.dense_bytes) <= limits.shared_bytes
+    for name, macros in sources_of(plan):
+        assert_no_spills(f"{SYSTEMS}/{name}", macros, architecture)
+
+
+def test_tables_in_shared_memory():
+    """Of the published cutoffs, twice on a multiprocessor of an H200; in float64 there is none."""
+    plan = system_plan(torch.float32, 128, 241, 100_000, DEVICES[90])
+    assert (plan.table_bytes, plan.pair_blocks, plan.rows) == (92_544, 264, 64)
+    assert system_plan(torch.float64, 128, 1_601, 100_000, DEVICES[90]).table_bytes == 0
+    assert system_plan(torch.float32, 128, 241, 648, DEVICES[90]).rows == 16
 
 
 @needs_nvrtc

@@ -1,0 +1,249 @@
+// Pairs within the cutoff, and the sums over them: convolutions and dE/dr.
+//
+// A warp takes an atom and 32 features. LANES threads share a pair, WIDTH features each, so AT_ONCE
+// pairs are read at a time; their sums are added in a fixed order. Where the filters of 32 features
+// fit there, a block keeps them in shared memory for all its atoms. Atoms come in the order of the
+// cell list, so that blocks at work at the same time read the same neighbours.
+#include "systems.h"
+
+struct Layer {
+    long long number;
+    long long blocks;  // of each slice of features
+};
+struct Least {  // of the pairs of an atom
+    double value;
+    long long where;
+    int atom;
+};
+
+// Of all lanes; of equal ones the first in the row.
+__device__ inline void reduce(Least& own) {
+#pragma unroll
+    for (int bits = 16; bits; bits /= 2) {
+        const double value = from_lane(own.value, bits);
+        const long long where = from_lane(own.where, bits);
+        const int atom = from_lane(own.atom, bits);
+        if (value < own.value || (value == own.value && where < own.where)) own = {value, where, atom};
+    }
+}
+
+// The interval of the table that a distance is in, and where in it.
+__device__ inline Edge edge_to(const Network& net, int neighbor, double r) {
+    const double scaled = r / net.spacing;
+    const int k = scaled < net.n_knots - 2 ? int(scaled) : int(net.n_knots - 2);
+    const double t = scaled - k;
+    const bool varies = r < net.spacing * (net.n_knots - 1);
+    return {varies ? Real(t < 1 ? t : 1) : Real(2), neighbor, k};
+}
+
+// Edges of each atom from its listed pairs, in their order, and what the guard asks of distances.
+extern "C" __global__ void find_edges(const __grid_constant__ Network net,
+                                      const __grid_constant__ Listed system,
+                                      const __grid_constant__ Work work,
+                                      const __grid_constant__ Answer answer) {
+    const long long k = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
+    const int lane = threadIdx.x % 32;
+    if (k >= system.n_atoms) return;
+    const int i = system.order[k];
+    const long long begin = system.row_start[i], end = system.row_start[i + 1];
+    const long long z = system.atomic_numbers[i], never = system.n_listed;
+    Least nearest{INFINITE, never, i}, closest = nearest, excess = nearest;
+    int count = 0, coordination = 0;
+    for (long long base = begin; base < end; base += 32) {
+        const long long own = base + lane;
+        int j = i, image = NO_IMAGE;
+        double d[3], r = INFINITE;
+        if (own < end) {
+            j = system.neighbors[own], image = system.images[own];
+            displacement(system, i, j, image, d);
+            r = sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+        }
+        const bool inside = r < net.cutoff && own < end;
+        const unsigned all = ballot(inside);
+        if (inside) {
+            const long long place = begin + count + ones(all & ((1u << lane) - 1));
+            work.edges[place] = edge_to(net, j, r);
+            work.images[place] = image;
+            const long long kinds = z * net.n_elements + system.atomic_numbers[j];
+            if (r < nearest.value) nearest = {r, own, j};
+            if (net.bond_lengths) coordination += r < net.bond_lengths[kinds];
+            if (j >= i) {  // each pair is of its first atom
+                if (r < closest.value) closest = {r, own, j};
+                if (net.shortest && r - net.shortest[kinds] < excess.value)
+                    excess = {r - net.shortest[kinds], own, j};
+            }
+        }
+        count += ones(all);
+    }
+    reduce(closest);
+    if (answer.findings) {
+        reduce(nearest);
+        reduce(excess);
+#pragma unroll
+        for (int bits = 16; bits; bits /= 2) coordination += from_lane(coordination, bits);
+    }
+    if (lane) return;
+    work.counts[i] = count;
+    answer.closest[2 * i] = closest.value;
+    answer.closest[2 * i + 1] = double(system.first_atom + closest.atom);
+    if (!answer.findings) return;
+    double ratio = 0, lacking = 0;
+    const double* known = net.neighborhoods ? net.neighborhoods + 3 * z : nullptr;
+    if (known && !(known[2] != 0 && nearest.value == INFINITE))
+        ratio = nearest.value / known[0], lacking = double((long long)known[1] - coordination);
+    double* finding = answer.findings + 5 * i;
+    finding[0] = -excess.value;
+    finding[1] = double(system.first_atom + excess.atom);
+    finding[3] = ratio;
+    finding[4] = lacking;
+}
+
+// Filters of a layer and slice, rows of 32 features: three for each knot.
+struct Filters {
+    const Real* rows;
+    long long stride;  // from row to row
+};
+struct Table {
+    Vector rows[1];
+};
+
+__device__ inline Filters filters_of(const Network& net, long long l, int slice) {
+    const Real* first = net.table + l * F + slice * SLICE;
+    const long long stride = net.n_interactions * F;
+#if M_TABLE
+    SHARED_MEMORY(Table, table);
+    Vector* rows = &table.rows[0];
+    for (int o = threadIdx.x; o < 3 * net.n_knots * LANES; o += THREADS)
+        rows[o] = *reinterpret_cast<const Vector*>(first + o / LANES * stride + o % LANES * WIDTH);
+    sync_block();
+    return {reinterpret_cast<const Real*>(rows), SLICE};
+#else
+    return {first, stride};
+#endif
+}
+
+// Quintic Hermite polynomials of t in factors that lose no digits, u = 1 - t: of values at both knots.
+__device__ inline void values_at(Real t, Real* weights) {
+    t = t < 1 ? t : Real(1);
+    const Real u = 1 - t, t2 = t * t, u2 = u * u, t3 = t2 * t, u3 = u2 * u;
+    weights[0] = u3 * (10 + u * (-15 + u * 6));
+    weights[1] = t * u3 * (1 + 3 * t);
+    weights[2] = Real(0.5) * t2 * u3;
+    weights[3] = t3 * (10 + t * (-15 + t * 6));
+    weights[4] = -u * t3 * (1 + 3 * u);
+    weights[5] = Real(0.5) * t3 * u2;
+}
+// The same for dW/dr.
+__device__ inline void slopes_at(Real t, Real per_spacing, Real* weights) {
+    const Real on = t < Real(1.5) ? per_spacing : Real(0);
+    t = t < 1 ? t : Real(1);
+    const Real u = 1 - t, t2 = t * t, u2 = u * u;
+    weights[3] = on * 30 * t2 * u2;
+    weights[0] = -weights[3];
+    weights[1] = on * u2 * (1 + t * (2 - 15 * t));
+    weights[4] = on * t2 * (1 + u * (2 - 15 * u));
+    weights[2] = on * t * u2 * (1 - Real(2.5) * t);
+    weights[5] = -on * u * t2 * (1 - Real(2.5) * u);
+}
+
+__device__ inline Vector vector_at(const Real* from) { return *reinterpret_cast<const Vector*>(from); }
+
+// Over the pairs that a warp reads at once.
+__device__ inline void add_up(Vector& sum) {
+#pragma unroll
+    for (int bits = LANES; bits < 32; bits *= 2)
+#pragma unroll
+        for (int v = 0; v < WIDTH; ++v) sum.v[v] += from_lane(sum.v[v], bits);
+}
+
+// m = w sum over neighbours of y o W. Eq. (1)
+extern "C" __global__ __launch_bounds__(THREADS, 1) void convolve(
+    const __grid_constant__ Network net, const __grid_constant__ Listed system,
+    const __grid_constant__ Work work, const __grid_constant__ Layer layer) {
+    const int slice = int(blockIdx.x) % SLICES, lane = threadIdx.x % 32;
+    const int column = lane % LANES * WIDTH;
+    const Filters filters = filters_of(net, layer.number, slice);
+    const Real* y = work.y + layer.number * system.n_atoms * F + slice * SLICE + column;
+    const long long first = (long long)(int(blockIdx.x) / SLICES) * WARPS + threadIdx.x / 32;
+    for (long long k = first; k < system.n_atoms; k += layer.blocks * WARPS) {
+        const long long i = system.order[k], begin = system.row_start[i], end = begin + work.counts[i];
+        Vector sum{};
+#pragma unroll 2
+        for (long long e = begin + lane / LANES; e < end; e += AT_ONCE) {
+            const Edge edge = work.edges[e];
+            const Vector from = vector_at(y + (long long)edge.neighbor * F);
+            const Real* knots = filters.rows + 3 * edge.knot * filters.stride + column;
+            Real weights[6];
+            Vector w{};
+            values_at(edge.t, weights);
+#pragma unroll
+            for (int m = 0; m < 6; ++m) {
+                const Vector knot = vector_at(knots + m * filters.stride);
+#pragma unroll
+                for (int v = 0; v < WIDTH; ++v) w.v[v] += weights[m] * knot.v[v];
+            }
+#pragma unroll
+            for (int v = 0; v < WIDTH; ++v) sum.v[v] += from.v[v] * w.v[v];
+        }
+        add_up(sum);
+        if (lane >= LANES) continue;
+        const Real weight = weight_of(net, work, i);
+#pragma unroll
+        for (int v = 0; v < WIDTH; ++v) sum.v[v] *= weight;
+        *reinterpret_cast<Vector*>(work.m + i * F + slice * SLICE + column) = sum;
+    }
+}
+
+// dE/dr of pairs, Eq. (3), whole and the same from both ends, and the sums over q o W of Eq. (4).
+extern "C" __global__ __launch_bounds__(THREADS, 1) void pull(
+    const __grid_constant__ Network net, const __grid_constant__ Listed system,
+    const __grid_constant__ Work work, const __grid_constant__ Layer layer) {
+    const int slice = int(blockIdx.x) % SLICES, lane = threadIdx.x % 32;
+    const int column = lane % LANES * WIDTH;
+    const bool is_last = layer.number + 1 == net.n_interactions;
+    const Real per_spacing = Real(1 / net.spacing);
+    const Filters filters = filters_of(net, layer.number, slice);
+    const Real* q = work.q + slice * SLICE + column;
+    const Real* y = work.y + layer.number * system.n_atoms * F + slice * SLICE + column;
+    double* tensions = work.tensions + slice * system.n_listed;
+    const long long first = (long long)(int(blockIdx.x) / SLICES) * WARPS + threadIdx.x / 32;
+    for (long long k = first; k < system.n_atoms; k += layer.blocks * WARPS) {
+        const long long i = system.order[k], begin = system.row_start[i], end = begin + work.counts[i];
+        const Vector own_q = vector_at(q + i * F), own_y = vector_at(y + i * F);
+        Vector sum{};
+        for (long long base = begin; base < end; base += AT_ONCE) {  // as often for every thread
+            const long long e = base + lane / LANES;
+            const bool is_there = e < end;
+            const Edge edge = work.edges[is_there ? e : base];
+            const Vector from_q = vector_at(q + (long long)edge.neighbor * F);
+            const Vector from_y = vector_at(y + (long long)edge.neighbor * F);
+            const Real* knots = filters.rows + 3 * edge.knot * filters.stride + column;
+            Real weights[6], slopes[6];
+            Vector w{}, dw{};
+            values_at(edge.t, weights);
+            slopes_at(edge.t, per_spacing, slopes);
+#pragma unroll
+            for (int m = 0; m < 6; ++m) {
+                const Vector knot = vector_at(knots + m * filters.stride);
+#pragma unroll
+                for (int v = 0; v < WIDTH; ++v) {
+                    w.v[v] += weights[m] * knot.v[v];
+                    dw.v[v] += slopes[m] * knot.v[v];
+                }
+            }
+            Real tension = 0;
+#pragma unroll
+            for (int v = 0; v < WIDTH; ++v) {
+                if (is_there) sum.v[v] += from_q.v[v] * w.v[v];
+                tension += (rounded_product(own_q.v[v], from_y.v[v]) +
+                            rounded_product(from_q.v[v], own_y.v[v])) * dw.v[v];
+            }
+#pragma unroll
+            for (int bits = LANES / 2; bits; bits /= 2) tension += from_lane(tension, bits);
+            if (is_there && column == 0) tensions[e] = tension + (is_last ? 0 : tensions[e]);
+        }
+        if (layer.number == 0) continue;
+        add_up(sum);
+        if (lane < LANES) *reinterpret_cast<Vector*>(work.m + i * F + slice * SLICE + column) = sum;
+    }
+}

@@ -1,0 +1,125 @@
+"""How the kernels of large and periodic structures are cut to size.
+
+None of this changes a bit of what a structure gets: sums over features, neighbours and atoms have
+orders of their own, whatever the blocks are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from mlpotential.inference.cuda.executor import Limits, Macros
+from mlpotential.inference.cuda.plans import C_NAMES
+
+SLICE = 32  # features of a block in a convolution, as in `systems.h`
+VECTOR_BYTES = 16
+DENSE_THREADS = 256
+PAIR_THREADS = 512  # chosen: two blocks hide what one waits for, with 64 registers a thread
+BLOCKS_AT_ONCE = 2  # of those on a multiprocessor
+PLAIN_THREADS = 256  # of all other kernels
+TILE_BYTES, SMALL_TILE_BYTES = 128, 32  # atoms of a thread in a dense layer, in bytes
+SUMS = 7  # of a structure, as in `forces.cu`
+
+
+@dataclass(frozen=True)
+class SystemPlan:
+    """The macros of the kernels, and their memory.
+
+    Attributes:
+        dtype: of the network.
+        n_features: one of `plans.WIDTHS`.
+        tile: atoms of a thread in a dense layer.
+        table_bytes: of the filters that a block keeps in shared memory; 0 where they do not fit.
+        pair_blocks: of a convolution, so many that the device runs all at once.
+    """
+
+    dtype: torch.dtype
+    n_features: int
+    tile: int
+    table_bytes: int
+    pair_blocks: int
+
+    @property
+    def dense_macros(self) -> Macros:
+        """Of `dense.cu`, as the compiler gets them."""
+        return self._sizes | {"M_THREADS": DENSE_THREADS, "M_TILE": self.tile}
+
+    @property
+    def pair_macros(self) -> Macros:
+        """Of `edges.cu`."""
+        return self._sizes | {"M_THREADS": PAIR_THREADS, "M_TABLE": int(self.table_bytes > 0)}
+
+    @property
+    def plain_macros(self) -> Macros:
+        """Of `forces.cu`."""
+        return self._sizes | {"M_THREADS": PLAIN_THREADS}
+
+    @property
+    def _sizes(self) -> dict[str, str | int]:
+        return {"M_REAL": C_NAMES[self.dtype], "M_FEATURES": self.n_features, "M_CLUSTER": 1}
+
+    @property
+    def n_slices(self) -> int:
+        """Of the features, in a convolution."""
+        return self.n_features // SLICE
+
+    @property
+    def rows(self) -> int:
+        """Atoms of a block in a dense layer."""
+        return self.tile * (DENSE_THREADS // self.n_features)
+
+    @property
+    def dense_bytes(self) -> int:
+        """Shared memory of a dense layer: its input, a vector longer than the atoms are."""
+        return self.n_features * (self.rows * self.dtype.itemsize + VECTOR_BYTES)
+
+    @property
+    def edge_bytes(self) -> int:
+        """Of a pair within the cutoff: its place in the table, neighbour and interval."""
+        return VECTOR_BYTES
+
+    @property
+    def pair_warps(self) -> int:
+        """Of a block; each takes an atom."""
+        return PAIR_THREADS // 32
+
+    @property
+    def blocks_of_a_slice(self) -> int:
+        """At most, in a convolution."""
+        return max(self.pair_blocks // self.n_slices, 1)
+
+    def plain_blocks(self, n_atoms: int) -> int:
+        """Of a kernel with a warp for each atom."""
+        return -(-n_atoms // (PLAIN_THREADS // 32))
+
+    @property
+    def sum_bytes(self) -> int:
+        """Shared memory of the sums over a structure."""
+        return 8 * SUMS * PLAIN_THREADS
+
+
+def system_plan(
+    dtype: torch.dtype, n_features: int, n_knots: int, n_atoms: int, limits: Limits
+) -> SystemPlan:
+    """The plan for structures of so many atoms together.
+
+    Args:
+        dtype: of the network.
+        n_features: one of `plans.WIDTHS`.
+        n_knots: of the filter table.
+        n_atoms: of all structures.
+        limits: of the device.
+    """
+    table_bytes = 3 * n_knots * SLICE * dtype.itemsize
+    if table_bytes > limits.shared_bytes:
+        table_bytes = 0
+    at_once = BLOCKS_AT_ONCE if BLOCKS_AT_ONCE * table_bytes <= limits.shared_bytes else 1
+    pair_blocks = at_once * limits.multiprocessors
+    large, small = (
+        SystemPlan(dtype, n_features, n_bytes // dtype.itemsize, table_bytes, pair_blocks)
+        for n_bytes in (TILE_BYTES, SMALL_TILE_BYTES)
+    )
+    leaves_idle = n_atoms < limits.multiprocessors * large.rows
+    return small if leaves_idle or large.dense_bytes > limits.shared_bytes else large
