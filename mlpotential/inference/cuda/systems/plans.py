@@ -16,7 +16,7 @@ from mlpotential.inference.cuda.plans import C_NAMES
 SLICE = 32  # features of a block in a convolution, as in `systems.h`
 VECTOR_BYTES = 16
 DENSE_THREADS = 256
-PAIR_THREADS = 512  # chosen: two blocks hide what one waits for, with 64 registers a thread
+PAIR_THREADS = 384  # chosen: two blocks fit on a multiprocessor, with 80 registers a thread
 BLOCKS_AT_ONCE = 2  # of those on a multiprocessor
 PLAIN_THREADS = 256  # of all other kernels
 TILE_BYTES, SMALL_TILE_BYTES = 128, 32  # atoms of a thread in a dense layer, in bytes

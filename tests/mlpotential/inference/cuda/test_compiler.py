@@ -14,7 +14,7 @@ from mlpotential.inference.cuda.executor import Limits
 from mlpotential.inference.cuda.plans import SIZES, WIDTHS, Plan, plan_for
 from mlpotential.inference.cuda.systems.kernels import FOLDER as SYSTEMS
 from mlpotential.inference.cuda.systems.neighbor_list import MACROS as LIST_MACROS
-from mlpotential.inference.cuda.systems.plans import SystemPlan, system_plan
+from mlpotential.inference.cuda.systems.plans import system_plan
 
 # By compute capability: bytes of shared memory that a block can have, and blocks of a cluster.
 DEVICES = {
@@ -46,15 +46,6 @@ def assert_no_spills(source: str, macros, architecture: int) -> None:
     assert len(re.findall(none, log)) == log.count("bytes stack frame") > 0, log
 
 
-def sources_of(plan: SystemPlan):
-    return {
-        "cells": LIST_MACROS,
-        "edges": plan.pair_macros,
-        "dense": plan.dense_macros,
-        "forces": plan.plain_macros,
-    }.items()
-
-
 @needs_nvrtc
 def test_the_kernel_compiles():
     compiled_without_spills(C20, 90)
@@ -79,14 +70,21 @@ def test_the_kernel_compiles_for_all_devices(dtype, n_features, n_atoms, archite
 @pytest.mark.parametrize("architecture", DEVICES)
 @pytest.mark.parametrize("dtype", N_KNOTS)
 @pytest.mark.parametrize("n_features", WIDTHS)
-@pytest.mark.parametrize("n_atoms", [100, 100_000])
-def test_kernels_of_systems_compile_for_all_devices(n_atoms, n_features, dtype, architecture):
-    """Within the memory of a block."""
+def test_kernels_of_systems_compile_for_all_devices(n_features, dtype, architecture):
+    """Of few and of many atoms, within the memory of a block."""
     limits = DEVICES[architecture]
-    plan = system_plan(dtype, n_features, N_KNOTS[dtype], n_atoms, limits)
-    assert max(plan.table_bytes, plan.dense_bytes) <= limits.shared_bytes
-    for name, macros in sources_of(plan):
-        assert_no_spills(f"{SYSTEMS}/{name}", macros, architecture)
+    few, many = (system_plan(dtype, n_features, N_KNOTS[dtype], n, limits) for n in (100, 10**5))
+    assert few.tile < many.tile
+    for plan in (few, many):
+        assert max(plan.table_bytes, plan.dense_bytes, plan.sum_bytes) <= limits.shared_bytes
+        assert_no_spills(f"{SYSTEMS}/dense", plan.dense_macros, architecture)
+    assert_no_spills(f"{SYSTEMS}/edges", many.pair_macros, architecture)
+    assert_no_spills(f"{SYSTEMS}/forces", many.plain_macros, architecture)
+
+
+@needs_nvrtc
+def test_lists_compile():
+    assert_no_spills(f"{SYSTEMS}/cells", LIST_MACROS, 90)
 
 
 def test_tables_in_shared_memory():
