@@ -26,7 +26,7 @@ from mlpotential.models.torch_state import own_torch_state
 
 
 class CudaBackend(EvaluationBackend):
-    """Molecules by one kernel, a launch for all; larger and periodic structures by a row of them."""
+    """Molecules by one kernel, in a launch; larger and periodic structures by a row of them."""
 
     name = "cuda"
 

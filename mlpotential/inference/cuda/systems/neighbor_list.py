@@ -3,8 +3,8 @@
 As `mlpotential.verlet_list`, whose Eq. (1) decides: the device finds whether an atom has moved too
 far and says so by one number, which is read with the answer of the evaluation. So an evaluation is
 run with the list as it is, the host waits for the device once, and where the list was stale, it is
-made anew and the evaluation repeated. That is rare, one of some twenty steps of a run; to ask before
-each evaluation would cost all of them the time of a second answer.
+made anew and the evaluation repeated. That is rare, one of some twenty steps of a run; to ask
+before each evaluation would cost all of them the time of a second answer.
 """
 
 from __future__ import annotations
@@ -196,9 +196,7 @@ class DeviceList:
         self.n_builds += 1
 
 
-def _deformed(
-    before: np.ndarray, now: np.ndarray, cutoff: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _deformed(before: np.ndarray, now: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
     """F and the largest allowed square of |u| of each structure: Eq. (1) of `verlet_list`.
 
     Args:

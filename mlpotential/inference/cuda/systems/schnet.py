@@ -7,6 +7,7 @@ that the device keeps (`neighbor_list.py`).
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -146,9 +147,9 @@ class CudaSystems:
     def _grouped(self, atoms: Atoms) -> tuple[Group, ...]:
         """With lists; most runs evaluate the same atoms again and again."""
         if self._atoms is None or not self._atoms.is_same(atoms):
-            groups, starts = [], atoms.graph_start
-            for graphs in _runs(np.diff(starts), ATOMS_AT_ONCE):
-                some = slice(int(starts[graphs.start]), int(starts[graphs.stop]))
+            groups, starts = [], atoms.graph_start.tolist()
+            for graphs in _runs(np.diff(atoms.graph_start).tolist(), ATOMS_AT_ONCE):
+                some = slice(starts[graphs.start], starts[graphs.stop])
                 pairs = DeviceList(atoms.some(graphs), self._cutoff, self._kernels)
                 groups.append(Group(graphs, some, pairs, self.plan(some.stop - some.start)))
             self._atoms, self._groups = atoms, tuple(groups)
@@ -164,7 +165,7 @@ class CudaSystems:
         network = self._network.structure
         per_warp = blocks_of(n, plan.pair_warps)
 
-        def by_pairs(name: str, grid: int, *more: object, shared: int = 0) -> None:
+        def by_pairs(name: str, grid: int, *more: ctypes.Structure, shared: int = 0) -> None:
             everything = (network, system, work, *more)
             self._kernels.run(name, plan.pair_macros, grid, *everything, shared=shared)
 
@@ -173,7 +174,7 @@ class CudaSystems:
             grid = blocks * plan.n_slices
             by_pairs(name, grid, Layer(number, blocks), shared=plan.table_bytes)
 
-        def dense(name: str, *more: object) -> None:
+        def dense(name: str, *more: ctypes.Structure) -> None:
             grid = blocks_of(n, plan.rows)
             everything = (network, system, work, *more)
             self._kernels.run(name, plan.dense_macros, grid, *everything, shared=plan.dense_bytes)
@@ -215,7 +216,7 @@ class CudaSystems:
         }
 
 
-def _runs(sizes: Sequence[int] | np.ndarray, most: int) -> list[slice]:
+def _runs(sizes: Sequence[int], most: int) -> list[slice]:
     """Structures one after another, of at most so many atoms together or one by itself."""
     runs, begin, total = [], 0, 0
     for k, n in enumerate(sizes):

@@ -5,8 +5,8 @@
     python mutants.py NUMBER     one of them, counted from 0: exit status 0 if it was noticed
 
 A barrier is noticed to be missing where threads in some order deadlock, stop at different lines,
-or give other bits than those of the whole kernel in another order. Molecules are run by two plans, so
-that every barrier is on the way of one of them.
+or give other bits than those of the whole kernel in another order. Molecules are run by two plans,
+so that every barrier is on the way of one of them.
 """
 
 from __future__ import annotations

@@ -217,7 +217,9 @@ def test_pairs_are_those_of_the_host(kind, executor):
     listed = connect(graph, model.cutoff + 1.0 + 1e-6)
     edges = listed.edge_index.numpy().T
     no_shifts = np.zeros((len(edges), 3))
-    expected = np.column_stack([edges, no_shifts if listed.edge_shift is None else listed.edge_shift])
+    expected = np.column_stack(
+        [edges, no_shifts if listed.edge_shift is None else listed.edge_shift]
+    )
     assert_array_equal(found, expected[np.lexsort(expected.T[::-1])])
 
 
