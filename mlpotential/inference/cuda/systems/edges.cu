@@ -6,6 +6,8 @@
 // cell list, so that blocks at work at the same time read the same neighbours.
 #include "systems.h"
 
+constexpr int BLOCKS = sizeof(Real) == 4 ? 2 : 1;  // of a multiprocessor, for their registers
+
 struct Layer {
     long long number;
     long long blocks;  // of each slice of features
@@ -157,7 +159,7 @@ __device__ inline void add_up(Vector& sum) {
 }
 
 // m = w sum over neighbours of y o W. Eq. (1)
-extern "C" __global__ __launch_bounds__(THREADS, 2) void convolve(
+extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolve(
     const __grid_constant__ Network net, const __grid_constant__ Listed system,
     const __grid_constant__ Work work, const __grid_constant__ Layer layer) {
     const int slice = int(blockIdx.x) % SLICES, lane = threadIdx.x % 32;
@@ -195,7 +197,7 @@ extern "C" __global__ __launch_bounds__(THREADS, 2) void convolve(
 }
 
 // dE/dr of pairs, Eq. (3), whole and the same from both ends, and the sums over q o W of Eq. (4).
-extern "C" __global__ __launch_bounds__(THREADS, 2) void pull(
+extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void pull(
     const __grid_constant__ Network net, const __grid_constant__ Listed system,
     const __grid_constant__ Work work, const __grid_constant__ Layer layer) {
     const int slice = int(blockIdx.x) % SLICES, lane = threadIdx.x % 32;
