@@ -49,23 +49,20 @@ def merged(
     found = {}
     for name in (f.name for f in fields(Prediction) if f.name in PROPERTIES):
         values = [getattr(part.prediction, name) for part in parts]
-        if all(value is None for value in values):
+        given = [value for value in values if value is not None]
+        if not given:
             continue
         per_atom = PROPERTIES[name].per == "atom"
         rows = atoms if per_atom else [part.graphs for part in parts]
-        found[name] = _in_order(values, rows, whole.n_atoms if per_atom else whole.n_graphs)
+        found[name] = _in_order(given, rows, whole.n_atoms if per_atom else whole.n_graphs)
     return Prediction(**found), _outliers(parts, atoms, whole, domain)
 
 
-def _in_order(
-    values: Sequence[np.ndarray | None], rows: Sequence[np.ndarray], n_rows: int
-) -> np.ndarray:
-    """Values of each part in its rows of the whole; NaN where a part has none."""
-    shape = next(value.shape[1:] for value in values if value is not None)
-    whole = np.full((n_rows, *shape), np.nan)
+def _in_order(values: Sequence[np.ndarray], rows: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
+    """Values of each part in its rows of the whole; all parts have them."""
+    whole = np.empty((n_rows, *values[0].shape[1:]))
     for value, own in zip(values, rows, strict=True):
-        if value is not None:
-            whole[own] = value
+        whole[own] = value
     return whole
 
 

@@ -25,7 +25,7 @@ class Kernels:
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
-        self._compiled: dict[tuple[str, frozenset[tuple[str, str | int]]], Kernel] = {}
+        self._compiled: dict[tuple[str | int, ...], Kernel] = {}
         self._lock = threading.Lock()
 
     def run(
@@ -49,7 +49,7 @@ class Kernels:
         kernel(grid, int(macros["M_THREADS"]), shared, arguments)
 
     def _kernel(self, name: str, macros: Macros) -> Kernel:
-        key = name, frozenset(macros.items())
+        key = name, *macros.values()
         with self._lock:
             if key not in self._compiled:
                 source = f"{FOLDER}/{SOURCES[name]}"

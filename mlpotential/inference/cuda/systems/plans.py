@@ -7,6 +7,7 @@ orders of their own, whatever the blocks are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -41,17 +42,17 @@ class SystemPlan:
     table_bytes: int
     pair_blocks: int
 
-    @property
+    @cached_property
     def dense_macros(self) -> Macros:
         """Of `dense.cu`, as the compiler gets them."""
         return self._sizes | {"M_THREADS": DENSE_THREADS, "M_TILE": self.tile}
 
-    @property
+    @cached_property
     def pair_macros(self) -> Macros:
         """Of `edges.cu`."""
         return self._sizes | {"M_THREADS": PAIR_THREADS, "M_TABLE": int(self.table_bytes > 0)}
 
-    @property
+    @cached_property
     def plain_macros(self) -> Macros:
         """Of `forces.cu`."""
         return self._sizes | {"M_THREADS": PLAIN_THREADS}

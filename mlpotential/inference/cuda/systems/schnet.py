@@ -137,8 +137,9 @@ class CudaSystems:
         found = memory.fetched()
         if not found["stale"].any():
             return found
-        for number in np.flatnonzero(found["stale"]):
-            group = groups[number]
+        for group, stale in zip(groups, found["stale"], strict=True):
+            if not stale:
+                continue
             own = placed[group.atoms], cells[group.graphs]
             group.pairs.build(positions[group.atoms], *own)
             self._run(group, *own, memory.structure_of(group.graphs, group.atoms))
