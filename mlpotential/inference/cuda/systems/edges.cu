@@ -6,7 +6,7 @@
 // cell list, so that blocks at work at the same time read the same neighbours.
 #include "systems.h"
 
-constexpr int BLOCKS = sizeof(Real) == 4 ? 2 : 1;  // of a multiprocessor, for their registers
+constexpr int BLOCKS = sizeof(Real) == 4 && THREADS <= 384 ? 2 : 1;  // for their registers
 
 struct Layer {
     long long number;

@@ -18,6 +18,7 @@ SLICE = 32  # features of a block in a convolution, as in `systems.h`
 VECTOR_BYTES = 16
 DENSE_THREADS = 256
 PAIR_THREADS = 384  # chosen: two blocks fit on a multiprocessor, with 80 registers a thread
+ALONE_THREADS = 768  # of a block that fits alone, for its shared memory
 BLOCKS_AT_ONCE = 2  # of those on a multiprocessor
 PLAIN_THREADS = 256  # of all other kernels
 TILE_BYTES, SMALL_TILE_BYTES = 128, 32  # atoms of a thread in a dense layer, in bytes
@@ -33,6 +34,7 @@ class SystemPlan:
         n_features: one of `plans.WIDTHS`.
         tile: atoms of a thread in a dense layer.
         table_bytes: of the filters that a block keeps in shared memory; 0 where they do not fit.
+        pair_threads: of a block in a convolution.
         pair_blocks: of a convolution, so many that the device runs all at once.
     """
 
@@ -40,6 +42,7 @@ class SystemPlan:
     n_features: int
     tile: int
     table_bytes: int
+    pair_threads: int
     pair_blocks: int
 
     @cached_property
@@ -50,7 +53,10 @@ class SystemPlan:
     @cached_property
     def pair_macros(self) -> Macros:
         """Of `edges.cu`."""
-        return self._sizes | {"M_THREADS": PAIR_THREADS, "M_TABLE": int(self.table_bytes > 0)}
+        return self._sizes | {
+            "M_THREADS": self.pair_threads,
+            "M_TABLE": int(self.table_bytes > 0),
+        }
 
     @cached_property
     def plain_macros(self) -> Macros:
@@ -84,7 +90,7 @@ class SystemPlan:
     @property
     def pair_warps(self) -> int:
         """Of a block; each takes an atom."""
-        return PAIR_THREADS // 32
+        return self.pair_threads // 32
 
     @property
     def blocks_of_a_slice(self) -> int:
@@ -113,13 +119,21 @@ def system_plan(
         n_atoms: of all structures.
         limits: of the device.
     """
-    table_bytes = 3 * n_knots * SLICE * dtype.itemsize
+    table_bytes, at_once = 3 * n_knots * SLICE * dtype.itemsize, BLOCKS_AT_ONCE
     if table_bytes > limits.shared_bytes:
         table_bytes = 0
-    at_once = BLOCKS_AT_ONCE if BLOCKS_AT_ONCE * table_bytes <= limits.shared_bytes else 1
-    pair_blocks = at_once * limits.multiprocessors
+    elif at_once * table_bytes > limits.shared_bytes:
+        at_once = 1
+    has_room = dtype == torch.float32 and at_once == 1
     large, small = (
-        SystemPlan(dtype, n_features, n_bytes // dtype.itemsize, table_bytes, pair_blocks)
+        SystemPlan(
+            dtype=dtype,
+            n_features=n_features,
+            tile=n_bytes // dtype.itemsize,
+            table_bytes=table_bytes,
+            pair_threads=ALONE_THREADS if has_room else PAIR_THREADS,
+            pair_blocks=at_once * limits.multiprocessors,
+        )
         for n_bytes in (TILE_BYTES, SMALL_TILE_BYTES)
     )
     leaves_idle = n_atoms < limits.multiprocessors * large.rows

@@ -32,7 +32,7 @@ needs_nvrtc = pytest.mark.skipif(
 )
 
 
-N_KNOTS = {torch.float32: 201, torch.float64: 1_601}  # as of 5 A
+TABLES = [(torch.float32, 201), (torch.float32, 401), (torch.float64, 1_601)]  # knots, as of 5 A
 
 
 def compiled_without_spills(plan: Plan, architecture: int) -> None:
@@ -68,12 +68,12 @@ def test_the_kernel_compiles_for_all_devices(dtype, n_features, n_atoms, archite
 @needs_nvrtc
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", DEVICES)
-@pytest.mark.parametrize("dtype", N_KNOTS)
+@pytest.mark.parametrize(("dtype", "n_knots"), TABLES)
 @pytest.mark.parametrize("n_features", WIDTHS)
-def test_kernels_of_systems_compile_for_all_devices(n_features, dtype, architecture):
+def test_kernels_of_systems_compile_for_all_devices(n_features, dtype, n_knots, architecture):
     """Of few and of many atoms, within the memory of a block."""
     limits = DEVICES[architecture]
-    few, many = (system_plan(dtype, n_features, N_KNOTS[dtype], n, limits) for n in (100, 10**5))
+    few, many = (system_plan(dtype, n_features, n_knots, n, limits) for n in (100, 10**5))
     assert few.tile < many.tile
     for plan in (few, many):
         assert max(plan.table_bytes, plan.dense_bytes, plan.sum_bytes) <= limits.shared_bytes
@@ -87,12 +87,16 @@ def test_lists_compile():
     assert_no_spills(f"{SYSTEMS}/cells", LIST_MACROS, 90)
 
 
-def test_tables_in_shared_memory():
-    """Of the published cutoffs, twice on a multiprocessor of an H200; in float64 there is none."""
-    plan = system_plan(torch.float32, 128, 241, 100_000, DEVICES[90])
-    assert (plan.table_bytes, plan.pair_blocks, plan.rows) == (92_544, 264, 64)
-    assert system_plan(torch.float64, 128, 1_601, 100_000, DEVICES[90]).table_bytes == 0
-    assert system_plan(torch.float32, 128, 241, 648, DEVICES[90]).rows == 16
+@pytest.mark.parametrize(
+    ("n_knots", "expected"),
+    [(241, (92_544, 384, 264)), (401, (153_984, 768, 132)), (1_000, (0, 384, 264))],
+)
+def test_filters_in_shared_memory(n_knots, expected):
+    """Of an H200: two blocks on a multiprocessor, a larger one by itself, or none at all."""
+    plan = system_plan(torch.float32, 128, n_knots, 100_000, DEVICES[90])
+    assert (plan.table_bytes, plan.pair_threads, plan.pair_blocks) == expected
+    assert plan.rows == 64
+    assert system_plan(torch.float32, 128, n_knots, 648, DEVICES[90]).rows == 16
 
 
 @needs_nvrtc
