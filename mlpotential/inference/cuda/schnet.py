@@ -126,7 +126,7 @@ class CudaSchNet:
         layout, device = self._laid_out(graph_start, atomic_numbers), self.executor.device
         n_graphs, n_atoms = len(graph_start) - 1, len(atomic_numbers)
         memory = AnswerMemory(n_graphs, n_atoms, properties, monitored, device)
-        placed = torch.from_numpy(positions.reshape(-1, 3)).to(device)
+        placed = torch.tensor(positions.reshape(-1, 3), device=device)  # arrays may be read-only
         for launch in layout.launches:
             self._run(launch, layout, placed, memory.structure)
         found = memory.fetched()

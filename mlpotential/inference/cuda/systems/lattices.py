@@ -8,6 +8,7 @@ from mlpotential.errors import StructureError
 from mlpotential.graph import cell_heights, reduction
 from mlpotential.inference.cuda.systems.interface import LATTICE
 
+FARTHEST = 2**30  # cells from the first; `cells.cu` counts them in 32 bits
 MOST_IMAGES = 500  # of a cell along one vector, each way; `cells.h` has 10 bits for them
 ROUNDING = 1e-9  # of bins; chosen: far above that of fractional coordinates
 
@@ -32,7 +33,7 @@ def lattices_of(
         radius: of the search (A); infinite for all pairs, without periodic directions.
 
     Raises:
-        StructureError: for cells so small that atoms see too many images of them.
+        StructureError: for atoms too many cells away.
     """
     rows, first_bin = np.zeros(len(cells), LATTICE), 0
     for k, (row, cell, periodic) in enumerate(zip(rows, cells, pbc, strict=True)):
@@ -42,6 +43,10 @@ def lattices_of(
         row["inverse"] = np.linalg.inv(row["box"])
         row["periodic"], row["first_bin"] = periodic, first_bin
         fractional = own @ row["inverse"]
+        if np.abs(fractional[:, periodic]).max(initial=0.0) > FARTHEST:
+            raise StructureError(
+                f"an atom is more than {FARTHEST:,} cells away from the first one: wrap positions"
+            )
         low, high = fractional.min(axis=0), fractional.max(axis=0)
         low, extent = np.where(periodic, 0.0, low), np.where(periodic, 1.0, high - low)
         heights = extent * cell_heights(row["box"])
@@ -50,11 +55,7 @@ def lattices_of(
         row["scale"] = bins / np.where(extent > 0.0, extent, 1.0)
         row["reach"] = _reach(heights / bins, radius)
         row["reach"] = np.where(periodic, row["reach"], np.minimum(row["reach"], bins - 1))
-        if (row["reach"] > MOST_IMAGES)[periodic].any():
-            raise StructureError(
-                f"atoms see more than {MOST_IMAGES} images of the cell within {radius:g} A: use a "
-                "larger cell"
-            )
+        assert (row["reach"] <= MOST_IMAGES).all()  # by the thinnest cell and the longest table
         first_bin += int(bins.prod())
     return rows
 

@@ -142,7 +142,7 @@ class DeviceList:
             cells: [n_graphs, 3, 3] (A).
 
         Raises:
-            StructureError: for cells so small that atoms see too many images of them.
+            StructureError: for atoms too many cells away.
         """
         atoms, device = self.atoms, positions.device
         radius = np.inf if self._cutoff is None else self._cutoff + SKIN + ROUNDING

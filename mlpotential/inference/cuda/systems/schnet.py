@@ -98,10 +98,10 @@ class CudaSystems:
             Float64 arrays, and outliers if there are any.
 
         Raises:
-            StructureError: for two atoms in one place.
+            StructureError: for two atoms in one place, or atoms too many cells away.
             RunError: where a kernel cannot be compiled or run.
         """
-        positions = np.ascontiguousarray(positions.reshape(-1, 3))
+        positions = positions.reshape(-1, 3)
         if cells is None:
             cells = np.zeros((atoms.n_graphs, 3, 3))
         with self._lock:
@@ -128,7 +128,7 @@ class CudaSystems:
         memory = AnswerMemory(
             atoms.n_graphs, atoms.n_atoms, properties, monitored, device, len(groups)
         )
-        placed = torch.from_numpy(positions).to(device)
+        placed = torch.tensor(positions, device=device)  # arrays may be read-only
         for number, group in enumerate(groups):
             own = placed[group.atoms], cells[group.graphs]
             if not group.pairs.watch(*own, memory.stale[number : number + 1]):
@@ -159,7 +159,7 @@ class CudaSystems:
     def _run(self, group: Group, positions: Tensor, cells: np.ndarray, answer: Answer) -> None:
         """All kernels of an evaluation, with a list that is there."""
         plan, n, last = group.plan, group.pairs.atoms.n_atoms, self._n_interactions - 1
-        on_device = torch.from_numpy(np.ascontiguousarray(cells)).to(self.executor.device)
+        on_device = torch.tensor(cells, device=self.executor.device)
         system = group.pairs.structure(positions, on_device, group.atoms.start)
         memory = self._memory(plan, n, group.pairs.n_listed)
         work = Work(**{name: address(tensor) for name, tensor in memory.items()})

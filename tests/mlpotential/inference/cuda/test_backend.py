@@ -99,6 +99,19 @@ def test_other_structures_go_to_kernels_too(kind, dtype, on_cpu, sayings):
 
 
 @needs_compiler
+@pytest.mark.parametrize("pbc", [True, False])
+def test_arrays_that_cannot_be_written(pbc, on_cpu):
+    """They are read, and nobody is warned."""
+    graph = crystal((3.3, 1.7, 1.9), skew=0.2)
+    positions, cells = graph.positions.numpy()[None].copy(), graph.cell.numpy().copy()
+    evaluator = Evaluator(random_schnet(), graph.atomic_numbers.numpy(), pbc, "cpu", None, "cuda")
+    expected = evaluator.evaluate(positions, cells if pbc else None)
+    positions.flags.writeable = cells.flags.writeable = False
+    answer = evaluator.evaluate(positions, cells if pbc else None)
+    assert_array_equal(answer.forces, expected.forces)
+
+
+@needs_compiler
 def test_replicas_of_a_crystal(on_cpu):
     """Each in its own cell; as they move, the bits are those of an evaluator that saw nothing."""
     graph, rng = crystal((3.3, 1.7, 1.9), skew=0.2), np.random.default_rng(0)

@@ -111,8 +111,16 @@ def test_a_large_molecule(cutoff, executor):
 def test_all_widths(n_features, dtype, executor):
     """Of several slices, by plans of few and of many atoms."""
     model = model_number(14, n_features)
-    for plan in ({}, {"tile": 32 // torch.finfo(getattr(torch, dtype)).bits * 8}):
+    for plan in ({}, {"tile": {"float32": 8, "float64": 4}[dtype]}):
         check(model, crystal((4.9, 3.4, 3.4), skew=0.3), dtype, executor, **plan)
+
+
+@pytest.mark.slow
+def test_published_size(executor):
+    """T = 6, F = 128, on a crystal and on a slab of it."""
+    model = random_schnet(n_features=128, n_interactions=6)
+    for pbc in (True, (True, True, False)):
+        check(model, crystal((4.9, 3.4, 3.4), pbc=pbc), "float32", executor)
 
 
 def everything(order: int, graph: AtomGraph, **plan) -> dict[str, np.ndarray]:
@@ -221,6 +229,14 @@ def test_pairs_are_those_of_the_host(kind, executor):
         [edges, no_shifts if listed.edge_shift is None else listed.edge_shift]
     )
     assert_array_equal(found, expected[np.lexsort(expected.T[::-1])])
+
+
+@needs_compiler
+def test_atoms_too_far_away():
+    graph = crystal((4.9, 3.4, 3.4))
+    graph.positions[3] += 2.0**31 * graph.cell[0, 1]
+    with pytest.raises(StructureError, match="more than 1,073,741,824 cells away from the first"):
+        PackedSystems(random_schnet())(graph)
 
 
 @needs_compiler
