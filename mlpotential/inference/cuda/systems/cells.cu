@@ -1,10 +1,11 @@
 // Neighbours within a radius by a cell list, and whether a list made earlier still has all.
 //
-// Space is cut into bins between planes along the reduced lattice vectors of a structure (along x, y,
-// z of a molecule). Two atoms within the radius are at most `reach` bins apart along each, counting
-// on through periodic images; so bins may be larger than the cell or smaller. One thread for each
-// atom looks through the bins around it: once to count, once to list. A row is then put into an order
-// that depends neither on bins nor on wrapping, so that sums over it do not depend on the list's age.
+// Space is cut into bins between planes along the reduced lattice vectors of a structure (along x,
+// y, z of a molecule). Two atoms within the radius are at most `reach` bins apart along each,
+// counting on through periodic images; so bins may be larger than the cell or smaller. One thread
+// for each atom looks through the bins around it: once to count, once to list. A row is then put
+// into an order that depends neither on bins nor on wrapping, so that sums over it do not depend on
+// the list's age.
 #include "cells.h"
 
 struct Lattice {                 // of a structure, when the list is made; `neighbor_list.py`
@@ -48,7 +49,8 @@ extern "C" __global__ void place_atoms(const __grid_constant__ Search s) {
 }
 
 // The bin `own + by` along one vector, and the image it is in; false where there is none.
-__device__ inline bool folded(const Lattice& lattice, int v, int own, int by, int& bin, int& image) {
+__device__ inline bool folded(const Lattice& lattice, int v, int own, int by, int& bin,
+                              int& image) {
     const int n = lattice.bins[v];
     bin = own + by, image = 0;
     if (bin >= 0 && bin < n) return true;
@@ -110,7 +112,8 @@ extern "C" __global__ void search(const __grid_constant__ Search s) {
 }
 
 // Whether pair a of atom i comes before pair b: by neighbour, then by shift.
-__device__ inline bool before(const Search& s, const double* change, int i, long long a, long long b) {
+__device__ inline bool before(const Search& s, const double* change, int i, long long a,
+                              long long b) {
     const int j = s.found[a];
     if (j != s.found[b]) return j < s.found[b];
     double one[3], other[3];
@@ -129,7 +132,8 @@ extern "C" __global__ void sort_rows(const __grid_constant__ Search s) {
     const long long begin = s.row_start[i], end = s.row_start[i + 1];
     for (long long own = begin + threadIdx.x % 32; own < end; own += 32) {
         long long place = begin;
-        for (long long other = begin; other < end; ++other) place += before(s, change, int(i), other, own);
+        for (long long other = begin; other < end; ++other)
+            place += before(s, change, int(i), other, own);
         s.neighbors[place] = s.found[own];
         s.images[place] = s.found_images[own];
     }

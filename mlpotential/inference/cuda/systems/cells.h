@@ -1,4 +1,4 @@
-// Which atoms may see which: the list of pairs that `neighbor_list.py` has made, and how to read it.
+// Which atoms may see which: the list of pairs that `neighbor_list.py` makes, and how to read it.
 #pragma once
 #include "device.h"
 
@@ -15,13 +15,13 @@ __device__ inline int image_along(int packed, int vector) {
 
 struct Listed {  // structures with all pairs within the cutoff and the skin, each from both ends
     const double* positions;     // [n_atoms, 3] (A)
-    const double* cells;         // lattice vectors as rows, zeros for a molecule, [n_graphs, 3, 3] (A)
+    const double* cells;         // vectors as rows, zeros for a molecule, [n_graphs, 3, 3] (A)
     const double* changes;       // M of `reduction`, by which the list was made, [n_graphs, 3, 3]
     const long long* starts;     // first atom of each graph and the end, [n_graphs + 1]
     const int* graph_of;         // [n_atoms]
     const int* atomic_numbers;   // [n_atoms]
     const int* order;            // atoms one after another that are near each other, [n_atoms]
-    const int* wraps;            // reduced cells between an atom and its image in the first, [n_atoms, 3]
+    const int* wraps;            // reduced cells between atoms and the first cell, [n_atoms, 3]
     const long long* row_start;  // pairs of an atom, and the end, [n_atoms + 1]
     const int* neighbors;        // [n_listed], in each row ascending, then by shift
     const int* images;           // packed, between the images in the first cell, [n_listed]
@@ -34,7 +34,8 @@ __device__ inline void shift_of(const int* wraps, const double* change, int i, i
     double n[3];
     for (int v = 0; v < 3; ++v)
         n[v] = double(image_along(packed, v)) + (double(wraps[3 * i + v]) - wraps[3 * j + v]);
-    for (int c = 0; c < 3; ++c) shift[c] = n[0] * change[c] + n[1] * change[3 + c] + n[2] * change[6 + c];
+    for (int c = 0; c < 3; ++c)
+        shift[c] = n[0] * change[c] + n[1] * change[3 + c] + n[2] * change[6 + c];
 }
 
 // From i to the image of j, (r_j - r_i) + shift . cell: exactly the opposite from the other end.

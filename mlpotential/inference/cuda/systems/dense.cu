@@ -1,8 +1,9 @@
 // What each atom does by itself between two convolutions: chains of dense layers.
 //
-// A block takes ROWS atoms. Their features are staged in shared memory, [feature][atom]; each thread
+// A block takes ROWS atoms. Their features are staged in shared memory, [feature][atom]; a thread
 // multiplies them with one column of the weights, for TILE atoms. Every sum runs over all inputs in
-// their order, so it depends neither on ROWS nor on other atoms. Equations as in `schnet/tabulated.py`.
+// their order, so it depends neither on ROWS nor on other atoms. Equations are numbered as in
+// `schnet/tabulated.py`.
 #include "systems.h"
 
 constexpr int TILE = M_TILE;
@@ -24,7 +25,8 @@ __device__ inline Place place_of(const Listed& system) {
 }
 __device__ inline void load(const Place& p, const Real* from, Real* v) {
 #pragma unroll
-    for (int n = 0; n < TILE; ++n) v[n] = p.first + n < p.n_atoms ? from[(p.first + n) * F + p.f] : Real(0);
+    for (int n = 0; n < TILE; ++n)
+        v[n] = p.first + n < p.n_atoms ? from[(p.first + n) * F + p.f] : Real(0);
 }
 __device__ inline void keep(const Place& p, const Real* v, Real* to) {
 #pragma unroll
@@ -73,8 +75,8 @@ extern "C" __global__ __launch_bounds__(THREADS, 1) void embed(
     Real v[TILE], sum[TILE];
 #pragma unroll
     for (int n = 0; n < TILE; ++n) {
-        const long long i = p.first + n;
-        v[n] = i < p.n_atoms ? fixed(net.embedding + (long long)system.atomic_numbers[i] * F + p.f) : Real(0);
+        const long long i = p.first + n, z = i < p.n_atoms ? system.atomic_numbers[i] : 0;
+        v[n] = i < p.n_atoms ? fixed(net.embedding + z * F + p.f) : Real(0);
     }
     keep(p, v, work.x);
     stage(s, p, v);
@@ -134,10 +136,11 @@ __device__ inline void descend(Shared& s, const Place& p, const Network& net, co
     keep(p, sum, work.q);
 }
 
-// Features in the input through a readout: the sum of its outputs for each atom of the block goes to
-// `gather`; v becomes the slopes by hidden features.
+// Features in the input through a readout: the sum of its outputs for each atom of the block goes
+// to `gather`; v becomes the slopes by hidden features.
 template <class Gather>
-__device__ inline void read_out(Shared& s, const Place& p, const Readout& readout, Real* v, Gather gather) {
+__device__ inline void read_out(Shared& s, const Place& p, const Readout& readout, Real* v,
+                                Gather gather) {
     Real sum[TILE];
     multiply(s, p, readout.hidden, sum);
     const int activation = int(readout.activation);
@@ -174,7 +177,8 @@ extern "C" __global__ __launch_bounds__(THREADS, 1) void answer_atoms(
             double largest = 0;
             const long long first = (long long)system.atomic_numbers[i] * F;
             for (int f = 0; net.centers && f < F; ++f) {
-                const Real away = (s.in[f * STRIDE + row] - net.centers[first + f]) * net.scales[first + f];
+                const Real from = s.in[f * STRIDE + row] - net.centers[first + f];
+                const Real away = from * net.scales[first + f];
                 const double size = away < 0 ? -away : away;
                 if (size > largest) largest = size;
             }
@@ -186,7 +190,8 @@ extern "C" __global__ __launch_bounds__(THREADS, 1) void answer_atoms(
         stage(s, p, v);
     }
     read_out(s, p, net.energy, sum, [&](long long i, double energy) {
-        answer.atomic_energies[i] = net.energy_scale * energy + net.atom_energies[system.atomic_numbers[i]];
+        const double alone = net.atom_energies[system.atomic_numbers[i]];
+        answer.atomic_energies[i] = net.energy_scale * energy + alone;
     });
     if (!answer.forces) return;
     stage(s, p, sum);

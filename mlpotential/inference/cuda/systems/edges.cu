@@ -25,7 +25,8 @@ __device__ inline void reduce(Least& own) {
         const double value = from_lane(own.value, bits);
         const long long where = from_lane(own.where, bits);
         const int atom = from_lane(own.atom, bits);
-        if (value < own.value || (value == own.value && where < own.where)) own = {value, where, atom};
+        if (value < own.value || (value == own.value && where < own.where))
+            own = {value, where, atom};
     }
 }
 
@@ -39,10 +40,9 @@ __device__ inline Edge edge_to(const Network& net, int neighbor, double r) {
 }
 
 // Edges of each atom from its listed pairs, in their order, and what the guard asks of distances.
-extern "C" __global__ void find_edges(const __grid_constant__ Network net,
-                                      const __grid_constant__ Listed system,
-                                      const __grid_constant__ Work work,
-                                      const __grid_constant__ Answer answer) {
+extern "C" __global__ __launch_bounds__(THREADS) void find_edges(
+    const __grid_constant__ Network net, const __grid_constant__ Listed system,
+    const __grid_constant__ Work work, const __grid_constant__ Answer answer) {
     const long long k = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     if (k >= system.n_atoms) return;
@@ -124,7 +124,7 @@ __device__ inline Filters filters_of(const Network& net, long long l, int slice)
 #endif
 }
 
-// Quintic Hermite polynomials of t in factors that lose no digits, u = 1 - t: of values at both knots.
+// Quintic Hermite polynomials of t in factors that lose no digits, u = 1 - t: of both knots.
 __device__ inline void values_at(Real t, Real* weights) {
     t = t < 1 ? t : Real(1);
     const Real u = 1 - t, t2 = t * t, u2 = u * u, t3 = t2 * t, u3 = u2 * u;
@@ -148,7 +148,9 @@ __device__ inline void slopes_at(Real t, Real per_spacing, Real* weights) {
     weights[5] = -on * u * t2 * (1 - Real(2.5) * u);
 }
 
-__device__ inline Vector vector_at(const Real* from) { return *reinterpret_cast<const Vector*>(from); }
+__device__ inline Vector vector_at(const Real* from) {
+    return *reinterpret_cast<const Vector*>(from);
+}
 
 // Over the pairs that a warp reads at once.
 __device__ inline void add_up(Vector& sum) {
@@ -168,7 +170,8 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolve(
     const Real* y = work.y + layer.number * system.n_atoms * F + slice * SLICE + column;
     const long long first = (long long)(int(blockIdx.x) / SLICES) * WARPS + threadIdx.x / 32;
     for (long long k = first; k < system.n_atoms; k += layer.blocks * WARPS) {
-        const long long i = system.order[k], begin = system.row_start[i], end = begin + work.counts[i];
+        const long long i = system.order[k];
+        const long long begin = system.row_start[i], end = begin + work.counts[i];
         Vector sum{};
 #pragma unroll 2
         for (long long e = begin + lane / LANES; e < end; e += AT_ONCE) {
@@ -210,7 +213,8 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void pull(
     double* tensions = work.tensions + slice * system.n_listed;
     const long long first = (long long)(int(blockIdx.x) / SLICES) * WARPS + threadIdx.x / 32;
     for (long long k = first; k < system.n_atoms; k += layer.blocks * WARPS) {
-        const long long i = system.order[k], begin = system.row_start[i], end = begin + work.counts[i];
+        const long long i = system.order[k];
+        const long long begin = system.row_start[i], end = begin + work.counts[i];
         const Vector own_q = vector_at(q + i * F), own_y = vector_at(y + i * F);
         Vector sum{};
         for (long long base = begin; base < end; base += AT_ONCE) {  // as often for every thread

@@ -8,10 +8,9 @@ struct Shared {
 };
 
 // A warp for each atom.
-extern "C" __global__ void answer_forces(const __grid_constant__ Network net,
-                                         const __grid_constant__ Listed system,
-                                         const __grid_constant__ Work work,
-                                         const __grid_constant__ Answer answer) {
+extern "C" __global__ __launch_bounds__(THREADS) void answer_forces(
+    const __grid_constant__ Network net, const __grid_constant__ Listed system,
+    const __grid_constant__ Work work, const __grid_constant__ Answer answer) {
     const long long k = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     if (k >= system.n_atoms) return;
@@ -21,7 +20,8 @@ extern "C" __global__ void answer_forces(const __grid_constant__ Network net,
     for (long long e = begin + lane; e < end; e += 32) {
         double d[3], tension = 0;
         displacement(system, i, work.edges[e].neighbor, work.images[e], d);
-        for (int slice = 0; slice < SLICES; ++slice) tension += work.tensions[slice * system.n_listed + e];
+        for (int slice = 0; slice < SLICES; ++slice)
+            tension += work.tensions[slice * system.n_listed + e];
         tension *= net.energy_scale / sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
 #pragma unroll
         for (int c = 0; c < 3; ++c) {
@@ -36,7 +36,8 @@ extern "C" __global__ void answer_forces(const __grid_constant__ Network net,
         for (int bits = 16; bits; bits /= 2) sums[n] += from_lane(sums[n], bits);
     if (lane) return;
     for (int c = 0; c < 3; ++c) answer.forces[3 * i + c] = sums[c];
-    for (int n = 0; n < 6; ++n) work.virials[6 * i + n] = -0.5 * sums[3 + n];  // each pair has two ends
+    for (int n = 0; n < 6; ++n)
+        work.virials[6 * i + n] = -0.5 * sums[3 + n];  // each pair has two ends
 }
 
 // A block for each structure.
@@ -44,7 +45,8 @@ extern "C" __global__ void sum_up(const __grid_constant__ Listed system,
                                   const __grid_constant__ Work work,
                                   const __grid_constant__ Answer answer) {
     SHARED_MEMORY(Shared, s);
-    const long long graph = blockIdx.x, first = system.starts[graph], end = system.starts[graph + 1];
+    const long long graph = blockIdx.x;
+    const long long first = system.starts[graph], end = system.starts[graph + 1];
     const int n_sums = answer.virials ? SUMS : 1;
     double sums[SUMS] = {};
     for (long long i = first + threadIdx.x; i < end; i += THREADS) {

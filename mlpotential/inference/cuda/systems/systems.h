@@ -1,7 +1,7 @@
 // Sizes, pairs within the cutoff, and what the kernels of one evaluation hand on to each other.
 //
 // Sizes are macros, `systems/plans.py` chooses them: M_REAL, M_FEATURES, M_THREADS (of a block),
-// M_TILE (atoms of a thread in a dense layer), M_TABLE (whether filters are read from shared memory).
+// M_TILE (atoms of a thread in a dense layer), M_TABLE (whether shared memory has the filters).
 #pragma once
 #include "cells.h"
 #include "network.h"

@@ -194,7 +194,27 @@ def test_the_same_bits_at_any_age_of_the_list(kind, executor):
     assert_array_equal(answer.forces, fresh.forces)
 
 
-@pytest.mark.parametrize("kind", [*CRYSTALS, "molecule", "far away", "steep"])
+def gas(pbc, seed: int) -> AtomGraph:
+    """Few atoms in a skewed cell of many bins, some of them far outside of it."""
+    rng = np.random.default_rng(seed)
+    cell = np.diag([40.0, 26.0, 20.0]) @ (
+        np.eye(3) + np.array([[0, 0, 0], [0.4, 0, 0], [-0.3, 0.5, 0]])
+    )
+    positions = rng.uniform(-1.0, 2.0, size=(250, 3)) @ cell
+    return AtomGraph.from_arrays(np.ones(250, int), positions, cell, pbc)
+
+
+GASES = {
+    "gas": lambda: gas(True, 0),
+    "gas, two directions": lambda: gas((True, False, True), 1),
+    "gas, one direction": lambda: gas((False, True, False), 2),
+    "gas, no cell": lambda: AtomGraph.from_arrays(
+        np.ones(250, int), gas(True, 3).positions.numpy()
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", [*CRYSTALS, *GASES, "molecule", "far away", "steep"])
 def test_pairs_are_those_of_the_host(kind, executor):
     """Every listed pair, each from both ends, in the order of atoms and shifts."""
     if kind == "molecule":
@@ -208,7 +228,7 @@ def test_pairs_are_those_of_the_host(kind, executor):
     elif kind == "steep":
         graph = crystal((6.4, 5.0, 4.8), skew=6.0)
     else:
-        graph = CRYSTALS[kind]()
+        graph = (CRYSTALS | GASES)[kind]()
     model = random_schnet()
     packed = PackedSystems(model, "float64", executor)
     packed(graph, ("energy",))
