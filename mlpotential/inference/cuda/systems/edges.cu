@@ -124,32 +124,49 @@ __device__ inline Filters filters_of(const Network& net, long long l, int slice)
 #endif
 }
 
-// Quintic Hermite polynomials of t in factors that lose no digits, u = 1 - t: of both knots.
-__device__ inline void values_at(Real t, Real* weights) {
+// Quintic Hermite polynomials: what f, h f' and h^2 f'' of both knots contribute, as
+//     W = f_0 + rise (f_1 - f_0) + first[0] h f_0' + first[1] h^2 f_0'' + last[0] h f_1' + ...,
+// and for dW/dr without f_0. In factors that lose no digits, u = 1 - t.
+struct Hermite {
+    Real rise, first[2], last[2];
+};
+
+__device__ inline Hermite values_at(Real t) {
     t = t < 1 ? t : Real(1);
     const Real u = 1 - t, t2 = t * t, u2 = u * u, t3 = t2 * t, u3 = u2 * u;
-    weights[0] = u3 * (10 + u * (-15 + u * 6));
-    weights[1] = t * u3 * (1 + 3 * t);
-    weights[2] = Real(0.5) * t2 * u3;
-    weights[3] = t3 * (10 + t * (-15 + t * 6));
-    weights[4] = -u * t3 * (1 + 3 * u);
-    weights[5] = Real(0.5) * t3 * u2;
+    return {t3 * (10 + t * (-15 + t * 6)),
+            {t * u3 * (1 + 3 * t), Real(0.5) * t2 * u3},
+            {-u * t3 * (1 + 3 * u), Real(0.5) * t3 * u2}};
 }
-// The same for dW/dr.
-__device__ inline void slopes_at(Real t, Real per_spacing, Real* weights) {
+__device__ inline Hermite slopes_at(Real t, Real per_spacing) {
     const Real on = t < Real(1.5) ? per_spacing : Real(0);
     t = t < 1 ? t : Real(1);
-    const Real u = 1 - t, t2 = t * t, u2 = u * u;
-    weights[3] = on * 30 * t2 * u2;
-    weights[0] = -weights[3];
-    weights[1] = on * u2 * (1 + t * (2 - 15 * t));
-    weights[4] = on * t2 * (1 + u * (2 - 15 * u));
-    weights[2] = on * t * u2 * (1 - Real(2.5) * t);
-    weights[5] = -on * u * t2 * (1 - Real(2.5) * u);
+    const Real u = 1 - t, t2 = on * t * t, u2 = on * u * u;
+    return {30 * t2 * (u * u),
+            {u2 * (1 + t * (2 - 15 * t)), t * u2 * (1 - Real(2.5) * t)},
+            {t2 * (1 + u * (2 - 15 * u)), -u * t2 * (1 - Real(2.5) * u)}};
 }
 
 __device__ inline Vector vector_at(const Real* from) {
     return *reinterpret_cast<const Vector*>(from);
+}
+
+// The rows of both knots at a pair, f_1 - f_0 in place of f_1.
+struct Knots {
+    Vector rows[6];
+};
+__device__ inline Knots knots_at(const Filters& filters, int knot, int column) {
+    const Real* from = filters.rows + 3 * knot * filters.stride + column;
+    Knots k;
+#pragma unroll
+    for (int m = 0; m < 6; ++m) k.rows[m] = vector_at(from + m * filters.stride);
+#pragma unroll
+    for (int v = 0; v < WIDTH; ++v) k.rows[3].v[v] -= k.rows[0].v[v];
+    return k;
+}
+__device__ inline Real interpolated(const Knots& k, const Hermite& h, Real from, int v) {
+    return from + h.rise * k.rows[3].v[v] + h.first[0] * k.rows[1].v[v] +
+           h.first[1] * k.rows[2].v[v] + h.last[0] * k.rows[4].v[v] + h.last[1] * k.rows[5].v[v];
 }
 
 // Over the pairs that a warp reads at once.
@@ -177,18 +194,11 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void convolve(
         for (long long e = begin + lane / LANES; e < end; e += AT_ONCE) {
             const Edge edge = work.edges[e];
             const Vector from = vector_at(y + (long long)edge.neighbor * F);
-            const Real* knots = filters.rows + 3 * edge.knot * filters.stride + column;
-            Real weights[6];
-            Vector w{};
-            values_at(edge.t, weights);
+            const Knots knots = knots_at(filters, edge.knot, column);
+            const Hermite values = values_at(edge.t);
 #pragma unroll
-            for (int m = 0; m < 6; ++m) {
-                const Vector knot = vector_at(knots + m * filters.stride);
-#pragma unroll
-                for (int v = 0; v < WIDTH; ++v) w.v[v] += weights[m] * knot.v[v];
-            }
-#pragma unroll
-            for (int v = 0; v < WIDTH; ++v) sum.v[v] += from.v[v] * w.v[v];
+            for (int v = 0; v < WIDTH; ++v)
+                sum.v[v] += from.v[v] * interpolated(knots, values, knots.rows[0].v[v], v);
         }
         add_up(sum);
         if (lane >= LANES) continue;
@@ -217,39 +227,32 @@ extern "C" __global__ __launch_bounds__(THREADS, BLOCKS) void pull(
         const long long begin = system.row_start[i], end = begin + work.counts[i];
         const Vector own_q = vector_at(q + i * F), own_y = vector_at(y + i * F);
         Vector sum{};
-        for (long long base = begin; base < end; base += AT_ONCE) {  // as often for every thread
+        const auto take = [&](long long base, bool all_there) {
             const long long e = base + lane / LANES;
-            const bool is_there = e < end;
+            const bool is_there = all_there || e < end;
             const Edge edge = work.edges[is_there ? e : base];
             const Vector from_q = vector_at(q + (long long)edge.neighbor * F);
             const Vector from_y = vector_at(y + (long long)edge.neighbor * F);
-            const Real* knots = filters.rows + 3 * edge.knot * filters.stride + column;
-            Real weights[6], slopes[6];
-            Vector w{}, dw{};
-            values_at(edge.t, weights);
-            slopes_at(edge.t, per_spacing, slopes);
-#pragma unroll
-            for (int m = 0; m < 6; ++m) {
-                const Vector knot = vector_at(knots + m * filters.stride);
-#pragma unroll
-                for (int v = 0; v < WIDTH; ++v) {
-                    w.v[v] += weights[m] * knot.v[v];
-                    dw.v[v] += slopes[m] * knot.v[v];
-                }
-            }
+            const Knots knots = knots_at(filters, edge.knot, column);
+            const Hermite values = values_at(edge.t), slopes = slopes_at(edge.t, per_spacing);
             Real tension = 0;
 #pragma unroll
             for (int v = 0; v < WIDTH; ++v) {
-                if (is_there) sum.v[v] += from_q.v[v] * w.v[v];
+                const Real w = interpolated(knots, values, knots.rows[0].v[v], v);
+                const Real dw = interpolated(knots, slopes, Real(0), v);
+                if (is_there) sum.v[v] += from_q.v[v] * w;
                 tension += (rounded_product(own_q.v[v], from_y.v[v]) +
-                            rounded_product(from_q.v[v], own_y.v[v])) * dw.v[v];
+                            rounded_product(from_q.v[v], own_y.v[v])) * dw;
             }
 #pragma unroll
             for (int bits = LANES / 2; bits; bits /= 2) tension += from_lane(tension, bits);
             if (is_there && column == 0) tensions[e] = tension + (is_last ? 0 : tensions[e]);
-        }
-        if (layer.number == 0) continue;
+        };
+        long long base = begin;
+        for (; base + AT_ONCE <= end; base += AT_ONCE) take(base, true);
+        if (base < end) take(base, false);  // by all threads of the warp, too
         add_up(sum);
-        if (lane < LANES) *reinterpret_cast<Vector*>(work.m + i * F + slice * SLICE + column) = sum;
+        if (layer.number && lane < LANES)
+            *reinterpret_cast<Vector*>(work.m + i * F + slice * SLICE + column) = sum;
     }
 }
