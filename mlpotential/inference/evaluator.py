@@ -61,8 +61,8 @@ class Evaluator:
         dtype: float32 or float64; None for the model's own. Distances, sums over atoms and all
             results are float64 in any case.
         backend: `reference`, the model itself in torch; for SchNet also `tabulated`, with filters
-            from a table and a backward pass by hand, and the same compiled: `native`, on the CPU,
-            and `cuda`, for molecules. These have an error that `table_error` states. `auto`: the
+            from a table and a backward pass by hand, and the same compiled: `native` for the CPU,
+            `cuda` for CUDA devices. These have an error that `table_error` states. `auto`: the
             fastest there is.
         threads: of the native backend: replicas are spread over them, or the atoms of one
             structure. 1 is best where cores are shared with others.

@@ -113,7 +113,7 @@ class NativeBackend(EvaluationBackend):
         prediction, outliers = self._network.evaluate(pairs, positions, needed, monitored)
         if self._charge_readout is not None and "charges" in needed:
             prediction = with_charges(
-                prediction, self._charge_readout, pairs, positions, set(properties)
+                prediction, self._charge_readout, structures.atoms, positions, set(properties)
             )
         check_finite(prediction)
         if "stress" in properties:
