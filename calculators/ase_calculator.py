@@ -21,7 +21,7 @@ from ase.vibrations import VibrationsData
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, Prediction, collate, complete_cell
-from mlpotential.inference.calibration import Calibration
+from mlpotential.inference.calibration import Calibration, calibration_of
 from mlpotential.inference.committee import Models, common_traits, read_members
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend, GuardMode
@@ -151,9 +151,14 @@ class MLPotentialCalculator(Calculator):
         return None if self._evaluator is None else self._evaluator.guard
 
     @property
+    def n_members(self) -> int:
+        """How many models: 1, or those of a committee."""
+        return len(self._members)
+
+    @property
     def calibration(self) -> Calibration | None:
-        """Of a committee; None where there is none, or before the first evaluation."""
-        return None if self._evaluator is None else self._evaluator.calibration
+        """Of a committee; None where there is none."""
+        return calibration_of(self._members)
 
     @property
     def atoms(self) -> Atoms | None:

@@ -212,6 +212,15 @@ def common_calibration(
     return first if first.members == tuple(sorted(fingerprints)) else None
 
 
+def calibration_of(members: Sequence[Any]) -> Calibration | None:
+    """`common_calibration` of potentials and loaded model files; a potential has none."""
+    records = [getattr(member, "record", None) for member in members]
+    found = [None if r is None else Calibration.of_record(r.calibration) for r in records]
+    if any(calibration is None for calibration in found):
+        return None
+    return common_calibration(found, [weights_sha256(member.potential) for member in members])
+
+
 def calibrated_spread(errors: np.ndarray, spreads: np.ndarray) -> SpreadCalibration:
     """Fits Eq. (1) and counts how often errors are within the half-widths.
 

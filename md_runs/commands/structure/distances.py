@@ -16,6 +16,7 @@ from md_runs.analysis.sampling.uncertainty import (
     estimate_text,
     ratio_of_estimates,
 )
+from md_runs.analysis.structure import frame_quantities
 from md_runs.analysis.structure.angle_distributions import angle_distribution, dihedral_distribution
 from md_runs.analysis.structure.distances import (
     distance_distribution,
@@ -24,6 +25,7 @@ from md_runs.analysis.structure.distances import (
 )
 from md_runs.analysis.structure.distribution_difference import distribution_difference
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
+from md_runs.commands.error_bars.model_errors import note_model_errors
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.structure.rdf import blocks_sentence
 from md_runs.figures.distributions import overlay_figure, quantum_effect_figure
@@ -99,6 +101,7 @@ def distances_report(
 
     builder.for_each(runs, analyse)
     builder.tables.append(_table(by_quantity))
+    note_model_errors(builder, runs, partial(_averaged, n_neighbors=neighbors, measures=measures))
     builder.figures["distances"] = overlay_figure(list(by_quantity.values()))
     classical = [run for run in runs if run.n_beads == 1]
     quantum = [run for run in runs if run.n_beads > 1]
@@ -147,6 +150,32 @@ def _distributions(
         for atoms in tuples:
             label = f"{kind} {_name(trajectory.atomic_numbers, atoms)}"
             found.append(measure(positions, np.array([atoms]), label, n_blocks=n_blocks, **cell))
+    return found
+
+
+def _averaged(
+    run: PreparedRun, n_neighbors: int, measures: Sequence[Measure]
+) -> dict[str, tuple[frame_quantities.Measure, str]]:
+    """What model errors are of, by the labels of `_distributions`; no dihedrals, which turn."""
+    trajectory = run.trajectory
+    found: dict[str, tuple[frame_quantities.Measure, str]] = {}
+    if trajectory.n_atoms > 1:
+        name = "nearest neighbour" if n_neighbors == 1 else f"{n_neighbors} nearest neighbours"
+        found[name] = frame_quantities.of_neighbors(n_neighbors), "A"
+        if not run.is_periodic:
+            found["largest distance"] = frame_quantities.of_diameter(), "A"
+            found["radius of gyration"] = frame_quantities.of_radius(trajectory.masses), "A"
+    by_kind = {
+        "bond": (frame_quantities.of_pairs, "A"),
+        "angle": (frame_quantities.of_triples, "degree"),
+    }
+    for kind, tuples, _ in measures:
+        for atoms in tuples if kind in by_kind else ():
+            make, unit = by_kind[kind]
+            found[f"{kind} {_name(trajectory.atomic_numbers, atoms)}"] = (
+                make(np.array([atoms])),
+                unit,
+            )
     return found
 
 
