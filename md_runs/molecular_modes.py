@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at
 from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison, compare_modes
 from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, infrared_intensities
+from md_runs.analysis.vibrations.mode_model_errors import (
+    error_of_zero_point_energy,
+    errors_of_modes,
+    member_wavenumbers_per_cm,
+)
 from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes, read_normal_modes
 from md_runs.analysis.vibrations.point_groups import (
     LINEAR_GROUPS,
@@ -55,6 +60,9 @@ class MolecularModes:
             coordinate x of atom i, [n_atoms, 3, 3, 3] (A^2), element [i, x, y, z]; None for a model
             without polarizabilities, and in a crystal.
         near_misses: higher point groups, and the tolerances that they would need (A).
+        zero_point_error: model error of the zero-point energy, by a committee (eV); None of one
+            model. That of the wavenumbers is with the modes.
+        is_calibrated: whether model errors are those of a calibrated committee.
     """
 
     energy: float
@@ -66,6 +74,8 @@ class MolecularModes:
     infrared: InfraredIntensities | None
     polarizability_derivatives: np.ndarray | None = None
     near_misses: Mapping[str, float] = field(default_factory=dict)
+    zero_point_error: float | None = None
+    is_calibrated: bool = False
 
     @property
     def columns(self) -> dict[str, Sequence[str] | np.ndarray]:
@@ -75,6 +85,9 @@ class MolecularModes:
             columns["symmetry"] = self.symmetries.labels
         if self.infrared is not None:
             columns["IR (km/mol)"] = self.infrared.intensities_km_per_mol
+        if self.modes.model_errors_per_cm is not None:
+            errors = self.modes.model_errors_per_cm
+            columns["model error"] = [f"{error:.2g}" for error in errors]
         return columns
 
 
@@ -110,6 +123,9 @@ def molecular_modes(
     modes = normal_modes(
         hessian, masses, atoms.positions, fixed=fixed, pbc=atoms.pbc, linear=is_linear
     )
+    zero_point_error = None
+    if evaluator.n_members > 1:
+        modes, zero_point_error = _with_model_errors(atoms, evaluator, modes)
     return MolecularModes(
         energy=float(answer.energy[0]),
         max_force=float(np.linalg.norm(answer.forces[~fixed], axis=1).max()),
@@ -120,7 +136,22 @@ def molecular_modes(
         infrared=None if born is None else infrared_intensities(modes, born),
         polarizability_derivatives=_polarizability_derivatives(atoms, evaluator),
         near_misses=misses,
+        zero_point_error=zero_point_error,
+        is_calibrated=evaluator.calibration is not None,
     )
+
+
+def _with_model_errors(
+    atoms: Atoms, evaluator: Evaluator, modes: NormalModes
+) -> tuple[NormalModes, float]:
+    """The modes with those of their wavenumbers, and that of the zero-point energy (eV)."""
+    cell = atoms.cell.complete().array if atoms.pbc.any() else None
+    calibration = evaluator.calibration
+    scale = 1.0 if calibration is None else calibration.forces.scale
+    hessians = evaluator.member_hessians(atoms.positions, cell)
+    of_members = member_wavenumbers_per_cm(modes, hessians, scale)
+    errors = errors_of_modes(of_members)
+    return replace(modes, model_errors_per_cm=errors), error_of_zero_point_energy(of_members)
 
 
 def _derivatives(

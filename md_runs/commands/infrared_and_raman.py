@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +82,8 @@ def read_lines(path: Path, field: str) -> Lines:
     for place in places:
         if isinstance(place, dict) and {field, "wavenumbers_per_cm"} <= place.keys():
             lines = Lines(*(np.array(place[n], float) for n in ("wavenumbers_per_cm", field)))
+            if (errors := place.get("model_errors_per_cm")) is not None:
+                lines = replace(lines, model_errors_per_cm=np.array(errors, float))
             if lines.wavenumbers_per_cm.shape == lines.intensities.shape:
                 return lines
     raise DataError(f"{path} holds no {field} with wavenumbers_per_cm, [n_modes] each")
@@ -242,7 +245,7 @@ def note_responses(
 
         is_spectrum = isinstance(found, InfraredSpectrum)
         found = corrected(found) if is_spectrum else found.changed(corrected)  # type: ignore
-        whole, columns = _whole(found), None
+        whole, columns = _whole(found), None if lines is None else lines.columns
         if isinstance(found, RamanSpectra):
             columns = partial(_depolarization_ratios, found)
         sentence = f"{run.dynamics_remark}; {spectrum_sentence(whole, f'{how}{source}')}"

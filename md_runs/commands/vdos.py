@@ -89,13 +89,19 @@ def vdos_report(
     removed: Any = remove and remove.replace("-", " ")
     builder = ReportBuilder()
 
+    lines = None
+    if reference is not None:
+        ones = np.ones(reference.n_modes)
+        lines = Lines(reference.wavenumbers_per_cm, ones, reference.model_errors_per_cm)
+
     def analyse(run: PreparedRun) -> DecomposedSpectrum:
         found, how = _spectrum(run, by, reference, resolution_per_cm, removed, mass_weighting)
         if verlet_correction:
             step_fs = integration_step_fs(run, integration_timestep_fs)
             found = _changed(found, lambda spectrum: without_verlet_shift(spectrum, step_fs))
         total = found.total
-        note_spectrum(builder, run, found if by else total, _sentence(run, total, how))
+        columns = None if lines is None else lines.columns
+        note_spectrum(builder, run, found if by else total, _sentence(run, total, how), columns)
         if correlation:
             builder.results[f"{run.name}_correlation"] = correlation_function(
                 [centroid(segment.velocities_angstrom_per_fs) for segment in _moving(run)],
@@ -107,9 +113,6 @@ def vdos_report(
 
     parts = builder.for_each(runs, analyse)
     builder.tables.insert(0, _overview(parts))
-    lines = None
-    if reference is not None:
-        lines = Lines(reference.wavenumbers_per_cm, np.ones(reference.n_modes))
     totals = {name: found.total for name, found in parts.items()}
     right = draw_spectra(builder, "vdos", totals, lines, max_per_cm)
     if by:

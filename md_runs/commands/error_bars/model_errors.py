@@ -18,6 +18,12 @@ LEAST_FRAMES = 20  # chosen: two for each block
 MeasuresOf = Callable[[PreparedRun], Mapping[str, tuple[Measure, str]]]  # with units, by label
 
 
+def model_error_sentence(is_calibrated: bool) -> str:
+    """What the model errors of modes are."""
+    how = "calibrated" if is_calibrated else "not calibrated: no error bar (mlpotential calibrate)"
+    return f"model error (1/cm): standard deviation over the members of the committee, {how}"
+
+
 def note_model_errors(
     builder: ReportBuilder, runs: Sequence[PreparedRun], measures_of: MeasuresOf
 ) -> None:

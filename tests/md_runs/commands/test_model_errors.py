@@ -1,16 +1,22 @@
 """Runs keep the energies of the members of a committee, and analyses show what they tell."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ase.build import molecule
+from ase.io import write
 from numpy.testing import assert_allclose, assert_array_equal
 
+from md_runs.analysis.vibrations.normal_modes import read_normal_modes
 from md_runs.classical import ClassicalRun, run_classical
+from md_runs.cli import main
 from md_runs.commands.prepared_run import open_runs
+from md_runs.commands.spectrum_tables import Lines
 from md_runs.commands.structure.distances import distances_report
 from md_runs.force_provider import ModelForces
+from md_runs.molecular_modes import molecular_modes
 from md_runs.pimd import PimdRun, run_pimd
 from md_runs.reading import read_run
 from md_runs.run_folders import TRAJECTORY_NAME
@@ -112,3 +118,33 @@ def _forget_members(path):
     with FrameRecorder(path, replace(header, fields=fields)) as recorder:
         for record in records:
             recorder.append(**{name: record[name] for name in fields})
+
+
+def test_modes_and_the_spectra_beside_them(water, tmp_path, capsys):
+    """By the Hessian of each member, in the tables of modes, peaks and the report."""
+    paths = write_committee(tmp_path, water, calibrated=True)
+    write(tmp_path / "water.xyz", water)
+    pattern = str(tmp_path / "member_*.safetensors")
+    modes = tmp_path / "modes.json"
+    arguments = [tmp_path / "water.xyz", "--model", pattern, "--json", modes, "--guard", "off"]
+    assert main(["modes", *map(str, arguments)]) == 0
+    output = capsys.readouterr().out
+    assert "standard deviation over the members of the committee, calibrated" in output
+    assert "(model error" in output
+    errors = read_normal_modes(modes).model_errors_per_cm
+    assert errors.shape == (3,)
+    assert (errors > 0).all()
+    (alone,) = [
+        molecular_modes(water, path, Execution(dtype="float64", guard="off")) for path in paths[:1]
+    ]
+    assert alone.modes.model_errors_per_cm is None
+    assert alone.zero_point_error is None
+
+
+def test_peaks_near_lines():
+    """The errors of the lines within a resolution of a peak; a dash where there is none."""
+    lines = Lines(np.array([1000.0, 1004.0, 2000.0]), np.ones(3), np.array([3.0, 4.0, 7.0]))
+    peaks = SimpleNamespace(wavenumbers_per_cm=[1001.0, 1995.0, 3000.0], resolution_per_cm=10.0)
+    root = f"{np.sqrt(12.5):.2g}"
+    assert lines.columns(peaks) == {"model error (1/cm)": [root, "7", "-"]}
+    assert Lines(np.ones(1), np.ones(1)).columns(peaks) == {}
