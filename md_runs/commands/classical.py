@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from md_runs.classical.settings import ClassicalRun
+from md_runs.commands.error_bars.conditions import Conditions
 from md_runs.commands.options import check_folder, check_model, taken
 from md_runs.force_provider import ModelForces
 from mlpotential.command_line import Command
@@ -15,7 +16,9 @@ EXAMPLES = (
     "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt "
     "--temperature-K 300 --n-steps 20000\n"
     "  md-runs classical crystal.xyz --model model.safetensors --folder npt "
-    "--ensemble npt-isotropic --pressure-GPa 0.0001 --n-steps 20000"
+    "--ensemble npt-isotropic --pressure-GPa 0.0001 --n-steps 20000\n"
+    "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt --n-steps 20000 "
+    "--until 'bond_C-H < 0.0005' 'temperature < 1' --at-most 2e6"
 )
 
 
@@ -27,11 +30,12 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
         model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
             committee.
         folder: for all files of the run; a run that is there goes on.
-        options: fields of `ClassicalRun` and `Execution`.
+        options: fields of `ClassicalRun`, `Conditions` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
 
-    settings, execution = taken(options, ClassicalRun), Execution(**options)
+    settings, conditions = taken(options, ClassicalRun), taken(options, Conditions)
+    execution = Execution(**options)
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
     check_model(model)
@@ -39,7 +43,9 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     from mlpotential.units import G_PER_CM3_PER_AMU_PER_ANGSTROM3
 
     atoms.calc = ModelForces(model, execution).calculator()
-    result = run_classical(atoms, settings, folder)
+    result, holds = conditions.run(
+        atoms, settings, folder, lambda settings: run_classical(atoms, settings, folder)
+    )
     means = f"mean temperature {result.mean_temperature_K} K"
     if result.mean_volume is not None:
         density = G_PER_CM3_PER_AMU_PER_ANGSTROM3 * atoms.get_masses().sum()
@@ -50,7 +56,7 @@ def run(structure: Path, *, model: Path, folder: Path, **options: Any) -> int:
     print(f"{means}: {result.trajectory_file}")
     if result.extrapolation is not None:
         print(result.extrapolation)
-    return 0
+    return 0 if holds else 1
 
 
-COMMAND = Command.of(run, EXAMPLES, more=[ClassicalRun, Execution])
+COMMAND = Command.of(run, EXAMPLES, more=[ClassicalRun, Conditions, Execution])

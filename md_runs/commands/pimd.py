@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from md_runs.commands.error_bars.conditions import Conditions
 from md_runs.commands.options import check_folder, check_model, printed_extrapolation, taken
 from md_runs.pimd.settings import PimdRun
 from mlpotential.command_line import Command
@@ -17,7 +18,9 @@ EXAMPLES = (
     "  md-runs pimd relaxed.xyz --model model.safetensors --folder trpmd --from pimd "
     "--dynamics trpmd --n-beads 8 --n-steps 40000 --stride 4\n"
     "  md-runs pimd relaxed.xyz --model model.safetensors --folder piglet "
-    "--input-xml piglet.xml --n-beads 8 --n-steps 10000"
+    "--input-xml piglet.xml --n-beads 8 --n-steps 10000\n"
+    "  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 8 "
+    "--n-steps 20000 --until 'mean_bond < 0.0005' 'potential < 0.002' --at-most 2e6"
 )
 
 
@@ -41,11 +44,14 @@ def run(
             a pimd run of their own).
         input_xml: an input of i-PI of your own, whose motion, thermostat and barostat are kept;
             forces, outputs and first positions are those of this command.
-        options: fields of `PimdRun` and `Execution`.
+        options: fields of `PimdRun`, `Conditions` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
 
-    settings, execution = taken(options, PimdRun), Execution(**options)
+    settings, conditions = taken(options, PimdRun), taken(options, Conditions)
+    execution = Execution(**options)
+    if settings.dynamics != "pimd" and conditions.until:
+        raise ConfigError(f"--until is for pimd: segments of {settings.dynamics} have their length")
     if settings.dynamics == "pimd" and source is not None:
         raise ConfigError("--from is for segments: add --dynamics rpmd or trpmd")
     if settings.dynamics != "pimd" and input_xml is not None:
@@ -55,12 +61,14 @@ def run(
     check_model(model)
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
 
+    def run_one(settings: PimdRun) -> PimdResult:
+        return run_pimd(atoms, model, settings, folder, execution=execution, input_xml=input_xml)
+
     result: PimdResult | SegmentsResult
+    holds = True
     with printed_extrapolation():
         if settings.dynamics == "pimd":
-            result = run_pimd(
-                atoms, model, settings, folder, execution=execution, input_xml=input_xml
-            )
+            result, holds = conditions.run(atoms, settings, folder, run_one)
         else:
             result = run_ring_polymer_segments(
                 atoms, model, settings, folder, source, execution=execution
@@ -68,7 +76,9 @@ def run(
     print(f"{result}: {folder}")
     if result.extrapolation is not None:
         print(result.extrapolation)
-    return 0
+    return 0 if holds else 1
 
 
-COMMAND = Command.of(run, EXAMPLES, more=[PimdRun, Execution], aliases={"source": "--from"})
+COMMAND = Command.of(
+    run, EXAMPLES, more=[PimdRun, Conditions, Execution], aliases={"source": "--from"}
+)
