@@ -32,6 +32,7 @@ from md_runs.analysis.spectra.response_spectra import ResponseSpectrum
 from md_runs.analysis.spectra.spectrum_corrections import without_verlet_shift
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, analysis_command
+from md_runs.commands.error_bars.member_runs import check_member_runs, note_member_peaks
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
     By,
@@ -209,6 +210,7 @@ def note_responses(
     verlet_correction: bool = False,
     integration_timestep_fs: float | None = None,
     max_per_cm: float | None = None,
+    members: bool = False,
 ) -> tuple[dict[str, Found], float]:
     """The spectra of all runs, noted and drawn, and the right end of the axis (1/cm).
 
@@ -225,7 +227,10 @@ def note_responses(
         verlet_correction: take back the shift of lines by the time step.
         integration_timestep_fs: of the integrator, fs (as recorded).
         max_per_cm: right end of the axis, 1/cm (where lines end).
+        members: the runs after the first are of one member of its committee each: their spread is
+            its model error.
     """
+    of_members = check_member_runs(runs, members)
     lines = read_lines(intensities, field) if intensities else None
 
     def analyse(run: PreparedRun) -> Found:
@@ -256,6 +261,8 @@ def note_responses(
         return found
 
     found = builder.for_each(runs, analyse)
+    if of_members:
+        note_member_peaks(builder, runs)
     wholes = {name: _whole(one) for name, one in found.items()}
     return found, draw_spectra(builder, name, wholes, lines, max_per_cm)
 

@@ -32,6 +32,7 @@ from md_runs.analysis.structure.periodic_images import checked_cells
 from md_runs.analysis.vibrations.degrees_of_freedom import DegreesOfFreedom, degrees_of_freedom
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
+from md_runs.commands.error_bars.member_runs import check_member_runs, note_member_peaks
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
     By,
@@ -66,6 +67,7 @@ def vdos_report(
     verlet_correction: bool = False,
     integration_timestep_fs: float | None = None,
     max_per_cm: float | None = None,
+    members: bool = False,
 ) -> AnalysisReport:
     """Densities of states of all runs, with peaks and checks; of ring polymers, of the centroid.
 
@@ -80,12 +82,15 @@ def vdos_report(
         verlet_correction: take back the shift of lines by the time step.
         integration_timestep_fs: of the integrator, fs (as recorded).
         max_per_cm: right end of the axis, 1/cm (where lines end).
+        members: the runs after the first are of one member of its committee each: their spread is
+            its model error.
 
     Raises:
         DataError, ConfigError: runs without motion, options that do not fit them.
     """
     reference = read_normal_modes(modes) if modes else None
     check_parts(by, reference, runs)
+    of_members = check_member_runs(runs, members)
     removed: Any = remove and remove.replace("-", " ")
     builder = ReportBuilder()
 
@@ -113,6 +118,8 @@ def vdos_report(
 
     parts = builder.for_each(runs, analyse)
     builder.tables.insert(0, _overview(parts))
+    if of_members:
+        note_member_peaks(builder, runs)
     totals = {name: found.total for name, found in parts.items()}
     right = draw_spectra(builder, "vdos", totals, lines, max_per_cm)
     if by:
