@@ -12,12 +12,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from ase.units import kB
 
 from md_runs.classical import ClassicalResult
-from md_runs.commands.error_bars.conditions import Result, Settings
 from md_runs.commands.error_bars.quantities import (
     Goal,
     Reached,
@@ -30,6 +30,9 @@ from md_runs.run_folders import CHECKPOINT_NAME, RECORD_NAME
 from md_runs.trajectories.frames_file import read_records, read_trajectory
 from md_runs.trajectories.trajectory import Trajectory, with_frames
 from mlpotential.run_folder import write_atomically
+
+Settings = TypeVar("Settings", bound=Any)
+Result = TypeVar("Result", bound=Any)
 
 OUTCOME_NAME = "error_bars.json"
 MOST_GROWTH, LEAST_GROWTH = 2.0, 1.25  # of the length from look to look; chosen: few looks
