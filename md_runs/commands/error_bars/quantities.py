@@ -1,8 +1,12 @@
 """Means of a run that can be run for: their series, frame by frame, and their error bars.
 
-The error bar is the larger of two: of 10 blocks, and of the statistical inefficiency g (Eqs. (1)
-and (2) of `analysis.sampling.uncertainty`), sd sqrt(g / n). Both are too small as long as the run
-is hardly longer than its memory, so that n / g independent frames are counted, too.
+The error bar is the largest of four: of 5, 10 and 20 blocks, and of the statistical inefficiency g
+(Eqs. (1) and (2) of `analysis.sampling.uncertainty`), sd sqrt(g / n). The energy of a thermostatted
+molecule swings fast and relaxes slowly, and g, which ends where the correlation first is no longer
+positive, sees the swings alone. All are too small as long as blocks are hardly longer than the
+memory, so that independent frames are counted, too:
+
+    n_independent = sd^2 / error^2.
 """
 
 from __future__ import annotations
@@ -35,8 +39,9 @@ from mlpotential.errors import ConfigError, nearest_name
 from mlpotential.inference.training_domain import bond_lengths
 from mlpotential.settings_checks import check_number
 
-N_BLOCKS = 10
-LEAST_INDEPENDENT = 20.0  # frames; chosen: an error bar is then known within 16 %
+NUMBERS_OF_BLOCKS = (5, 10, 20)
+# Frames; chosen: blocks, a tenth of the run, are then ten times as long as what they must outlast.
+LEAST_INDEPENDENT = 100.0
 BOND = "bond_"
 
 
@@ -202,11 +207,13 @@ def parse_goals(texts: Sequence[str], known: Mapping[str, Quantity]) -> list[Goa
 def reached(goal: Goal, run: RunSeries) -> Reached:
     """The mean so far. Error bars are infinite where there are too few frames for any."""
     series = np.asarray(goal.quantity.series(run), np.float64)
-    if len(series) < 2 * N_BLOCKS or not np.ptp(series) > 0.0:
-        mean = float(series.mean()) if len(series) else np.nan
-        return Reached(goal, Estimate(mean, np.inf, 1), 1.0)
-    blocks = block_average(series, N_BLOCKS)
-    g = statistical_inefficiency(series)
-    of_correlation = float(series.std(ddof=1) * np.sqrt(g / len(series)))
-    error = max(float(blocks.standard_error), of_correlation)
-    return Reached(goal, Estimate(blocks.value, error, N_BLOCKS), len(series) / g)
+    n_frames, most_blocks = len(series), max(NUMBERS_OF_BLOCKS)
+    if n_frames < 2 * most_blocks or not np.ptp(series) > 0.0:
+        middle = float(series.mean()) if n_frames else np.nan
+        return Reached(goal, Estimate(middle, np.inf, 1), 1.0)
+    spread = float(series.std(ddof=1))
+    errors = [float(block_average(series, n).standard_error) for n in NUMBERS_OF_BLOCKS]
+    errors.append(spread * np.sqrt(statistical_inefficiency(series) / n_frames))
+    error = float(max(errors))
+    mean = Estimate(float(series.mean()), error, most_blocks)
+    return Reached(goal, mean, (spread / error) ** 2)

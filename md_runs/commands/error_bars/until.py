@@ -1,8 +1,8 @@
 """Runs that go on, block by block, until the error bars of named means are small enough.
 
 Each look at the error bars is a chance to stop at one that is small by luck. So the looks are few
-(blocks grow by a half to twice the length so far where much is missing), and each error bar is the
-larger one of two.
+(the run grows by a quarter to twice its length from one to the next), and each error bar is the
+largest of several.
 """
 
 from __future__ import annotations

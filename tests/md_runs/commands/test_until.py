@@ -9,7 +9,7 @@ import pytest
 from ase.build import bulk, molecule
 from ase.io import write
 
-from md_runs.analysis.sampling.uncertainty import Estimate
+from md_runs.analysis.sampling.uncertainty import Estimate, statistical_inefficiency
 from md_runs.classical.checkpoint import ClassicalState
 from md_runs.cli import main
 from md_runs.commands.error_bars.conditions import Conditions
@@ -23,6 +23,7 @@ from md_runs.commands.error_bars.quantities import (
     reached,
 )
 from md_runs.commands.error_bars.until import OUTCOME_NAME, next_length
+from md_runs.pimd.ring_polymer.files import read_properties
 from md_runs.reading import read_run
 from md_runs.run_folders import CHECKPOINT_NAME
 from mlpotential.errors import ConfigError
@@ -100,21 +101,30 @@ def test_options_belong_together():
 
 
 def test_error_bars_of_correlated_series():
-    """As long as the theory says: sd sqrt(g / n), a fifth either way."""
+    """As the theory says, sd sqrt(g / n), or somewhat more: the largest of several is taken."""
     n, memory = 20_000, 10.0
     errors = []
     for seed in range(8):
         series, g = correlated(n, memory, seed)
         errors.append(reached(Goal(of_series(series), 1.0), None).mean.standard_error)
     exact = np.sqrt(g / n)
-    assert exact < np.mean(errors) < 1.4 * exact  # the larger one of two
+    assert exact < np.mean(errors) < 1.5 * exact
     assert min(errors) > 0.8 * exact
+
+
+def test_swings_do_not_hide_a_slow_relaxation():
+    """As of potential energies, which a thermostat lets go slowly and bonds swing fast."""
+    slow, g = correlated(20_000, 50.0)
+    series = slow + 2.0 * np.cos(2.0 * np.arange(20_000))
+    assert statistical_inefficiency(series) < 0.2 * g  # which alone would say 2 and less
+    error = reached(Goal(of_series(series), 1.0), None).mean.standard_error
+    assert error > 0.8 * np.sqrt(g / 20_000)
 
 
 def test_a_run_hardly_longer_than_its_memory_is_no_run():
     series, _ = correlated(200, 100.0)
     found = reached(Goal(of_series(series), 100.0), None)
-    assert found.n_independent < 20
+    assert found.n_independent < 100
     assert not found.holds
     assert found.missing > 1
     few = reached(Goal(of_series(np.arange(5.0)), 1.0), None)
@@ -198,12 +208,16 @@ def test_path_integrals(water, capsys):
         0.25, "--stride", 2, "--properties-stride", 4, "--n-steps", 200, "--thermostat-time-fs", 20,
         "--guard", "off",
     ]  # fmt: skip
-    until = ["--until", "kinetic < 0.0005", "temperature < 20", "--at-most", 8000]
+    until = ["--until", "temperature < 20", "--at-most", 16_000]
     text = call(capsys, water, *options, *until)
-    assert "kinetic" in text.splitlines()[0]
+    assert "the error bar is small enough" in text
     outcome = json.loads((water / "run" / OUTCOME_NAME).read_text())
-    assert outcome["last_reached"] in ("kinetic", "temperature")
-    assert outcome["n_steps"] < 8000
+    assert outcome["last_reached"] == "temperature"
+    assert outcome["n_steps"] < 16_000
+    known = quantities_of(molecule("H2O"))
+    recorded = {"kinetic": read_properties(water / "run").kinetic_cv}
+    kinetic = known["kinetic"].series(RunSeries(None, recorded))
+    assert len(kinetic) == outcome["n_steps"] // 4 + 1
 
 
 def test_wrong_uses_are_told_before_the_work(water, capsys):
