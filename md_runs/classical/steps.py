@@ -23,7 +23,7 @@ from md_runs.trajectories.frames_file import (
     FrameHeader,
     FrameRecorder,
     member_fields,
-    with_energy_scale,
+    with_calibration,
 )
 from md_runs.trajectories.structure_file import other_constraints
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
@@ -80,7 +80,7 @@ def frame_header(
     fields |= {FIELDS[name]: (1, *SHAPES[name]) for name in _come_with_forces(atoms)}
     fields |= member_fields(atoms.calc, n_beads=1)
     header = FrameHeader.of_run(atoms, timestep_fs, stride, fields, moves_cell)
-    return with_energy_scale(header, atoms.calc)
+    return with_calibration(header, atoms.calc)
 
 
 def _come_with_forces(atoms: Atoms) -> list[str]:

@@ -35,6 +35,7 @@ LONGEST_HEADER = (
     1 << 28
 )  # bytes; chosen: a million atoms fit, the length of a foreign file does not
 
+OF_COMMITTEES = ("member_energy_scale", "calibration")
 RUN_SETTINGS = ("dynamics", "temperature_K", "friction_per_fs")
 
 Shape = tuple[int, ...]
@@ -62,7 +63,7 @@ class FrameHeader:
         dynamics, temperature_K, friction_per_fs: as of `Trajectory`; None where they do not apply,
             or in a file of 0.1, which does not tell them.
         fixed: atoms that never move, in ascending order.
-        member_energy_scale: as of `Trajectory`; runs do not differ by it.
+        member_energy_scale, calibration: as of `Trajectory`; runs do not differ by them.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -77,6 +78,7 @@ class FrameHeader:
     friction_per_fs: float | None = None
     fixed: tuple[int, ...] = ()
     member_energy_scale: float | None = None
+    calibration: str | None = None
 
     @property
     def record_type(self) -> np.dtype:
@@ -87,7 +89,7 @@ class FrameHeader:
         """Magic, length and padded JSON."""
         version = FORMAT_VERSION if "cells" in self.fields or self.fixed else 1
         content = {"format_version": version, **vars(self), "fields": dict(self.fields)}
-        for name in (*RUN_SETTINGS, "fixed", "member_energy_scale"):
+        for name in (*RUN_SETTINGS, "fixed", *OF_COMMITTEES):
             if content[name] in (None, ()):
                 del content[name]
         text = json.dumps(content).encode()
@@ -138,7 +140,7 @@ class FrameHeader:
             fields={name: tuple(map(int, shape)) for name, shape in content["fields"].items()},
             **{name: content.get(name) for name in RUN_SETTINGS},
             fixed=tuple(int(i) for i in content.get("fixed", ())),
-            member_energy_scale=content.get("member_energy_scale"),
+            **{name: content.get(name) for name in OF_COMMITTEES},
         )
 
     def differences(self, found: FrameHeader) -> list[str]:
@@ -146,7 +148,7 @@ class FrameHeader:
 
         Nor do files of earlier versions hold the energies of the members of a committee.
         """
-        untold = ("member_energy_scale", *(RUN_SETTINGS if found.dynamics is None else ()))
+        untold = (*OF_COMMITTEES, *(RUN_SETTINGS if found.dynamics is None else ()))
         fields = dict(self.fields)
         if MEMBER_ENERGIES not in found.fields:
             fields.pop(MEMBER_ENERGIES, None)
@@ -252,12 +254,13 @@ def member_fields(forces: Any, n_beads: int) -> dict[str, Shape]:
     return {MEMBER_ENERGIES: (n_beads, n_members)} if n_members > 1 else {}
 
 
-def with_energy_scale(header: FrameHeader, forces: Any) -> FrameHeader:
-    """With the scale of the spread of a committee, where it is calibrated."""
+def with_calibration(header: FrameHeader, forces: Any) -> FrameHeader:
+    """With that of a committee, where it is calibrated."""
     calibration = getattr(forces, "calibration", None)
-    return replace(
-        header, member_energy_scale=None if calibration is None else calibration.energy.scale
-    )
+    if calibration is None:
+        return header
+    text = " ".join(str(calibration).split())
+    return replace(header, member_energy_scale=calibration.energy.scale, calibration=text)
 
 
 def read_header(path: Path) -> FrameHeader:
@@ -320,6 +323,7 @@ def read_trajectory(path: Path) -> Trajectory:
         temperature_K=header.temperature_K,
         friction_per_fs=header.friction_per_fs,
         member_energy_scale=header.member_energy_scale,
+        calibration=header.calibration,
         fixed=fixed if fixed.any() else None,
         **recorded,
     )

@@ -45,6 +45,7 @@ class Trajectory:
         member_energies: potential energies of each member of a committee, whose mean moved the
             atoms, [n_frames, n_beads, n_members] (eV).
         member_energy_scale: standard error over their spread, where it was calibrated.
+        calibration: of the committee, in words.
         temperature_K: of the thermostat; None where it is not known, or there is none.
         dynamics: what moved the atoms, a method of `analysis.spectra.dynamics`, or its
             SAMPLING_ONLY; None where it is not known.
@@ -67,6 +68,7 @@ class Trajectory:
     charges: FrameArray | None = None
     member_energies: FrameArray | None = None
     member_energy_scale: float | None = None
+    calibration: str | None = None
     temperature_K: float | None = None
     dynamics: str | None = None
     friction_per_fs: float | None = None

@@ -83,6 +83,8 @@ def _model_errors(
         f"{run.name}: model error of {of_members.shape[1]} members by first-order reweighting, "
         + ("energies not calibrated" if scale is None else f"energies calibrated (x {scale:.3g})")
     )
+    if trajectory.calibration is not None:
+        builder.assumptions.append(f"{run.name}: {trajectory.calibration}")
     if scale is None:
         builder.warnings.append(
             f"{run.name}: the spread of the committee is no error bar before mlpotential calibrate"

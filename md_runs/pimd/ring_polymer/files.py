@@ -24,7 +24,7 @@ from md_runs.trajectories.frames_file import (
     member_fields,
     read_header,
     read_records,
-    with_energy_scale,
+    with_calibration,
 )
 
 PROPERTIES_NAME = "properties.frames"
@@ -60,7 +60,7 @@ def frame_header(
     if settings.moves_cell:
         recorded["cells"] = (3, 3)
     header = _header(atoms, settings, settings.stride, recorded)
-    return with_energy_scale(header, forces)
+    return with_calibration(header, forces)
 
 
 def properties_header(atoms: Atoms, settings: PimdRun) -> FrameHeader:

@@ -83,6 +83,8 @@ def test_classical_run(water, tmp_path, calibrated):
     assert error.mean.value == pytest.approx(found.results["run_bond O0-H1"].mean.value, rel=1e-9)
     assert error.error.value > 0
     assert error.scale == (SCALE if calibrated else 1.0)
+    known = [text for text in found.assumptions if "of 3 calibrated on 100 structures" in text]
+    assert len(known) == (1 if calibrated else 0)
     said = [text for text in found.warnings if "before mlpotential calibrate" in text]
     assert len(said) == (0 if calibrated else 1)
 
@@ -95,6 +97,10 @@ def test_ring_polymer(water, tmp_path):
     assert energies.shape == (31, 3, 3)
     assert_allclose(energies.mean(axis=-1), result.trajectory.energies, rtol=1e-12)
     assert result.trajectory.member_energy_scale == SCALE
+    assert main(["report", str(tmp_path / "run"), "--skip-ps", "0"]) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "model error: standard deviation over the members" in page
+    assert "of 3 calibrated on 100 structures" in page
     found = distances_report(open_runs([tmp_path / "run"], skip_ps=0.0))
     assert "run_nearest neighbour_model_error" in found.results
 
