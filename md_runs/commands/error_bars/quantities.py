@@ -1,12 +1,14 @@
 """Means of a run that can be run for: their series, frame by frame, and their error bars.
 
-The error bar is the largest of four: of 5, 10 and 20 blocks, and of the statistical inefficiency g
-(Eqs. (1) and (2) of `analysis.sampling.uncertainty`), sd sqrt(g / n). The energy of a thermostatted
-molecule swings fast and relaxes slowly, and g, which ends where the correlation first is no longer
-positive, sees the swings alone. All are too small as long as blocks are hardly longer than the
-memory, so that independent frames are counted, too:
+The error bar is the largest of those of 5, 10 and 20 blocks, Eq. (1) of
+`analysis.sampling.uncertainty`. It is too small as long as blocks are hardly longer than the memory
+of the run, so that independent frames are counted, too, with g of Eq. (2) there:
 
-    n_independent = sd^2 / error^2.
+    n_independent = min(n / g, sd^2 / error^2).
+
+The first is more than there are where a thermostatted energy swings fast and relaxes slowly: g ends
+where the correlation first is no longer positive, and sees the swings alone. The second is more
+where swings cancel in blocks, as those of mean bonds do. Error bars are left to blocks.
 """
 
 from __future__ import annotations
@@ -213,7 +215,7 @@ def reached(goal: Goal, run: RunSeries) -> Reached:
         return Reached(goal, Estimate(middle, np.inf, 1), 1.0)
     spread = float(series.std(ddof=1))
     errors = [float(block_average(series, n).standard_error) for n in NUMBERS_OF_BLOCKS]
-    errors.append(spread * np.sqrt(statistical_inefficiency(series) / n_frames))
     error = float(max(errors))
     mean = Estimate(float(series.mean()), error, most_blocks)
-    return Reached(goal, mean, (spread / error) ** 2)
+    n_independent = min(n_frames / statistical_inefficiency(series), (spread / error) ** 2)
+    return Reached(goal, mean, n_independent)
