@@ -1,0 +1,120 @@
+"""The public names of the packages, and a page of the manual for each package that has some."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+GENERATED = Path(__file__).parents[1] / "generated"
+# Packages whose `__all__` (of `md_runs.analysis`: `CONTENTS`) is public.
+PACKAGES = {
+    "mlpotential": "data, models and the evaluator",
+    "calculators": "the calculator of ASE",
+    "md_runs.classical": "classical runs",
+    "md_runs.pimd": "path-integral runs",
+    "md_runs.analysis": "analysis of arrays",
+    "mlpotential.testing": "checks for your own potentials and calculators",
+}
+# Names that are public where they are defined.
+DOORS = {
+    "mlpotential.errors": [
+        "InputError",
+        "ConfigError",
+        "DataError",
+        "ModelFileError",
+        "RunError",
+        "StructureError",
+        "ExtrapolationError",
+        "ExtrapolationWarning",
+    ],
+    "mlpotential.training.config": ["RunConfig", "DataConfig", "TrainingConfig"],
+    "mlpotential.training.run": ["run_training"],
+    "mlpotential.training.evaluation.evaluate": ["evaluate_model"],
+    "mlpotential.interpretation.fields.local_chemical_potential": ["LocalChemicalPotential"],
+    "calculators.ipi_driver": ["driver_path"],
+    "md_runs.reading": ["read_run", "ReadOptions"],
+    "md_runs.trajectories.trajectory": ["Trajectory"],
+    "md_runs.relax": ["relax", "RelaxationResult"],
+    "md_runs.molecular_modes": ["molecular_modes", "MolecularModes"],
+    "md_runs.force_provider": ["ForceProvider", "ModelForces", "CalculatorForces"],
+}
+FIGURES = ("distributions", "modes", "path_integrals", "spectra", "transport")
+
+
+def names() -> dict[str, dict[str, object]]:
+    """By page (the name of a package, or `others` or `figures`): what each dotted name means."""
+    found: dict[str, dict[str, object]] = {}
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        contents = getattr(module, "CONTENTS", None)
+        public = [n for ns in contents.values() for n in ns] if contents else module.__all__
+        found[package] = {f"{package}.{name}": getattr(module, name) for name in public}
+    found["others"] = {
+        f"{module}.{name}": getattr(importlib.import_module(module), name)
+        for module, defined in DOORS.items()
+        for name in defined
+    }
+    found["md_runs.figures"] = {}
+    for name in FIGURES:
+        module = importlib.import_module(f"md_runs.figures.{name}")
+        for title, function in inspect.getmembers(module, inspect.isfunction):
+            is_own = function.__module__ == module.__name__
+            if is_own and title.startswith("plot_") or title.endswith("_figure") and is_own:
+                found["md_runs.figures"][f"{module.__name__}.{title}"] = function
+    return found
+
+
+def lacks_docstring(value: object) -> bool:
+    """Whether a function or class explains nothing of its own."""
+    if not (inspect.isfunction(value) or inspect.isclass(value)):
+        return False
+    text = value.__doc__ or ""
+    return not text.strip() or text.startswith(f"{value.__name__}(")  # made by dataclass
+
+
+def undescribed_parameters(value: object) -> list[str]:
+    """Parameters of a function that its docstring has no entry for.
+
+    A docstring of one sentence that names all of them in backticks is enough.
+    """
+    if not inspect.isfunction(value):
+        return []
+    text = inspect.getdoc(value) or ""
+    return [
+        name
+        for name in inspect.signature(value).parameters
+        if name != "ax" and f"{name}:" not in text and f"{name}," not in text and f"`{name}`" not in text
+    ]
+
+
+def directive(name: str, value: object) -> str:
+    """The lines that document a name."""
+    if inspect.isclass(value):
+        is_exception = issubclass(value, BaseException)
+        members = "" if is_exception else "   :members:\n"
+        return f".. autoclass:: {name}\n{members}"
+    if callable(value):
+        return f".. autofunction:: {name}\n"
+    return f".. autodata:: {name}\n"
+
+
+def write_pages(app: object) -> None:
+    """Writes `generated/api/`."""
+    from repository_pages import write
+
+    titles = PACKAGES | {
+        "others": "public names of modules",
+        "md_runs.figures": "figures of analysis results",
+    }
+    for page, public in names().items():
+        heading = f"{page}: {titles[page]}" if page != "others" else titles[page].capitalize()
+        text = [f"{heading}\n{'=' * len(heading)}\n"]
+        if page in PACKAGES:
+            text.append((importlib.import_module(page).__doc__ or "").partition("\n")[0] + "\n")
+        text += [directive(name, value) for name, value in public.items()]
+        write(GENERATED / "api" / f"{page}.rst", "\n".join(text))
+
+
+def setup(app: object) -> dict[str, bool]:
+    """Registers the step."""
+    app.connect("builder-inited", write_pages)  # type: ignore[attr-defined]
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
