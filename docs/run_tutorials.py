@@ -102,7 +102,6 @@ def run_block(block: Block, folder: Path, number: int) -> str:
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONWARNINGS": "default",
     }
     done = subprocess.run(
         command, cwd=folder, env=environment, text=True, stdout=-1, stderr=subprocess.STDOUT
