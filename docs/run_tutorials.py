@@ -3,14 +3,15 @@
 A page says by comments before its blocks what is done with them:
 
     <!-- file: run.yaml -->     the block is written to this file
-    <!-- stored -->             the block (sh or python) is run; the ```text block behind it is output
+    <!-- stored -->             the block (sh or python) is run; the ```text block behind is output
     <!-- stored: 12 -->         of which so many lines are kept, from the beginning and from the end
     <!-- picture: nvt/a.png --> the file is copied to the picture that the next line shows
     <!-- made -->               the next line says with which version and when
 
 Blocks of a page run one after the other in one folder (`runs/tutorials/PAGE`). What was run is not
-run again until it, or a block before it, is changed; `--again` begins anew. `outputs.json` keeps the
-fingerprints of commands and outputs, by which the tests notice a page that was edited but not run.
+run again until it, or a block before it, is changed; `--again` begins anew. `outputs.json` keeps
+the fingerprints of commands and outputs, by which the tests notice a page that was edited but not
+run.
 """
 
 from __future__ import annotations
@@ -138,6 +139,9 @@ def run_page(path: Path, folder: Path) -> dict[str, object]:
         records.append({"command": block.fingerprint, "printed": printed, "seconds": seconds})
         record_file.write_text(json.dumps(records, indent=1))
     del records[len(list(blocks(page))) :]
+    page = path.read_text()  # its prose may have been edited meanwhile
+    if [block.fingerprint for block in blocks(page)] != [r["command"] for r in records]:
+        raise SystemExit(f"{path.name} was changed while it ran: run it again")
     path.write_text(with_outputs(page, [str(r["printed"]) for r in records], folder, path))
     printed_fingerprints = [fingerprint(block.printed) for block in blocks(path.read_text())]
     return {
@@ -207,7 +211,9 @@ def main() -> None:
         kept = json.loads(OUTPUTS.read_text()) if OUTPUTS.exists() else {}
         same = kept.get(path.stem, {}).get("commands") == record["commands"]
         if not (same and kept[path.stem]["outputs"] == record["outputs"]):
-            OUTPUTS.write_text(json.dumps(kept | {path.stem: record}, indent=1, sort_keys=True) + "\n")
+            OUTPUTS.write_text(
+                json.dumps(kept | {path.stem: record}, indent=1, sort_keys=True) + "\n"
+            )
         print(f"{path.stem}: {record['seconds']} s in all", flush=True)
 
 

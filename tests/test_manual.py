@@ -45,7 +45,9 @@ PAGES = {
 def pages_in_toctrees(page: str) -> list[str]:
     """What the toctrees of a page list, patterns replaced by what they match and is not listed."""
     found: list[str] = []
-    for block in re.findall(r"^```\{toctree\}\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.M | re.S):
+    for block in re.findall(
+        r"^```\{toctree\}\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.M | re.S
+    ):
         entries = [line for line in block.split("\n") if line and not line.startswith(":")]
         listed = [entry for entry in entries if not set(entry) & set("*?[")]
         taken = {resolved(page, entry) for entry in listed}

@@ -23,7 +23,7 @@ PAGES = [
 
 
 def blocks(language: str, of_tutorials: bool = True) -> list[str]:
-    """Of all pages, each once; those of tutorials build on each other, see docs/run_tutorials.py."""
+    """Of all pages, each once; those of tutorials build on each other: docs/run_tutorials.py."""
     fenced = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
     pages = [page for page in PAGES if of_tutorials or page.parent.name != "tutorials"]
     found = [block for page in pages for block in fenced.findall(page.read_text())]

@@ -1,7 +1,7 @@
 """The picture of the packages, from the imports that their files write.
 
-Rows are the layers that `tests/test_architecture.py` numbers and enforces; lines are imports. A line
-is left out where two rooms are connected by others.
+Rows are the layers that `tests/test_architecture.py` numbers and enforces; lines are imports. A
+line is left out where two rooms are connected by others.
 """
 
 import ast
@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 
 PACKAGES = ("mlpotential", "calculators", "md_runs")
 COLORS = {"mlpotential": "#dbe9f6", "calculators": "#fde9cf", "md_runs": "#dff0df"}
-WIDTH, HEIGHT = 0.95, 0.5  # chosen: of a box, in units of the distance between two
+STEP = 1.0  # between boxes of a row
 
 
 def layers() -> dict[str, int]:
@@ -43,23 +43,51 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
-def imports(rooms: dict[str, int]) -> dict[str, set[str]]:
-    """Which rooms each room imports, without itself."""
-    found: dict[str, set[str]] = {name: set() for name in rooms}
+def boxes(rooms: dict[str, int]) -> dict[str, tuple[str, int, str]]:
+    """By room, the box that it is drawn in: package, layer, and a title.
+
+    Folders have boxes of their own; the single files of a layer share one.
+    """
+    found = {}
+    for name, layer in rooms.items():
+        package, _, rest = name.partition(".")
+        is_file = (ROOT / package / f"{rest}.py").exists()
+        files = [
+            other.partition(".")[2]
+            for other, number in rooms.items()
+            if number == layer and (ROOT / f"{other.replace('.', '/')}.py").exists()
+        ]
+        shown = [file for file in files if not file.startswith("_")]
+        found[name] = (package, layer, _in_lines(shown) if is_file else rest or package)
+    return found
+
+
+def _in_lines(names: list[str]) -> str:
+    """Two or three names a line."""
+    return "\n".join("  ".join(names[k : k + 3]) for k in range(0, len(names), 3))
+
+
+Box = tuple[str, int, str]
+
+
+def imports(box_of: dict[str, Box], rooms: dict[str, int]) -> dict[Box, set[Box]]:
+    """Which boxes each box imports, without itself."""
+    found: dict[Box, set[Box]] = {box: set() for box in box_of.values()}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             if own := room(module.removesuffix(".__init__"), rooms):
                 others = {room(name, rooms) for name in imported_modules(path)}
-                found[own] |= {other for other in others if other} - {own}
-    return found
+                found[box_of[own]] |= {box_of[other] for other in others if other}
+    return {box: others - {box} for box, others in found.items()}
 
 
-def reduced(graph: dict[str, set[str]]) -> list[tuple[str, str]]:
+def reduced(graph: dict[Box, set[Box]]) -> list[tuple[Box, Box]]:
     """The lines without those that follow from others (transitive reduction)."""
 
-    def reachable(start: str) -> set[str]:
-        seen, waiting = set(), list(graph[start])
+    def reachable(start: Box) -> set[Box]:
+        seen: set[Box] = set()
+        waiting = list(graph[start])
         while waiting:
             name = waiting.pop()
             if name not in seen:
@@ -79,32 +107,28 @@ def reduced(graph: dict[str, set[str]]) -> list[tuple[str, str]]:
 def figure() -> Figure:
     """Boxes in rows, the highest layer above."""
     rooms = layers()
+    graph = imports(boxes(rooms), rooms)
     rows = defaultdict(list)
-    for name, number in rooms.items():
-        rows[number].append(name)
-    height = {number: rank for rank, number in enumerate(sorted(rows))}
+    for box in graph:
+        rows[box[1]].append(box)
+    height = {layer: rank for rank, layer in enumerate(sorted(rows))}
     places = {
-        name: (index - (len(names) - 1) / 2, height[number])
-        for number, names in rows.items()
-        for index, name in enumerate(names)
+        box: (STEP * (index - (len(row) - 1) / 2), float(height[layer]))
+        for layer, row in rows.items()
+        for index, box in enumerate(row)
     }
-    picture = Figure(figsize=(14, 11), layout="constrained")
+    picture = Figure(figsize=(9.5, 11), layout="constrained")
     ax = picture.add_subplot()
-    for name, other in reduced(imports(rooms)):
-        (x, y), (x_other, y_other) = places[name], places[other]
-        ends = (y - HEIGHT / 2, y_other + HEIGHT / 2) if y != y_other else (y, y_other)
-        ax.plot((x, x_other), ends, color="#9a9a9a", linewidth=0.7, zorder=1)
-    for name, (x, y) in places.items():
-        package, _, rest = name.partition(".")
-        style = {"boxstyle": "round,pad=0.35", "facecolor": COLORS[package], "edgecolor": "#555555"}
-        ax.text(
-            x, y, (rest or package).replace("_", "_\n", 1), ha="center", va="center",
-            fontsize=8.5, bbox=style, zorder=2,
-        )  # fmt: skip
+    for box, other in reduced(graph):
+        (x, y), (x_other, y_other) = places[box], places[other]
+        ax.plot((x, x_other), (y, y_other), color="#9a9a9a", linewidth=0.8, zorder=1)
+    for (package, _, title), (x, y) in places.items():
+        style = {"boxstyle": "round,pad=0.4", "facecolor": COLORS[package], "edgecolor": "#555555"}
+        ax.text(x, y, title, ha="center", va="center", fontsize=10, bbox=style, zorder=2)
     for package, color in COLORS.items():
         ax.scatter([], [], marker="s", s=90, color=color, edgecolor="#555555", label=package)
-    ax.legend(loc="upper right", frameon=False, title="package")
-    ax.set_xlim(min(x for x, _ in places.values()) - 0.8, max(x for x, _ in places.values()) + 0.8)
+    ax.legend(loc="upper right", frameon=False, fontsize=10)
+    ax.set_xlim(-2.2 * STEP, 2.2 * STEP)
     ax.set_axis_off()
     return picture
 

@@ -100,9 +100,7 @@ def write_pages(app: Sphinx) -> None:
         write(GENERATED / "commands" / f"{program}.md", "\n\n".join(page) + "\n")
         for name, _, command in found:
             page = [f"# {program} {name}", *described(command)]
-            write(
-                GENERATED / "commands" / program / f"{name}.md", "\n\n".join(page) + "\n"
-            )
+            write(GENERATED / "commands" / program / f"{name}.md", "\n\n".join(page) + "\n")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

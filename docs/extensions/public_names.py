@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 GENERATED = Path(__file__).parents[1] / "generated"
@@ -57,8 +58,8 @@ def names() -> dict[str, dict[str, object]]:
     for name in FIGURES:
         module = importlib.import_module(f"md_runs.figures.{name}")
         for title, function in inspect.getmembers(module, inspect.isfunction):
-            is_own = function.__module__ == module.__name__
-            if is_own and title.startswith("plot_") or title.endswith("_figure") and is_own:
+            is_figure = title.startswith("plot_") or title.endswith("_figure")
+            if is_figure and function.__module__ == module.__name__:
                 found["md_runs.figures"][f"{module.__name__}.{title}"] = function
     return found
 
@@ -72,18 +73,23 @@ def lacks_docstring(value: object) -> bool:
 
 
 def undescribed_parameters(value: object) -> list[str]:
-    """Parameters of a function that its docstring has no entry for.
+    """Parameters of a function that nothing explains.
 
-    A docstring of one sentence that names all of them in backticks is enough.
+    A name may be explained in the docstring, in that of another function that it refers to
+    ("Arguments are those of `f`"), or, where functions share their arguments, in that of the module
+    or package.
     """
     if not inspect.isfunction(value):
         return []
     text = inspect.getdoc(value) or ""
-    return [
-        name
-        for name in inspect.signature(value).parameters
-        if name != "ax" and f"{name}:" not in text and f"{name}," not in text and f"`{name}`" not in text
-    ]
+    if re.search(r"(?i)arguments[^.]* (?:are those|as)(?: of)? `", text):
+        return []
+    package = value.__module__.rpartition(".")[0]
+    shared = [importlib.import_module(name).__doc__ or "" for name in (package, value.__module__)]
+    described = re.compile(r"\b(\w+)(?:, [\w, ]+)?:|`(\w+)`")
+    known = set(re.findall(r"\w+", " ".join(m.group() for m in described.finditer(text))))
+    known |= set(re.findall(r"`(\w+)`", " ".join(shared)))
+    return [name for name in inspect.signature(value).parameters if name not in known]
 
 
 def directive(name: str, value: object) -> str:
@@ -108,13 +114,22 @@ def write_pages(app: object) -> None:
     for page, public in names().items():
         heading = f"{page}: {titles[page]}" if page != "others" else titles[page].capitalize()
         text = [f"{heading}\n{'=' * len(heading)}\n"]
-        if page in PACKAGES:
-            text.append((importlib.import_module(page).__doc__ or "").partition("\n")[0] + "\n")
+        if page != "others":
+            text.append(f".. automodule:: {page}\n   :no-members:\n")
         text += [directive(name, value) for name, value in public.items()]
         write(GENERATED / "api" / f"{page}.rst", "\n".join(text))
+
+
+def escape_bars(
+    app: object, what: str, name: str, value: object, options: object, lines: list[str]
+) -> None:
+    """Bars in docstrings are absolute values, not substitutions of reStructuredText."""
+    for k, line in enumerate(lines):
+        lines[k] = re.sub(r"`[^`]*`|\|", lambda m: r"\|" if m[0] == "|" else m[0], line)
 
 
 def setup(app: object) -> dict[str, bool]:
     """Registers the step."""
     app.connect("builder-inited", write_pages)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", escape_bars)  # type: ignore[attr-defined]
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -233,6 +233,9 @@ def _check_extra(name: str, network: Potential, main: Potential) -> None:
 def load_model(path: str | Path) -> LoadedModel:
     """Reads a model file without executing anything from it.
 
+    Args:
+        path: of a `.safetensors` file that `save_model` has written.
+
     Raises:
         ModelFileError: if it is missing, truncated, altered, of another kind or a newer format, or
             does not hold exactly the tensors its architecture needs.
