@@ -13,8 +13,9 @@ INTRODUCTION = """\
 # Settings of a training
 
 A training is a YAML file with the sections below; `mlpotential train run.yaml
---SECTION.SETTING VALUE` replaces a setting on the command line. `mlpotential train --print-config` prints a file with every
-setting, `mlpotential train --print-schema` a JSON schema that editors complete and check files by.
+--SECTION.SETTING VALUE` replaces a setting on the command line. `mlpotential train --print-config`
+prints a file with every setting, `mlpotential train --print-schema` a JSON schema that editors
+complete and check files by.
 This page is made from that schema.
 """
 

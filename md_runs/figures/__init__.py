@@ -7,6 +7,6 @@ Arguments mean the same in all of them: `ax`, where to draw, None for a figure o
 names of model and reference, or of molecules; `comparison`, of two sets of modes; `spectra`,
 `distributions` and `spreads`, results by the name of their run, or by the number of beads;
 `convergence`, of the same runs; `pairs`, each a classical and a path-integral distribution;
-`panels`, such mappings, one for each panel; `max_wavenumber_per_cm`, the right end of the axis (1/cm);
-`sticks`, of normal modes, and `peaks`, to be marked.
+`panels`, such mappings, one for each panel; `max_wavenumber_per_cm`, the right end of the axis
+(1/cm); `sticks`, of normal modes, and `peaks`, to be marked.
 """
