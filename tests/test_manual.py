@@ -165,6 +165,39 @@ def test_every_option_has_help_and_every_command_examples(all_parsers, capsys):
     assert not without_example
 
 
+HAS_UNIT = re.compile(
+    r"-(ps|fs|K|per-cm|GPa|Pa|A|nm|eV)\b|\((A|eV|1/A|s|eV/A|1/A\^2)\b|\b(1/cm|1/fs|K|fs|ps|GPa|Pa|nm|A|eV|"
+    r"eV/A|degree|seconds|energy_unit)\b|share|times|factor|spin",
+    re.IGNORECASE,
+)
+
+
+def shown(default):
+    """A default as help would have it: one value, or several with blanks between."""
+    values = default if isinstance(default, tuple | list) else (default,)
+    return " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+
+
+def test_options_tell_unit_and_default(all_parsers, capsys):
+    without_unit, without_default = [], []
+    for parser in all_parsers:
+        for action in parser._actions:
+            if not action.help or not action.option_strings or action.help == argparse.SUPPRESS:
+                continue
+            name = f"{parser.prog} {action.option_strings[0]}"
+            text = f"{name} {action.metavar} {parser._get_formatter()._expand_help(action)}"
+            if action.type is float and action.nargs is None and not HAS_UNIT.search(text):
+                without_unit.append(text)
+            default = action.default
+            is_told = default in (None, (), [], argparse.SUPPRESS) or isinstance(
+                default, bool | Path
+            )
+            if not is_told and shown(default) not in text:
+                without_default.append(text)
+    assert not without_unit
+    assert not without_default
+
+
 def test_every_setting_is_explained():
     def unexplained(name, section):
         for key, setting in section.get("properties", {}).items():

@@ -55,11 +55,7 @@ def option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
         signature = ", ".join(f"{name} {value}".strip() for name in action.option_strings)
     else:
         signature = formatter._format_args(action, action.dest)
-    if action.choices and len(signature) > 80:
-        signature = f"{action.option_strings[0]} CHOICE"
     text = escaped(formatter._expand_help(action)) if action.help else ""
-    if action.choices:
-        text += " One of " + ", ".join(f"`{choice}`" for choice in action.choices) + "."
     return f"````{{option}} {signature}\n{text}\n````\n"
 
 

@@ -15,7 +15,9 @@ def visit_inline(translator: Any, node: nodes.math) -> None:
 
 def visit_block(translator: Any, node: nodes.math_block) -> None:
     """Writes an equation on lines of its own."""
-    translator.body.append(f"<div>{tex2mathml(node.astext(), as_block=True)}</div>")
+    equation = tex2mathml(node.astext(), as_block=True)
+    unscrolled = equation.replace("<math ", '<math style="overflow: visible" ', 1)
+    translator.body.append(f'<div style="padding: 0.5em 0">{unscrolled}</div>')
     raise nodes.SkipNode
 
 
