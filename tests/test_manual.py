@@ -6,12 +6,19 @@ import importlib.util
 import json
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from calculators import ipi_client
 from md_runs import cli as md_runs_cli
+from md_runs.analysis.sampling.equilibration import RULE_NAME
+from md_runs.c20 import MODEL
+from md_runs.run_folders import CHECKPOINT_NAME, RECORD_NAME, STRUCTURE_NAME, TRAJECTORY_NAME
+from md_runs.trajectories.frames_file import FIELDS, FrameHeader
+from md_runs.trajectories.trajectory import FRAME_FIELDS
 from mlpotential import __version__
 from mlpotential import cli as mlpotential_cli
 from mlpotential.training.config_schema import json_schema
@@ -116,18 +123,21 @@ def test_a_changed_command_is_noticed():
     assert one.fingerprint != other.fingerprint
 
 
-PUBLIC = [item for names in public_names.names().values() for item in names.items()]
+@pytest.fixture(scope="module")
+def public():
+    """By dotted name; imports torch, which collecting the tests should not."""
+    return {name: value for names in public_names.names().values() for name, value in names.items()}
 
 
-def test_public_names_have_docstrings():
-    assert len(PUBLIC) > 100
-    assert not [name for name, value in PUBLIC if public_names.lacks_docstring(value)]
+def test_public_names_have_docstrings(public):
+    assert len(public) > 100
+    assert not [name for name, value in public.items() if public_names.lacks_docstring(value)]
 
 
-def test_parameters_of_public_functions_are_described():
+def test_parameters_of_public_functions_are_described(public):
     lacking = {
         name: undescribed
-        for name, value in PUBLIC
+        for name, value in public.items()
         if (undescribed := public_names.undescribed_parameters(value))
     }
     assert not lacking
@@ -209,6 +219,20 @@ def test_every_setting_is_explained():
             yield from unexplained(name, alternative)
 
     assert not list(unexplained("", json_schema()))
+
+
+def test_file_formats_are_described():
+    """Every key, field and file name that this program writes stands on the page of its format."""
+    page = (DOCS / "reference/model_file.md").read_text()
+    with safe_open(MODEL, "numpy") as file:
+        assert not [
+            key for key in json.loads(file.metadata()["mlpotential"]) if f"`{key}`" not in page
+        ]
+    page = (DOCS / "reference/run_folders.md").read_text()
+    quantities = {*FRAME_FIELDS, "cells", "temperature_K", "pressure_GPa", *FIELDS.values()}
+    keys = {field.name for field in fields(FrameHeader)} | {"format_version"}
+    names = {TRAJECTORY_NAME, CHECKPOINT_NAME, RECORD_NAME, STRUCTURE_NAME, RULE_NAME}
+    assert not [name for name in sorted(quantities | keys | names) if f"`{name}`" not in page]
 
 
 def test_what_is_loaded_from_elsewhere_is_found(tmp_path):
