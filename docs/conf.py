@@ -35,7 +35,6 @@ suppress_warnings = [
 ]
 
 default_role = "literal"  # docstrings write code in single backticks
-smartquotes = False  # options begin with two hyphens
 add_module_names = False
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -43,8 +43,9 @@ def commands(
 
 
 def escaped(text: str) -> str:
-    """Text in which Markdown finds nothing."""
-    return re.sub(r"([\\`*_<>\[\]|$#{}~])", r"\\\1", text)
+    """Text in which Markdown finds nothing, with options as code."""
+    option_or_sign = re.compile(r"(?<![\w-])(--[a-z][\w.-]*\w)|([\\`*_<>\[\]|$#{}~])")
+    return option_or_sign.sub(lambda m: f"`{m[1]}`" if m[1] else f"\\{m[2]}", text)
 
 
 def option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
@@ -64,8 +65,9 @@ def described(parser: argparse.ArgumentParser, level: int = 2) -> list[str]:
     text = [escaped(parser.description or "")]
     if parser.epilog:
         examples, *rest = parser.epilog.removeprefix("examples:").strip("\n").split("\n\n")
-        text.append(f"```sh\n{textwrap.dedent(examples)}\n```")
+        text += ["Examples:", f"```sh\n{textwrap.dedent(examples)}\n```"]
         text += [f"```text\n{textwrap.dedent(paragraph)}\n```" for paragraph in rest]
+    text.append("Usage:")
     text.append(f"```text\n{parser.format_usage().removeprefix('usage: ').strip()}\n```")
     text.append(f"```{{program}} {parser.prog}\n```")
     kinds = list(commands(parser))

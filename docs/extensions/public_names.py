@@ -120,16 +120,19 @@ def write_pages(app: object) -> None:
         write(GENERATED / "api" / f"{page}.rst", "\n".join(text))
 
 
-def escape_bars(
+def as_restructured_text(
     app: object, what: str, name: str, value: object, options: object, lines: list[str]
 ) -> None:
-    """Bars in docstrings are absolute values, not substitutions of reStructuredText."""
+    """What docstrings mean otherwise: bars are absolute values, indented code is no quotation."""
     for k, line in enumerate(lines):
         lines[k] = re.sub(r"`[^`]*`|\|", lambda m: r"\|" if m[0] == "|" else m[0], line)
+    if what == "module":
+        text = re.sub(r"\n\n(?=    \S)", "\n\n::\n\n", "\n".join(lines))
+        lines[:] = text.split("\n")
 
 
 def setup(app: object) -> dict[str, bool]:
     """Registers the step."""
     app.connect("builder-inited", write_pages)  # type: ignore[attr-defined]
-    app.connect("autodoc-process-docstring", escape_bars)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", as_restructured_text)  # type: ignore[attr-defined]
     return {"parallel_read_safe": True, "parallel_write_safe": True}
