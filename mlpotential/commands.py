@@ -145,8 +145,8 @@ def convert(
         energy_unit: of the source (schnet-tf: kcal/mol; n2p2: Hartree).
         length_unit: of the source (schnet-tf: Angstrom; n2p2: Bohr).
         elements: it was trained on (all it has rows for).
-        mean: mean energy per atom (pyg state dictionary).
-        std: its standard deviation (likewise).
+        mean: mean energy per atom, in energy_unit (pyg state dictionary).
+        std: its standard deviation, in energy_unit (likewise).
     """
     require_data_files(p for p in (source, energy_network) if p)
     from mlpotential.models.importers.convert import Declared, convert_model, format_conversion

@@ -233,7 +233,7 @@ def _check_extra(name: str, network: Potential, main: Potential) -> None:
 
 @own_torch_state()
 def load_model(path: str | Path) -> LoadedModel:
-    """Reads a model file without executing anything from it.
+    """Reads the model file at `path` without executing anything from it.
 
     Raises:
         ModelFileError: if it is missing, truncated, altered, of another kind or a newer format, or

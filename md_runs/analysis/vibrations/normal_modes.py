@@ -251,6 +251,9 @@ def normal_modes_of_vibrations(vibrations: VibrationsData) -> NormalModes:
 def read_normal_modes(path: Path) -> NormalModes:
     """Modes that `NormalModes.save_json` has written.
 
+    Args:
+        path: of the JSON file, that of `md-runs modes --json` too.
+
     Raises:
         DataError: a file that is missing or holds something else.
     """
