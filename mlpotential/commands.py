@@ -233,7 +233,7 @@ def calibrate(
         models: model files (.safetensors) of all members, replaced in one step each, or a quoted
             pattern of them.
         data: structures with energies and forces that no member was trained on, as for `evaluate`.
-        level: probability of the conformal bound of forces.
+        level: share of structures that the bound of forces holds for.
         device: auto, cpu, cuda or cuda:N.
         batch_size: structures at once.
         energy_unit: e.g. eV, kcal/mol, Hartree; a published set alone needs none.

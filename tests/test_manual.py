@@ -177,7 +177,7 @@ def test_every_option_has_help_and_every_command_examples(all_parsers, capsys):
 
 HAS_UNIT = re.compile(
     r"-(ps|fs|K|per-cm|GPa|Pa|A|nm|eV)\b|\((A|eV|1/A|s|eV/A|1/A\^2)\b|\b(1/cm|1/fs|K|fs|ps|GPa|Pa|nm|A|eV|"
-    r"eV/A|degree|seconds|energy_unit)\b|share|times|factor|spin",
+    r"eV/A|degree|seconds|energy_unit)\b|share|times|factor|spin|number of",
     re.IGNORECASE,
 )
 

@@ -25,7 +25,7 @@ class Conditions:
             small, such as 'mean_bond < 0.0005' (A, eV or K): potential, kinetic, temperature,
             nearest_neighbor, mean_bond, bond_C-H (all bonds of two elements), diameter or
             radius_of_gyration, over beads. Several: all of them.
-        at_most: time steps of the whole run, with --until, 2e6.
+        at_most: number of time steps of the whole run, with --until, such as 2e6.
     """
 
     until: Sequence[str] = ()

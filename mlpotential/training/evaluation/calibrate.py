@@ -51,7 +51,7 @@ def calibrate_committee(
     Args:
         paths: of all members; or one pattern.
         data: held-out structures with energies and forces.
-        level: of the conformal bound.
+        level: share of structures within the conformal bound.
         device: as for `Evaluator`.
         batch_size: structures at once.
 
