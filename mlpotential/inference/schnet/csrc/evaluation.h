@@ -48,6 +48,7 @@ public:
         : net_(network), graph_(graph), graphs_(graphs), n_threads_(n_threads), answer_(answer),
           space_(space), barrier_(n_threads), first_atom_(graph.graph_start[graphs.begin]),
           n_(graph.graph_start[graphs.end] - first_atom_),
+          n_owned_(graph.halo ? graph.halo->n_owned : n_),
           first_listed_(graph.row_start[first_atom_]), own_(n_threads), touched_(n_threads),
           seen_(n_threads), watches_(answer.findings && !network.neighborhoods.empty()) {
         const size_t n = n_, width = net_.width, trace = n * width * net_.n_interactions;
@@ -93,7 +94,9 @@ public:
             });
             barrier_.wait();
             for_own_rows(thread, [&](Range rows) { update_features(thread, l, rows); });
-            if (l + 1 < net_.n_interactions) barrier_.wait();
+            if (l + 1 == net_.n_interactions) break;
+            barrier_.wait();
+            fetch(thread, row(space_.y, l + 1, 0));
         }
         if (answer_.findings && net_.feature_scales.get())
             for_own_rows(thread, [&](Range rows) { measure_deviations(thread, rows); });
@@ -104,6 +107,7 @@ public:
         for (int l = net_.n_interactions - 1; l >= 0; --l) {
             for_own_rows(thread, [&](Range rows) { differentiate_update(thread, l, rows); });
             barrier_.wait();
+            fetch(thread, row(space_.q, 0));
             if (l > 0) clear_messages(thread);
             for_slices([&](auto vectors, int column) {
                 if (l > 0)
@@ -190,8 +194,16 @@ private:
         touched_[thread] = touched;
     }
 
+    // Rows of the copies from their owners, for all threads.
+    void fetch(int thread, T* rows) const {
+        if (!graph_.halo) return;
+        if (thread == 0)
+            graph_.halo->fetch(graph_.halo->context, rows, net_.width * int64_t(sizeof(T)));
+        barrier_.wait();
+    }
+
     template <class Work> void for_own_rows(int thread, const Work& work) const {
-        const Range own = share(n_, thread, n_threads_);
+        const Range own = share(n_owned_, thread, n_threads_);
         const int n_blocks = int((own.end - own.begin + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE);
         for (int part = 0; part < n_blocks; ++part) {
             const Range rows = share(own.end - own.begin, part, n_blocks);
@@ -270,7 +282,7 @@ private:
 
     // How alone the atoms are, with their elements in training.
     void compare_neighborhoods(int thread) {
-        const Range rows = share(n_, thread, n_threads_);
+        const Range rows = share(n_owned_, thread, n_threads_);
         Extremes& seen = seen_[thread];
         for (int64_t atom = rows.begin; atom < rows.end; ++atom) {
             double nearest = space_.nearest.get()[atom];
@@ -619,12 +631,14 @@ private:
                 const double per_length = distance < net_.last ? per_spacing_ : 0.0;
                 const double scale =
                     net_.energy_scale * per_length * space_.tension.get()[p] / distance;
-                double* on_j = forces + 3 * int64_t(space_.neighbor.get()[p]);
+                const int64_t j = space_.neighbor.get()[p];
+                double* on_j = forces + 3 * j;
+                const double counted = j < n_owned_ ? 1.0 : 0.5;  // the rest where j is owned
                 for (int k = 0; k < 3; ++k) {
                     const double pulled = scale * d[k];
                     forces[3 * i + k] += pulled;
                     on_j[k] -= pulled;
-                    for (int c = 0; c < 3; ++c) virial[3 * c + k] -= d[c] * pulled;
+                    for (int c = 0; c < 3; ++c) virial[3 * c + k] -= counted * d[c] * pulled;
                 }
             }
         }
@@ -657,7 +671,7 @@ private:
     Workspace<T>& space_;
     mutable Barrier barrier_;
     const double per_spacing_ = 1.0 / net_.spacing;
-    const int64_t first_atom_, n_, first_listed_;
+    const int64_t first_atom_, n_, n_owned_, first_listed_;
     std::vector<Range> own_, touched_;
     std::vector<Extremes> seen_;
     const bool watches_;  // how alone atoms are

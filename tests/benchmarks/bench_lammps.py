@@ -1,0 +1,157 @@
+"""LAMMPS beside MD of this package: CPU seconds per step, and what the exchange costs.
+
+    python tests/benchmarks/bench_lammps.py --venv .lammps_venv [--cells 8 16] [--ranks 1 2]
+        [--steps 10]
+
+Diamond of n x n x n cubic cells (4,096 atoms for 8, 32,768 for 16), a network of random weights with
+T = 6, F = 128 and 5 A, float32. Each run is made twice, with few steps and with more: the difference
+of the CPU times of all its processes is that of the steps alone. MPI waits busily, so waiting counts.
+`--memory N` measures the memory of each process for n = N instead (50: a million atoms).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "calculators/lammps")]
+
+from ase.io.lammpsdata import write_lammps_data
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.verlet import VelocityVerlet
+from ase.units import fs
+from benchmark_cases import CUTOFF_5, diamond, random_network
+from lammps_runs import Lammps
+
+from calculators import MLPotentialCalculator
+from calculators.lammps.export import export
+from mlpotential.graph import AtomGraph
+from mlpotential.models.model_file import save_model
+
+INPUT = """
+units           metal
+atom_modify     sort 100 0.0
+{balance}
+read_data       {data}
+pair_style      mlpotential model.mlpk guard off threads {threads}
+pair_coeff      * * C
+neighbor        1.0 bin
+velocity        all create 300.0 7 mom yes rot yes dist gaussian
+timestep        0.0005
+fix             move all nve
+compute         m all pair mlpotential
+thermo_style    custom step pe c_m[5] c_m[6] c_m[7] c_m[8]
+thermo          {steps}
+run             {steps}
+"""
+
+
+def cpu_of_children() -> float:
+    """Seconds of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def lammps_step(lammps: Lammps, folder: Path, data: str, ranks: int, threads: int, steps: int):
+    """CPU seconds per step, all processes together, and the last row of its table."""
+    used, row = [], []
+    for n in (1, 1 + steps):
+        text = INPUT.format(data=data, steps=n, threads=threads, balance="")
+        before = cpu_of_children()
+        log = lammps.run(text, folder, ranks)
+        used.append(cpu_of_children() - before)
+        table = re.findall(r"^\s+Step .*\n((?:[\s\d.e+-]+\n)+)", log, re.MULTILINE)[-1]
+        row = [float(x) for x in table.strip().splitlines()[-1].split()]
+    return (used[1] - used[0]) / steps, row
+
+
+def own_step(model: Path, atoms, threads: int, steps: int) -> float:
+    """CPU seconds per step of velocity Verlet in ASE with the calculator of the package."""
+    atoms = atoms.copy()
+    atoms.calc = MLPotentialCalculator(model, device="cpu", guard="off", threads=threads)
+    MaxwellBoltzmannDistribution(atoms, temperature_K=300.0)
+    dynamics = VelocityVerlet(atoms, 0.5 * fs)
+    dynamics.run(1)
+    before = time.process_time()
+    dynamics.run(steps)
+    return (time.process_time() - before) / steps
+
+
+def print_steps(lammps: Lammps, folder: Path, options: argparse.Namespace) -> None:
+    """The table of times."""
+    model = folder / "model.safetensors"
+    columns = "atoms, run, CPU s/step, of own MD, 1 rank / this, exchange %, copies, pairs"
+    print(("{:>12} " * 8).format(*columns.split(", ")))
+    for cells in options.cells:
+        atoms = diamond(cells)
+        write_lammps_data(folder / f"{cells}.data", atoms, specorder=["C"], masses=True)
+        own = statistics.median(own_step(model, atoms, 1, options.steps) for _ in range(3))
+        print(f"{len(atoms):12,d} {'own MD':>12} {own:12.3f}")
+        first = None
+        for ranks in options.ranks:
+            found = [
+                lammps_step(lammps, folder, f"{cells}.data", ranks, 1, options.steps)
+                for _ in range(options.repeats)
+            ]
+            step = statistics.median(f[0] for f in found)
+            *_, exchange, seconds, copies, pairs = found[-1][1]
+            first = first or step
+            print(
+                f"{len(atoms):12,d} {f'{ranks} ranks':>12} {step:12.3f} {step / own:12.2f} "
+                f"{ranks * first / step:12.2f} {100 * exchange / seconds:12.1f} "
+                f"{copies / ranks:12,.0f} {pairs:12,.0f}",
+                flush=True,
+            )
+
+
+def print_memory(lammps: Lammps, folder: Path, options: argparse.Namespace) -> None:
+    """Resident memory of one process for each of the ranks."""
+    atoms = diamond(options.memory)
+    write_lammps_data(folder / "memory.data", atoms, specorder=["C"], masses=True)
+    for ranks in options.ranks:
+        text = INPUT.format(data="memory.data", steps=0, threads=1, balance="")
+        log = lammps.run(text, folder, ranks)
+        (most,) = re.findall(r"Per MPI rank memory allocation .*= \S+ \| \S+ \| (\S+) Mbytes", log)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+        print(
+            f"{len(atoms):,d} atoms on {ranks} ranks: at most {peak:.2f} GB resident so far in a "
+            f"process, {1e6 * peak * ranks / len(atoms):.1f} kB an atom; LAMMPS counts {most} MB"
+        )
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--venv", type=Path, required=True)
+    parser.add_argument("--cells", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", type=int)
+    options = parser.parse_args()
+    print(f"{platform.node()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        lammps = Lammps.with_plugin(options.venv.absolute(), folder / "plugins")
+        golden = diamond(1)
+        save_model(
+            folder / "model.safetensors",
+            random_network(CUTOFF_5),
+            AtomGraph.from_arrays(golden.numbers, golden.positions, golden.cell.array, True),
+        )
+        export(folder / "model.safetensors", folder / "model.mlpk")
+        (print_steps if options.memory is None else print_memory)(lammps, folder, options)
+
+
+if __name__ == "__main__":
+    main()
