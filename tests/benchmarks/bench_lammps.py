@@ -90,7 +90,7 @@ def own_step(model: Path, atoms, threads: int, steps: int) -> float:
 def print_steps(lammps: Lammps, folder: Path, options: argparse.Namespace) -> None:
     """The table of times."""
     model = folder / "model.safetensors"
-    columns = "atoms, run, CPU s/step, of own MD, 1 rank / this, exchange %, copies, pairs"
+    columns = "atoms, run, CPU s/step, of own MD, speed-up, exchange %, copies, pairs"
     print(("{:>12} " * 8).format(*columns.split(", ")))
     for cells in options.cells:
         atoms = diamond(cells)
