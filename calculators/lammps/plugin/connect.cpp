@@ -20,6 +20,8 @@ constexpr double NO_DIFFERENCE = 1e-6;  // A; chosen: above the rounding of posi
 }  // namespace
 
 void PairMLPotential::connect() {
+    if (stale_ && neighbor->exclude)  // which is not known before the lists are
+        refuse("neigh_modify exclude leaves pairs out, on which its energies depend: remove it");
     stale_ = false;
     owner_.assign(atom->nlocal + atom->nghost, comm->me);
     if (comm->nprocs > 1) comm->forward_comm(this);

@@ -195,8 +195,6 @@ void PairMLPotential::init_style() {
             if (force->special_lj[k] == 0.0)
                 refuse("special_bonds would leave bonded atoms out of its pairs: "
                        "set special_bonds lj/coul 1.0 1.0 1.0");
-    if (neighbor->exclude)
-        refuse("neigh_modify exclude leaves pairs out, on which its energies depend: remove it");
     const bool is_periodic = domain->xperiodic || domain->yperiodic || domain->zperiodic;
     if (std::isinf(file_->model.cutoff) && is_periodic)
         refuse("the model has no cutoff, so each atom would see all its periodic images: set "
@@ -324,7 +322,7 @@ void PairMLPotential::unpack_forward_comm(int n, int first, double* from) {
     for (int k = 0; k < n; ++k) owner_[first + k] = int(from[k]);
 }
 
-// fix ID all pair N mlpotential charges 0
+// fix ID all pair N mlpotential charges 1
 void* PairMLPotential::extract(const char* name, int& dimension) {
     dimension = 0;
     const bool has_charges = file_ && file_->model.charge_hidden;

@@ -66,6 +66,7 @@ def triclinic() -> Atoms:
 def slab() -> Atoms:
     atoms = mixed(bulk("C", "diamond", a=3.9, cubic=True) * (2, 2, 1))
     atoms.pbc = (True, True, False)
+    atoms.center(vacuum=1.0, axis=2)
     return atoms
 
 
@@ -174,10 +175,13 @@ def assert_all_agree(files: Path, cases: list[Case]) -> None:
      (4, "on", "tiled"), (3, "off", "tiled")],
 )  # fmt: skip
 def test_agreement(lammps: Lammps, files, ranks, newton, style):
+    tiled = style == "tiled"
+    # LAMMPS itself refuses tiles in boxes smaller than the cutoff
+    cases = [case for case in CASES if not tiled or case.structure in ("ethanol", "crystal")]
+    after = "balance 1.0 rcb" if tiled else ""
     before = f"comm_style {style}"
-    after = "balance 1.0 rcb" if style == "tiled" else ""
-    lammps.run("".join(c.input(before, newton, after) for c in CASES), files, ranks)
-    assert_all_agree(files, CASES)
+    lammps.run("".join(case.input(before, newton, after) for case in cases), files, ranks)
+    assert_all_agree(files, cases)
 
 
 def test_threads(lammps: Lammps, files):
@@ -212,7 +216,7 @@ units           metal
 comm_style      {style}
 read_data       many.data
 pair_style      mlpotential c20.mlpk
-pair_coeff      * * H C O
+pair_coeff      * * C
 neighbor        1.0 bin
 velocity        all create 300.0 7 mom yes rot yes dist gaussian loop all
 velocity        all set 20.0 13.0 7.0 sum yes
@@ -230,9 +234,9 @@ fix             move all nve
 def test_atoms_that_cross_domains(lammps: Lammps, files, style, fix):
     """2,000 steps on 4 processes; energy is conserved and forces are those of the Evaluator."""
     atoms = many_c20()
-    write_lammps_data(files / "many.data", atoms, specorder=list(ELEMENTS), masses=True)
+    write_lammps_data(files / "many.data", atoms, specorder=["C"], masses=True)
     name = f"many_{style}"
-    text = DRIFT.format(style=style, fix=fix).replace("* * H C O", "* * NULL C NULL")
+    text = DRIFT.format(style=style, fix=fix)
     log = lammps.run(text + "thermo 200\n" + answers(name, 2000), files, 4)
     assert re.search(r"Loop time of \S+ on 4 procs for 2000 steps", log)
     frame = read_frame(files, name)
@@ -297,7 +301,7 @@ def test_hybrid_overlay(lammps: Lammps, files):
     lammps.run(only_zbl.replace("pair_coeff      * * H C O", "pair_coeff * * zbl 6 6"), files)
     zbl = read_frame(files, case.name)
     atoms = triclinic()
-    kept = atoms.symbols != "H"
+    kept = atoms.numbers != 1
     rest = atoms[kept]
     rest.symbols[:] = "C"
     evaluator = Evaluator(files / "cosine.safetensors", rest.numbers, True, "cpu", "float64")
@@ -314,7 +318,7 @@ units           metal
 read_data       ethanol.data
 pair_style      mlpotential ethanol.mlpk
 pair_coeff      * * H C O
-fix             q all pair 1 mlpotential charges 0
+fix             q all pair 1 mlpotential charges 1
 dump            out all custom 1 q.dump id x y z f_q
 dump_modify     out sort id format float %.17g
 run             0
