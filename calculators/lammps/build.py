@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sysconfig
 import tempfile
 from pathlib import Path
 

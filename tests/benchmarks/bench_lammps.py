@@ -3,9 +3,10 @@
     python tests/benchmarks/bench_lammps.py --venv .lammps_venv [--cells 8 16] [--ranks 1 2]
         [--steps 10]
 
-Diamond of n x n x n cubic cells (4,096 atoms for 8, 32,768 for 16), a network of random weights with
-T = 6, F = 128 and 5 A, float32. Each run is made twice, with few steps and with more: the difference
-of the CPU times of all its processes is that of the steps alone. MPI waits busily, so waiting counts.
+Diamond of n x n x n cubic cells (4,096 atoms for 8, 32,768 for 16), a network of random weights
+with T = 6, F = 128 and 5 A, float32. Each run is made twice, with few steps and with more: the
+difference of the CPU times of all its processes is that of the steps alone. MPI waits busily, so
+waiting counts. The speed-up is that of a process for each of the ranks, all of them at work.
 `--memory N` measures the memory of each process for n = N instead (50: a million atoms).
 """
 
@@ -23,8 +24,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "calculators/lammps")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "calculators/lammps"))
 
 from ase.io.lammpsdata import write_lammps_data
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution

@@ -83,9 +83,9 @@ def kernel_file(model: LoadedModel, origin: Path, dtype: torch.dtype) -> bytes:
         *(f"{name} {limit!r}" for name, limit in LIMITS.items()),
         f"total_charge {np.nan if total_charge is None else float(total_charge)!r}",
     ]
-    for name, kind in kernel.SchNetModel._fields_:
-        if kind in SCALARS:
-            lines.append(f"{name} {getattr(description, name)!r}")
+    for part in kernel.SchNetModel._fields_:
+        if part[1] in SCALARS:
+            lines.append(f"{part[0]} {getattr(description, part[0])!r}")
     parts = []
     for name, array in arrays.items():
         if array is None:

@@ -36,7 +36,8 @@ def compiler(tmp_path, monkeypatch):
 
     def make(code: int = 0) -> Path:
         path.write_text(
-            f"#!{sys.executable}\nimport sys\nw = sys.argv\nprint('pair.cpp: no', file=sys.stderr)\n"
+            f"#!{sys.executable}\nimport sys\nw = sys.argv\n"
+            "print('pair.cpp: no', file=sys.stderr)\n"
             f"open(w[w.index('-o') + 1], 'w').write('\\n'.join(w)); sys.exit({code})\n"
         )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)

@@ -12,9 +12,9 @@ from mlpotential.graph import AtomGraph
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.pair_graph import PairGraph, address
 from mlpotential.inference.schnet import kernel
-from mlpotential.models.model_file import load_model, save_model
 from mlpotential.models.dtnn import DTNN
 from mlpotential.models.dtnn_config import DTNNConfig
+from mlpotential.models.model_file import load_model, save_model
 from mlpotential.models.terms.settings import TermSettings
 from mlpotential.neighbors import connect
 from mlpotential.testing import tiny_schnet

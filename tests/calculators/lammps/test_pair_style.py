@@ -295,7 +295,8 @@ def test_restart(lammps: Lammps, files):
 def test_hybrid_overlay(lammps: Lammps, files):
     """Two pair styles add up; one type is not for the model."""
     case = CASES[3]
-    text = case.input().replace("pair_style      mlpotential", "pair_style hybrid/overlay zbl 1.0 2.0 mlpotential")
+    styles = "pair_style hybrid/overlay zbl 1.0 2.0 mlpotential"
+    text = case.input().replace("pair_style      mlpotential", styles)
     coefficients = "pair_coeff * * zbl 6 6\npair_coeff * * mlpotential NULL C C"
     log = lammps.run(text.replace("pair_coeff      * * H C O", coefficients), files, 2)
     assert "Loop time" in log
@@ -316,7 +317,7 @@ def test_hybrid_overlay(lammps: Lammps, files):
 
 def test_charges(lammps: Lammps, files):
     """Of the ethanol model; they add up to its total charge."""
-    text = f"""
+    text = """
 units           metal
 read_data       ethanol.data
 pair_style      mlpotential ethanol.mlpk
@@ -386,7 +387,9 @@ def test_the_guard_warns_once_and_counts(lammps: Lammps, files):
 
 def test_the_guard_stops(lammps: Lammps, files):
     words = lammps.error(GUARD.format(options="guard stop", move=0.6), files, 2)
-    assert re.search(r"outside the training data: .*atom \d+ \(C\).* Energies and forces are", words)
+    assert re.search(
+        r"outside the training data: .*atom \d+ \(C\).* Energies and forces are", words
+    )
 
 
 INPUT = """

@@ -201,7 +201,11 @@ def test_shared_as_alone(dtype, cutoff, name):
             answers = list(
                 pool.map(
                     lambda network, rank, fetch: network.evaluate(
-                        rank, positions, numbers, fetch, threads  # noqa: B023
+                        rank,
+                        positions,
+                        numbers,
+                        fetch,
+                        threads,  # noqa: B023
                     ),
                     networks,
                     world.ranks,
@@ -213,7 +217,10 @@ def test_shared_as_alone(dtype, cutoff, name):
             own, rows = rank.atoms[: rank.n_owned], slice(rank.n_owned)
             largest = np.abs(alone[0] - offsets).max()
             assert np.abs(energies[rows] - alone[0][own]).max(initial=0.0) <= bound * largest
-            assert np.abs(forces[rows] - alone[1][own]).max(initial=0.0) <= bound * np.abs(alone[1]).max()
+            assert (
+                np.abs(forces[rows] - alone[1][own]).max(initial=0.0)
+                <= bound * np.abs(alone[1]).max()
+            )
             assert_array_equal(findings["coordination_deficit"][rows],
                                alone[3]["coordination_deficit"][own])  # fmt: skip
             for of_guard in ("nearest_ratio", "feature_deviation"):
