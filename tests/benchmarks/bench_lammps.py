@@ -1,13 +1,12 @@
 """LAMMPS beside MD of this package: CPU seconds per step, and what the exchange costs.
 
     python tests/benchmarks/bench_lammps.py --venv .lammps_venv [--cells 8 16] [--ranks 1 2]
-        [--steps 10]
 
 Diamond of n x n x n cubic cells (4,096 atoms for 8, 32,768 for 16), a network of random weights
-with T = 6, F = 128 and 5 A, float32. Each run is made twice, with few steps and with more: the
-difference of the CPU times of all its processes is that of the steps alone. MPI waits busily, so
-waiting counts. The speed-up is that of a process for each of the ranks, all of them at work.
-`--memory N` measures the memory of each process for n = N instead (50: a million atoms).
+with T = 6, F = 128 and 5 A, float32. `CPU s/step` is of all processes together; MPI waits busily,
+so waiting counts. `s/step` is the CPU time of one process without exchanges, `speed-up` that of one
+rank over it, and `exchange %` the rest, which on a busy machine is mostly waiting. `--memory N`
+measures the memory of each process for n = N instead (50: a million atoms).
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "calculators/lammps"))
 
+from ase import Atoms
 from ase.io.lammpsdata import write_lammps_data
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from ase.units import fs
 from benchmark_cases import CUTOFF_5, diamond, random_network
@@ -41,7 +41,6 @@ from mlpotential.models.model_file import save_model
 INPUT = """
 units           metal
 atom_modify     sort 100 0.0
-{balance}
 read_data       {data}
 pair_style      mlpotential model.mlpk guard off threads {threads}
 pair_coeff      * * C
@@ -56,30 +55,35 @@ run             {steps}
 """
 
 
-def cpu_of_children() -> float:
-    """Seconds of all processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+@dataclass(frozen=True)
+class Step:
+    """A step of a run, CPU seconds of all processes together.
+
+    Attributes:
+        seconds: of the pair style, waiting included.
+        exchange: of them, in exchanges, waiting included.
+        copies, pairs: of all processes.
+    """
+
+    seconds: float
+    exchange: float
+    copies: float
+    pairs: float
 
 
-def lammps_step(lammps: Lammps, folder: Path, data: str, ranks: int, threads: int, steps: int):
-    """CPU seconds per step, all processes together, and the last row of its table."""
-    used, row = [], []
-    for n in (1, 1 + steps):
-        text = INPUT.format(data=data, steps=n, threads=threads, balance="")
-        before = cpu_of_children()
-        log = lammps.run(text, folder, ranks)
-        used.append(cpu_of_children() - before)
-        table = re.findall(r"^\s+Step .*\n((?:[\s\d.e+-]+\n)+)", log, re.MULTILINE)[-1]
-        row = [float(x) for x in table.strip().splitlines()[-1].split()]
-    return (used[1] - used[0]) / steps, row
+def lammps_step(lammps: Lammps, folder: Path, data: str, ranks: int, steps: int) -> Step:
+    """Of LAMMPS, between the first step and the last."""
+    text = INPUT.format(data=data, steps=steps, threads=1)
+    log = lammps.run(text, folder, ranks)
+    table = re.findall(r"^\s+Step .*\n((?:[\s\d.e+-]+\n)+)", log, re.MULTILINE)[-1]
+    first, last = ([float(x) for x in line.split()] for line in table.strip().splitlines())
+    return Step((last[3] - first[3]) / steps, (last[2] - first[2]) / steps, last[4], last[5])
 
 
-def own_step(model: Path, atoms, threads: int, steps: int) -> float:
+def own_step(model: Path, atoms: Atoms, steps: int) -> float:
     """CPU seconds per step of velocity Verlet in ASE with the calculator of the package."""
     atoms = atoms.copy()
-    atoms.calc = MLPotentialCalculator(model, device="cpu", guard="off", threads=threads)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=300.0)
+    atoms.calc = MLPotentialCalculator(model, device="cpu", guard="off")
     dynamics = VelocityVerlet(atoms, 0.5 * fs)
     dynamics.run(1)
     before = time.process_time()
@@ -90,26 +94,28 @@ def own_step(model: Path, atoms, threads: int, steps: int) -> float:
 def print_steps(lammps: Lammps, folder: Path, options: argparse.Namespace) -> None:
     """The table of times."""
     model = folder / "model.safetensors"
-    columns = "atoms, run, CPU s/step, of own MD, speed-up, exchange %, copies, pairs"
-    print(("{:>12} " * 8).format(*columns.split(", ")))
+    columns = "atoms, run, CPU s/step, s/step, of own MD, speed-up, exchange %, copies, pairs"
+    print(("{:>11} " * 9).format(*columns.split(", ")))
     for cells in options.cells:
         atoms = diamond(cells)
         write_lammps_data(folder / f"{cells}.data", atoms, specorder=["C"], masses=True)
-        own = statistics.median(own_step(model, atoms, 1, options.steps) for _ in range(3))
-        print(f"{len(atoms):12,d} {'own MD':>12} {own:12.3f}")
+        times = [own_step(model, atoms, options.steps) for _ in range(options.repeats)]
+        own = statistics.median(times)
+        print(f"{len(atoms):11,d} {'own MD':>11} {own:11.3f} {own:11.3f}", flush=True)
         first = None
         for ranks in options.ranks:
             found = [
-                lammps_step(lammps, folder, f"{cells}.data", ranks, 1, options.steps)
+                lammps_step(lammps, folder, f"{cells}.data", ranks, options.steps)
                 for _ in range(options.repeats)
             ]
-            step = statistics.median(f[0] for f in found)
-            *_, exchange, seconds, copies, pairs = found[-1][1]
-            first = first or step
+            step = min(found, key=lambda step: step.seconds)
+            alone = (step.seconds - step.exchange) / ranks
+            first = first or alone
             print(
-                f"{len(atoms):12,d} {f'{ranks} ranks':>12} {step:12.3f} {step / own:12.2f} "
-                f"{ranks * first / step:12.2f} {100 * exchange / seconds:12.1f} "
-                f"{copies / ranks:12,.0f} {pairs:12,.0f}",
+                f"{len(atoms):11,d} {f'{ranks} ranks':>11} {step.seconds:11.3f} {alone:11.3f} "
+                f"{alone / own:11.2f} {first / alone:11.2f} "
+                f"{100 * step.exchange / step.seconds:11.1f} "
+                f"{step.copies / ranks:11,.0f} {step.pairs:11,.0f}",
                 flush=True,
             )
 
@@ -119,7 +125,7 @@ def print_memory(lammps: Lammps, folder: Path, options: argparse.Namespace) -> N
     atoms = diamond(options.memory)
     write_lammps_data(folder / "memory.data", atoms, specorder=["C"], masses=True)
     for ranks in options.ranks:
-        text = INPUT.format(data="memory.data", steps=0, threads=1, balance="")
+        text = INPUT.format(data="memory.data", steps=0, threads=1)
         log = lammps.run(text, folder, ranks)
         (most,) = re.findall(r"Per MPI rank memory allocation .*= \S+ \| \S+ \| (\S+) Mbytes", log)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6

@@ -220,7 +220,7 @@ void PairMLPotential::compute(int eflag, int vflag) {
     if (vflag_atom || cvflag_atom)
         refuse("it has no virial per atom, only that of all: use compute pressure instead of "
                "stress/atom and the like");
-    const double start = MPI_Wtime();
+    const double start = mlpotential::cpu_seconds();
     if (neighbor->ago == 0 || stale_) connect();
     place();
 
@@ -254,7 +254,7 @@ void PairMLPotential::compute(int eflag, int vflag) {
         const int from[6] = {0, 4, 8, 1, 2, 5};  // LAMMPS: xx yy zz xy xz yz
         for (int k = 0; k < 6; ++k) virial[k] += ev_ * virial_of_all[from[k]];
     }
-    seconds_ += MPI_Wtime() - start;
+    seconds_ += mlpotential::cpu_seconds() - start;
     pvector[EXCHANGE_SECONDS] = exchange_.seconds;
     pvector[SECONDS] = seconds_;
     pvector[COPIES] = double(n_rows_ - n_owned_);

@@ -48,8 +48,8 @@ public:
 private:
     enum class Guard { WARN, STOP, OFF };
     // What `compute ID all pair mlpotential` gives, each a sum over all processes: atoms outside the
-    // training data, and for each reason; seconds of the run so far, in exchanges and in all; copies
-    // of atoms; pairs that are listed.
+    // training data, and for each reason; CPU seconds of the run so far, in exchanges and in all;
+    // copies of atoms; pairs that are listed.
     enum Extra { OUTSIDE, TOO_NEAR, UNUSUAL, ALONE, EXCHANGE_SECONDS, SECONDS, COPIES, PAIRS,
                  N_EXTRA };
 
