@@ -92,18 +92,28 @@ void PairMLPotential::number_rows() {
         row_elements_[row] = element_[atom->type[first_[row]]];
 }
 
-// Each unordered pair once; those with copies are in the lists of both processes.
+// Each unordered pair once; those with copies are in the lists of both processes, and come last.
 void PairMLPotential::list_pairs() {
     row_start_.assign(1, 0);
     neighbors_.clear();
     images_.clear();
+    std::vector<int> copies;
     for (int64_t row = 0; row < n_owned_; ++row) {
         const int i = first_[row];
+        copies.clear();
         for (int n = 0; n < list->numneigh[i]; ++n) {
             const int j = list->firstneigh[i][n] & NEIGHMASK, other = row_[j];
             if (other < 0 || !(other > row || (other == row && comes_first(i, j)))) continue;
             if (!is_near(i, j)) continue;
+            if (other >= n_owned_) {
+                copies.push_back(j);
+                continue;
+            }
             neighbors_.push_back(other);
+            images_.push_back(j);
+        }
+        for (const int j : copies) {
+            neighbors_.push_back(row_[j]);
             images_.push_back(j);
         }
         row_start_.push_back(int64_t(neighbors_.size()));

@@ -58,7 +58,8 @@ class Rank:
         atoms = np.concatenate([own, np.setdiff1d(seconds, own)]).astype(int)
         row_of = {atom: row for row, atom in enumerate(atoms)}
         rows = np.array([row_of[atom] for atom in firsts], int)
-        order = np.argsort(rows, kind="stable")
+        to_copies = np.isin(seconds, own, invert=True)
+        order = np.lexsort((to_copies, rows))
         counts = np.bincount(rows, minlength=len(atoms))
         return cls(
             atoms=atoms,

@@ -36,7 +36,7 @@ template <class T> struct Workspace {
     Aligned<T> x, y, sigma, q, messages, block, fraction, inverse_counts;
     Aligned<uint32_t> interval;
     Aligned<int32_t> neighbor, counts, coordination;
-    Aligned<int64_t> first_pair, end_pair;
+    Aligned<int64_t> first_pair, end_owned_pair, end_pair;  // of each first atom
     Aligned<double> displacement, tension, forces, virial, nearest;
 };
 
@@ -63,6 +63,7 @@ public:
         space.interval.reserve(n_pairs);
         space.neighbor.reserve(n_pairs);
         space.first_pair.reserve(n);
+        space.end_owned_pair.reserve(n);
         space.end_pair.reserve(n);
         space.displacement.reserve(n_pairs * 3);
         space.tension.reserve(n_pairs);
@@ -91,6 +92,7 @@ public:
             clear_messages(thread);
             for_slices([&](auto vectors, int column) {
                 convolve<decltype(vectors)::value>(thread, l, column);
+                if (graph_.halo) convolve_copies<decltype(vectors)::value>(thread, l, column);
             });
             barrier_.wait();
             for_own_rows(thread, [&](Range rows) { update_features(thread, l, rows); });
@@ -114,6 +116,10 @@ public:
                     differentiate_convolution<decltype(vectors)::value, true>(thread, l, column);
                 else
                     differentiate_convolution<decltype(vectors)::value, false>(thread, l, column);
+                if (graph_.halo && l > 0)
+                    differentiate_copies<decltype(vectors)::value, true>(thread, l, column);
+                else if (graph_.halo)
+                    differentiate_copies<decltype(vectors)::value, false>(thread, l, column);
             });
             if (l == 0) break;
             barrier_.wait();
@@ -174,9 +180,10 @@ private:
     // First atoms whose pairs a thread works through, and all atoms of these pairs. Pairs that are
     // only listed do not count: the order of sums would depend on the age of the list.
     void divide(int thread) {
-        own_[thread] = touched_[thread] = {0, n_};
+        own_[thread] = touched_[thread] = {0, n_owned_};
         if (n_threads_ == 1) return;
         const int64_t *first = space_.first_pair.get(), *end = space_.end_pair.get();
+        const int64_t* end_owned = space_.end_owned_pair.get();
         int64_t n_pairs = 0;
         for (int64_t i = 0; i < n_; ++i) n_pairs += end[i] - first[i];
         const auto boundary = [&](int part) {
@@ -187,7 +194,7 @@ private:
         };
         Range touched = own_[thread] = {boundary(thread), boundary(thread + 1)};
         for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i)
-            for (int64_t p = first[i]; p < end[i]; ++p) {
+            for (int64_t p = first[i]; p < end_owned[i]; ++p) {
                 const int64_t j = space_.neighbor.get()[p];
                 touched = {std::min(touched.begin, j), std::max(touched.end, j + 1)};
             }
@@ -236,7 +243,7 @@ private:
         }
         for (int64_t i = own.begin; i < own.end; ++i) {
             int64_t pair = graph_.row_start[first_atom_ + i] - first_listed_;
-            space_.first_pair.get()[i] = pair;
+            space_.first_pair.get()[i] = space_.end_owned_pair.get()[i] = pair;
             SchNetFinding finding{-std::numeric_limits<double>::infinity(), 0.0, 0.0, 0,
                                   first_atom_ + i};
             const double* const bonds = watches_ ? of_element(net_.bond_lengths, i) : nullptr;
@@ -259,6 +266,7 @@ private:
                 space_.neighbor.get()[pair] = int32_t(j);
                 space_.tension.get()[pair] = 0.0;
                 ++pair;
+                if (j < n_owned_) space_.end_owned_pair.get()[i] = pair;
             }
             space_.end_pair.get()[i] = pair;
             if (answer_.findings) answer_.findings[first_atom_ + i] = finding;
@@ -364,11 +372,11 @@ private:
         explicit Pairs(const Workspace<T>& space)
             : fraction(space.fraction.get()), interval(space.interval.get()),
               neighbor(space.neighbor.get()), first(space.first_pair.get()),
-              end(space.end_pair.get()) {}
+              end_owned(space.end_owned_pair.get()), end(space.end_pair.get()) {}
         const T* const fraction;
         const uint32_t* const interval;
         const int32_t* const neighbor;
-        const int64_t *const first, *const end;
+        const int64_t *const first, *const end_owned, *const end;
     };
 
     // W = sum_n c_n t^n of a pair, by Horner's rule, in one slice of columns.
@@ -411,7 +419,7 @@ private:
         for (int64_t i = own.begin; i < own.end; ++i) {
             Slice<N> y_i, sum = {};
             load(y_i, y + i * width);
-            const int64_t end = pairs.end[i];
+            const int64_t end = pairs.end_owned[i];
             for (int64_t p = pairs.first[i]; p < end; ++p) {
                 const Filter<N> filter(pairs, p, table);
                 const size_t j = pairs.neighbor[p] * width;
@@ -441,7 +449,7 @@ private:
             Slice<N> y_i, q_i, sum = {};
             load(y_i, y + i * width);
             load(q_i, q + i * width);
-            const int64_t end = pairs.end[i];
+            const int64_t end = pairs.end_owned[i];
             for (int64_t p = pairs.first[i]; p < end; ++p) {
                 const Filter<N> filter(pairs, p, table);
                 const size_t j = pairs.neighbor[p] * width;
@@ -456,6 +464,59 @@ private:
                         sum[v] += w * q_j;
                         at(back + j, v) += w * q_i[v];
                     }
+                }
+                tensions[p] += double(lane_sum<T>(tension));
+            }
+            if (GOES_ON)
+                for (int v = 0; v < N; ++v) at(back + i * width, v) += sum[v];
+        }
+    }
+
+    // The same for pairs with copies, whose messages are for their owners. Functions of their own:
+    // loops beside the loops above would make these slower.
+    template <int N>
+    __attribute__((noinline)) void convolve_copies(int thread, int l, int column) const {
+        const size_t width = net_.width;
+        const T* const table = net_.table(l, column);
+        const T* const y = row(space_.y, l, 0) + column;
+        T* const m = messages(thread, 0) + column;
+        const Pairs pairs(space_);
+        for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i) {
+            Slice<N> sum = {};
+            const int64_t end = pairs.end[i];
+            for (int64_t p = pairs.end_owned[i]; p < end; ++p) {
+                const Filter<N> filter(pairs, p, table);
+                const size_t j = pairs.neighbor[p] * width;
+#pragma GCC unroll 8
+                for (int v = 0; v < N; ++v) sum[v] += filter.value(v) * at(y + j, v);
+            }
+            for (int v = 0; v < N; ++v) at(m + i * width, v) += sum[v];
+        }
+    }
+    template <int N, bool GOES_ON>
+    __attribute__((noinline)) void differentiate_copies(int thread, int l, int column) const {
+        const size_t width = net_.width;
+        const T* const table = net_.table(l, column);
+        const T* const y = row(space_.y, l, 0) + column;
+        const T* const q = row(space_.q, 0) + column;
+        T* const back = messages(thread, 0) + column;
+        double* const tensions = space_.tension.get();
+        const Pairs pairs(space_);
+        for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i) {
+            Slice<N> y_i, q_i, sum = {};
+            load(y_i, y + i * width);
+            load(q_i, q + i * width);
+            const int64_t end = pairs.end[i];
+            for (int64_t p = pairs.end_owned[i]; p < end; ++p) {
+                const Filter<N> filter(pairs, p, table);
+                const size_t j = pairs.neighbor[p] * width;
+                Vector<T> tension{};
+#pragma GCC unroll 8
+                for (int v = 0; v < N; ++v) {
+                    const Vector<T> q_j = at(q + j, v);
+                    Vector<T> w;
+                    tension += (q_i[v] * at(y + j, v) + q_j * y_i[v]) * filter.slope(v, w);
+                    if (GOES_ON) sum[v] += filter.finished(v, w) * q_j;
                 }
                 tensions[p] += double(lane_sum<T>(tension));
             }

@@ -51,7 +51,8 @@ struct SchNetModel {
 };
 
 // One structure that several processes share: atoms from `n_owned` on are copies of others' atoms.
-// Each process has all pairs of its own atoms; pairs of an own atom with a copy are in both.
+// Each process has all pairs of its own atoms; pairs of an own atom with a copy are in both, and
+// follow its pairs with own atoms.
 struct SchNetHalo {
     int64_t n_owned;
     void* context;
