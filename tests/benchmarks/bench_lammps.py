@@ -124,7 +124,7 @@ def print_memory(lammps: Lammps, folder: Path, options: argparse.Namespace) -> N
     """Resident memory of one process for each of the ranks."""
     atoms = diamond(options.memory)
     write_lammps_data(folder / "memory.data", atoms, specorder=["C"], masses=True)
-    for ranks in options.ranks:
+    for ranks in sorted(options.ranks, reverse=True):  # the most of any process so far is known
         text = INPUT.format(data="memory.data", steps=0, threads=1)
         log = lammps.run(text, folder, ranks)
         (most,) = re.findall(r"Per MPI rank memory allocation .*= \S+ \| \S+ \| (\S+) Mbytes", log)
