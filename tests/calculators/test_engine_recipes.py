@@ -24,7 +24,8 @@ def test_every_engine_has_a_program():
 @pytest.mark.parametrize("program", PROGRAMS, ids=engine_of)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the engines
 def test_programs_run(program, tmp_path, monkeypatch, capsys):
-    if importlib.util.find_spec(engine_of(program)) is None:
+    engine = importlib.util.find_spec(engine_of(program))
+    if engine is None or engine.origin is None:  # none but a folder of that name among the tests
         pytest.skip(f"{engine_of(program)} is not installed")
     monkeypatch.chdir(tmp_path)
     exec(compile(program, PAGE.name, "exec"), {"__name__": "engines"})
