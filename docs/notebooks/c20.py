@@ -13,9 +13,9 @@
 # %% [markdown]
 # # C20: normal modes, classical and quantum nuclei
 #
-# The fullerene of the SchNet paper (Schütt et al., J. Chem. Phys. 148, 241722 (2018)) with the model
-# that comes with the package. Everything here takes seconds: the runs are too short for conclusions.
-# `md-runs c20` does the same at length, with checks and error bars.
+# The fullerene of the SchNet paper (Schütt et al., J. Chem. Phys. 148, 241722 (2018)) with the
+# model that comes with the package. Everything here takes seconds: the runs are too short for
+# conclusions. `md-runs c20` does the same at length, with checks and error bars.
 
 # %%
 # %matplotlib inline
@@ -39,7 +39,8 @@ FOLDER = Path("c20_notebook")
 # %% [markdown]
 # ## At rest
 #
-# The relaxed structure, and the wavenumbers of its 54 vibrations from the exact Hessian of the network.
+# The relaxed structure, and the wavenumbers of its 54 vibrations from the exact Hessian of the
+# network.
 
 # %%
 atoms = read(STRUCTURE)
@@ -55,8 +56,9 @@ print(f"zero-point energy {modes.zero_point_energy:.3f} eV")
 # %% [markdown]
 # ## At 300 K
 #
-# A ring polymer of one bead is classical Langevin dynamics; one of eight beads has quantum nuclei. The
-# folders continue where they are: with a greater `LENGTH_PS`, this cell adds what is missing.
+# A ring polymer of one bead is classical Langevin dynamics; one of eight beads has quantum
+# nuclei. The folders continue where they are: with a greater `LENGTH_PS`, this cell adds what
+# is missing.
 
 # %%
 runs = {}
@@ -69,8 +71,8 @@ for n_beads in (1, 8):
 # %% [markdown]
 # ## How far atoms spread
 #
-# Zero-point motion broadens the bonds; the molecule as a whole hardly grows. Without an error bar a
-# difference says nothing: the band is one standard error, from blocks of the run.
+# Zero-point motion broadens the bonds; the molecule as a whole hardly grows. Without an error
+# bar a difference says nothing: the band is one standard error, from blocks of the run.
 
 # %%
 spread = {}

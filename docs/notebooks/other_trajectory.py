@@ -13,9 +13,9 @@
 # %% [markdown]
 # # Spectra of somebody else's trajectory
 #
-# The analysis needs no model, only a file: LAMMPS, CP2K, i-PI, H5MD, or any format that ASE reads. Here
-# one is written first, as LAMMPS would; put the name of your own into `TRAJECTORY` and leave out the
-# next two cells.
+# The analysis needs no model, only a file: LAMMPS, CP2K, i-PI, H5MD, or any format that ASE
+# reads. Here one is written first, as LAMMPS would; put the name of your own into `TRAJECTORY`
+# and leave out the next two cells.
 
 # %%
 # %matplotlib inline
@@ -39,7 +39,8 @@ LENGTH_PS = 2.0  # resolution is the inverse of what is correlated: 2 ps allow a
 # %% [markdown]
 # ## A file to read
 #
-# Ethanol at constant energy, a frame every 2 fs: the fastest vibration, 9 fs, needs at least two frames.
+# Ethanol at constant energy, a frame every 2 fs: the fastest vibration, 9 fs, needs at least
+# two frames.
 
 # %%
 atoms = read(STRUCTURE)
@@ -66,8 +67,9 @@ with TRAJECTORY.open("w") as dump:
 # %% [markdown]
 # ## Reading it
 #
-# Nothing is guessed: this dump has types, so the elements must be told; a file without times needs
-# `frame_interval_fs`, a dump without units `units="real"`. What is missing is said in one line.
+# Nothing is guessed: this dump has types, so the elements must be told; a file without times
+# needs `frame_interval_fs`, a dump without units `units="real"`. What is missing is said in one
+# line.
 
 # %%
 trajectory = read_run(TRAJECTORY, elements=["C", "H", "O"])
@@ -79,8 +81,9 @@ print(
 # %% [markdown]
 # ## The vibrational density of states
 #
-# The area is the number of vibrations, 3 N - 6 = 21, and a tenth is no rounding error: it says that the
-# run was too short for equipartition, or not at constant energy. Lines are as wide as the resolution.
+# The area is the number of vibrations, 3 N - 6 = 21, and a tenth is no rounding error: it says
+# that the run was too short for equipartition, or not at constant energy. Lines are as wide as
+# the resolution.
 
 # %%
 spectrum = vibrational_density_of_states(
@@ -96,5 +99,5 @@ print(find_spectrum_peaks(spectrum))
 plot_spectrum(spectrum, max_wavenumber_per_cm=4000).figure
 
 # %% [markdown]
-# On the command line, with equilibration, error bars over runs and checks:
-# `md-runs vdos dump.lammpstrj --elements C H O --dynamics nve --by element`.
+# On the command line, with equilibration, error bars over runs and checks: `md-runs vdos
+# dump.lammpstrj --elements C H O --dynamics nve --by element`.

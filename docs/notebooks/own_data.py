@@ -13,9 +13,9 @@
 # %% [markdown]
 # # From your own calculations to a model
 #
-# Structures with energies and forces of one level of theory become a model file with its errors on
-# structures it has not seen. The data here are those of the ethanol model (GFN2-xTB); put your own file
-# into `FRAMES`. `mlpotential train` does the same from a YAML file.
+# Structures with energies and forces of one level of theory become a model file with its errors
+# on structures it has not seen. The data here are those of the ethanol model (GFN2-xTB); put
+# your own file into `FRAMES`. `mlpotential train` does the same from a YAML file.
 
 # %%
 # %matplotlib inline
@@ -43,7 +43,8 @@ EPOCHS = 8  # 100 and more for a model to use
 # %% [markdown]
 # ## The data
 #
-# Test frames come from another trajectory than training frames: frames from in between would flatter.
+# Test frames come from another trajectory than training frames: frames from in between would
+# flatter.
 
 # %%
 data = Path(STRUCTURE).parent / "data"
@@ -59,8 +60,8 @@ write(TEST, read(TEST, "::10"))
 # %% [markdown]
 # ## Training
 #
-# Units are told, never guessed; a wrong one is noticed, since forces are the slope of energies. Interrupt
-# the kernel whenever you like: the same cell continues.
+# Units are told, never guessed; a wrong one is noticed, since forces are the slope of energies.
+# Interrupt the kernel whenever you like: the same cell continues.
 
 # %%
 config = RunConfig(
