@@ -81,9 +81,9 @@ print(
 # %% [markdown]
 # ## The vibrational density of states
 #
-# The area is the number of vibrations, 3 N - 6 = 21, and a tenth is no rounding error: it says
-# that the run was too short for equipartition, or not at constant energy. Lines are as wide as
-# the resolution.
+# The whole area is the number of vibrations, 3 N - 6 = 21, and that of a peak those it holds, where
+# each vibration has its share of the energy: after 2 ps from random velocities none has. Lines are
+# as wide as the resolution. One run has no error bars: give several, or pieces of a longer one.
 
 # %%
 spectrum = vibrational_density_of_states(
@@ -93,7 +93,9 @@ spectrum = vibrational_density_of_states(
     interval_fs,
 )
 print(f"resolution {spectrum.resolution_per_cm:.1f} 1/cm, {spectrum.n_modes} vibrations")
-print(find_spectrum_peaks(spectrum))
+peaks = find_spectrum_peaks(spectrum)
+for wavenumber, area in zip(peaks.wavenumbers_per_cm, peaks.areas, strict=True):
+    print(f"{wavenumber:7.0f} 1/cm  {area:4.1f} of them")
 
 # %%
 plot_spectrum(spectrum, max_wavenumber_per_cm=4000).figure
