@@ -11,7 +11,7 @@ import platform
 from setuptools import Extension, setup
 
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
-FLAGS += ["-fvisibility=hidden", "-pthread"]
+FLAGS += ["-fvisibility=hidden", "-g0", "-pthread"]  # Python itself asks for debug symbols
 INSTRUCTION_SETS = {"portable": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]

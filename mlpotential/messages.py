@@ -25,6 +25,20 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def bar_hidden(hidden: bool = False) -> bool | None:
+    """What tqdm's `disable` is for a bar on standard error; None shows it on terminals alone.
+
+    A notebook's standard error is none, yet draws bars. They are the plain ones of text: those of
+    `tqdm.auto` need another package, and go elsewhere.
+
+    Args:
+        hidden: on any standard error.
+    """
+    if hidden:
+        return True
+    return False if type(sys.stderr).__module__.startswith("ipykernel.") else None
+
+
 @contextlib.contextmanager
 def told_in_lines(program: str) -> Iterator[None]:
     """While it lasts, warnings and log messages are lines on standard error.

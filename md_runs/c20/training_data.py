@@ -36,6 +36,7 @@ from md_runs.relax import relax
 from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
+from mlpotential.messages import bar_hidden
 from mlpotential.run_folder import lock_folder
 from mlpotential.settings_checks import check_count
 
@@ -174,7 +175,7 @@ def _labelled(
     atoms = _start()
     evaluator = Evaluator(model, atoms.numbers, device="cpu", dtype="float64", guard="off")
     chunks = range(0, len(positions), LABELLED_AT_ONCE)
-    for begin in tqdm(chunks, desc="labels", unit="batch", disable=None if progress else True):
+    for begin in tqdm(chunks, desc="labels", unit="batch", disable=bar_hidden(not progress)):
         chunk = positions[begin : begin + LABELLED_AT_ONCE]
         answer = evaluator.evaluate(chunk)
         forces = answer.forces.reshape(chunk.shape)

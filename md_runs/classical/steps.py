@@ -27,6 +27,7 @@ from md_runs.trajectories.frames_file import (
 )
 from md_runs.trajectories.structure_file import other_constraints
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
+from mlpotential.messages import bar_hidden
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_ANGSTROM3_PER_PRESSURE_UNIT
 
 OF_MOVING_CELL: dict[str, tuple[int, ...]] = {"cells": (3, 3), "pressure_GPa": ()}
@@ -215,4 +216,4 @@ def advance(
 
 def progress_bar(n_steps: int, n_done: int, shown: bool) -> tqdm:
     """Steps done of all, silent where the output is not a terminal."""
-    return tqdm(total=n_steps, initial=n_done, unit="step", disable=None if shown else True)
+    return tqdm(total=n_steps, initial=n_done, unit="step", disable=bar_hidden(not shown))

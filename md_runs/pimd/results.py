@@ -14,6 +14,7 @@ from md_runs.pimd.settings import PimdRun
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError
 from mlpotential.inference.guard import GuardReport
+from mlpotential.messages import bar_hidden
 
 N_BLOCKS = 10
 
@@ -91,5 +92,5 @@ def progress_bar(title: str, settings: PimdRun, n_done: int, shown: bool) -> tqd
         initial=n_done,
         desc=f"{title}, {settings.n_beads} beads",
         unit="step",
-        disable=None if shown else True,
+        disable=bar_hidden(not shown),
     )

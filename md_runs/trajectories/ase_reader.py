@@ -39,6 +39,7 @@ from md_runs.trajectories.structure_file import (
 )
 from md_runs.trajectories.trajectory import Trajectory
 from mlpotential.errors import ConfigError, RunError
+from mlpotential.messages import bar_hidden
 from mlpotential.units import ASE_TIME_PER_FS
 
 FRAMES_AT_ONCE = 256  # chosen: frames of ASE in memory
@@ -142,7 +143,7 @@ def _opened(
     if path.suffix != ".traj":
         frames = _named_faults(path, frames)
     shown: tqdm[Any] = tqdm(
-        frames, desc=f"reading {path.name}", unit="frame", disable=None if progress else True
+        frames, desc=f"reading {path.name}", unit="frame", disable=bar_hidden(not progress)
     )
     iterator = iter(shown)
     begin = next(iterator, None)

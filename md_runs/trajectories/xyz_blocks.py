@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from md_runs.trajectories.compressed_files import opened_lines
 from mlpotential.errors import RunError
+from mlpotential.messages import bar_hidden
 
 LINES_AT_ONCE = 40_000  # chosen: some megabytes of text in memory
 
@@ -102,7 +103,7 @@ def xyz_blocks(
         desc=f"reading {path.name}",
         unit="B",
         unit_scale=True,
-        disable=None if progress else True,
+        disable=bar_hidden(not progress),
     )
     with opened_lines(path) as handle, bar:
         some_lines = lines_up_to(handle, end)

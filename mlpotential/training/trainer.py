@@ -23,6 +23,7 @@ from mlpotential.data.connected_structures import ConnectedStructures
 from mlpotential.errors import RunError
 from mlpotential.graph import AtomGraph
 from mlpotential.interruption import RunInterrupted, stop_on_signals
+from mlpotential.messages import bar_hidden
 from mlpotential.models.potential import Potential
 from mlpotential.run_folder import csv_text, write_atomically
 from mlpotential.training.checkpoint import load_checkpoint, require_same_run, save_checkpoint
@@ -358,7 +359,7 @@ class Trainer:
             initial=self.step,
             unit="step",
             desc="training",
-            disable=None if self.progress else True,
+            disable=bar_hidden(not self.progress),
         )
 
     def _describe_last_epoch(self) -> str:

@@ -5,13 +5,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "mlpotential/inference/schnet/csrc"
-SUMS = ROOT / "mlpotential/nn/csrc"
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PACKAGES = ("mlpotential", "calculators", "md_runs")
 SANITIZERS = '"-fsanitize=address,undefined,float-cast-overflow"'
@@ -185,10 +185,56 @@ def test_installation_without_a_compiler(tmp_path):
     assert result.stderr.count("there is no compiled kernel") == 1
 
 
-def test_source_distribution_has_all_sources(tmp_path):
-    folder = copied_sources(tmp_path / "copy")
+@pytest.fixture(scope="module")
+def tracked() -> set[str]:
+    """All files of the repository, by their paths."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("this is no clone of the repository")
+    return set(succeed(["git", "-c", "safe.directory=*", "ls-files"], ROOT).splitlines())
+
+
+@pytest.fixture(scope="module")
+def source_distribution(tracked, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("clone")
+    for name in tracked:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     succeed([sys.executable, "setup.py", "-q", "sdist"], folder)
     (archive,) = (folder / "dist").iterdir()
-    with tarfile.open(archive) as opened:
-        names = {Path(name).name for name in opened.getnames() if "/csrc/" in name}
-    assert names == {path.name for folder in (SOURCES, SUMS) for path in folder.iterdir()}
+    return archive
+
+
+def test_source_distribution_has_all_files(source_distribution, tracked):
+    with tarfile.open(source_distribution) as opened:
+        files = [member.name for member in opened.getmembers() if member.isfile()]
+    names = {name.partition("/")[2] for name in files}
+    assert tracked - names == {".gitignore"}
+    assert all(".egg-info/" in name or name == "PKG-INFO" for name in names - tracked)
+
+
+@needs_compiler
+def test_wheel_of_the_source_distribution(source_distribution, tracked, tmp_path):
+    """It has all of the packages but sources and pictures, and its kernels work where it lies."""
+    pip, alone = (sys.executable, "-m", "pip"), ("--no-deps", "--no-index", "--quiet")
+    build = (*pip, "wheel", "--no-build-isolation", *alone, "-w", tmp_path)
+    succeed([*build, source_distribution], tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    libraries = {name for name in names if name.endswith(".so")}
+    of_packages = {name for name in tracked if name.split("/")[0] in PACKAGES}
+    left_out = {name for name in of_packages if "/csrc/" in name or name.endswith(".png")}
+    informed = {name for name in names if ".dist-info/" in name}
+    assert names - libraries - informed == of_packages - left_out
+    assert any(name.endswith("/licenses/LICENSE") for name in informed)
+    assert {Path(name).name.split(".")[0] for name in libraries} >= {
+        "_schnet_portable", "_convolution_portable"
+    }  # fmt: skip
+    assert max(zipfile.ZipFile(wheel).getinfo(name).file_size for name in libraries) < 1e6, (
+        "these have debug symbols"
+    )
+    site = tmp_path / "site"
+    succeed([*pip, "install", *alone, "--target", site, wheel], tmp_path)
+    output = succeed([sys.executable, "-P", "-c", EVALUATE], tmp_path, PYTHONPATH=str(site))
+    assert output.split() == [
+        str(site / "mlpotential/inference/schnet/native.py"), "native", "True", "True"
+    ]  # fmt: skip

@@ -1,12 +1,15 @@
 """What programs say besides their results: lines, each once, without Python's file and code."""
 
+import io
 import logging
+import sys
 import warnings
 
 import pytest
+from tqdm import tqdm
 
 from md_runs.model_warnings import warn_of_hard_cutoff
-from mlpotential.messages import told_in_lines
+from mlpotential.messages import bar_hidden, told_in_lines
 from mlpotential.models.potential import ModelTraits
 
 HARD = ModelTraits(smooth_at_cutoff=False, additive=True, radial_filters=True, periodic=True)
@@ -57,3 +60,17 @@ def test_what_the_log_holds_is_said_as_it_is_or_as_a_warning(capsys):
         "C20: native kernel",
         "md-runs relax: warning: no kernel, slow",
     ]
+
+
+class OutStream(io.StringIO):
+    """As of a Jupyter kernel, which is no terminal."""
+
+    __module__ = "ipykernel.iostream"
+
+
+@pytest.mark.parametrize(("stream", "drawn"), [(OutStream, True), (io.StringIO, False)])
+def test_bars_are_drawn_in_notebooks(stream, drawn, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
+    list(tqdm(range(3), "steps", disable=bar_hidden()))
+    assert ("steps: 100%" in sys.stderr.getvalue()) == drawn
+    assert bar_hidden(True)

@@ -29,6 +29,7 @@ from md_runs.commands.prepared_run import PreparedRun, beads_text
 from md_runs.commands.structure.distances import of_one_molecule
 from mlpotential.errors import DataError
 from mlpotential.interpretation.fields.places import FieldPlaces
+from mlpotential.messages import bar_hidden
 from mlpotential.settings_checks import check_count
 
 if TYPE_CHECKING:
@@ -151,7 +152,9 @@ def _values(
     field: MovingField, laid: np.ndarray, points: np.ndarray, name: str
 ) -> Iterator[np.ndarray]:
     """Of each frame, [n_beads, n_points], behind a progress bar."""
-    bar = tqdm(desc=name, total=laid.shape[0] * laid.shape[1], disable=None, unit=" structures")
+    bar = tqdm(
+        desc=name, total=laid.shape[0] * laid.shape[1], disable=bar_hidden(), unit=" structures"
+    )
     with bar:
         for beads in laid:
             yield np.stack([field.values(positions, points) for positions in beads])

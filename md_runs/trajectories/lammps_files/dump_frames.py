@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from md_runs.trajectories.compressed_files import opened_lines
 from mlpotential.errors import RunError
+from mlpotential.messages import bar_hidden
 
 ITEM = b"ITEM:"
 BEFORE_STEP = (["UNITS"], ["TIME"], ["TIMESTEP"])  # items that only a new frame begins with
@@ -114,7 +115,7 @@ def dump_frames(path: Path, progress: bool = False) -> Iterator[DumpFrame]:
     """
     n_whole, cut_after = 0, []
     shown: tqdm[Any] = tqdm(
-        desc=f"reading {path.name}", unit="frame", disable=None if progress else True
+        desc=f"reading {path.name}", unit="frame", disable=bar_hidden(not progress)
     )
     try:
         with opened_lines(path) as text, shown:

@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from mlpotential.data.sets.array_cache import cached_arrays
 from mlpotential.errors import DataError
+from mlpotential.messages import bar_hidden
 from mlpotential.units import (
     ANGSTROM_PER_BOHR,
     E_ANGSTROM_PER_DEBYE,
@@ -191,7 +192,7 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
     n_atoms, n_modes = [0], [0]
     columns: dict[str, list[float]] = {q.column: [] for q in QUANTITIES.values()}
     parts = _rows([folder / name for name in _PARTS])
-    for row, place in tqdm(parts, "reading QM9, once", unit=" molecules", disable=None):
+    for row, place in tqdm(parts, "reading QM9, once", unit=" molecules", disable=bar_hidden()):
         try:
             elements = row["Elements"].translate(_NO_BRACKETS).split(",")
             atomic_numbers += [_NUMBERS[symbol] for symbol in elements]

@@ -9,6 +9,7 @@ from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError
 from mlpotential.interpretation.model_groups import model_groups
 from mlpotential.interpretation.options import element_of
+from mlpotential.messages import bar_hidden
 from mlpotential.run_folder import csv_text, made_folder, write_atomically
 from mlpotential.settings_checks import check_count, require
 
@@ -61,7 +62,7 @@ def dimers(
     from mlpotential.training.pictures import panels_beside, save_picture
 
     r, curves = np.linspace(from_A, to_A, n_points), []
-    for group in tqdm(groups, "dimers", disable=None):
+    for group in tqdm(groups, "dimers", disable=bar_hidden()):
         energies = np.stack(
             [
                 dimer_energies(loaded_potential(file, device, "float64", 1), pair, r, zero)

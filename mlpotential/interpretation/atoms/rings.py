@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from mlpotential.data.reference_data import ReferenceData
 from mlpotential.interpretation.atoms.bonds import FACTOR, bonds_of
+from mlpotential.messages import bar_hidden
 
 CARBON = 6
 SIZE = 6
@@ -106,7 +107,7 @@ def find_rings(data: ReferenceData, factor: float = FACTOR) -> Rings:
     starts = np.cumsum([0, *arrays.n_atoms])
     numbers, positions = arrays.all_numbers, arrays.positions[arrays.atom_index(range(len(data)))]
     structures, atoms = [], []
-    for k in tqdm(range(len(data)), "looking for rings", unit=" molecules", disable=None):
+    for k in tqdm(range(len(data)), "looking for rings", unit=" molecules", disable=bar_hidden()):
         own = slice(starts[k], starts[k + 1])
         carbon = np.flatnonzero(numbers[own] == CARBON)
         if len(carbon) < SIZE:

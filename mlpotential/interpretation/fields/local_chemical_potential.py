@@ -37,6 +37,7 @@ from mlpotential.interpretation.fields.probes.dtnn import DTNNProbe
 from mlpotential.interpretation.fields.probes.probe import Probe
 from mlpotential.interpretation.fields.probes.schnet import SchNetProbe
 from mlpotential.interpretation.fields.probes.surroundings import Surroundings
+from mlpotential.messages import bar_hidden
 from mlpotential.models.behler_parrinello import BehlerParrinello
 from mlpotential.models.dtnn import DTNN
 from mlpotential.models.model_file import LoadedModel, load_model
@@ -140,7 +141,7 @@ class LocalChemicalPotential:
         self._probe.reach_to(self._surroundings.longest_distance(points))
         at_once = max(self._probe.PAIRS_AT_ONCE // self._surroundings.most_neighbors, 1)
         parts = torch.from_numpy(points).split(at_once)
-        hidden = None if progress else True
+        hidden = bar_hidden(not progress)
         bar = tqdm(desc="probing", total=len(points), disable=hidden, unit=" points", leave=False)
         with bar, torch.set_grad_enabled(derived):
             found = []

@@ -12,6 +12,7 @@ from mlpotential.errors import ConfigError, DataError
 from mlpotential.input_files import require_data_files
 from mlpotential.interpretation.model_groups import one_model
 from mlpotential.interpretation.result_files import save_npz
+from mlpotential.messages import bar_hidden
 from mlpotential.run_folder import csv_text, made_folder, write_atomically
 from mlpotential.settings_checks import check_count, check_number, require
 
@@ -193,7 +194,7 @@ def _cuts(
             potential, graph, atom, interaction, features, width=width, normal=normal,
             with_cutoff=with_cutoff,
         )
-        for with_cutoff in tqdm(kinds, "cuts", disable=None)
+        for with_cutoff in tqdm(kinds, "cuts", disable=bar_hidden())
     ]  # fmt: skip
     arrays: dict[str, Any] = {"x_A": cuts[0].x, "features": cuts[0].features}
     for cut in cuts:

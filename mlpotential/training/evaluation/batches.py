@@ -17,6 +17,7 @@ from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.prepared_model import say_once
+from mlpotential.messages import bar_hidden
 from mlpotential.models.model_file import load_model
 from mlpotential.models.potential import Potential
 from mlpotential.settings_checks import check_count
@@ -51,7 +52,7 @@ def connected_batches(
     say_once(f"{len(data)} structures: reference backend, {dtype}", logging.INFO)
     batches = structures.batches(batch_size, next(potential.parameters()).device)
     n_batches = -(-len(data) // batch_size)
-    return iter(tqdm(batches, desc="evaluating", total=n_batches, disable=None))
+    return iter(tqdm(batches, desc="evaluating", total=n_batches, disable=bar_hidden()))
 
 
 def _check_elements(data: ReferenceData, potential: Potential) -> None:

@@ -168,7 +168,7 @@ def ferrocene(is_staggered: bool) -> Atoms:
 
 def turned(atoms: Atoms, hessian: np.ndarray, seed: int = 0) -> tuple[Atoms, np.ndarray]:
     """The same molecule elsewhere, in another orientation."""
-    turn = Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
+    turn = Rotation.random(None, np.random.default_rng(seed)).as_matrix()
     moved = atoms.copy()
     moved.positions = atoms.positions @ turn.T + [1.0, -2.0, 3.0]
     n_atoms = len(atoms)

@@ -63,7 +63,7 @@ def test_molecules(name: str) -> None:
     atoms, symbol, symmetry_number = MOLECULES[name]
     turned = atoms.copy()
     rng = np.random.default_rng(3)
-    turned.positions = atoms.positions @ Rotation.random(rng=rng).as_matrix() + rng.normal(size=3)
+    turned.positions = atoms.positions @ Rotation.random(None, rng).as_matrix() + rng.normal(size=3)
     turned.positions += rng.uniform(-1e-3, 1e-3, turned.positions.shape)
     for structure, largest in ((atoms, 1e-5), (turned, 5e-3)):
         group = group_of(structure)

@@ -36,7 +36,7 @@ def sampled(modes: NormalModes, n_frames: int, seed: int, is_moving: bool = True
     shifts = np.einsum("fk,kix->fix", q, modes.modes) / np.sqrt(modes.masses)[:, None]
     frames = modes.positions + shifts
     if is_moving:
-        turns = Rotation.random(n_frames, rng=rng).as_matrix()
+        turns = Rotation.random(n_frames, rng).as_matrix()
         frames = frames @ turns.swapaxes(1, 2) + rng.normal(size=(n_frames, 1, 3))
     return frames
 
@@ -79,7 +79,7 @@ def test_place_and_orientation_of_frames_do_not_matter(build, tolerance: float) 
     """Turns about the axis of CO2 cannot be undone: they mix its bends, frame by frame."""
     modes = modes_of(build)
     frames = sampled(modes, 400, seed=2, is_moving=False)
-    turns = Rotation.random(400, rng=np.random.default_rng(3)).as_matrix()
+    turns = Rotation.random(400, np.random.default_rng(3)).as_matrix()
     moving = frames @ turns.swapaxes(1, 2) + np.arange(400)[:, None, None]
     at_rest, moved = (analysed(modes, f).wavenumbers_per_cm for f in (frames, moving))
     assert np.allclose(at_rest, moved, rtol=tolerance)
