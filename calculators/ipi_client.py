@@ -28,7 +28,7 @@ from calculators.ipi_connection import (
     UnixAddress,
     connect,
 )
-from mlpotential.command_line import add_arguments, program_parser
+from mlpotential.command_line import add_arguments, exit_code, program_parser
 from mlpotential.errors import ConfigError, InputError, RunError, StructureError
 from mlpotential.inference.execution import DEFAULT_EXECUTION, Execution
 from mlpotential.interruption import at_first_signal
@@ -78,12 +78,11 @@ class _StoppedError(KeyboardInterrupt):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the client; what ends it is told in one line on standard error."""
     options = build_parser().parse_args(arguments)
+    if options.print_xml:
+        return exit_code("mlpotential-driver", _print_xml, options)
     try:
         with at_first_signal(_stop), told_in_lines("mlpotential-driver"):
-            if options.print_xml:
-                print(_xml(options))
-            else:
-                _run(options)
+            _run(options)
     except _StoppedError as stop:
         _notify(f"stopped by {signal.Signals(stop.signal_number).name}")
         return 128 + stop.signal_number
@@ -298,6 +297,11 @@ def _address(options: argparse.Namespace) -> Address:
 
 def _execution(options: argparse.Namespace) -> Execution:
     return Execution(options.device, options.dtype, options.backend, options.threads, options.guard)
+
+
+def _print_xml(options: argparse.Namespace) -> int:
+    print(_xml(options))
+    return 0
 
 
 def _xml(options: argparse.Namespace) -> str:
