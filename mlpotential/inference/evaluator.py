@@ -29,6 +29,7 @@ from mlpotential.inference.committee import (
     members_of,
     needed_of_members,
 )
+from mlpotential.inference.cuda.schnet import CudaSchNet
 from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.prepared_model import PreparedModel, say_once
@@ -130,6 +131,11 @@ class Evaluator:
         """
         return Evaluator._of(self._members, atomic_numbers, pbc, self.guard)
 
+    def unwatched(self) -> Evaluator:
+        """The same, of which no guard counts anything."""
+        guard = ExtrapolationGuard("off", [])
+        return Evaluator._of(self._members, self.atomic_numbers, self.pbc, guard)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies begin without a history; a deep copy shares the model, which never changes."""
         guard = copy.copy(self.guard)
@@ -204,6 +210,11 @@ class Evaluator:
     def backend(self) -> str:
         """What evaluates: `reference`, `tabulated`, `native` or `cuda`."""
         return ", ".join(sorted({member.backend for member in self._members}))
+
+    @property
+    def molecule_kernels(self) -> CudaSchNet | None:
+        """What the cuda backend evaluates molecules with; None where it does not do it alone."""
+        return self._members[0].molecule_kernels if self.n_members == 1 else None
 
     @property
     def table_error(self) -> TableError | None:

@@ -22,6 +22,7 @@ from mlpotential.graph import Prediction
 from mlpotential.inference.backend import EvaluationBackend
 from mlpotential.inference.calibration import Calibration, weights_sha256
 from mlpotential.inference.cuda.backend import CudaBackend
+from mlpotential.inference.cuda.schnet import CudaSchNet
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.execution import Backend
 from mlpotential.inference.reference import ReferenceBackend
@@ -129,6 +130,13 @@ class PreparedModel:
         model = cls(*made_from)
         vars(model).update(told)
         return model
+
+    @property
+    def molecule_kernels(self) -> CudaSchNet | None:
+        """Of the cuda backend, where they give the whole energy; None elsewhere."""
+        if not isinstance(self._backend, CudaBackend) or self.potential.terms:
+            return None
+        return self._backend.molecules
 
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool = False

@@ -13,6 +13,7 @@ from md_runs.force_provider import ForceProvider, IpiDriver, ModelForces
 from mlpotential.labelling.worker_calculator import WorkerCalculator
 
 if TYPE_CHECKING:
+    from mlpotential.inference.cuda.resident import ResidentMolecules
     from mlpotential.inference.evaluator import Evaluator
 
 
@@ -81,6 +82,16 @@ class ModelBeads:
             virials = -volume * np.trace(np.asarray(found.stress), axis1=1, axis2=2)
         forces = np.asarray(found.forces).reshape(positions.shape)
         return BeadAnswer(np.asarray(found.energy), forces, others, virials)
+
+    def unwatched(self) -> ModelBeads:
+        """The same, of which no guard counts anything."""
+        return ModelBeads(self._evaluator.unwatched(), self._cell)
+
+    def resident(self, n_beads: int, n_evaluations: int) -> ResidentMolecules:
+        """So many evaluations of so many beads, on a CUDA device. Raises ConfigError without."""
+        from mlpotential.inference.cuda.resident import ResidentMolecules
+
+        return ResidentMolecules(self._evaluator, n_beads, n_evaluations)
 
 
 class WorkerBeads:

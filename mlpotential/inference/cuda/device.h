@@ -53,3 +53,8 @@ __device__ inline int ones(unsigned bits) { return __popc(bits); }
 // Never fused with an addition, so that a b + c d = c d + a b.
 __device__ inline float rounded_product(float a, float b) { return __fmul_rn(a, b); }
 __device__ inline double rounded_product(double a, double b) { return __dmul_rn(a, b); }
+
+// The upper 64 bits of a product.
+__device__ inline unsigned long long high_product(unsigned long long a, unsigned long long b) {
+    return __umul64hi(a, b);
+}

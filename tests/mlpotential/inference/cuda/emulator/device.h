@@ -7,9 +7,12 @@
 #include <cmath>
 #include <type_traits>
 
+using std::cos;
 using std::exp;
 using std::floor;
+using std::log;
 using std::log1p;
+using std::sin;
 using std::sqrt;
 using std::tanh;
 
@@ -75,3 +78,6 @@ inline unsigned ballot(bool yes) {
 }
 inline int ones(unsigned bits) { return __builtin_popcount(bits); }
 template <class T> T rounded_product(T a, T b) { return a * b; }
+inline unsigned long long high_product(unsigned long long a, unsigned long long b) {
+    return static_cast<unsigned __int128>(a) * b >> 64;
+}
