@@ -68,16 +68,15 @@ __device__ inline double normal(const Ring& ring, long long step, long long inde
     return length * (index % 2 ? sin(angle) : cos(angle));
 }
 
-// Over all threads, for all of them.
+// Over all threads, for the first of them, which alone needs it.
 __device__ inline double total(Shared& s, double own) {
-    sync_block();  // the last total has been read
     s.part[threadIdx.x] = own;
     sync_block();
     for (int half = THREADS / 2; half; half /= 2) {
         if (threadIdx.x < half) s.part[threadIdx.x] += s.part[threadIdx.x + half];
         sync_block();
     }
-    return s.part[0];
+    return threadIdx.x == 0 ? s.part[0] : 0;
 }
 
 // A thread has the same numbers of modes in every one of these functions.
@@ -103,9 +102,9 @@ __device__ inline double hold_center(Shared& s, const Ring& ring, double* moment
     return 0.5 * (s.center[0] * s.center[0] + s.center[1] * s.center[1] + s.center[2] * s.center[2]);
 }
 
-// O, for the first or the second time in a step. Gives the heat.
+// O, for the first or the second time in a step. Gives the heat, to the first thread.
 __device__ inline double exchange_heat(Shared& s, const Ring& ring, double* momenta,
-                                       const double before, long long step, int time) {
+                                       double before, long long step, int time) {
     const int width = int(3 * ring.n_atoms), size = width * int(ring.n_beads);
     for (int e = threadIdx.x; e < size; e += THREADS) {
         const double noise = ring.shakes[e / width] * normal(ring, step, (long long)time * size + e);

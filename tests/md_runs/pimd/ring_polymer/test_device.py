@@ -1,72 +1,25 @@
-"""Ring polymers on an emulated CUDA device: step by step those of the host, given the same noise."""
+"""Ring polymers on an emulated CUDA device: step by step those of the host, by the same noise."""
 
 import numpy as np
 import pytest
-import torch
+from device_noise import SameNoise
 from emulated import EmulatedExecutor, needs_compiler
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from rings import MASSES, ResidentTrap, trap
 
 from md_runs.pimd.ring_polymer.device import DeviceRingPolymer
 from md_runs.pimd.ring_polymer.integrator import RingPolymerIntegrator, RingPolymerSystem
-from md_runs.pimd.ring_polymer.thermostats import THERMOSTAT, CountedNoise, Pile, pile_frictions
-from mlpotential.inference.cuda.interface import address
-from mlpotential.inference.cuda.ring import Beads
+from md_runs.pimd.ring_polymer.thermostats import CountedNoise, Pile, pile_frictions
 
 pytestmark = needs_compiler
 
-OMEGA, KT, MASSES = 3.0, 0.5, np.array([1.0, 2.0, 16.0])  # hbar = 1
+KT = 0.5  # hbar = 1
 
 
-def trap(positions):
-    k = OMEGA**2 * np.resize(MASSES, positions.shape[1])[:, None]
-    coupling = 0.3 * np.roll(positions, 1, axis=2)  # turns, too
-    return 0.5 * (k * positions**2).sum(axis=(1, 2)), -k * positions + coupling
-
-
-class ResidentTrap:
-    """On the device, by torch."""
-
-    def __init__(self, n_beads, n_atoms, n_evaluations, order=0):
-        self.executor, self.n_evaluations = EmulatedExecutor(order), n_evaluations
-        shape = (n_evaluations, n_beads, n_atoms, 3)
-        self.positions, self.found = torch.zeros(shape).double(), torch.zeros(shape).double()
-        self.potentials = torch.zeros(shape[:2]).double()
-        self.checked = 0
-
-    def beads(self, number):
-        return Beads(address(self.positions[number]), address(self.found[number]))
-
-    def enqueue(self, number):
-        energies, forces = trap(self.positions[number].numpy())
-        self.found[number], self.potentials[number] = map(torch.from_numpy, (forces, energies))
-
-    def fetch(self):
-        self.energies, self.forces = self.potentials.numpy(), self.found.numpy()
-
-    def check(self, number):
-        self.checked += 1
-
-
-class SameNoise(CountedNoise):
-    """That of the device, by NumPy's own Philox."""
-
-    def at(self, step, stream=THERMOSTAT):
-        generator = super().at(step, stream)
-        return Normals(self._philox) if stream == THERMOSTAT else generator
-
-
-class Normals:
-    def __init__(self, philox):
-        self.philox, self.left = philox, None
-
-    def standard_normal(self, out):
-        if self.left is None:
-            words = self.philox.random_raw(-(-2 * out.size // 4) * 4).reshape(-1, 2)
-            u = ((words >> np.uint64(11)) + 0.5) * 2.0**-53
-            length, angle = np.sqrt(-2 * np.log(u[:, 0])), 2 * np.pi * u[:, 1]
-            self.left = np.stack([length * np.cos(angle), length * np.sin(angle)], 1).ravel()
-        out[:] = self.left[: out.size].reshape(out.shape)
-        self.left = self.left[out.size :]
+def turning(positions):
+    """Forces that are of no energy, and couple the directions."""
+    energies, forces = trap(positions)
+    return energies, forces + 0.3 * np.roll(positions, 1, axis=2)
 
 
 def pair(n_beads=4, n_atoms=3, thermostat=True, holds=False, n_ahead=5, order=0, tau=0.5):
@@ -78,9 +31,9 @@ def pair(n_beads=4, n_atoms=3, thermostat=True, holds=False, n_ahead=5, order=0,
         frictions = pile_frictions(system.frequencies, 1.0, tau)
         return Pile(frictions, 0.025, n_beads * KT, 3 * n_atoms) if thermostat else None
 
-    resident = ResidentTrap(n_beads, n_atoms, n_ahead, order)
-    host = RingPolymerIntegrator(system, trap, pile(), SameNoise(3))
-    device = DeviceRingPolymer(system, trap, pile(), CountedNoise(3), resident)
+    resident = ResidentTrap(n_beads, n_atoms, n_ahead, EmulatedExecutor(order), turning)
+    host = RingPolymerIntegrator(system, turning, pile(), SameNoise(3))
+    device = DeviceRingPolymer(system, turning, pile(), CountedNoise(3), resident)
     begin = 0.3 * np.random.default_rng(1).standard_normal((n_beads, n_atoms, 3))
     for moving in (host, device):
         moving.begin(begin)
@@ -115,4 +68,41 @@ def test_the_trajectory_of_the_host(n_beads, n_atoms, thermostat, holds, tau):
         for name, value in vars(host.energies()).items():
             if value is not None:
                 assert_allclose(getattr(device.energies(), name), value, rtol=1e-11, err_msg=name)
-        assert_allclose(device.bead_forces, trap(device.bead_positions())[1], rtol=0, atol=1e-10)
+        assert_allclose(device.bead_forces, turning(device.bead_positions())[1], rtol=0, atol=1e-10)
+
+
+def moved(moving, n_steps, begin=1):
+    for step in range(begin, begin + n_steps):
+        moving.step(step)
+    return vars(moving.state)
+
+
+def assert_same_bits(state, other):
+    for name, value in state.items():
+        if value is not None:
+            assert_array_equal(value, other[name], err_msg=name)
+
+
+def test_no_bit_depends_on_rounds_restarts_or_the_order_of_threads():
+    whole = moved(pair(holds=True, n_ahead=1)[1], 9)
+    for n_ahead, order in ((4, 1), (9, 100), (20, 101)):
+        assert_same_bits(moved(pair(holds=True, n_ahead=n_ahead, order=order)[1], 9), whole)
+    for stop in (3, 4, 7):  # within a round, or at its end
+        first, second = (pair(holds=True, n_ahead=4)[1] for _ in range(2))
+        moved(first, stop)
+        second.state = first.state
+        assert_same_bits(moved(second, 9 - stop, stop + 1), whole)
+
+
+def test_every_evaluation_is_checked_once():
+    device = pair(n_ahead=4)[1]
+    moved(device, 6)
+    assert device._resident.n_checked == 6
+
+
+def test_another_seed_is_another_run():
+    host, device = pair()
+    other = pair()[1]
+    other._ring._kept["key"][:] += 1
+    assert np.abs(moved(device, 1)["momenta"] - moved(other, 1)["momenta"]).min() > 0.0
+    assert_allclose(moved(host, 1)["momenta"], device.state.momenta, rtol=1e-11)
