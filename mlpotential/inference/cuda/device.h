@@ -58,3 +58,7 @@ __device__ inline double rounded_product(double a, double b) { return __dmul_rn(
 __device__ inline unsigned long long high_product(unsigned long long a, unsigned long long b) {
     return __umul64hi(a, b);
 }
+
+// Of an angle in turns.
+__device__ inline double cosine_of_turns(double x) { return cospi(2.0 * x); }
+__device__ inline double sine_of_turns(double x) { return sinpi(2.0 * x); }

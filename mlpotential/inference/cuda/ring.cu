@@ -16,7 +16,6 @@
 typedef unsigned long long Word;
 constexpr int THREADS = M_THREADS;
 constexpr int THERMOSTAT = 1;  // the stream
-constexpr double TWO_PI = 6.283185307179586476925;
 static_assert(THREADS >= 32 && (THREADS & (THREADS - 1)) == 0, "sums are made by halves");
 
 struct Ring {                                // `ring.py` makes it
@@ -63,9 +62,9 @@ __device__ inline double normal(const Ring& ring, long long step, long long inde
     Word words[4] = {Word(index / 4 + 1), 0, Word(step), Word(THERMOSTAT)};
     philox(words, ring.key[0], ring.key[1]);
     const bool second = index % 4 >= 2;
-    const double length = sqrt(-2.0 * log(uniform(words[second ? 2 : 0])));
-    const double angle = TWO_PI * uniform(words[second ? 3 : 1]);
-    return length * (index % 2 ? sin(angle) : cos(angle));
+    const double length = sqrt(-2.0 * log(uniform(second ? words[2] : words[0])));
+    const double turns = uniform(second ? words[3] : words[1]);
+    return length * (index % 2 ? sine_of_turns(turns) : cosine_of_turns(turns));
 }
 
 // Over all threads, for the first of them, which alone needs it.

@@ -1,7 +1,5 @@
 """Runs on an emulated CUDA device: files, restarts, faults and what is refused, as on the host."""
 
-import json
-import warnings
 from dataclasses import replace
 
 import emulated
@@ -13,16 +11,13 @@ from emulated import needs_compiler
 from numpy.testing import assert_allclose, assert_array_equal
 
 from md_runs.checkpoint_archive import read_archive
-from md_runs.pimd import PimdRun, read_pimd_trajectory, run_pimd, run_ring_polymer_segments
-from md_runs.pimd.ring_polymer import device, dynamics
-from md_runs.pimd.ring_polymer.checkpoint import FORMAT_VERSION, RingPolymerCheckpoint
+from md_runs.pimd import PimdRun, run_pimd
+from md_runs.pimd.ring_polymer import dynamics
+from md_runs.pimd.ring_polymer.checkpoint import FORMAT_VERSION
 from md_runs.pimd.ring_polymer.files import CHECKPOINT_NAME, PROPERTIES_NAME
 from md_runs.reading import read_energy_series, read_run
 from md_runs.run_folders import TRAJECTORY_NAME
-from mlpotential.errors import ConfigError, RunError
-from mlpotential.graph import AtomGraph
 from mlpotential.inference.execution import Execution
-from mlpotential.models.model_file import ModelRecord, save_model
 
 SETTINGS = PimdRun(
     n_steps=25, n_beads=3, stride=3, properties_stride=2, checkpoint_stride=10, seed=4,
