@@ -12,7 +12,7 @@ of NumPy's. Neither the length of a round nor a restart changes a bit of a run.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from ase import Atoms
@@ -46,6 +46,17 @@ class ResidentBeads(ResidentForces, Protocol):
 
     def check(self, number: int) -> None:
         """Raises what an evaluation on the host would have raised, and counts it as that would."""
+
+
+@runtime_checkable
+class BeadsOnDevice(BeadForces, Protocol):
+    """Forces that may stay on a CUDA device."""
+
+    def resident(self, n_beads: int, n_evaluations: int) -> ResidentBeads:
+        """Rounds of them there. Raises ConfigError where that cannot be."""
+
+    def unwatched(self) -> BeadForces:
+        """The same on the host, of which no guard counts anything: for what comes beside forces."""
 
 
 class DeviceRingPolymer(RingPolymerIntegrator):
@@ -121,7 +132,7 @@ class DeviceRingPolymer(RingPolymerIntegrator):
 
 
 def make_on_device(
-    atoms: Atoms, settings: PimdRun, forces: BeadFunction, beads: BeadForces
+    atoms: Atoms, settings: PimdRun, forces: BeadFunction, beads: BeadsOnDevice
 ) -> DeviceRingPolymer:
     """As `dynamics.make_integrator`, on a CUDA device.
 
@@ -129,19 +140,16 @@ def make_on_device(
         atoms: elements and masses.
         settings: of the run.
         forces: as of `RingPolymerIntegrator`.
-        beads: the same forces, of a model.
+        beads: the same forces.
 
     Raises:
         ConfigError: where the forces cannot stay on a device.
     """
-    on_device = getattr(beads, "resident", None)
-    if on_device is None:
-        raise ConfigError("engine cuda moves the beads of a model file alone: use engine native")
     system = system_of(atoms, settings)
     per_step = 3 * len(atoms) * settings.n_beads * NUMBERS_PER_COORDINATE
     n_steps = max(1, min(STEPS_OF_A_ROUND, settings.n_steps, NUMBERS_OF_A_ROUND // per_step))
     try:
-        resident: ResidentBeads = on_device(settings.n_beads, n_steps)
+        resident = beads.resident(settings.n_beads, n_steps)
     except ConfigError as error:
         raise ConfigError(f"engine cuda is not possible here, use engine native: {error}") from None
     thermostat = thermostat_of(system, settings)

@@ -33,9 +33,9 @@ from md_runs.pimd.record import (
 )
 from md_runs.pimd.results import PimdResult, check_movable, progress_bar
 from md_runs.pimd.ring_polymer.barostat import BreathingRingPolymer
-from md_runs.pimd.ring_polymer.bead_forces import BeadAnswer, BeadForces, ModelBeads
+from md_runs.pimd.ring_polymer.bead_forces import BeadAnswer, BeadForces
 from md_runs.pimd.ring_polymer.checkpoint import RingPolymerCheckpoint
-from md_runs.pimd.ring_polymer.device import make_on_device
+from md_runs.pimd.ring_polymer.device import BeadsOnDevice, make_on_device
 from md_runs.pimd.ring_polymer.dynamics import make_breathing, make_integrator
 from md_runs.pimd.ring_polymer.files import (
     CHECKPOINT_NAME,
@@ -56,7 +56,7 @@ from md_runs.trajectories.frames_file import (
     member_fields,
     read_trajectory,
 )
-from mlpotential.errors import ExtrapolationError, RunError, StructureError
+from mlpotential.errors import ConfigError, ExtrapolationError, RunError, StructureError
 from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_ANGSTROM3_PER_PRESSURE_UNIT
@@ -163,17 +163,18 @@ class _Simulation:
         self._in_frames = (*self._extras, *member_fields(forces.beads, settings.n_beads))
         self._wanted = self._in_frames  # of the next evaluation; step 0 is a frame
         self._found: dict[str, np.ndarray] = {}
-        self._of_frames: ModelBeads | None = None  # extras, where evaluations leave them out
+        self._of_frames: BeadForces | None = None  # extras, where evaluations leave them out
         self.integrator = self._made_integrator(smallest_volume)
         self._hottest = kB * hottest_K(settings.temperature_K)
 
     def _made_integrator(self, smallest_volume: float) -> RingPolymerIntegrator:
         atoms, settings = self.atoms, self.settings
         if settings.engine == "cuda":
-            made = make_on_device(atoms, settings, self._evaluate, self._beads)
-            if self._in_frames and isinstance(self._beads, ModelBeads):
+            if not isinstance(self._beads, BeadsOnDevice):
+                raise ConfigError("engine cuda moves beads by a model file alone: use native")
+            if self._in_frames:
                 self._of_frames = self._beads.unwatched()
-            return made
+            return make_on_device(atoms, settings, self._evaluate, self._beads)
         if settings.moves_cell:
             return make_breathing(atoms, settings, self._evaluate_strained, smallest_volume)
         return make_integrator(atoms, settings, self._evaluate)
