@@ -29,11 +29,11 @@ from mlpotential.inference.committee import (
     members_of,
     needed_of_members,
 )
-from mlpotential.inference.cuda.schnet import CudaSchNet
 from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.prepared_model import PreparedModel, say_once
 from mlpotential.inference.replicas import Replicas
+from mlpotential.inference.resident_forces import ResidentForces
 from mlpotential.inference.structures import ConnectedStructures, Structures
 from mlpotential.inference.torch_backend import checked_distances
 from mlpotential.models.potential import (
@@ -212,11 +212,6 @@ class Evaluator:
         return ", ".join(sorted({member.backend for member in self._members}))
 
     @property
-    def molecule_kernels(self) -> CudaSchNet | None:
-        """What the cuda backend evaluates molecules with; None where it does not do it alone."""
-        return self._members[0].molecule_kernels if self.n_members == 1 else None
-
-    @property
     def table_error(self) -> TableError | None:
         """Of the tabulated filters, measured, the largest of all; None for the reference."""
         errors = [m.table_error for m in self._members if m.table_error is not None]
@@ -287,6 +282,22 @@ class Evaluator:
             return predictions[0]
         scales = {} if self.calibration is None else self.calibration.scales
         return combined(predictions, properties, scales)
+
+    def resident(self, n_replicas: int, n_evaluations: int) -> ResidentForces:
+        """Rounds of so many evaluations of so many replicas, which stay on a CUDA device.
+
+        Raises:
+            ConfigError: for a committee, a periodic or too large structure, and wherever the cuda
+                backend does not evaluate all of the energy.
+        """
+        if self.n_members > 1:
+            raise ConfigError("forces that stay on the device are of one model, not of a committee")
+        if self._is_periodic:
+            raise ConfigError(
+                "forces that stay on the device are of molecules, not of a periodic cell"
+            )
+        only = self._members[0]
+        return only.resident(self.atomic_numbers, self.guard, n_replicas, n_evaluations)
 
     def hessian(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
         """Exact second derivatives of the energy of one structure, by the reference.

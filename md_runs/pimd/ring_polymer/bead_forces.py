@@ -10,10 +10,10 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.force_provider import ForceProvider, IpiDriver, ModelForces
+from mlpotential.inference.resident_forces import ResidentForces
 from mlpotential.labelling.worker_calculator import WorkerCalculator
 
 if TYPE_CHECKING:
-    from mlpotential.inference.cuda.resident import ResidentMolecules
     from mlpotential.inference.evaluator import Evaluator
 
 
@@ -87,11 +87,9 @@ class ModelBeads:
         """The same, of which no guard counts anything."""
         return ModelBeads(self._evaluator.unwatched(), self._cell)
 
-    def resident(self, n_beads: int, n_evaluations: int) -> ResidentMolecules:
+    def resident(self, n_beads: int, n_evaluations: int) -> ResidentForces:
         """So many evaluations of so many beads, on a CUDA device. Raises ConfigError without."""
-        from mlpotential.inference.cuda.resident import ResidentMolecules
-
-        return ResidentMolecules(self._evaluator, n_beads, n_evaluations)
+        return self._evaluator.resident(n_beads, n_evaluations)
 
 
 class WorkerBeads:

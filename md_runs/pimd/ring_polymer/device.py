@@ -28,31 +28,18 @@ from md_runs.pimd.ring_polymer.integrator import (
 from md_runs.pimd.ring_polymer.thermostats import CountedNoise, Pile
 from md_runs.pimd.settings import PimdRun
 from mlpotential.errors import ConfigError
-from mlpotential.inference.cuda.ring import DeviceRing, ResidentForces, RingConstants
+from mlpotential.inference.resident_forces import ResidentForces, RingConstants
 
 STEPS_OF_A_ROUND = 100  # chosen: many times what the host needs to begin one
 NUMBERS_OF_A_ROUND = 2**24  # chosen: 128 MB on the device and on the host
 NUMBERS_PER_COORDINATE = 8  # states, positions, forces, and what is watched
 
 
-class ResidentBeads(ResidentForces, Protocol):
-    """Forces on beads on the device, and what is read of a round of them."""
-
-    energies: np.ndarray  # [n_evaluations, n_beads] (eV)
-    forces: np.ndarray  # [n_evaluations, n_beads, n_atoms, 3] (eV/A)
-
-    def fetch(self) -> None:
-        """Waits for the round."""
-
-    def check(self, number: int) -> None:
-        """Raises what an evaluation on the host would have raised, and counts it as that would."""
-
-
 @runtime_checkable
 class BeadsOnDevice(BeadForces, Protocol):
     """Forces that may stay on a CUDA device."""
 
-    def resident(self, n_beads: int, n_evaluations: int) -> ResidentBeads:
+    def resident(self, n_beads: int, n_evaluations: int) -> ResidentForces:
         """Rounds of them there. Raises ConfigError where that cannot be."""
 
     def unwatched(self) -> BeadForces:
@@ -76,7 +63,7 @@ class DeviceRingPolymer(RingPolymerIntegrator):
         forces: BeadFunction,
         thermostat: Pile | None,
         noise: CountedNoise,
-        resident: ResidentBeads,
+        resident: ResidentForces,
     ) -> None:
         super().__init__(system, forces, thermostat, noise)
         constants = RingConstants(
@@ -92,8 +79,8 @@ class DeviceRingPolymer(RingPolymerIntegrator):
             half_step=self._half_step,
             holds_center=system.holds_center,
         )
-        self._ring, self._resident = DeviceRing(constants, resident), resident
-        self.n_ahead = self._ring.n_steps
+        self._ring, self._resident = resident.ring(constants), resident
+        self.n_ahead = resident.n_evaluations
         self._next = self.n_ahead  # of the round; at its end a new one begins
         self._is_placed = False
 

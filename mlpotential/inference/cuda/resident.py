@@ -6,82 +6,62 @@ checked afterwards, when many of them are fetched at once, as every evaluation i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
 from mlpotential.errors import ConfigError
 from mlpotential.graph import Prediction
-from mlpotential.inference.backend import SMALLEST_DISTANCE, Obstacle, check_finite
-from mlpotential.inference.cuda import executors
+from mlpotential.inference.backend import SMALLEST_DISTANCE, check_finite
 from mlpotential.inference.cuda.answers import FINDINGS, AnswerMemory, check_closest, outliers_of
 from mlpotential.inference.cuda.interface import address
-from mlpotential.inference.cuda.ring import Beads
+from mlpotential.inference.cuda.ring import Beads, DeviceRing
+from mlpotential.inference.cuda.schnet import CudaSchNet
+from mlpotential.inference.guard import ExtrapolationGuard
+from mlpotential.inference.resident_forces import RingConstants
 from mlpotential.inference.training_domain import is_outside
 from mlpotential.models.torch_state import own_torch_state
-
-if TYPE_CHECKING:
-    from mlpotential.inference.cuda.schnet import CudaSchNet
-    from mlpotential.inference.evaluator import Evaluator
-
-
-def resident_kernels(evaluator: Evaluator) -> CudaSchNet:
-    """Those that evaluate molecules of this kind. Raises ConfigError where there are none."""
-    found = executors.find_executor(evaluator.device)
-    if isinstance(found, Obstacle):
-        if evaluator.device.type == "cuda":
-            raise ConfigError(found.error)
-        if not torch.cuda.is_available():
-            raise ConfigError("there is no CUDA device")
-        raise ConfigError(f"the model is on {evaluator.device}, not on a CUDA device")
-    if evaluator.n_members > 1:
-        raise ConfigError("forces that stay on the device are of one model, not of a committee")
-    if evaluator.pbc.any():
-        raise ConfigError("forces that stay on the device are of molecules, not of a periodic cell")
-    kernels = evaluator.molecule_kernels
-    if kernels is None:
-        raise ConfigError(
-            "forces that stay on the device are of the cuda backend alone: this model is evaluated "
-            f"by the {evaluator.backend} backend, or has physical terms beside its network"
-        )
-    if evaluator.n_atoms > kernels.most_atoms:
-        raise ConfigError(
-            f"forces that stay on the device are of at most {kernels.most_atoms} atoms, not of "
-            f"{evaluator.n_atoms}"
-        )
-    return kernels
 
 
 class ResidentMolecules:
     """Rounds of evaluations.
 
     Args:
-        evaluator: of the molecule.
+        kernels: of its model.
+        atomic_numbers: [n_atoms].
+        guard: told of all evaluations.
         n_replicas: in each evaluation.
         n_evaluations: of a round.
 
     Attributes:
         executor: runs the kernels.
-        n_evaluations: of a round.
-        energies: of the last round, [n_evaluations, n_replicas] (eV).
-        forces: of it, [n_evaluations, n_replicas, n_atoms, 3] (eV/A).
+        n_evaluations, energies, forces: as of all resident forces.
 
     Raises:
-        ConfigError: for a model or molecule whose forces do not stay on the device.
+        ConfigError: for a molecule that is too large.
     """
 
     @own_torch_state()
-    def __init__(self, evaluator: Evaluator, n_replicas: int, n_evaluations: int) -> None:
-        self._kernels = resident_kernels(evaluator)
-        self._evaluator, self._guard = evaluator, evaluator.guard
-        self.executor, self.n_evaluations = self._kernels.executor, n_evaluations
-        self._n_replicas, n_atoms = n_replicas, evaluator.n_atoms
-        self._numbers = np.tile(evaluator.atomic_numbers.astype(np.int32), n_replicas)
+    def __init__(
+        self,
+        kernels: CudaSchNet,
+        atomic_numbers: np.ndarray,
+        guard: ExtrapolationGuard,
+        n_replicas: int,
+        n_evaluations: int,
+    ) -> None:
+        n_atoms = len(atomic_numbers)
+        if n_atoms > kernels.most_atoms:
+            raise ConfigError(
+                f"forces that stay on the device are of at most {kernels.most_atoms} atoms, not of "
+                f"{n_atoms}"
+            )
+        self._kernels, self._guard, self._n_replicas = kernels, guard, n_replicas
+        self.executor, self.n_evaluations = kernels.executor, n_evaluations
+        self._numbers = np.tile(atomic_numbers.astype(np.int32), n_replicas)
         self._starts = n_atoms * np.arange(n_replicas + 1, dtype=np.int64)
-        self._layout = self._kernels.laid_out(self._starts, self._numbers)
+        self._layout = kernels.laid_out(self._starts, self._numbers)
         n_graphs, n_all = n_evaluations * n_replicas, n_evaluations * len(self._numbers)
-        device, self._monitored = self.executor.device, bool(self._guard.checks)
+        device, self._monitored = self.executor.device, bool(guard.checks)
         wanted = ("energy", "forces")
         self._memory = AnswerMemory(n_graphs, n_all, wanted, self._monitored, device)
         self._host = self._memory.host()
@@ -98,15 +78,19 @@ class ResidentMolecules:
         return slice(number * len(self._numbers), (number + 1) * len(self._numbers))
 
     def beads(self, number: int) -> Beads:
-        """As of all resident forces."""
+        """As of all kernels of beads."""
         return Beads(address(self._positions[number]), self._answers[number].forces)
 
     def enqueue(self, number: int) -> None:
-        """As of all resident forces."""
+        """As of all kernels of beads."""
         self._kernels.enqueue(self._layout, self._positions[number], self._answers[number])
 
+    def ring(self, constants: RingConstants) -> DeviceRing:
+        """As of all resident forces."""
+        return DeviceRing(constants, self)
+
     def fetch(self) -> None:
-        """What the last round found; waits for it."""
+        """As of all resident forces."""
         found, n = self._memory.fetched_to(self._host), self.n_evaluations
         self.energies = found["energy"].reshape(n, -1)
         self.forces = found["forces"].reshape(n, self._n_replicas, -1, 3)
@@ -123,15 +107,7 @@ class ResidentMolecules:
         self._amiss = amiss
 
     def check(self, number: int) -> None:
-        """What `Evaluator.evaluate` says of an evaluation; to be asked of each of them once.
-
-        Raises:
-            StructureError: for two atoms in one place, or numbers that are not finite;
-                ExtrapolationError with guard `stop`.
-
-        Warns:
-            ExtrapolationWarning: as `Evaluator.evaluate`.
-        """
+        """As of all resident forces."""
         outliers = None
         if self._amiss[number]:
             atoms = self._atoms(number)

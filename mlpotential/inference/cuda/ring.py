@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from mlpotential.inference.cuda.executor import Executor
 from mlpotential.inference.cuda.interface import address
+from mlpotential.inference.resident_forces import RingConstants
 
 SOURCE = "ring"
 MOST_THREADS = 256  # of the block that moves a ring polymer; chosen
@@ -63,36 +63,8 @@ class Beads(ctypes.Structure):
     _fields_ = (("positions", _address), ("forces", _address))
 
 
-@dataclass(frozen=True)
-class RingConstants:
-    """Of a ring polymer in mass-weighted normal modes, in any consistent units, as float64.
-
-    Attributes:
-        modes: matrix from beads to modes, orthogonal, [n_modes, n_beads].
-        keeps, shakes: of half a thermostat, p <- keeps p + shakes xi, [n_modes]; None for none.
-        stays, drifts, pulls: of the free motion in a time step, [n_modes].
-        inverse_roots: of the masses, [n_atoms].
-        of_center: share of each atom in the center of mass, a unit vector, [n_atoms].
-        key: of the noise, [2] of uint64.
-        half_step: half the time step.
-        holds_center: whether the center of mass stays at rest.
-    """
-
-    modes: np.ndarray
-    keeps: np.ndarray | None
-    shakes: np.ndarray | None
-    stays: np.ndarray
-    drifts: np.ndarray
-    pulls: np.ndarray
-    inverse_roots: np.ndarray
-    of_center: np.ndarray
-    key: np.ndarray
-    half_step: float
-    holds_center: bool
-
-
-class ResidentForces(Protocol):
-    """Forces on beads that never leave the device."""
+class BeadKernels(Protocol):
+    """What evaluates the beads of every step of a round."""
 
     executor: Executor
     n_evaluations: int
@@ -112,7 +84,7 @@ class DeviceRing:
         forces: on its beads; their number of evaluations is that of steps in a round.
     """
 
-    def __init__(self, constants: RingConstants, forces: ResidentForces) -> None:
+    def __init__(self, constants: RingConstants, forces: BeadKernels) -> None:
         self._forces, executor = forces, forces.executor
         n_beads, n_atoms = len(constants.modes), len(constants.inverse_roots)
         self.n_steps, self._shape = forces.n_evaluations, (n_beads, 3 * n_atoms)
@@ -149,31 +121,20 @@ class DeviceRing:
     def place(
         self, positions: np.ndarray, momenta: np.ndarray, forces: np.ndarray, heat: float, step: int
     ) -> None:
-        """Where the next round begins.
-
-        Args:
-            positions, momenta, forces: of modes, [n_modes, 3 n_atoms].
-            heat: taken away so far.
-            step: steps done, which name the noise of the next ones.
-        """
+        """As of all resident rings."""
         state = np.stack([positions, momenta, forces]).reshape(-1)
         self._rows[-1] = torch.from_numpy(np.append(state, [heat, 0.0]))
         self._n_done.fill_(step)
 
     def advance(self) -> None:
-        """Goes through a round and fetches its states, which waits for all that is enqueued."""
+        """As of all resident rings."""
         if self._round is None:
             self._round = self._forces.executor.sequence(self._enqueue)
         self._round()
         self._found.copy_(self._rows)
 
     def state(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
-        """After a step, counted in the round from 0.
-
-        Returns:
-            Positions, momenta and forces of modes, each [n_modes, 3 n_atoms], which the next round
-            overwrites; heat; kinetic energy before a thermostat could cool it last.
-        """
+        """As of all resident rings."""
         row, size = self._found[number + 1].numpy(), self._size
         q, p, f = (row[k * size : (k + 1) * size].reshape(self._shape) for k in range(3))
         return q, p, f, float(row[-2]), float(row[-1])

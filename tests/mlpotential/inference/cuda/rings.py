@@ -7,7 +7,8 @@ import torch
 from emulated import EmulatedExecutor
 
 from mlpotential.inference.cuda.interface import address
-from mlpotential.inference.cuda.ring import Beads, DeviceRing, RingConstants
+from mlpotential.inference.cuda.ring import Beads, DeviceRing
+from mlpotential.inference.resident_forces import RingConstants
 
 OMEGA, MASSES = 3.0, np.array([1.0, 2.0, 16.0])  # hbar = 1
 
@@ -41,6 +42,9 @@ class ResidentTrap:
     def enqueue(self, number):
         energies, forces = self.potential(self.positions[number].numpy())
         self.found[number], self.potentials[number] = map(torch.from_numpy, (forces, energies))
+
+    def ring(self, constants):
+        return DeviceRing(constants, self)
 
     def fetch(self):
         self.energies, self.forces = self.potentials.numpy(), self.found.numpy()
