@@ -60,6 +60,7 @@ class ResidentMolecules:
         self._numbers = np.tile(atomic_numbers.astype(np.int32), n_replicas)
         self._starts = n_atoms * np.arange(n_replicas + 1, dtype=np.int64)
         self._layout = kernels.laid_out(self._starts, self._numbers)
+        kernels.load(self._layout)  # nothing can be loaded while a graph is recorded
         n_graphs, n_all = n_evaluations * n_replicas, n_evaluations * len(self._numbers)
         device, self._monitored = self.executor.device, bool(guard.checks)
         wanted = ("energy", "forces")
