@@ -2,6 +2,7 @@
 
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import emulated
 import numpy as np
@@ -34,6 +35,7 @@ SETTINGS = PimdRun(
     record_forces=True, engine="cuda", timestep_fs=0.5,
 )  # fmt: skip
 FLOAT64 = Execution("cpu", "float64", guard="off")
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 FILES = (TRAJECTORY_NAME, PROPERTIES_NAME, CHECKPOINT_NAME)
 
 
@@ -333,3 +335,18 @@ def test_a_signal_saves_the_state_within_a_round(tmp_path):
     for name in ("run", "whole"):
         run_trap(tmp_path / name, FREE, TrapOnDevice(quartic=5.0))
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+@needs_compiler
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="there are no benchmarks here")
+def test_the_benchmark(model_path, water, on_cpu, monkeypatch, capsys):
+    """Its parts on an emulated device; without one, it says so."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_gpu_pimd as bench
+
+    assert bench.difference(water, model_path, FLOAT64, 2) < bench.BOUND
+    for engine in bench.ENGINES:
+        assert bench.steps_per_second(water, model_path, FLOAT64, 2, engine, 20) != 0.0
+    if not torch.cuda.is_available():
+        assert bench.main([]) == bench.NO_DEVICE
+        assert "there is no CUDA device here" in capsys.readouterr().err
