@@ -150,7 +150,7 @@ def run_study(
         counts = [study.n_beads, *(p for p in study.bead_series if p != study.n_beads)]
         runs = {}
         for p in counts:
-            how = "through i-PI" if study.engine == "ipi" else "native engine"
+            how = "through i-PI" if study.engine == "ipi" else f"{study.engine} engine"
             say(f"[4/5] PIMD, {p} beads, {study.path_integral_ps:g} ps, {how}")
             place = folder / ("pimd" if p == study.n_beads else f"pimd_{p}_beads")
             runs[p] = _run_pimd(study, p, relaxed, place, progress)

@@ -86,7 +86,7 @@ def run_in_process(
     title: str = "PIMD",
     smallest_volume: float = 0.0,
 ) -> PimdResult:
-    """One run of the native engine, or the rest of it; arguments as of `ipi_run.run_with_driver`.
+    """One run in this process, or the rest of it; arguments as of `ipi_run.run_with_driver`.
 
     Raises:
         ConfigError, RunError, RunInterrupted: as `run_pimd`.

@@ -98,7 +98,8 @@ class AnswerMemory:
     def host(self) -> Tensor:
         """Memory of the host for `fetched_to`; a CUDA device reaches it by itself."""
         is_cuda = self._memory.device.type == "cuda"
-        return torch.empty(self._memory.shape, dtype=torch.float64, pin_memory=is_cuda)
+        shape = self._memory.shape
+        return torch.empty(shape, dtype=torch.float64, device="cpu", pin_memory=is_cuda)
 
     def fetched_to(self, host: Tensor) -> dict[str, np.ndarray]:
         """As `fetched`, but parts of `host`, which the next call overwrites."""

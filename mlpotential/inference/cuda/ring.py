@@ -18,6 +18,7 @@ from torch import Tensor
 from mlpotential.inference.cuda.executor import Executor
 from mlpotential.inference.cuda.interface import address
 from mlpotential.inference.resident_forces import RingConstants
+from mlpotential.models.torch_state import own_torch_state
 
 SOURCE = "ring"
 MOST_THREADS = 256  # of the block that moves a ring polymer; chosen
@@ -84,13 +85,13 @@ class DeviceRing:
         forces: on its beads; their number of evaluations is that of steps in a round.
     """
 
+    @own_torch_state()
     def __init__(self, constants: RingConstants, forces: BeadKernels) -> None:
         self._forces, executor = forces, forces.executor
         n_beads, n_atoms = len(constants.modes), len(constants.inverse_roots)
         self.n_steps, self._shape = forces.n_evaluations, (n_beads, 3 * n_atoms)
         self._size = size = n_beads * 3 * n_atoms
         device, n_rows = executor.device, forces.n_evaluations + 1
-
         names = ("modes", "keeps", "shakes", "stays", "drifts", "pulls", "inverse_roots",
                  "of_center", "key")  # fmt: skip
         self._kept = {name: _placed(getattr(constants, name), device) for name in names}
@@ -107,7 +108,10 @@ class DeviceRing:
         # of the round before.
         self._rows = torch.zeros((n_rows, 3 * size + 2), dtype=torch.float64, device=device)
         self._found = torch.empty(
-            self._rows.shape, dtype=torch.float64, pin_memory=device.type == "cuda"
+            self._rows.shape,
+            dtype=torch.float64,
+            device="cpu",
+            pin_memory=device.type == "cuda",
         )
         threads = 32
         while threads < min(size, MOST_THREADS):

@@ -29,6 +29,7 @@ from mlpotential.graph import AtomGraph
 from mlpotential.inference.execution import Execution
 from mlpotential.interruption import RunInterrupted
 from mlpotential.models.model_file import ModelRecord, save_model
+from mlpotential.models.terms.settings import TermSettings
 
 SETTINGS = PimdRun(
     n_steps=25, n_beads=3, stride=3, properties_stride=2, checkpoint_stride=10, seed=4,
@@ -60,20 +61,22 @@ ON_GPU = [
 
 
 @pytest.mark.parametrize(
-    ("n_beads", "place", "backend", "tolerance"),
+    ("n_beads", "place", "dtype", "backend", "tolerance"),
     [
-        pytest.param(1, "cpu", "cuda", 1e-9, marks=needs_compiler),
-        pytest.param(3, "cpu", "cuda", 1e-9, marks=needs_compiler),
-        pytest.param(3, "cpu", "reference", 1e-6, marks=needs_compiler),
-        pytest.param(3, "cuda", "cuda", 1e-9, marks=ON_GPU),
-        pytest.param(3, "cuda", "reference", 1e-6, marks=ON_GPU),
+        pytest.param(1, "cpu", "float64", "cuda", 1e-9, marks=needs_compiler),
+        pytest.param(3, "cpu", "float64", "cuda", 1e-9, marks=needs_compiler),
+        pytest.param(2, "cpu", "float32", "cuda", 1e-5, marks=needs_compiler),
+        pytest.param(3, "cpu", "float64", "reference", 1e-6, marks=needs_compiler),
+        pytest.param(3, "cuda", "float64", "cuda", 1e-9, marks=ON_GPU),
+        pytest.param(3, "cuda", "float64", "reference", 1e-6, marks=ON_GPU),
     ],
 )
 def test_files_of_the_host(
-    n_beads, place, backend, tolerance, model_path, water, tmp_path, on_cpu, monkeypatch
+    n_beads, place, dtype, backend, tolerance, model_path, water, tmp_path, on_cpu, monkeypatch
 ):
     """Of the same steps and fields, and to rounding the same numbers, given the same noise."""
-    settings, execution = replace(SETTINGS, n_beads=n_beads), replace(FLOAT64, device=place)
+    settings = replace(SETTINGS, n_beads=n_beads)
+    execution = replace(FLOAT64, device=place, dtype=dtype)
     here = run_pimd(water, model_path, settings, tmp_path / "device", execution=execution)
     execution = replace(execution, backend=backend)
     monkeypatch.setattr(dynamics, "CountedNoise", SameNoise)
@@ -278,9 +281,12 @@ def test_without_a_device(model_path, water, tmp_path, capsys):
         ("periodic", "of molecules, not of a periodic cell"),
         ("reference", "of the cuda backend alone: this model is evaluated by the reference"),
         ("large", "of at most 64 atoms, not of 66"),
+        ("terms", "or has physical terms beside its network"),
     ],
 )
-def test_forces_that_do_not_stay_on_a_device(case, message, model_path, water, tmp_path, on_cpu):
+def test_forces_that_do_not_stay_on_a_device(
+    case, message, potential, model_path, water, tmp_path, on_cpu
+):
     model, execution = model_path, FLOAT64
     if case == "committee":
         model = [model_path, model_path]
@@ -289,6 +295,10 @@ def test_forces_that_do_not_stay_on_a_device(case, message, model_path, water, t
         water.pbc = True
     elif case == "reference":
         execution = replace(FLOAT64, backend="reference")
+    elif case == "terms":
+        potential.terms = {"zbl": TermSettings()}
+        model = tmp_path / "terms.safetensors"
+        save_model(model, potential, AtomGraph.from_atoms(water), ModelRecord(title="a test"))
     else:
         row = np.arange(22)[:, None, None] * [0.0, 0.0, 4.0]
         water = Atoms("OHH" * 22, (water.positions + row).reshape(-1, 3))
