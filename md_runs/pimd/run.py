@@ -72,7 +72,7 @@ def run_pimd(
         trial.calc = provider.calculator()
         check_compressible(trial)
         smallest_volume = least_volume(trial)
-    if settings.engine == "native":
+    if settings.is_in_process:
         found = Forces(*bead_forces(provider, atoms))
         return run_in_process(
             atoms,
@@ -130,7 +130,7 @@ def run_ring_polymer_segments(
     """
     atoms, provider = to_ipi_frame(atoms), force_provider(forces, execution)
     source = None if source is None else Path(source)
-    if settings.engine == "native":
+    if settings.is_in_process:
         beads, driver = bead_forces(provider, atoms)
 
         def run_one(driver: IpiDriver, part: SegmentRun) -> PimdResult:

@@ -15,7 +15,7 @@ from mlpotential.settings_checks import (
     require,
 )
 
-Engine = Literal["ipi", "native"]
+Engine = Literal["ipi", "native", "cuda"]
 PileVariant = Literal["pile-l", "pile-g", "piglet"]
 
 DYNAMICS, ENGINES, THERMOSTATS = map(get_args, (RingPolymerDynamics, Engine, PileVariant))
@@ -63,7 +63,7 @@ class PimdRun:
         start_spacing_ps: time between the frames of the PIMD run that segments start from (ps), the
             first after one spacing; chosen: ten times the thermostat's.
         engine: ipi is a process of i-PI; native moves the ring polymer in this process, by the same
-            equations and faster.
+            equations and faster; cuda moves it on a CUDA device, of molecules and one model.
         thermostat: variant of PILE: pile-l is local, pile-g rescales all centroid momenta by one
             factor. The matrices of piglet come with an input of i-PI of one's own.
         record_forces: store forces and potentials of every bead with the positions, for perturbed
@@ -128,6 +128,14 @@ class PimdRun:
             )
 
         self._check_pressure()
+        if self.engine == "cuda":
+            self._check_device()
+
+    def _check_device(self) -> None:
+        if self.thermostat == "pile-g" and self.dynamics == "pimd":
+            raise ConfigError("engine cuda has pile-l alone: leave the thermostat, or use native")
+        if self.moves_cell:
+            raise ConfigError("engine cuda keeps the cell: use engine native to hold a pressure")
 
     def _check_pressure(self) -> None:
         pressure = self.pressure_GPa
@@ -146,6 +154,11 @@ class PimdRun:
                 f"{self.dynamics} keeps the cell, pimd alone samples at constant pressure: leave "
                 "pressure_GPa out"
             )
+
+    @property
+    def is_in_process(self) -> bool:
+        """Whether the ring polymer moves in this process, which writes files of its own."""
+        return self.engine != "ipi"
 
     @property
     def barostat_fs(self) -> float:

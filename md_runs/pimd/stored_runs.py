@@ -24,7 +24,7 @@ def read_pimd_trajectory(folder: Path, progress: bool = True) -> Trajectory:
         RunError: if the folder holds no such run, it has no frame or, of i-PI, no checkpoint yet,
             or its outputs are damaged.
     """
-    if read_record(folder)[1].engine == "native":
+    if read_record(folder)[1].is_in_process:
         return read_trajectory(folder / TRAJECTORY_NAME)
     return read_ipi_trajectory(folder, progress)
 
@@ -35,6 +35,6 @@ def read_pimd_energies(folder: Path) -> EnergySeries:
     Raises:
         RunError: as `read_pimd_trajectory`.
     """
-    if read_record(folder)[1].engine == "native":
+    if read_record(folder)[1].is_in_process:
         return read_energies(folder)
     return read_ipi_run_energies(folder)

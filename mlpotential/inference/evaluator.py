@@ -33,6 +33,7 @@ from mlpotential.inference.execution import Backend, GuardMode
 from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.prepared_model import PreparedModel, say_once
 from mlpotential.inference.replicas import Replicas
+from mlpotential.inference.resident_forces import ResidentForces
 from mlpotential.inference.structures import ConnectedStructures, Structures
 from mlpotential.inference.torch_backend import checked_distances
 from mlpotential.models.potential import (
@@ -129,6 +130,11 @@ class Evaluator:
             StructureError: as the class does.
         """
         return Evaluator._of(self._members, atomic_numbers, pbc, self.guard)
+
+    def unwatched(self) -> Evaluator:
+        """The same, of which no guard counts anything."""
+        guard = ExtrapolationGuard("off", [])
+        return Evaluator._of(self._members, self.atomic_numbers, self.pbc, guard)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies begin without a history; a deep copy shares the model, which never changes."""
@@ -276,6 +282,22 @@ class Evaluator:
             return predictions[0]
         scales = {} if self.calibration is None else self.calibration.scales
         return combined(predictions, properties, scales)
+
+    def resident(self, n_replicas: int, n_evaluations: int) -> ResidentForces:
+        """Rounds of so many evaluations of so many replicas, which stay on a CUDA device.
+
+        Raises:
+            ConfigError: for a committee, a periodic or too large structure, and wherever the cuda
+                backend does not evaluate all of the energy.
+        """
+        if self.n_members > 1:
+            raise ConfigError("forces that stay on the device are of one model, not of a committee")
+        if self._is_periodic:
+            raise ConfigError(
+                "forces that stay on the device are of molecules, not of a periodic cell"
+            )
+        only = self._members[0]
+        return only.resident(self.atomic_numbers, self.guard, n_replicas, n_evaluations)
 
     def hessian(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
         """Exact second derivatives of the energy of one structure, by the reference.

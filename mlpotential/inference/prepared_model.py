@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 
 from mlpotential.errors import ConfigError
@@ -22,9 +23,12 @@ from mlpotential.graph import Prediction
 from mlpotential.inference.backend import EvaluationBackend
 from mlpotential.inference.calibration import Calibration, weights_sha256
 from mlpotential.inference.cuda.backend import CudaBackend
+from mlpotential.inference.cuda.resident import ResidentMolecules
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.execution import Backend
+from mlpotential.inference.guard import ExtrapolationGuard
 from mlpotential.inference.reference import ReferenceBackend
+from mlpotential.inference.resident_forces import ResidentForces
 from mlpotential.inference.schnet.native import NativeBackend
 from mlpotential.inference.schnet.tabulated import TabulatedBackend
 from mlpotential.inference.structures import Structures
@@ -129,6 +133,26 @@ class PreparedModel:
         model = cls(*made_from)
         vars(model).update(told)
         return model
+
+    def resident(
+        self,
+        atomic_numbers: np.ndarray,
+        guard: ExtrapolationGuard,
+        n_replicas: int,
+        n_evaluations: int,
+    ) -> ResidentForces:
+        """Forces on replicas of a molecule, as of `Evaluator.resident`."""
+        backend = self._backend
+        if isinstance(backend, CudaBackend) and not self.potential.terms:
+            molecules = backend.molecules
+            return ResidentMolecules(molecules, atomic_numbers, guard, n_replicas, n_evaluations)
+        if (obstacle := CudaBackend.obstacle(self.potential, self.device)) is not None:
+            is_nowhere = self.device.type == "cpu" and not torch.cuda.is_available()
+            raise ConfigError("there is no CUDA device" if is_nowhere else obstacle.error)
+        raise ConfigError(
+            "forces that stay on the device are of the cuda backend alone: this model is evaluated "
+            f"by the {self.backend} backend, or has physical terms beside its network"
+        )
 
     def predict(
         self, structures: Structures, properties: Collection[str], monitored: bool = False

@@ -252,7 +252,7 @@ def device_ms(case: Case, device: str, cluster: int | None) -> float | None:
     if network.plan(len(numbers)) is None:
         return None
     starts = len(numbers) * np.arange(case.n_molecules + 1)
-    layout = network._laid_out(starts, np.tile(numbers, case.n_molecules).astype(np.int32))
+    layout = network.laid_out(starts, np.tile(numbers, case.n_molecules).astype(np.int32))
     n_atoms = len(layout.atomic_numbers)
     memory = AnswerMemory(
         case.n_molecules, n_atoms, ("energy", "forces"), False, network.executor.device

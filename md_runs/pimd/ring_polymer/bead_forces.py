@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.force_provider import ForceProvider, IpiDriver, ModelForces
+from mlpotential.inference.resident_forces import ResidentForces
 from mlpotential.labelling.worker_calculator import WorkerCalculator
 
 if TYPE_CHECKING:
@@ -81,6 +82,14 @@ class ModelBeads:
             virials = -volume * np.trace(np.asarray(found.stress), axis1=1, axis2=2)
         forces = np.asarray(found.forces).reshape(positions.shape)
         return BeadAnswer(np.asarray(found.energy), forces, others, virials)
+
+    def unwatched(self) -> ModelBeads:
+        """The same, of which no guard counts anything."""
+        return ModelBeads(self._evaluator.unwatched(), self._cell)
+
+    def resident(self, n_beads: int, n_evaluations: int) -> ResidentForces:
+        """So many evaluations of so many beads, on a CUDA device. Raises ConfigError without."""
+        return self._evaluator.resident(n_beads, n_evaluations)
 
 
 class WorkerBeads:

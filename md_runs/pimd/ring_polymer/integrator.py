@@ -134,6 +134,7 @@ class RingPolymerIntegrator:
         self.potentials = np.zeros(system.n_beads)
         self.bead_forces = np.zeros((system.n_beads, len(masses), 3))
         self.hottest = 0.0  # kinetic energy in the last step, before a thermostat could cool it
+        self.n_ahead = 1  # steps that are done at once
 
     # ---- beginnings
 

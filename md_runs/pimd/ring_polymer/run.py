@@ -20,7 +20,6 @@ from ase import Atoms
 from ase.units import kB
 from tqdm import tqdm
 
-from md_runs.analysis.path_integrals.energies import HBAR
 from md_runs.checkpoint_archive import CheckpointClock
 from md_runs.force_provider import IpiDriver
 from md_runs.model_warnings import RunGuard, refuse_departure
@@ -33,13 +32,11 @@ from md_runs.pimd.record import (
     write_start,
 )
 from md_runs.pimd.results import PimdResult, check_movable, progress_bar
-from md_runs.pimd.ring_polymer.barostat import (
-    BreathingRingPolymer,
-    Piston,
-    StrainedBeadFunction,
-)
-from md_runs.pimd.ring_polymer.bead_forces import BeadForces
+from md_runs.pimd.ring_polymer.barostat import BreathingRingPolymer
+from md_runs.pimd.ring_polymer.bead_forces import BeadAnswer, BeadForces
 from md_runs.pimd.ring_polymer.checkpoint import RingPolymerCheckpoint
+from md_runs.pimd.ring_polymer.device import BeadsOnDevice, make_on_device
+from md_runs.pimd.ring_polymer.dynamics import make_breathing, make_integrator
 from md_runs.pimd.ring_polymer.files import (
     CHECKPOINT_NAME,
     PROPERTIES_NAME,
@@ -47,15 +44,9 @@ from md_runs.pimd.ring_polymer.files import (
     properties_header,
     read_properties,
 )
-from md_runs.pimd.ring_polymer.integrator import (
-    BeadFunction,
-    Energies,
-    RingPolymerIntegrator,
-    RingPolymerSystem,
-)
-from md_runs.pimd.ring_polymer.thermostats import CountedNoise, Pile, Rescaling, pile_frictions
+from md_runs.pimd.ring_polymer.integrator import Energies, RingPolymerIntegrator
 from md_runs.pimd.ring_polymer.watchdog import stop_where_it_stands_still
-from md_runs.pimd.settings import TRPMD_LAMBDA, PimdRun
+from md_runs.pimd.settings import PimdRun
 from md_runs.run_folders import RECORD_NAME, TRAJECTORY_NAME
 from md_runs.thermal_velocities import explosion, hottest_K
 from md_runs.trajectories.frames_file import (
@@ -65,7 +56,7 @@ from md_runs.trajectories.frames_file import (
     member_fields,
     read_trajectory,
 )
-from mlpotential.errors import ExtrapolationError, RunError, StructureError
+from mlpotential.errors import ConfigError, ExtrapolationError, RunError, StructureError
 from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from mlpotential.run_folder import lock_folder
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_ANGSTROM3_PER_PRESSURE_UNIT
@@ -95,7 +86,7 @@ def run_in_process(
     title: str = "PIMD",
     smallest_volume: float = 0.0,
 ) -> PimdResult:
-    """One run of the native engine, or the rest of it; arguments as of `ipi_run.run_with_driver`.
+    """One run in this process, or the rest of it; arguments as of `ipi_run.run_with_driver`.
 
     Raises:
         ConfigError, RunError, RunInterrupted: as `run_pimd`.
@@ -154,74 +145,6 @@ def _check_recorded(folder: Path, checkpoint: RingPolymerCheckpoint) -> None:
             )
 
 
-def make_integrator(atoms: Atoms, settings: PimdRun, forces: BeadFunction) -> RingPolymerIntegrator:
-    """Of the dynamics that the settings name, in ASE's units.
-
-    Args:
-        atoms: elements and masses.
-        settings: of the run.
-        forces: as of `RingPolymerIntegrator`.
-    """
-    system = _system(atoms, settings)
-    return RingPolymerIntegrator(
-        system, forces, _thermostat(system, settings), CountedNoise(settings.seed)
-    )
-
-
-def make_breathing(
-    atoms: Atoms, settings: PimdRun, forces: StrainedBeadFunction, smallest_volume: float = 0.0
-) -> BreathingRingPolymer:
-    """As `make_integrator`, at the pressure of the settings, in a cell that begins as the atoms'.
-
-    Args:
-        atoms: elements, masses and cell.
-        settings: of the run.
-        forces: as of `BreathingRingPolymer`.
-        smallest_volume: less is narrower than the cutoff of the model (A^3).
-    """
-    system = _system(atoms, settings)
-    thermostat, noise = _thermostat(system, settings), CountedNoise(settings.seed)
-    assert settings.pressure_GPa is not None
-    assert thermostat is not None  # of pimd, which alone holds a pressure
-    piston = Piston(
-        pressure=settings.pressure_GPa * EV_PER_ANGSTROM3_PER_PRESSURE_UNIT["GPa"],
-        time_constant=settings.barostat_fs * ASE_TIME_PER_FS,
-        volume=float(atoms.get_volume()),
-        smallest_volume=smallest_volume,
-    )
-    return BreathingRingPolymer(system, forces, thermostat, noise, piston)
-
-
-def _system(atoms: Atoms, settings: PimdRun) -> RingPolymerSystem:
-    return RingPolymerSystem(
-        masses=atoms.get_masses(),
-        n_beads=settings.n_beads,
-        timestep=settings.timestep_fs * ASE_TIME_PER_FS,
-        kT=kB * settings.temperature_K,
-        hbar=HBAR,
-        holds_center=settings.fix_center_of_mass,
-    )
-
-
-def _thermostat(system: RingPolymerSystem, settings: PimdRun) -> Pile | None:
-    if settings.dynamics == "rpmd":
-        return None
-    is_free = settings.dynamics == "trpmd"
-    time_constant = settings.thermostat_time_fs * ASE_TIME_PER_FS
-    frictions = pile_frictions(
-        system.frequencies,
-        strength=TRPMD_LAMBDA if is_free else 1.0,
-        centroid_time=np.inf if is_free else time_constant,
-    )
-    half_step, kT = 0.5 * system.timestep, system.n_beads * system.kT
-    n_coordinates = 3 * len(system.masses)
-    rescaling = None
-    if settings.thermostat == "pile-g" and not is_free:
-        keeps = float(np.exp(-half_step / time_constant))
-        rescaling = Rescaling(keeps, n_coordinates - system.n_held, kT)
-    return Pile(frictions, half_step, kT, n_coordinates, rescaling)
-
-
 class _Simulation:
     """The moving beads with their files and step counter."""
 
@@ -240,23 +163,35 @@ class _Simulation:
         self._in_frames = (*self._extras, *member_fields(forces.beads, settings.n_beads))
         self._wanted = self._in_frames  # of the next evaluation; step 0 is a frame
         self._found: dict[str, np.ndarray] = {}
-        self.integrator = (
-            make_breathing(atoms, settings, self._evaluate_strained, smallest_volume)
-            if settings.moves_cell
-            else make_integrator(atoms, settings, self._evaluate)
-        )
+        self._of_frames: BeadForces | None = None  # extras, where evaluations leave them out
+        self.integrator = self._made_integrator(smallest_volume)
         self._hottest = kB * hottest_K(settings.temperature_K)
+
+    def _made_integrator(self, smallest_volume: float) -> RingPolymerIntegrator:
+        atoms, settings = self.atoms, self.settings
+        if settings.engine == "cuda":
+            if not isinstance(self._beads, BeadsOnDevice):
+                raise ConfigError("engine cuda moves beads by a model file alone: use native")
+            if self._in_frames:
+                self._of_frames = self._beads.unwatched()
+            return make_on_device(atoms, settings, self._evaluate, self._beads)
+        if settings.moves_cell:
+            return make_breathing(atoms, settings, self._evaluate_strained, smallest_volume)
+        return make_integrator(atoms, settings, self._evaluate)
 
     def _evaluate(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         answer = self._beads.evaluate(positions, self._wanted)
-        self._found = {FIELDS.get(name, name): values for name, values in answer.extras.items()}
+        self._find(answer)
         return answer.energies, answer.forces
+
+    def _find(self, answer: BeadAnswer) -> None:
+        self._found = {FIELDS.get(name, name): values for name, values in answer.extras.items()}
 
     def _evaluate_strained(
         self, positions: np.ndarray, scale: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         answer = self._beads.evaluate(positions, self._wanted, scale)
-        self._found = {FIELDS.get(name, name): values for name, values in answer.extras.items()}
+        self._find(answer)
         assert answer.virials is not None
         return answer.energies, answer.forces, answer.virials
 
@@ -301,7 +236,8 @@ class _Simulation:
         request: StopRequest,
         bar: tqdm[Any],
     ) -> float | None:
-        settings, first_time, first_step = self.settings, 0.0, self.step + 1
+        settings, first_time = self.settings, 0.0
+        first_step = self.step + self.integrator.n_ahead  # the time to get there tells little
         while self.step < settings.n_steps:
             if request.signal_number:
                 self._save(frames, properties)
@@ -319,7 +255,7 @@ class _Simulation:
             at_end = self.step == settings.n_steps
             if at_end or self.step % settings.checkpoint_stride == 0 or self._clock.is_due:
                 self._save(frames, properties)
-        if self.step == first_step:
+        if self.step <= first_step:
             return None
         return (self.step - first_step) / (time.monotonic() - first_time)
 
@@ -370,7 +306,10 @@ class _Simulation:
 
     def _record_frame(self, frames: FrameRecorder) -> None:
         integrator, settings = self.integrator, self.settings
-        values: dict[str, np.ndarray | float] = {"positions": integrator.bead_positions()}
+        positions = integrator.bead_positions()
+        if self._of_frames is not None:
+            self._find(self._of_frames.evaluate(positions, self._in_frames))
+        values: dict[str, np.ndarray | float] = {"positions": positions}
         if settings.records_velocities:
             velocities = integrator.bead_velocities() * ASE_TIME_PER_FS
             values["velocities_angstrom_per_fs"] = velocities

@@ -38,11 +38,14 @@ class CountedNoise:
 
     Args:
         seed: of the run.
+
+    Attributes:
+        key: of the generator, [2] of uint64.
     """
 
     def __init__(self, seed: int) -> None:
-        key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
-        self._philox = np.random.Philox(key=key)
+        self.key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+        self._philox = np.random.Philox(key=self.key)
         self._generator = np.random.Generator(self._philox)
         self._state = self._philox.state
         self._counter = self._state["state"]["counter"]
@@ -89,6 +92,9 @@ class Pile:
         kT: P kT, of the ring polymer (energy).
         n_coordinates: three times the number of atoms.
         rescaling: of the centroid, in place of its friction.
+
+    Attributes:
+        keeps, shakes: c and the factor of xi of equation (1), each [n_modes, 1].
     """
 
     def __init__(
@@ -102,8 +108,8 @@ class Pile:
         c = np.exp(-frictions * half_step)
         if rescaling is not None:
             c[0] = 1.0
-        self._keeps = c[:, None]
-        self._shakes = np.sqrt(kT * -np.expm1(-2.0 * frictions * half_step) * (c < 1.0))[:, None]
+        self.keeps = c[:, None]
+        self.shakes = np.sqrt(kT * -np.expm1(-2.0 * frictions * half_step) * (c < 1.0))[:, None]
         self._noise = np.empty((len(c), n_coordinates))
         self._rescaling = rescaling
 
@@ -111,8 +117,8 @@ class Pile:
         """Changes mass-weighted momenta of normal modes, [n_modes, n_coordinates], in place."""
         noise = self._noise
         generator.standard_normal(out=noise)
-        noise *= self._shakes
-        momenta *= self._keeps
+        noise *= self.shakes
+        momenta *= self.keeps
         momenta += noise
         if self._rescaling is not None:
             centroid = momenta[0]

@@ -92,10 +92,25 @@ class AnswerMemory:
 
     def fetched(self) -> dict[str, np.ndarray]:
         """Arrays of their own on the host, by name; waits for the kernel."""
-        whole, found, begin = self._memory.cpu().numpy(), {}, 0
+        found = self._named(self._memory.cpu().numpy())
+        return {name: array.copy() for name, array in found.items()}
+
+    def host(self) -> Tensor:
+        """Memory of the host for `fetched_to`; a CUDA device reaches it by itself."""
+        is_cuda = self._memory.device.type == "cuda"
+        shape = self._memory.shape
+        return torch.empty(shape, dtype=torch.float64, device="cpu", pin_memory=is_cuda)
+
+    def fetched_to(self, host: Tensor) -> dict[str, np.ndarray]:
+        """As `fetched`, but parts of `host`, which the next call overwrites."""
+        host.copy_(self._memory)
+        return self._named(host.numpy())
+
+    def _named(self, whole: np.ndarray) -> dict[str, np.ndarray]:
+        found, begin = {}, 0
         for name, shape in self._shapes.items():
             end = begin + math.prod(shape)
-            found[name] = whole[begin:end].reshape(shape).copy()
+            found[name] = whole[begin:end].reshape(shape)
             begin = end
         return found
 

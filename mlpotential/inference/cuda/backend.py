@@ -37,8 +37,8 @@ class CudaBackend(EvaluationBackend):
         table = table_of(potential)
         self.table_error = table.error
         self._potential, self._domain, self._name = potential, domain, executor.name
-        self._molecules = CudaSchNet(potential, table, executor, domain)
-        self._systems = CudaSystems(potential, self._molecules.network, executor, domain)
+        self.molecules = CudaSchNet(potential, table, executor, domain)
+        self._systems = CudaSystems(potential, self.molecules.network, executor, domain)
 
     def at_work(self, dtype: str) -> str:
         """What evaluates, in words."""
@@ -105,10 +105,10 @@ class CudaBackend(EvaluationBackend):
     ) -> tuple[Prediction, Outliers | None]:
         """As the kernels give it: each structure by those that it would go to alone."""
         atoms, cells = structures.atoms, structures.cells
-        small = np.diff(atoms.graph_start) <= self._molecules.most_atoms
+        small = np.diff(atoms.graph_start) <= self.molecules.most_atoms
         small &= ~atoms.pbc.any(axis=1)
         if small.all():
-            return self._molecules.evaluate(
+            return self.molecules.evaluate(
                 atoms.graph_start, atoms.atomic_numbers, positions, needed, monitored
             )
         if not small.any():
@@ -118,7 +118,7 @@ class CudaBackend(EvaluationBackend):
             some = atoms.chosen(graphs)
             own = positions[atoms.atoms_of(graphs)]
             if small[graphs[0]]:
-                found = self._molecules.evaluate(
+                found = self.molecules.evaluate(
                     some.graph_start, some.atomic_numbers, own, needed, monitored
                 )
             else:

@@ -53,3 +53,12 @@ __device__ inline int ones(unsigned bits) { return __popc(bits); }
 // Never fused with an addition, so that a b + c d = c d + a b.
 __device__ inline float rounded_product(float a, float b) { return __fmul_rn(a, b); }
 __device__ inline double rounded_product(double a, double b) { return __dmul_rn(a, b); }
+
+// The upper 64 bits of a product.
+__device__ inline unsigned long long high_product(unsigned long long a, unsigned long long b) {
+    return __umul64hi(a, b);
+}
+
+// Of an angle in turns.
+__device__ inline double cosine_of_turns(double x) { return cospi(2.0 * x); }
+__device__ inline double sine_of_turns(double x) { return sinpi(2.0 * x); }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -77,6 +77,18 @@ class CudaExecutor:
             module = self._modules[cubin]
             self._call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
         return CudaKernel(self, function)
+
+    def sequence(self, work: Callable[[], None]) -> Callable[[], None]:
+        """As every executor: a CUDA graph, recorded now, that is replayed in one launch."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self.device), torch.cuda.graph(graph):
+            work()
+
+        def replay() -> None:
+            with torch.cuda.device(self.device):
+                graph.replay()
+
+        return replay
 
     def launch(
         self,

@@ -8,7 +8,7 @@ work of torch on the same device waits for it.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,4 +77,12 @@ class Executor(Protocol):
 
         Raises:
             RunError: where it cannot be compiled or loaded.
+        """
+
+    def sequence(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What enqueues all that `work` does, in whatever way is fastest.
+
+        Args:
+            work: calls kernels of this executor, and torch, always with the same memory. It may be
+                called once alone, or each time.
         """

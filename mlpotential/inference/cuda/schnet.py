@@ -123,12 +123,11 @@ class CudaSchNet:
             StructureError: for two atoms in one place.
             RunError: where a kernel cannot be compiled or run.
         """
-        layout, device = self._laid_out(graph_start, atomic_numbers), self.executor.device
+        layout, device = self.laid_out(graph_start, atomic_numbers), self.executor.device
         n_graphs, n_atoms = len(graph_start) - 1, len(atomic_numbers)
         memory = AnswerMemory(n_graphs, n_atoms, properties, monitored, device)
         placed = torch.tensor(positions.reshape(-1, 3), device=device)  # arrays may be read-only
-        for launch in layout.launches:
-            self._run(launch, layout, placed, memory.structure)
+        self.enqueue(layout, placed, memory.structure)
         found = memory.fetched()
         check_closest(found["closest"], graph_start)
         wanted = {"energy", *properties} & found.keys()
@@ -137,7 +136,23 @@ class CudaSchNet:
             outliers = outliers_of(found["findings"], self.domain, atomic_numbers, graph_start)
         return Prediction(**{name: found[name] for name in wanted}), outliers
 
-    def _laid_out(self, graph_start: np.ndarray, atomic_numbers: np.ndarray) -> Layout:
+    def enqueue(self, layout: Layout, positions: Tensor, answer: Answer) -> None:
+        """Evaluates molecules after whatever the device has to do before.
+
+        Args:
+            layout: of `laid_out`.
+            positions: [n_atoms, 3], float64 on the device (A).
+            answer: where results go.
+        """
+        for launch in layout.launches:
+            self._run(launch, layout, positions, answer)
+
+    def load(self, layout: Layout) -> None:
+        """Has all kernels of a layout compiled and loaded, which the first `enqueue` does else."""
+        for launch in layout.launches:
+            self._kernel(launch.plan)
+
+    def laid_out(self, graph_start: np.ndarray, atomic_numbers: np.ndarray) -> Layout:
         """On the device; most runs evaluate the same atoms again and again."""
         layout = self._layout
         if (

@@ -6,8 +6,11 @@ mean of both kinetic estimators is the same.
 
 import numpy as np
 import pytest
+from emulated import needs_compiler
 from numpy.testing import assert_allclose
+from rings import ResidentTrap
 
+from md_runs.pimd.ring_polymer.device import DeviceRingPolymer
 from md_runs.pimd.ring_polymer.integrator import RingPolymerIntegrator, RingPolymerSystem
 from md_runs.pimd.ring_polymer.normal_modes import mode_frequencies
 from md_runs.pimd.ring_polymer.thermostats import CountedNoise, Pile, Rescaling, pile_frictions
@@ -33,8 +36,19 @@ def bond(positions):
 MASSES_OF = {n: np.resize(MASSES, n) for n in (1, 3, 120)}
 
 
+ON_DEVICE, MARKS = pytest.param("cuda", marks=needs_compiler), [needs_compiler, pytest.mark.slow]
+
+
 def integrator(
-    forces=trap, n_beads=4, n_atoms=3, timestep=0.05, thermostat=None, holds=False, seed=1, tau=0.5
+    forces=trap,
+    n_beads=4,
+    n_atoms=3,
+    timestep=0.05,
+    thermostat=None,
+    holds=False,
+    seed=1,
+    tau=0.5,
+    engine="native",
 ):
     masses = np.resize(MASSES, n_atoms)
     system = RingPolymerSystem(masses, n_beads, timestep, KT, hbar=1.0, holds_center=holds)
@@ -45,7 +59,11 @@ def integrator(
         rescaling = Rescaling(keeps, n - system.n_held, kT) if thermostat == "pile-g" else None
         frictions = pile_frictions(system.frequencies, strength=1.0, centroid_time=tau)
         pile = Pile(frictions, half, kT, n, rescaling)
-    made = RingPolymerIntegrator(system, forces, pile, CountedNoise(seed))
+    if engine == "cuda":
+        resident = ResidentTrap(n_beads, n_atoms, 50, potential=forces)
+        made = DeviceRingPolymer(system, forces, pile, CountedNoise(seed), resident)
+    else:
+        made = RingPolymerIntegrator(system, forces, pile, CountedNoise(seed))
     made.begin(np.zeros((n_beads, n_atoms, 3)))
     return made
 
@@ -71,12 +89,18 @@ def exact_potential(n_beads, n_atoms):
 
 
 @pytest.mark.parametrize(
-    ("n_beads", "thermostat"),
-    [(1, "pile-l"), (4, "pile-l"), (4, "pile-g"), (7, "pile-l"), (8, "pile-g")],
+    ("n_beads", "thermostat", "engine"),
+    [
+        *[(1, "pile-l", "native"), (4, "pile-l", "native"), (4, "pile-g", "native")],
+        *[(7, "pile-l", "native"), (8, "pile-g", "native")],
+        *[pytest.param(n, "pile-l", "cuda", marks=MARKS) for n in (1, 4, 7)],
+    ],
 )
-def test_harmonic_oscillators(n_beads, thermostat):
+def test_harmonic_oscillators(n_beads, thermostat, engine):
     """Both estimators, the potential, the temperature; the integrator's own error is 0.1 %."""
-    moving = integrator(n_beads=n_beads, n_atoms=120, timestep=0.02, thermostat=thermostat)
+    moving = integrator(
+        n_beads=n_beads, n_atoms=120, timestep=0.02, thermostat=thermostat, engine=engine
+    )
     found = sampled(moving, 6500)
     exact = exact_potential(n_beads, 120)
     expected = {"potential": exact, "kinetic_cv": exact, "kinetic_primitive": exact, "thermal": KT}
@@ -88,9 +112,10 @@ def test_harmonic_oscillators(n_beads, thermostat):
     assert np.ptp(found["conserved"]) < 0.01 * exact  # of thousands of relaxation times
 
 
-def test_one_bead_is_classical_langevin():
+@pytest.mark.parametrize("engine", ["native", pytest.param("cuda", marks=MARKS)])
+def test_one_bead_is_classical_langevin(engine):
     """Positions and momenta are normal numbers of the widths that Boltzmann gives them."""
-    moving = integrator(n_beads=1, n_atoms=120, timestep=0.02, thermostat="pile-l")
+    moving = integrator(n_beads=1, n_atoms=120, timestep=0.02, thermostat="pile-l", engine=engine)
     squares, fourth = [], []
     for step in range(1, 4001):
         moving.step(step)
@@ -103,10 +128,16 @@ def test_one_bead_is_classical_langevin():
         assert standard_error(np.array(series)) < 0.02 * expected
 
 
-@pytest.mark.parametrize(("n_beads", "thermostat"), [(1, "pile-l"), (2, "pile-l"), (2, "pile-g")])
-def test_a_held_center_of_mass_is_counted(n_beads, thermostat):
+@pytest.mark.parametrize(
+    ("n_beads", "thermostat", "engine"),
+    [
+        *[(1, "pile-l", "native"), (2, "pile-l", "native"), (2, "pile-g", "native")],
+        pytest.param(2, "pile-l", "cuda", marks=MARKS),
+    ],
+)
+def test_a_held_center_of_mass_is_counted(n_beads, thermostat, engine):
     """Three of six degrees of freedom of the centroid: another count would be far off."""
-    moving = integrator(bond, n_beads, 2, 0.2, thermostat, holds=True, tau=1.0)
+    moving = integrator(bond, n_beads, 2, 0.2, thermostat, holds=True, tau=1.0, engine=engine)
     centroids, momentum = [], []
     for step in range(1, 12_001):
         moving.step(step)
@@ -120,20 +151,22 @@ def test_a_held_center_of_mass_is_counted(n_beads, thermostat):
     assert max(momentum) < 1e-12
 
 
-def test_energy_is_conserved_to_second_order():
+@pytest.mark.parametrize("engine", ["native", ON_DEVICE])
+def test_energy_is_conserved_to_second_order(engine):
     """Of a ring polymer that starts thermal, over the same time with half the time step."""
     errors = []
     for timestep in (0.08, 0.04, 0.02):
-        moving = integrator(timestep=timestep)
+        moving = integrator(timestep=timestep, engine=engine)
         found = sampled(moving, round(40 / timestep), stride=1, discard=0)
         errors.append(np.ptp(found["conserved"]))
     assert_allclose(np.log2(np.divide(errors[:-1], errors[1:])), 2.0, atol=0.15)
 
 
+@pytest.mark.parametrize("engine", ["native", ON_DEVICE])
 @pytest.mark.parametrize("n_beads", [1, 6])
-def test_without_forces_nothing_is_lost(n_beads):
+def test_without_forces_nothing_is_lost(n_beads, engine):
     """Time steps far beyond the periods of the springs."""
-    moving = integrator(free, n_beads, timestep=50.0)
+    moving = integrator(free, n_beads, timestep=50.0, engine=engine)
     energies = sampled(moving, 200, stride=1, discard=0)["conserved"]
     assert_allclose(energies, energies[0], rtol=1e-12)
 

@@ -25,8 +25,8 @@ from md_runs.pimd import PimdRun, read_pimd_trajectory
 from md_runs.pimd.ipi_input import RingPolymer
 from md_runs.pimd.ring_polymer.bead_forces import BeadAnswer
 from md_runs.pimd.ring_polymer.checkpoint import RingPolymerCheckpoint
+from md_runs.pimd.ring_polymer.dynamics import make_integrator
 from md_runs.pimd.ring_polymer.files import CHECKPOINT_NAME, PROPERTIES_NAME
-from md_runs.pimd.ring_polymer.run import make_integrator
 from md_runs.pimd.ring_polymer.watchdog import stop_where_it_stands_still
 from md_runs.reading import read_energy_series, read_run
 from md_runs.run_folders import TRAJECTORY_NAME

@@ -111,6 +111,9 @@ class EmulatedExecutor:
         library = ctypes.CDLL(str(built(texts, file, *options)))
         return EmulatedKernel(self, run, library, name, int(macros["M_CLUSTER"]))
 
+    def sequence(self, work):
+        return work
+
 
 def has_shared(texts: dict[str, str], file: str) -> bool:
     """Whether a source, or a header it includes, says what its blocks have in shared memory."""

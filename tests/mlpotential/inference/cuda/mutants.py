@@ -6,7 +6,7 @@
 
 A barrier is noticed to be missing where threads in some order deadlock, stop at different lines,
 or give other bits than those of the whole kernel in another order. Molecules are run by two plans,
-so that every barrier is on the way of one of them.
+so that every barrier is on the way of one of them; a ring polymer needs no plan.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from emulated import ORDERS, SOURCES, EmulatedExecutor  # noqa: E402
 from guard_findings import random_domain  # noqa: E402
 from kernels import Packed, PackedSystems  # noqa: E402
 from random_models import crystal, energy_and_dipole, molecule, random_schnet  # noqa: E402
+from rings import bits_of_a_ring  # noqa: E402
 
 from mlpotential.graph import collate  # noqa: E402
 from mlpotential.inference.cuda.answers import FINDINGS  # noqa: E402
 from mlpotential.inference.cuda.plans import Plan  # noqa: E402
 from mlpotential.neighbors import connect  # noqa: E402
 
-KERNEL = "molecule.cu"
+KERNEL, RING = "molecule.cu", "ring.cu"
 OF_MOLECULES = {path.name for path in SOURCES.iterdir()}
 BARRIER = re.compile(r"\bsync_(block|cluster)\(\);")
 EVERYTHING = ("energy", "forces", "virial", "atomic_energies", "charges")
@@ -58,6 +59,16 @@ class Mutant:
     def is_of_systems(self) -> bool:
         """Whether it is of large and periodic structures."""
         return not OF_MOLECULES.issuperset(self.texts)
+
+    def answers(self, plan: Plan | None, order: int, is_whole: bool = False) -> bytes:
+        """All bits that the kernels of its kind give, without the barrier or with it."""
+        texts = None if is_whole else self.texts
+        return bits_of_a_ring(order, texts) if RING in self.texts else answers(plan, order, texts)
+
+    @property
+    def plans(self) -> tuple[Plan | None, ...]:
+        """That have its barrier on their way."""
+        return (None,) if self.is_of_systems or RING in self.texts else PLANS
 
 
 def mutants() -> list[Mutant]:
@@ -95,11 +106,11 @@ def answers(plan: Plan | None, order: int, texts: dict[str, str] | None = None) 
 
 def differing_order(mutant: Mutant) -> str | None:
     """Where the mutant gives other bits than the whole kernel, in words; None where it does not."""
-    for plan in (None,) if mutant.is_of_systems else PLANS:
-        expected = answers(plan, 0)
+    for plan in mutant.plans:
+        expected = mutant.answers(plan, 0, is_whole=True)
         for order in MORE_ORDERS:
             try:
-                found = answers(plan, order, mutant.texts)
+                found = mutant.answers(plan, order)
             except Exception as error:  # two atoms in one place and the like are no numbers either
                 return f"{type(error).__name__} in order {order} of {plan}"
             if found != expected:

@@ -12,6 +12,7 @@ from mlpotential.inference.cuda import compiler
 from mlpotential.inference.cuda.compiler import Compiled, find_compiler, kept_cubin
 from mlpotential.inference.cuda.executor import Limits
 from mlpotential.inference.cuda.plans import SIZES, WIDTHS, Plan, plan_for
+from mlpotential.inference.cuda.ring import MOST_THREADS
 from mlpotential.inference.cuda.systems.kernels import FOLDER as SYSTEMS
 from mlpotential.inference.cuda.systems.neighbor_list import MACROS as LIST_MACROS
 from mlpotential.inference.cuda.systems.plans import system_plan
@@ -85,6 +86,14 @@ def test_kernels_of_systems_compile_for_all_devices(n_features, dtype, n_knots, 
 @needs_nvrtc
 def test_lists_compile():
     assert_no_spills(f"{SYSTEMS}/cells", LIST_MACROS, 90)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(
+    "architecture", [90, *(pytest.param(n, marks=pytest.mark.slow) for n in DEVICES if n != 90)]
+)
+def test_ring_polymers_compile(architecture):
+    assert_no_spills("ring", {"M_CLUSTER": 1, "M_THREADS": MOST_THREADS}, architecture)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the driver is told, in which order: a driver of our own stands in for NVIDIA's."""
 
+import contextlib
 import ctypes
 import types
 
@@ -120,6 +121,29 @@ def test_functions_of_one_source_are_loaded_once(fake):
         executor.kernel(name, {}, "systems/edges")
     assert fake.names == [b"convolve", b"pull"]
     assert fake.calls.count("cuModuleLoadData") == 1
+
+
+def test_a_sequence_is_recorded_once_and_replayed(fake, monkeypatch):
+    """The work is called while the graph is recorded, and never again."""
+    done = []
+
+    class Graph:
+        def replay(self):
+            done.append("replay")
+
+    @contextlib.contextmanager
+    def recording(graph):
+        done.append("begin")
+        yield
+        done.append("end")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    replay = CudaExecutor(torch.device("cuda"), None).sequence(lambda: done.append("work"))
+    replay()
+    replay()
+    assert done == ["begin", "work", "end", "replay", "replay"]
 
 
 @pytest.mark.parametrize("failing", ["cuInit", "cuModuleLoadData", "cuLaunchKernel"])

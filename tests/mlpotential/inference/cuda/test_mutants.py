@@ -6,13 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from emulated import needs_compiler
-from mutants import PLANS, answers, mutants, outcome
+from emulated import ORDERS, needs_compiler
+from mutants import PLANS, RING, answers, mutants, outcome
+from rings import bits_of_a_ring
 
 pytestmark = needs_compiler
+OF_RINGS = [number for number, mutant in enumerate(mutants()) if RING in mutant.texts]
 OF_SYSTEMS = [number for number, mutant in enumerate(mutants()) if mutant.is_of_systems]
-OTHERS = [number for number in range(len(mutants())) if number not in OF_SYSTEMS]
+OTHERS = [number for number in range(len(mutants())) if number not in OF_SYSTEMS + OF_RINGS]
 DRAWN = random.Random(1).sample(OTHERS, 3) + random.Random(1).sample(OF_SYSTEMS, 1)
+DRAWN += OF_RINGS
 
 
 @pytest.mark.slow
@@ -26,6 +29,10 @@ def test_a_missing_barrier_is_noticed(number):
 @pytest.mark.parametrize("plan", [*PLANS, None])
 def test_the_whole_kernel_is_not_suspected(plan):
     assert len({answers(plan, order) for order in (0, 1, 2, 100, 101, 102)}) == 1
+
+
+def test_ring_polymers_have_the_same_bits_in_all_orders():
+    assert len({bits_of_a_ring(order) for order in (*ORDERS, 2, 102)}) == 1
 
 
 DIVERGED = """

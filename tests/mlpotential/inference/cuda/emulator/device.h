@@ -9,6 +9,7 @@
 
 using std::exp;
 using std::floor;
+using std::log;
 using std::log1p;
 using std::sqrt;
 using std::tanh;
@@ -75,3 +76,9 @@ inline unsigned ballot(bool yes) {
 }
 inline int ones(unsigned bits) { return __builtin_popcount(bits); }
 template <class T> T rounded_product(T a, T b) { return a * b; }
+inline unsigned long long high_product(unsigned long long a, unsigned long long b) {
+    return static_cast<unsigned __int128>(a) * b >> 64;
+}
+constexpr double TURN = 6.283185307179586476925;
+inline double cosine_of_turns(double x) { return std::cos(TURN * x); }
+inline double sine_of_turns(double x) { return std::sin(TURN * x); }
