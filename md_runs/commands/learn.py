@@ -13,8 +13,8 @@ from mlpotential.command_line import Command
 from mlpotential.labelling.named_calculator import NamedCalculator
 from mlpotential.settings_checks import check_count, check_number
 
-EXAMPLES = """  md-runs learn start.xyz --calculator tblite.ase:TBLite --folder learning --budget 500 \\
-      --calculator-arguments '{method: GFN2-xTB, verbosity: 0}' --for pimd
+EXAMPLES = """  md-runs learn start.xyz --calculator tblite.ase:TBLite --folder learning \\
+      --calculator-arguments '{method: GFN2-xTB, verbosity: 0}' --for pimd --budget 500
   md-runs learn start.xyz --calculator my_dft.py --drivers 4 --folder learning \\
       --temperature-K 400 --force-error-eV-A 0.03 --trusted-ps 10"""
 

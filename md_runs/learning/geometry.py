@@ -66,6 +66,21 @@ def farthest_points(
     return chosen
 
 
+def first_new_points(
+    points: np.ndarray, known: np.ndarray, n_wanted: int, least: float = SAME
+) -> list[int]:
+    """Numbers of the first points that are no repetition; arguments as of `farthest_points`."""
+    chosen: list[int] = []
+    nearest = nearest_distances(points, known)
+    for k in range(len(points)):
+        if len(chosen) >= n_wanted:
+            break
+        if nearest[k] >= least:
+            chosen.append(k)
+            np.minimum(nearest, distances_to(points, points[k]), out=nearest)
+    return chosen
+
+
 def bonded_pairs(positions: np.ndarray, numbers: np.ndarray) -> list[tuple[int, int]]:
     """Neighbours by covalent radii, of one structure."""
     from mlpotential.inference.training_domain import bond_lengths

@@ -10,7 +10,7 @@ from ase import Atoms
 
 from md_runs.learning.committee import answers_of
 from md_runs.learning.folders import CHECKS, CHOSEN, RoundFolder, structures_of, write_frames
-from md_runs.learning.geometry import SAME, descriptors, farthest_points, nearest_distances
+from md_runs.learning.geometry import descriptors, farthest_points, first_new_points
 from md_runs.learning.labels import asked_before
 from md_runs.learning.settings import LearningRun
 from md_runs.learning.watched_runs import FreshRuns
@@ -25,9 +25,13 @@ def choose_checks(
     if round_.frames(CHECKS).exists():
         return
     random = np.random.default_rng([settings.seed, round_.number, 1])
-    structures = runs.structures
-    numbers = random.permutation(len(structures))[: max(n_wanted, 0)]
-    write_frames(round_.frames(CHECKS), structures_of(minimum, structures[numbers]))
+    structures = random.permutation(runs.structures)
+    chosen = first_new_points(
+        descriptors(structures, minimum.numbers),
+        descriptors(asked_before(round_), minimum.numbers),
+        n_wanted,
+    )
+    write_frames(round_.frames(CHECKS), structures_of(minimum, structures[chosen]))
 
 
 def choose_structures(
@@ -44,15 +48,13 @@ def choose_structures(
     structures = runs.structures
     known = descriptors(asked_before(round_), minimum.numbers)
     if settings.strategy == "random":
-        order = np.random.default_rng([settings.seed, round_.number, 2]).permutation(
-            len(structures)
-        )
-        points = descriptors(structures[order[: DOUBTFUL * n_wanted]], minimum.numbers)
-        is_new = nearest_distances(points, known) > SAME
-        chosen = order[: len(points)][is_new][:n_wanted]
+        random = np.random.default_rng([settings.seed, round_.number, 2])
+        structures = random.permutation(structures)
+        points = descriptors(structures, minimum.numbers)
+        chosen = first_new_points(points, known, n_wanted)
     else:
         worst = answers_of(models, minimum.numbers, structures).worst
         doubtful = np.argsort(-worst, kind="stable")[: DOUBTFUL * n_wanted]
         points = descriptors(structures[doubtful], minimum.numbers)
-        chosen = doubtful[farthest_points(points, known, n_wanted)]
+        chosen = [int(doubtful[k]) for k in farthest_points(points, known, n_wanted)]
     write_frames(round_.frames(CHOSEN), structures_of(minimum, structures[chosen]))

@@ -186,7 +186,7 @@ def _round(learning: Learning, reference: Reference, round_: RoundFolder) -> dic
     if not held_out:
         raise DataError("no structure to check by could be labelled: nothing can be calibrated")
     calibration = calibrated(models, held_out)
-    runs = run_fresh(models, minimum, calibration.scale, settings, round_, learning.progress)
+    runs = run_fresh(models, minimum, calibration, settings, round_, learning.progress)
     left = settings.budget - counted_before(round_).n_asked
     choose_checks(runs, minimum, settings, round_, min(left, _n_checks(settings)))
     checks = _labelled(learning, round_, CHECKS)
@@ -211,7 +211,7 @@ def _round(learning: Learning, reference: Reference, round_: RoundFolder) -> dic
     n_labels = counted_before(round_).n_asked + count.n_asked
     record |= {**asdict(count), "n_labels": n_labels, "ending": ending}
     write_json(round_.path / ROUND_NAME, record)
-    return record
+    return round_.read() or record  # as a later call reads it
 
 
 def _n_checks(settings: LearningRun) -> int:

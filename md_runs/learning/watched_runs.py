@@ -1,7 +1,8 @@
 """Fresh dynamics of a committee, each bead of every step looked at, stopped where it is in doubt.
 
 A run is stopped where the calibrated disagreement of a bead's forces is above `STOP_FACTOR` times
-the wanted error, where a bead was outside the training data for `PATIENCE_FS`, or where it breaks.
+the wanted error and `WORSE` times that of held-out structures, where a bead was outside the
+training data for `PATIENCE_FS`, or where it breaks.
 Classical dynamics is that of one bead.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 from ase import Atoms
 
 from md_runs.force_provider import STALL_LIMIT_S, ModelForces
+from md_runs.learning.committee import Calibration
 from md_runs.learning.folders import RoundFolder, read_json, write_json
 from md_runs.learning.settings import MOST_RUNS, PROBE_RUNS, LearningRun
 from md_runs.model_warnings import read_report
@@ -23,12 +25,13 @@ from md_runs.pimd.ring_polymer.bead_forces import BeadAnswer
 from md_runs.pimd.ring_polymer.run import Forces, run_in_process
 from md_runs.pimd.settings import PimdRun
 from md_runs.run_folders import TRAJECTORY_NAME
-from md_runs.trajectories.frames_file import read_trajectory
+from md_runs.trajectories.frames_file import count_records, read_trajectory
 from mlpotential.errors import ExtrapolationError, ExtrapolationWarning, RunError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
 
 STOP_FACTOR = 10.0  # chosen: there the forces are no longer worth following
+WORSE = 3.0  # chosen: a first committee is in doubt everywhere, and has to get about nevertheless
 PATIENCE_FS = 20.0  # chosen: beads of a good model leave the data for a step or two, and return
 STOPPED_NAME = "stopped.json"
 EXPLODED = "exploded"  # in the words of the engine
@@ -105,14 +108,15 @@ class WatchedBeads:
 def run_fresh(
     models: Sequence[Path],
     minimum: Atoms,
-    scale: float,
+    calibration: Calibration,
     settings: LearningRun,
     round_: RoundFolder,
     progress: bool,
 ) -> FreshRuns:
     """Runs from the minimum until the wanted time is there, or enough runs were stopped."""
     with round_.timed("dynamics"):
-        limit = STOP_FACTOR * settings.force_error_eV_A / scale
+        largest = max(STOP_FACTOR * settings.force_error_eV_A, WORSE * calibration.error)
+        limit = largest / calibration.scale
         n_whole = number = 0
         while n_whole < PROBE_RUNS and number < MOST_RUNS:
             n_whole += not _stopped_run(models, minimum, limit, settings, round_, number, progress)
@@ -159,9 +163,12 @@ def _stopped_run(
     except RunError as error:
         if not beads.reason and EXPLODED not in str(error):
             raise
-        content = {"reason": beads.reason or str(error), "positions": beads.positions.tolist()}
-        content |= {"n_evaluated": beads.guard.report.n_evaluated}
-        content |= {"n_outside": beads.guard.report.n_outside}
+        content = {
+            "reason": beads.reason or str(error),
+            "n_evaluated": beads.guard.report.n_evaluated,
+            "n_outside": beads.guard.report.n_outside,
+            "positions": beads.positions.tolist(),
+        }
         write_json(folder / STOPPED_NAME, content)
         return True
     return False
@@ -173,8 +180,12 @@ def read_fresh(round_: RoundFolder, n_runs: int, settings: LearningRun) -> Fresh
     for number in range(n_runs):
         folder = round_.runs / f"run_{number}"
         end, report = read_json(folder / STOPPED_NAME), read_report(folder)
-        frames.append(np.asarray(read_trajectory(folder / TRAJECTORY_NAME).positions))
-        lengths.append((len(frames[-1]) - 1) * settings.stride * settings.step_fs / 1000.0)
+        if end is None or count_records(folder / TRAJECTORY_NAME):
+            frames.append(np.asarray(read_trajectory(folder / TRAJECTORY_NAME).positions))
+            lengths.append((len(frames[-1]) - 1) * settings.stride * settings.step_fs / 1000.0)
+        else:  # it was stopped where it began
+            frames.append(np.zeros((0, *np.shape(end["positions"]))))
+            lengths.append(0.0)
         if end is not None:
             positions = np.array(end["positions"])
             if np.isfinite(positions).all():
