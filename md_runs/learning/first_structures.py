@@ -44,7 +44,9 @@ from md_runs.trajectories.frames_file import read_trajectory
 from mlpotential.labelling.worker_calculator import WorkerCalculator
 
 FORCE_TOLERANCE = 1e-3  # eV/A; chosen: displacements of Eq. (1) do not see less
-TEMPERATURE_FACTORS = (0.25, 1.0, 2.0)  # of the wanted one; chosen: near rest, and beyond it
+# Of the wanted temperature, and of the widths of Eq. (1): near rest, as it is, and beyond that, for
+# temperature hardly widens zero-point motion. Chosen.
+SAMPLES = ((0.25, 1.0), (1.0, 1.0), (2.0, 1.3))
 SOFTEST_PER_CM = 150.0  # softer modes are displaced as this one: they are not harmonic so far
 CANDIDATES = 4  # for each structure that is taken
 TOO_NEAR = 0.5  # of the shortest distance of such a pair at the minimum; chosen: thrown away
@@ -157,17 +159,15 @@ def displaced_along_modes(
 def _by_modes(
     reference: Reference, settings: LearningRun, random: np.random.Generator
 ) -> np.ndarray:
-    n_each = -(-CANDIDATES * settings.first_labels // len(TEMPERATURE_FACTORS))
+    n_each = -(-CANDIDATES * settings.first_labels // len(SAMPLES))
     is_quantum = settings.dynamics == "pimd"
-    found = [
-        displaced_along_modes(
-            reference.modes, n_each, factor * settings.temperature_K, is_quantum, random
-        )
-        for factor in TEMPERATURE_FACTORS
-    ]
+    at_rest, found = reference.modes.positions, []
+    for factor, width in SAMPLES:
+        temperature_K = factor * settings.temperature_K
+        drawn = displaced_along_modes(reference.modes, n_each, temperature_K, is_quantum, random)
+        found.append(at_rest + width * (drawn - at_rest))
     positions = np.concatenate(found)
     first, second = np.triu_indices(len(reference.minimum), 1)
-    at_rest = reference.minimum.positions
     shortest = np.linalg.norm(at_rest[first] - at_rest[second], axis=-1)
     distances = np.linalg.norm(positions[:, first] - positions[:, second], axis=-1)
     return np.asarray(positions[(distances > TOO_NEAR * shortest).all(axis=1)])

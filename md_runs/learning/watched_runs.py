@@ -1,7 +1,7 @@
 """Fresh dynamics of a committee, each bead of every step looked at, stopped where it is in doubt.
 
 A run is stopped where the calibrated disagreement of a bead's forces is above `STOP_FACTOR` times
-the wanted error and `WORSE` times that of held-out structures, where a bead was outside the
+the wanted error and `WORSE` times that of held-out structures, where many beads were outside the
 training data for `PATIENCE_FS`, or where it breaks.
 Classical dynamics is that of one bead.
 """
@@ -32,7 +32,8 @@ from mlpotential.inference.execution import Execution
 
 STOP_FACTOR = 10.0  # chosen: there the forces are no longer worth following
 WORSE = 3.0  # chosen: a first committee is in doubt everywhere, and has to get about nevertheless
-PATIENCE_FS = 20.0  # chosen: beads of a good model leave the data for a step or two, and return
+PATIENCE_FS = 20.0  # chosen: a good model leaves the data for a step or two, and returns
+MANY_BEADS = 0.25  # share of them; chosen: the range of some hundred structures is soon left by one
 STOPPED_NAME = "stopped.json"
 EXPLODED = "exploded"  # in the words of the engine
 
@@ -71,7 +72,7 @@ class WatchedBeads:
     Args:
         evaluator: of the committee.
         limit: of the disagreement of the forces on a bead, in the root mean square (eV/A).
-        patience: evaluations in a row with beads outside the training data.
+        patience: evaluations in a row with `MANY_BEADS` outside the training data.
     """
 
     def __init__(self, evaluator: Evaluator, limit: float, patience: int) -> None:
@@ -94,7 +95,8 @@ class WatchedBeads:
         worst = float(np.sqrt((spreads**2).mean(axis=1)).max())
         if worst > self._limit:
             self._stop(f"disagreement of {worst / self._limit:.2f} times the limit")
-        self._n_outside = self._n_outside + 1 if self.guard.report.n_outside > before else 0
+        many = self.guard.report.n_outside - before >= max(1.0, MANY_BEADS * len(positions))
+        self._n_outside = self._n_outside + 1 if many else 0
         if self._n_outside >= self._patience:
             self._stop(f"outside the training data for long: {self.guard.report.worst}")
         forces = np.asarray(found.forces).reshape(positions.shape)
