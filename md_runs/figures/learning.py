@@ -33,6 +33,7 @@ def plot_force_errors(
     found = [(n, error) for n, error in zip(n_labels, measured, strict=True) if error is not None]
     if found:
         ax.plot(*zip(*found, strict=True), "s--", color=PIMD_COLOR, label="measured (random beads)")
-    ax.set(xlabel="labels before the round", ylabel="force error (eV/Å)", yscale="log")
+    ax.set(xlabel="labels before the round", ylabel="force error (eV/Å)")
+    ax.set_ylim(bottom=0.0)
     ax.legend(frameon=False)
     return ax

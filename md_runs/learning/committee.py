@@ -39,11 +39,13 @@ def train_committee(
     Returns:
         The model files.
     """
-    with round_.timed("training"):
-        return [
-            run_training(_config(round_, n_structures, member, settings), progress).model_path
-            for member in range(settings.members)
-        ]
+    members = range(settings.members)
+    results = [
+        run_training(_config(round_, n_structures, member, settings), progress)
+        for member in members
+    ]
+    round_.took("training", sum(result.wall_s for result in results))
+    return [result.model_path for result in results]
 
 
 def _config(

@@ -75,10 +75,11 @@ class RoundFolder:
         """Adds the time of a stage to the round's; that of a killed one is lost."""
         began = time.monotonic()
         yield
-        path = self.path / "seconds.json"
-        seconds = read_json(path) or {}
-        seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - began, 2)
-        write_json(path, seconds)
+        self.took(stage, self.seconds.get(stage, 0.0) + time.monotonic() - began)
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Keeps the whole time of a stage (s)."""
+        write_json(self.path / "seconds.json", {**self.seconds, stage: round(seconds, 2)})
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -20,7 +20,7 @@ from md_runs.learning.labels import counted, make_labels
 from md_runs.learning.report import write_report
 from md_runs.learning.settings import LearningRun
 from md_runs.learning.study import BUDGET, learn
-from mlpotential.errors import ConfigError, RunError
+from mlpotential.errors import ConfigError, RunError, StructureError
 
 FILE = logged_water.__file__
 SHORT = LearningRun(
@@ -138,6 +138,12 @@ def test_a_calculator_that_labels_nothing_ends_it(tmp_path):
     ase.io.write(round_.frames(CHOSEN), [WATER, WATER])
     with pytest.raises(RunError, match="none of 2 structures of round 0 could be labelled"):
         make_labels(round_, CHOSEN, water_forces(tmp_path, longest=0.5), progress=False)
+
+
+def test_a_crystal_is_refused(tmp_path, diamond):
+    with pytest.raises(StructureError, match="learning is of molecules"):
+        learn(diamond, water_forces(tmp_path), SHORT, tmp_path / "learning")
+    assert not (tmp_path / "learning").exists()
 
 
 @pytest.mark.parametrize(
