@@ -21,6 +21,7 @@ from ase.vibrations import VibrationsData
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, Prediction, collate, complete_cell
+from mlpotential.inference.calibration import Calibration, calibration_of
 from mlpotential.inference.committee import Models, common_traits, read_members
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Backend, GuardMode
@@ -61,7 +62,9 @@ class MLPotentialCalculator(Calculator):
 
     A model file with an extra network NAME also gives `calc.results["energy_of_NAME"]` (eV). All
     results of a committee are means; it also gives `calc.results["energy_std"]` (eV) and
-    `["forces_std"]`, [n_atoms, 3] (eV/A), the standard deviations of its members. See `Results`.
+    `["forces_std"]`, [n_atoms, 3] (eV/A), the standard deviations of its members, which are
+    standard errors where `mlpotential calibrate` has scaled them (`calibration` says how), and
+    `["member_energies"]`, [n_members] (eV). See `Results`.
 
     Threads may share a calculator: what each asks for is of its own atoms, computed one by one.
 
@@ -146,6 +149,16 @@ class MLPotentialCalculator(Calculator):
     def guard(self) -> ExtrapolationGuard | None:
         """Counts structures outside the training data; None before the first evaluation."""
         return None if self._evaluator is None else self._evaluator.guard
+
+    @property
+    def n_members(self) -> int:
+        """How many models: 1, or those of a committee."""
+        return len(self._members)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of a committee; None where there is none."""
+        return calibration_of(self._members)
 
     @property
     def atoms(self) -> Atoms | None:
@@ -358,6 +371,7 @@ def _results(prediction: Prediction, k: int, atoms: slice, has_volume: bool) -> 
     if prediction.energy_std is not None:
         extra["energy_std"] = float(prediction.energy_std[k])
         extra["forces_std"] = prediction.forces_std[atoms]
+        extra["member_energies"] = prediction.member_energies[k]
     return Results(results, extra)
 
 

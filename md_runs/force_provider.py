@@ -181,10 +181,14 @@ class CalculatorForces:
     def ipi_driver(self, atoms: Atoms) -> IpiDriver:
         """A driver that makes the calculator in processes of i-PI's."""
         from calculators.ipi_calculator import driver_path
+        from mlpotential.labelling.worker_calculator import WorkerCalculator
 
         trial = atoms.copy()
         trial.calc = self.calculator()
         trial.get_forces()
+        found = dict(getattr(trial.calc, "results", {}))
+        if isinstance(trial.calc, WorkerCalculator):
+            trial.calc.workers.close()
         definition = {"factory": self.factory, "arguments": dict(self.arguments)}
         return IpiDriver(
             pes_path=driver_path(),
@@ -197,7 +201,7 @@ class CalculatorForces:
             },
             files={CALCULATOR_NAME: json.dumps(definition, sort_keys=True).encode()},
             identity=self.named.identity,
-            extras=tuple(x for x in ("dipole",) if x in getattr(trial.calc, "results", {})),
+            extras=tuple(x for x in ("dipole",) if x in found),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ from md_runs.analysis.vibrations.degrees_of_freedom import degrees_of_freedom_at
 from md_runs.analysis.vibrations.irreps import ModeSymmetries, mode_symmetries
 from md_runs.analysis.vibrations.mode_comparison import ModeComparison, compare_modes
 from md_runs.analysis.vibrations.mode_intensities import InfraredIntensities, infrared_intensities
+from md_runs.analysis.vibrations.mode_model_errors import (
+    error_of_zero_point_energy,
+    errors_of_modes,
+    member_wavenumbers_per_cm,
+)
 from md_runs.analysis.vibrations.normal_modes import NormalModes, normal_modes, read_normal_modes
 from md_runs.analysis.vibrations.point_groups import (
     LINEAR_GROUPS,
@@ -57,6 +62,9 @@ class MolecularModes:
             coordinate x of atom i, [n_atoms, 3, 3, 3] (A^2), element [i, x, y, z]; None for a model
             without polarizabilities, and in a crystal.
         near_misses: higher point groups, and the tolerances that they would need (A).
+        zero_point_error: model error of the zero-point energy, by a committee (eV); None of one
+            model. That of the wavenumbers is with the modes.
+        is_calibrated: whether model errors are those of a calibrated committee.
     """
 
     energy: float
@@ -68,6 +76,8 @@ class MolecularModes:
     infrared: InfraredIntensities | None
     polarizability_derivatives: np.ndarray | None = None
     near_misses: Mapping[str, float] = field(default_factory=dict)
+    zero_point_error: float | None = None
+    is_calibrated: bool = False
 
     @property
     def columns(self) -> dict[str, Sequence[str] | np.ndarray]:
@@ -77,6 +87,9 @@ class MolecularModes:
             columns["symmetry"] = self.symmetries.labels
         if self.infrared is not None:
             columns["IR (km/mol)"] = self.infrared.intensities_km_per_mol
+        if self.modes.model_errors_per_cm is not None:
+            errors = self.modes.model_errors_per_cm
+            columns["model error"] = [f"{error:.2g}" for error in errors]
         return columns
 
 
@@ -113,7 +126,8 @@ def molecular_modes(
         born_charges=born,
         polarizability_derivatives=_polarizability_derivatives(atoms, evaluator),
     )
-    return _modes_of(atoms, fixed, found, symmetry_tolerance)
+    modes = _modes_of(atoms, fixed, found, symmetry_tolerance)
+    return _with_model_errors(modes, atoms, evaluator) if evaluator.n_members > 1 else modes
 
 
 def calculator_modes(
@@ -189,6 +203,21 @@ def _modes_of(
         infrared=None if born is None else infrared_intensities(modes, born),
         polarizability_derivatives=found.polarizability_derivatives,
         near_misses=misses,
+    )
+
+
+def _with_model_errors(found: MolecularModes, atoms: Atoms, evaluator: Evaluator) -> MolecularModes:
+    """Of wavenumbers and of the zero-point energy, by the Hessians of the members."""
+    cell = atoms.cell.complete().array if atoms.pbc.any() else None
+    calibration = evaluator.calibration
+    scale = 1.0 if calibration is None else calibration.forces.scale
+    hessians = evaluator.member_hessians(atoms.positions, cell)
+    of_members = member_wavenumbers_per_cm(found.modes, hessians, scale)
+    return replace(
+        found,
+        modes=replace(found.modes, model_errors_per_cm=errors_of_modes(of_members)),
+        zero_point_error=error_of_zero_point_energy(of_members),
+        is_calibrated=calibration is not None,
     )
 
 

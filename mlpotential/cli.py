@@ -78,6 +78,10 @@ COMMANDS = {
         "mlpotential.commands:ADD_DOMAIN",
         "tell a model file what it was trained on, which its guard needs and old files lack",
     ),
+    "calibrate": (
+        "mlpotential.commands:CALIBRATE",
+        "make the spread of a committee an error bar, by labels that no member was trained on",
+    ),
 }
 PLUG_INS = "mlpotential.commands"  # the group of their entry points, see `command_line`
 

@@ -145,8 +145,8 @@ def convert(
         energy_unit: of the source (schnet-tf: kcal/mol; n2p2: Hartree).
         length_unit: of the source (schnet-tf: Angstrom; n2p2: Bohr).
         elements: it was trained on (all it has rows for).
-        mean: mean energy per atom (pyg state dictionary).
-        std: its standard deviation (likewise).
+        mean: mean energy per atom, in energy_unit (pyg state dictionary).
+        std: its standard deviation, in energy_unit (likewise).
     """
     require_data_files(p for p in (source, energy_network) if p)
     from mlpotential.models.importers.convert import Declared, convert_model, format_conversion
@@ -215,6 +215,55 @@ def add_domain(
     return 0
 
 
+def calibrate(
+    models: Sequence[str],
+    data: str,
+    *,
+    level: float = 0.95,
+    device: str = "auto",
+    batch_size: int = 32,
+    energy_unit: str | None = None,
+    length_unit: str | None = None,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+) -> int:
+    """Fits the error bars of a committee to held-out labels and writes them into its model files.
+
+    Args:
+        models: model files (.safetensors) of all members, replaced in one step each, or a quoted
+            pattern of them.
+        data: structures with energies and forces that no member was trained on, as for `evaluate`.
+        level: share of structures that the bound of forces holds for.
+        device: auto, cpu, cuda or cuda:N.
+        batch_size: structures at once.
+        energy_unit: e.g. eV, kcal/mol, Hartree; a published set alone needs none.
+        length_unit: e.g. Angstrom, Bohr; a published set alone needs none.
+        energy_key: name of the energy label in the file.
+        forces_key: name of the forces label in the file.
+    """
+    from glob import escape
+
+    require_model_files([model for model in models if escape(model) == model])
+    require_data_files(files_of([data]))
+    from mlpotential.data.read import read_reference_data
+    from mlpotential.training.evaluation.calibrate import calibrate_committee
+
+    labelled = read_reference_data(
+        data,
+        energy_unit=energy_unit,
+        length_unit=length_unit,
+        energy_key=energy_key,
+        forces_key=forces_key,
+        properties=("energy", "forces"),
+    )
+    found = calibrate_committee(models, labelled, level=level, device=device, batch_size=batch_size)
+    print(found)
+    if found.bound is None:
+        print(f"  bound:    none, {len(labelled)} structures are too few for {100 * level:g} %")
+    print(f"written into the {len(found.members)} model files")
+    return 0
+
+
 TRAIN = Command.of(
     train,
     "  mlpotential train train.yaml\n"
@@ -244,5 +293,10 @@ EXPORT = Command.of(export, "  mlpotential export model.safetensors n2p2_folder"
 ADD_DOMAIN = Command.of(
     add_domain,
     "  mlpotential add-domain model.safetensors train.extxyz --energy-unit eV "
+    "--length-unit Angstrom",
+)
+CALIBRATE = Command.of(
+    calibrate,
+    "  mlpotential calibrate 'runs/*/model.safetensors' held_out.extxyz --energy-unit eV "
     "--length-unit Angstrom",
 )

@@ -215,8 +215,9 @@ class Prediction:
             where none was asked for.
         extra_energies: of the extra networks of a model file, by name, each [n_graphs] (eV); empty
             where it has none. Never consistent with the forces. An `Evaluator` alone gives them.
-        energy_std, forces_std: of the members of a committee about their means above, [n_graphs]
-            (eV) and [n_atoms, 3] (eV/A). Only an `Evaluator` of several models has them.
+        energy_std, forces_std: of the members of a committee, an `Evaluator` of several models,
+            [n_graphs] (eV) and [n_atoms, 3] (eV/A); of a calibrated one standard errors.
+        member_energies: of each of these, [n_graphs, n_members] (eV), as they are.
         members: what each of these says, a tuple of predictions.
         features: of the last layer, [n_atoms, n_features]. A `Potential` alone gives them.
     """
@@ -236,6 +237,7 @@ class Prediction:
     extra_energies: Any = None
     energy_std: Any = None
     forces_std: Any = None
+    member_energies: Any = None
     members: Any = None
     features: Any = None
 

@@ -16,7 +16,15 @@ from md_runs.thermal_velocities import (
     kinetic_temperature_K,
     n_degrees_of_freedom,
 )
-from md_runs.trajectories.frames_file import FIELDS, SHAPES, FrameHeader, FrameRecorder
+from md_runs.trajectories.frames_file import (
+    FIELDS,
+    MEMBER_ENERGIES,
+    SHAPES,
+    FrameHeader,
+    FrameRecorder,
+    member_fields,
+    with_calibration,
+)
 from md_runs.trajectories.structure_file import other_constraints
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
 from mlpotential.units import ASE_TIME_PER_FS, EV_PER_ANGSTROM3_PER_PRESSURE_UNIT
@@ -55,6 +63,8 @@ def frame_header(
 ) -> FrameHeader:
     """The header of a classical trajectory; dipoles and the like are in it if forces bring them.
 
+    So are energies of the members of a committee.
+
     Where the cell moves every frame has its own, and the pressure.
     """
     per_atom = (1, len(atoms), 3)
@@ -68,7 +78,9 @@ def frame_header(
     if moves_cell:
         fields |= OF_MOVING_CELL
     fields |= {FIELDS[name]: (1, *SHAPES[name]) for name in _come_with_forces(atoms)}
-    return FrameHeader.of_run(atoms, timestep_fs, stride, fields, moves_cell)
+    fields |= member_fields(atoms.calc, n_beads=1)
+    header = FrameHeader.of_run(atoms, timestep_fs, stride, fields, moves_cell)
+    return with_calibration(header, atoms.calc)
 
 
 def _come_with_forces(atoms: Atoms) -> list[str]:
@@ -133,7 +145,8 @@ def record_frame(
     if not math.isfinite(energy):
         raise explosion(step, f"the energy is {energy} eV")
     results = _stored_results(atoms)
-    others = {field: results[name] for name, field in FIELDS.items() if name in results}
+    kept = FIELDS | {MEMBER_ENERGIES: MEMBER_ENERGIES}
+    others = {field: results[name] for name, field in kept.items() if name in results}
     if pressure is not None:
         others["cells"] = atoms.cell.array
         others["pressure_GPa"] = pressure / EV_PER_ANGSTROM3_PER_PRESSURE_UNIT["GPa"]

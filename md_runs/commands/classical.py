@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from md_runs.classical.settings import ClassicalRun
+from md_runs.commands.error_bars.conditions import Conditions
 from md_runs.commands.options import (
     OtherCalculator,
     check_folder,
@@ -22,7 +23,9 @@ EXAMPLES = (
     "  md-runs classical crystal.xyz --model model.safetensors --folder npt "
     "--ensemble npt-isotropic --pressure-GPa 0.0001 --n-steps 20000\n"
     "  md-runs classical relaxed.xyz --calculator tblite.ase:TBLite "
-    "--calculator-arguments '{method: GFN2-xTB, verbosity: 0}' --folder gfn2 --n-steps 5000"
+    "--calculator-arguments '{method: GFN2-xTB, verbosity: 0}' --folder gfn2 --n-steps 5000\n"
+    "  md-runs classical relaxed.xyz --model model.safetensors --folder nvt --n-steps 20000 "
+    "--until 'bond_C-H < 0.0005' 'temperature < 1' --at-most 2e6"
 )
 
 
@@ -34,11 +37,12 @@ def run(structure: Path, *, model: Path | None = None, folder: Path, **options: 
         model: model file (.safetensors), or a quoted pattern such as 'runs/*/model.safetensors', a
             committee.
         folder: for all files of the run; a run that is there goes on.
-        options: fields of `ClassicalRun`, `OtherCalculator` and `Execution`.
+        options: fields of `ClassicalRun`, `Conditions`, `OtherCalculator` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
 
-    settings, other = taken(options, ClassicalRun), taken(options, OtherCalculator)
+    settings, conditions = taken(options, ClassicalRun), taken(options, Conditions)
+    other = taken(options, OtherCalculator)
     execution = Execution(**options)
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
@@ -48,7 +52,9 @@ def run(structure: Path, *, model: Path | None = None, folder: Path, **options: 
 
     try_calculator(forces, atoms, "1000 steps", 1000)
     atoms.calc = forces.calculator()
-    result = run_classical(atoms, settings, folder)
+    result, holds = conditions.run(
+        atoms, settings, folder, lambda settings: run_classical(atoms, settings, folder)
+    )
     means = f"mean temperature {result.mean_temperature_K} K"
     if result.mean_volume is not None:
         density = G_PER_CM3_PER_AMU_PER_ANGSTROM3 * atoms.get_masses().sum()
@@ -59,7 +65,7 @@ def run(structure: Path, *, model: Path | None = None, folder: Path, **options: 
     print(f"{means}: {result.trajectory_file}")
     if result.extrapolation is not None:
         print(result.extrapolation)
-    return 0
+    return 0 if holds else 1
 
 
-COMMAND = Command.of(run, EXAMPLES, more=[ClassicalRun, OtherCalculator, Execution])
+COMMAND = Command.of(run, EXAMPLES, more=[ClassicalRun, Conditions, OtherCalculator, Execution])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ from md_runs.analysis.spectra.response_spectra import ResponseSpectrum
 from md_runs.analysis.spectra.spectrum_corrections import without_verlet_shift
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, analysis_command
+from md_runs.commands.error_bars.member_runs import check_member_runs, note_member_peaks
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
     By,
@@ -83,6 +85,8 @@ def read_lines(path: Path, field: str) -> Lines:
     for place in places:
         if isinstance(place, dict) and {field, "wavenumbers_per_cm"} <= place.keys():
             lines = Lines(*(np.array(place[n], float) for n in ("wavenumbers_per_cm", field)))
+            if (errors := place.get("model_errors_per_cm")) is not None:
+                lines = replace(lines, model_errors_per_cm=np.array(errors, float))
             if lines.wavenumbers_per_cm.shape == lines.intensities.shape:
                 return lines
     raise DataError(f"{path} holds no {field} with wavenumbers_per_cm, [n_modes] each")
@@ -209,6 +213,7 @@ def note_responses(
     integration_timestep_fs: float | None = None,
     max_per_cm: float | None = None,
     jcamp: Path | None = None,
+    members: bool = False,
 ) -> tuple[dict[str, Found], float]:
     """The spectra of all runs, noted and drawn, and the right end of the axis (1/cm).
 
@@ -226,8 +231,11 @@ def note_responses(
         integration_timestep_fs: of the integrator, fs (as recorded).
         max_per_cm: right end of the axis, 1/cm (where lines end).
         jcamp: write the spectra as JCAMP-DX (.jdx), for programs of spectrometers.
+        members: the runs after the first are of one member of its committee each: their spread is
+            its model error.
     """
     check_output_file(jcamp)
+    of_members = check_member_runs(runs, members)
     lines = read_lines(intensities, field) if intensities else None
 
     def analyse(run: PreparedRun) -> Found:
@@ -247,7 +255,7 @@ def note_responses(
 
         is_spectrum = isinstance(found, InfraredSpectrum)
         found = corrected(found) if is_spectrum else found.changed(corrected)  # type: ignore
-        whole, columns = _whole(found), None
+        whole, columns = _whole(found), None if lines is None else lines.columns
         if isinstance(found, RamanSpectra):
             columns = partial(_depolarization_ratios, found)
         sentence = f"{run.dynamics_remark}; {spectrum_sentence(whole, f'{how}{source}')}"
@@ -258,6 +266,8 @@ def note_responses(
         return found
 
     found = builder.for_each(runs, analyse)
+    if of_members:
+        note_member_peaks(builder, runs)
     wholes = {name: _whole(one) for name, one in found.items()}
     note_jcamp(builder, wholes, jcamp)
     return found, draw_spectra(builder, name, wholes, lines, max_per_cm)

@@ -23,6 +23,7 @@ from md_runs.analysis.vibrations.point_groups import SYMMETRY_TOLERANCE
 from md_runs.analysis.vibrations.quasi_harmonic import quasi_harmonic_modes
 from md_runs.analysis.vibrations.stokes_scattering import CROSS_SECTION_UNIT
 from md_runs.commands.analysis_report import Table
+from md_runs.commands.error_bars.model_errors import model_error_sentence
 from md_runs.commands.infrared_and_raman import read_numbers
 from md_runs.commands.mode_thermochemistry import GasConditions, thermochemistry_text
 from md_runs.commands.options import (
@@ -287,8 +288,12 @@ def _print(
     print(modes.table(columns=found.columns))
     if raman is not None:
         print(_raman_table(raman))
+    zero_point = f"{modes.zero_point_energy:.4f} eV"
+    if found.zero_point_error is not None:
+        zero_point += f" (model error {found.zero_point_error:.2g} eV)"
+        print(model_error_sentence(found.is_calibrated))
     print(
-        f"zero-point energy {modes.zero_point_energy:.4f} eV; longest force "
+        f"zero-point energy {zero_point}; longest force "
         f"{found.max_force:.2e} eV/A (modes are those of a stationary point: relax)"
     )
     print(thermochemistry_text(modes, found.group, found.energy, conditions, thermochemistry))

@@ -47,7 +47,7 @@ class OtherCalculator:
         calculator: instead of --model: module:name, such as tblite.ase:TBLite, a name that ASE
             knows, such as emt, or a Python file with a function calculator().
         calculator_arguments: what the calculator is made with, '{method: GFN2-xTB}'.
-        calculator_timeout_s: longest time for one structure, s; then the run stops, and goes on
+        calculator_timeout_s: longest time for one structure (s); then the run stops, and goes on
             with the same command.
         drivers: processes of the calculator, which share beads and displacements.
     """

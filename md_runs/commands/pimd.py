@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from md_runs.commands.error_bars.conditions import Conditions
 from md_runs.commands.options import (
     OtherCalculator,
     check_folder,
@@ -31,7 +32,9 @@ EXAMPLES = (
     "  md-runs pimd relaxed.xyz --model model.safetensors --folder piglet "
     "--input-xml piglet.xml --n-beads 8 --n-steps 10000\n"
     "  md-runs pimd relaxed.xyz --calculator my_dft.py --drivers 4 --folder dft "
-    "--n-beads 8 --n-steps 1000"
+    "--n-beads 8 --n-steps 1000\n"
+    "  md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 8 "
+    "--n-steps 20000 --until 'mean_bond < 0.0005' 'potential < 0.002' --at-most 2e6"
 )
 
 
@@ -55,12 +58,15 @@ def run(
             a pimd run of their own).
         input_xml: an input of i-PI of your own, whose motion, thermostat and barostat are kept;
             forces, outputs and first positions are those of this command.
-        options: fields of `PimdRun`, `OtherCalculator` and `Execution`.
+        options: fields of `PimdRun`, `Conditions`, `OtherCalculator` and `Execution`.
     """
     from md_runs.trajectories.structure_file import read_structure
 
-    settings, other = taken(options, PimdRun), taken(options, OtherCalculator)
+    settings, conditions = taken(options, PimdRun), taken(options, Conditions)
+    other = taken(options, OtherCalculator)
     execution = Execution(**options)
+    if settings.dynamics != "pimd" and conditions.until:
+        raise ConfigError(f"--until is for pimd: segments of {settings.dynamics} have their length")
     if settings.dynamics == "pimd" and source is not None:
         raise ConfigError("--from is for segments: add --dynamics rpmd or trpmd")
     if settings.dynamics != "pimd" and input_xml is not None:
@@ -77,17 +83,16 @@ def run(
     try_calculator(forces, atoms, work, 1000 * rounds(forces, settings.n_beads))
     from md_runs.pimd import PimdResult, SegmentsResult, run_pimd, run_ring_polymer_segments
 
+    def run_one(settings: PimdRun) -> PimdResult:
+        return run_pimd(
+            atoms, forces, settings, folder, stall_limit_s=stall_limit_s, input_xml=input_xml
+        )
+
     result: PimdResult | SegmentsResult
+    holds = True
     with printed_extrapolation():
         if settings.dynamics == "pimd":
-            result = run_pimd(
-                atoms,
-                forces,
-                settings,
-                folder,
-                stall_limit_s=stall_limit_s,
-                input_xml=input_xml,
-            )
+            result, holds = conditions.run(atoms, settings, folder, run_one)
         else:
             result = run_ring_polymer_segments(
                 atoms, forces, settings, folder, source, stall_limit_s=stall_limit_s
@@ -95,9 +100,12 @@ def run(
     print(f"{result}: {folder}")
     if result.extrapolation is not None:
         print(result.extrapolation)
-    return 0
+    return 0 if holds else 1
 
 
 COMMAND = Command.of(
-    run, EXAMPLES, more=[PimdRun, OtherCalculator, Execution], aliases={"source": "--from"}
+    run,
+    EXAMPLES,
+    more=[PimdRun, Conditions, OtherCalculator, Execution],
+    aliases={"source": "--from"},
 )

@@ -106,6 +106,9 @@ def write_report_page(
         found = read_normal_modes(modes)
         numbers = _atomic_numbers(found, runs)
         labels = {} if numbers is None else _symmetry_labels(found, numbers)
+        if found.model_errors_per_cm is not None:
+            texts = [f"{error:.2g}" for error in found.model_errors_per_cm]
+            labels = {**labels, "model error (1/cm)": texts}
         sections.append(_modes_section(found, modes.name, labels))
         page = modes.with_suffix(".html")
         if not page.exists() and numbers is not None:
@@ -188,6 +191,8 @@ def _modes_section(modes: NormalModes, source: str, labels: Columns) -> Analysis
     )
     columns = ("modes", "wavenumber (1/cm)", "degeneracy", *labels)
     builder.tables.append(Table(f"{modes.n_modes} normal modes", columns, rows))
+    if modes.model_errors_per_cm is not None:
+        builder.remarks.append("model error: standard deviation over the members of the committee")
     builder.remarks.append(f"zero-point energy {modes.zero_point_energy:.5g} eV")
     builder.assumptions.append(f"harmonic, read from {source}; degenerate within 0.5 1/cm")
     if modes.n_imaginary:

@@ -51,10 +51,26 @@ class Lines:
     Attributes:
         wavenumbers_per_cm: [n_modes].
         intensities: [n_modes].
+        model_errors_per_cm: of the wavenumbers, by a committee, [n_modes]; None of one model.
     """
 
     wavenumbers_per_cm: np.ndarray
     intensities: np.ndarray
+    model_errors_per_cm: np.ndarray | None = None
+
+    def columns(self, peaks: PeakTable) -> dict[str, list[str]]:
+        """What the table of peaks has beside them: the model errors of lines within a resolution.
+
+        The root mean square of several lines; nothing where there is none.
+        """
+        if self.model_errors_per_cm is None:
+            return {}
+        cells = []
+        for place in peaks.wavenumbers_per_cm:
+            near = np.abs(self.wavenumbers_per_cm - place) <= peaks.resolution_per_cm
+            errors = self.model_errors_per_cm[near]
+            cells.append(f"{np.sqrt(np.mean(errors**2)):.2g}" if len(errors) else "-")
+        return {"model error (1/cm)": cells}
 
 
 def chosen_lags(

@@ -32,6 +32,7 @@ from md_runs.analysis.structure.periodic_images import checked_cells
 from md_runs.analysis.vibrations.degrees_of_freedom import DegreesOfFreedom, degrees_of_freedom
 from md_runs.analysis.vibrations.normal_modes import NormalModes, read_normal_modes
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
+from md_runs.commands.error_bars.member_runs import check_member_runs, note_member_peaks
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.spectrum_tables import (
     By,
@@ -69,6 +70,7 @@ def vdos_report(
     integration_timestep_fs: float | None = None,
     max_per_cm: float | None = None,
     jcamp: Path | None = None,
+    members: bool = False,
 ) -> AnalysisReport:
     """Densities of states of all runs, with peaks and checks; of ring polymers, of the centroid.
 
@@ -84,6 +86,8 @@ def vdos_report(
         integration_timestep_fs: of the integrator, fs (as recorded).
         max_per_cm: right end of the axis, 1/cm (where lines end).
         jcamp: write the spectra as JCAMP-DX (.jdx), for programs of spectrometers.
+        members: the runs after the first are of one member of its committee each: their spread is
+            its model error.
 
     Raises:
         DataError, ConfigError: runs without motion, options that do not fit them.
@@ -91,8 +95,14 @@ def vdos_report(
     reference = read_normal_modes(modes) if modes else None
     check_parts(by, reference, runs)
     check_output_file(jcamp)
+    of_members = check_member_runs(runs, members)
     removed: Any = remove and remove.replace("-", " ")
     builder = ReportBuilder()
+
+    lines = None
+    if reference is not None:
+        ones = np.ones(reference.n_modes)
+        lines = Lines(reference.wavenumbers_per_cm, ones, reference.model_errors_per_cm)
 
     def analyse(run: PreparedRun) -> DecomposedSpectrum:
         found, how = density_of_states_of(
@@ -102,7 +112,8 @@ def vdos_report(
             step_fs = integration_step_fs(run, integration_timestep_fs)
             found = _changed(found, lambda spectrum: without_verlet_shift(spectrum, step_fs))
         total = found.total
-        note_spectrum(builder, run, found if by else total, _sentence(run, total, how))
+        columns = None if lines is None else lines.columns
+        note_spectrum(builder, run, found if by else total, _sentence(run, total, how), columns)
         if correlation:
             builder.results[f"{run.name}_correlation"] = correlation_function(
                 [centroid(segment.velocities_angstrom_per_fs) for segment in _moving(run)],
@@ -114,9 +125,8 @@ def vdos_report(
 
     parts = builder.for_each(runs, analyse)
     builder.tables.insert(0, _overview(parts))
-    lines = None
-    if reference is not None:
-        lines = Lines(reference.wavenumbers_per_cm, np.ones(reference.n_modes))
+    if of_members:
+        note_member_peaks(builder, runs)
     totals = {name: found.total for name, found in parts.items()}
     note_jcamp(builder, totals, jcamp)
     right = draw_spectra(builder, "vdos", totals, lines, max_per_cm)

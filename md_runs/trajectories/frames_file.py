@@ -13,7 +13,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -35,9 +35,12 @@ LONGEST_HEADER = (
     1 << 28
 )  # bytes; chosen: a million atoms fit, the length of a foreign file does not
 
+OF_COMMITTEES = ("member_energy_scale", "calibration")
 RUN_SETTINGS = ("dynamics", "temperature_K", "friction_per_fs")
 
 Shape = tuple[int, ...]
+
+MEMBER_ENERGIES = "member_energies"  # results and frames of committees alone
 
 # Of results that may come beside forces: how frames call them, and the shape of one structure's.
 FIELDS = {"dipole": "dipoles", "polarizability": "polarizabilities"}
@@ -60,6 +63,7 @@ class FrameHeader:
         dynamics, temperature_K, friction_per_fs: as of `Trajectory`; None where they do not apply,
             or in a file of 0.1, which does not tell them.
         fixed: atoms that never move, in ascending order.
+        member_energy_scale, calibration: as of `Trajectory`; runs do not differ by them.
     """
 
     atomic_numbers: tuple[int, ...]
@@ -73,6 +77,8 @@ class FrameHeader:
     temperature_K: float | None = None
     friction_per_fs: float | None = None
     fixed: tuple[int, ...] = ()
+    member_energy_scale: float | None = None
+    calibration: str | None = None
 
     @property
     def record_type(self) -> np.dtype:
@@ -83,7 +89,7 @@ class FrameHeader:
         """Magic, length and padded JSON."""
         version = FORMAT_VERSION if "cells" in self.fields or self.fixed else 1
         content = {"format_version": version, **vars(self), "fields": dict(self.fields)}
-        for name in (*RUN_SETTINGS, "fixed"):
+        for name in (*RUN_SETTINGS, "fixed", *OF_COMMITTEES):
             if content[name] in (None, ()):
                 del content[name]
         text = json.dumps(content).encode()
@@ -134,13 +140,20 @@ class FrameHeader:
             fields={name: tuple(map(int, shape)) for name, shape in content["fields"].items()},
             **{name: content.get(name) for name in RUN_SETTINGS},
             fixed=tuple(int(i) for i in content.get("fixed", ())),
+            **{name: content.get(name) for name in OF_COMMITTEES},
         )
 
     def differences(self, found: FrameHeader) -> list[str]:
-        """What the header of a file has otherwise, but for what a file of 0.1 does not tell."""
-        untold = RUN_SETTINGS if found.dynamics is None else ()
-        names = [name for name in vars(self) if name not in untold]
-        return [name for name in names if getattr(found, name) != getattr(self, name)]
+        """What the header of a file has otherwise, but for what a file of 0.1 does not tell.
+
+        Nor do files of earlier versions hold the energies of the members of a committee.
+        """
+        untold = (*OF_COMMITTEES, *(RUN_SETTINGS if found.dynamics is None else ()))
+        fields = dict(self.fields)
+        if MEMBER_ENERGIES not in found.fields:
+            fields.pop(MEMBER_ENERGIES, None)
+        own = vars(self) | {"fields": fields}
+        return [name for name in own if name not in untold and getattr(found, name) != own[name]]
 
 
 class FrameRecorder:
@@ -160,14 +173,15 @@ class FrameRecorder:
             write_atomically(path, content)
             begin = len(content)
         else:
-            begin = self._checked_begin(header)
+            found, begin = self._checked(header)
+            self._record = np.zeros((), found.record_type)
         self._file = open(path, "r+b", buffering=0)  # noqa: SIM115 - closed by close()
         end = begin + n_frames_to_keep * self._record.itemsize
         self._file.truncate(end)
         self._file.seek(end)
 
-    def _checked_begin(self, header: FrameHeader) -> int:
-        """Where the records of the file to continue begin (bytes)."""
+    def _checked(self, header: FrameHeader) -> tuple[FrameHeader, int]:
+        """The header of the file to continue, and where its records begin (bytes)."""
         found, begin, n_frames = _inspect(self.path)
         if differing := header.differences(found):
             raise RunError(
@@ -179,10 +193,10 @@ class FrameRecorder:
                 f"{self.path} holds {n_frames} frames, but the checkpoint was written after "
                 f"{self.n_frames}: the file was cut. Start again in another folder"
             )
-        return begin
+        return found, begin
 
     def append(self, **values: np.ndarray | float) -> None:
-        """Writes one frame: a value for every field of the header.
+        """Writes one frame: a value for every field of the header; others are left out.
 
         Raises:
             RunError: if the disk is full; the frames before stay.
@@ -227,6 +241,26 @@ class FrameRecorder:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def member_fields(forces: Any, n_beads: int) -> dict[str, Shape]:
+    """What frames hold of a committee; nothing of other forces.
+
+    Args:
+        forces: whatever gives them; a committee tells its `n_members`.
+        n_beads: of a frame.
+    """
+    n_members = getattr(forces, "n_members", 1)
+    return {MEMBER_ENERGIES: (n_beads, n_members)} if n_members > 1 else {}
+
+
+def with_calibration(header: FrameHeader, forces: Any) -> FrameHeader:
+    """With that of a committee, where it is calibrated."""
+    calibration = getattr(forces, "calibration", None)
+    if calibration is None:
+        return header
+    text = " ".join(str(calibration).split())
+    return replace(header, member_energy_scale=calibration.energy.scale, calibration=text)
 
 
 def read_header(path: Path) -> FrameHeader:
@@ -288,6 +322,8 @@ def read_trajectory(path: Path) -> Trajectory:
         dynamics=header.dynamics,
         temperature_K=header.temperature_K,
         friction_per_fs=header.friction_per_fs,
+        member_energy_scale=header.member_energy_scale,
+        calibration=header.calibration,
         fixed=fixed if fixed.any() else None,
         **recorded,
     )

@@ -42,6 +42,10 @@ class Trajectory:
         dipoles: [n_frames, n_beads, 3] (e A).
         polarizabilities: [n_frames, n_beads, 3, 3] (A^3).
         charges: [n_frames, n_beads, n_atoms] (e).
+        member_energies: potential energies of each member of a committee, whose mean moved the
+            atoms, [n_frames, n_beads, n_members] (eV).
+        member_energy_scale: standard error over their spread, where it was calibrated.
+        calibration: of the committee, in words.
         temperature_K: of the thermostat; None where it is not known, or there is none.
         dynamics: what moved the atoms, a method of `analysis.spectra.dynamics`, or its
             SAMPLING_ONLY; None where it is not known.
@@ -62,6 +66,9 @@ class Trajectory:
     dipoles: FrameArray | None = None
     polarizabilities: FrameArray | None = None
     charges: FrameArray | None = None
+    member_energies: FrameArray | None = None
+    member_energy_scale: float | None = None
+    calibration: str | None = None
     temperature_K: float | None = None
     dynamics: str | None = None
     friction_per_fs: float | None = None
@@ -103,6 +110,7 @@ FRAME_FIELDS = (
     "dipoles",
     "polarizabilities",
     "charges",
+    "member_energies",
 )
 
 

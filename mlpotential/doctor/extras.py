@@ -19,6 +19,7 @@ GIVES = {
     "phonons": "md-runs phonons: bands and thermodynamics of crystals",
     "tables": "to_dataframe() of results",
     "completion": "--print-completion: completion of commands in bash and zsh",
+    "lammps": "mlpotential lammps build: a pair style for LAMMPS over MPI",
     "openmm": "calculators.openmm_force: forces in OpenMM",
     "torch-sim": "calculators.torch_sim_model: forces in torch-sim",
     "cuda-check": "compiling the CUDA kernel without a device, for tests",

@@ -4,16 +4,17 @@
 
 for energies, forces and all else, as i-PI's `ffcommittee` has it. The mean of forces is the
 derivative of the mean of energies. The disagreement is no error bar as it is: it has to be scaled
-by its ratio to true errors (Musil et al., J. Chem. Theory Comput. 15, 906 (2019),
-doi:10.1021/acs.jctc.8b00959).
+by its ratio to true errors, as `calibration` does. Where all model files of a committee hold its
+calibration, `energy_std` and `forces_std` are scaled.
 """
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ Model = Potential | LoadedModel | str | Path
 Models = Model | Sequence[Model]
 
 SPREADS = {"energy_std": "energy", "forces_std": "forces"}
-OF_COMMITTEES = frozenset({*SPREADS, "members"})
+MEMBER_ENERGIES = "member_energies"
+OF_COMMITTEES = frozenset({*SPREADS, MEMBER_ENERGIES, "members"})
 AVERAGED = PROPERTIES.keys() - {"features"}
 
 
@@ -101,18 +103,32 @@ def common_traits(potentials: Sequence[Potential]) -> ModelTraits:
 
 def needed_of_members(properties: Collection[str]) -> list[str]:
     """What each member has to give for the committee to have these properties."""
-    needed = {SPREADS.get(name, name) for name in properties} - {"members"}
+    of_member = SPREADS | {MEMBER_ENERGIES: "energy"}
+    needed = {of_member.get(name, name) for name in properties} - {"members"}
     return sorted(needed)
 
 
-def combined(predictions: Sequence[Prediction], properties: Collection[str]) -> Prediction:
-    """The prediction of a committee, whose members gave `needed_of_members`. Eq. (1)."""
+def combined(
+    predictions: Sequence[Prediction],
+    properties: Collection[str],
+    scales: Mapping[str, float] = MappingProxyType({}),
+) -> Prediction:
+    """The prediction of a committee, whose members gave `needed_of_members`. Eq. (1).
+
+    Args:
+        predictions: of the members.
+        properties: that were asked for.
+        scales: of the spreads, where they are calibrated.
+    """
     results: dict[str, Any] = {"energy": None}
     for name in {"energy", *properties}.intersection(AVERAGED):
         values = [getattr(p, name) for p in predictions]
         results[name] = None if values[0] is None else np.mean(values, axis=0)
     for name in SPREADS.keys() & set(properties):
-        results[name] = np.std([getattr(p, SPREADS[name]) for p in predictions], axis=0, ddof=1)
+        spread = np.std([getattr(p, SPREADS[name]) for p in predictions], axis=0, ddof=1)
+        results[name] = scales[name] * spread if name in scales else spread
+    if MEMBER_ENERGIES in properties:
+        results[MEMBER_ENERGIES] = np.stack([p.energy for p in predictions], axis=1)
     if predictions[0].scalars:
         results["scalars"] = {
             name: np.mean([p.scalars[name] for p in predictions], axis=0)

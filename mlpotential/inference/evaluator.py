@@ -19,6 +19,7 @@ from ase.symbols import Symbols
 from mlpotential.errors import ConfigError, StructureError
 from mlpotential.graph import AtomGraph, Prediction, check_structure
 from mlpotential.inference.backend import TableError
+from mlpotential.inference.calibration import Calibration, common_calibration
 from mlpotential.inference.committee import (
     OF_COMMITTEES,
     Models,
@@ -61,8 +62,8 @@ class Evaluator:
         dtype: float32 or float64; None for the model's own. Distances, sums over atoms and all
             results are float64 in any case.
         backend: `reference`, the model itself in torch; for SchNet also `tabulated`, with filters
-            from a table and a backward pass by hand, and the same compiled: `native`, on the CPU,
-            and `cuda`, for molecules. These have an error that `table_error` states. `auto`: the
+            from a table and a backward pass by hand, and the same compiled: `native` for the CPU,
+            `cuda` for CUDA devices. These have an error that `table_error` states. `auto`: the
             fastest there is.
         threads: of the native backend: replicas are spread over them, or the atoms of one
             structure. 1 is best where cores are shared with others.
@@ -72,6 +73,8 @@ class Evaluator:
     Attributes:
         guard: counts such structures, `guard.report`; a run begins with `guard.start_run()`.
         properties: what can be asked for: without what this model, or one by itself, lacks.
+        calibration: of a committee whose files all hold it; its spreads are standard errors.
+            None of any other.
 
     Raises:
         ModelFileError: if the file is no usable model.
@@ -103,7 +106,8 @@ class Evaluator:
     def __str__(self) -> str:
         """Which atoms are evaluated by what: `C20: native kernel (avx512), float32, 1 thread`."""
         formula = Symbols(self.atomic_numbers).get_chemical_formula()
-        committee = f"committee of {self.n_members}, " if self.n_members > 1 else ""
+        kind = "committee" if self.calibration is None else "calibrated committee"
+        committee = f"{kind} of {self.n_members}, " if self.n_members > 1 else ""
         how = "; ".join(sorted({member.at_work for member in self._members}))
         place = "" if self.device.type == "cpu" else f", on {self.device}"
         return f"{formula}: {committee}{how}{place}"
@@ -156,6 +160,9 @@ class Evaluator:
         self.atomic_numbers = np.array(atomic_numbers, np.int64)
         self._members, self.guard = members, guard
         self.properties = _properties_of(members)
+        self.calibration: Calibration | None = common_calibration(
+            [member.calibration for member in members], [member.fingerprint for member in members]
+        )
         self._replicas = Replicas(self.atomic_numbers, self.pbc, members[0].potential.cutoff)
 
     @property
@@ -219,7 +226,7 @@ class Evaluator:
             cells: lattice vectors as rows, [n_replicas, 3, 3] (A); None for molecules.
             properties: any of energy, forces, virial, stress, atomic_energies, extra_energies;
                 of a model with them also charges and, of molecules, dipole and born_charges; of
-                a committee also energy_std, forces_std and members.
+                a committee also energy_std, forces_std, member_energies and members.
 
         Returns:
             Fresh float64 NumPy arrays; atoms of all replicas follow each other: forces are
@@ -265,9 +272,11 @@ class Evaluator:
             outliers = [of_member for _, of_member in found if of_member is not None]
             self.guard.assess(structures.n_graphs, outliers)
         predictions = [prediction for prediction, _ in found]
-        return predictions[0] if self.n_members == 1 else combined(predictions, properties)
+        if self.n_members == 1:
+            return predictions[0]
+        scales = {} if self.calibration is None else self.calibration.scales
+        return combined(predictions, properties, scales)
 
-    @own_torch_state()
     def hessian(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
         """Exact second derivatives of the energy of one structure, by the reference.
 
@@ -278,13 +287,18 @@ class Evaluator:
         Returns:
             Symmetric, [3 n_atoms, 3 n_atoms] (eV/A^2). Raises as `evaluate`.
         """
+        return np.asarray(np.mean(self.member_hessians(positions, cell), axis=0, dtype=np.float64))
+
+    @own_torch_state()
+    def member_hessians(self, positions: np.ndarray, cell: np.ndarray | None = None) -> np.ndarray:
+        """`hessian` of each model by itself, [n_members, 3 n_atoms, 3 n_atoms] (eV/A^2)."""
         structures = self._replicas.structures(
             np.asarray(positions)[None], None if cell is None else np.asarray(cell)[None]
         )
         graph = structures.graph.to(self.device)
         checked_distances(graph)
         hessians = [member.potential.hessian(graph).cpu().numpy() for member in self._members]
-        return np.asarray(np.mean(hessians, axis=0, dtype=np.float64))
+        return np.stack(hessians).astype(np.float64)
 
     @own_torch_state()
     def descriptors(self, positions: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:

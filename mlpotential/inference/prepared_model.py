@@ -20,6 +20,7 @@ import torch
 from mlpotential.errors import ConfigError
 from mlpotential.graph import Prediction
 from mlpotential.inference.backend import EvaluationBackend
+from mlpotential.inference.calibration import Calibration, weights_sha256
 from mlpotential.inference.cuda.backend import CudaBackend
 from mlpotential.inference.device import resolve_device
 from mlpotential.inference.execution import Backend
@@ -61,6 +62,8 @@ class PreparedModel:
         table_error: of the tabulated filters; None for a backend without.
         extras: the extra networks of a model file, by name.
         domain: where the model was trained, as far as its file says.
+        calibration: of the committee that its file says it belongs to; None where it says nothing.
+        fingerprint: of its weights, where there is a calibration.
     """
 
     @own_torch_state()
@@ -83,12 +86,16 @@ class PreparedModel:
             )
         if isinstance(model, Potential):
             networks: dict[str, Potential] = {}
+            self.calibration: Calibration | None = None
+            self.fingerprint = ""
             potential = copy.deepcopy(model)
         else:
             loaded = model if isinstance(model, LoadedModel) else load_model(model)
             networks = loaded.extra_networks
             potential = copy.deepcopy(loaded.potential)
             domain = TrainingDomain.of_record(loaded.record, potential)
+            self.calibration = Calibration.of_record(loaded.record.calibration)
+            self.fingerprint = weights_sha256(potential) if self.calibration else ""
         self.device, self.threads, self.domain = resolve_device(device), threads, domain
         potential = potential.to(
             device=self.device, dtype=potential.dtype if dtype is None else _torch_dtype(dtype)
@@ -110,14 +117,17 @@ class PreparedModel:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from: a packed model belongs to its process."""
         made_from = (self.potential, str(self.device), None, self.backend, self.threads)
-        return PreparedModel._restored, ((*made_from, self.domain), self.extras)
+        told = {
+            "extras": self.extras,
+            "calibration": self.calibration,
+            "fingerprint": self.fingerprint,
+        }
+        return PreparedModel._restored, ((*made_from, self.domain), told)
 
     @classmethod
-    def _restored(
-        cls, made_from: tuple[Any, ...], extras: dict[str, PreparedModel]
-    ) -> PreparedModel:
+    def _restored(cls, made_from: tuple[Any, ...], told: dict[str, Any]) -> PreparedModel:
         model = cls(*made_from)
-        model.extras = extras
+        vars(model).update(told)
         return model
 
     def predict(

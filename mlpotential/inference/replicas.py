@@ -16,7 +16,7 @@ import torch
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, check_cell, check_finite_positions, collate
 from mlpotential.inference.pair_graph import PairGraph
-from mlpotential.inference.structures import Structures
+from mlpotential.inference.structures import Atoms, Structures
 from mlpotential.models.torch_state import own_torch_state
 from mlpotential.neighbors import all_pairs, with_pairs
 from mlpotential.verlet_list import VerletList
@@ -41,6 +41,7 @@ class Replicas:
         all_near = not self._periodic and self.n_atoms <= MAX_ATOMS_ALL_PAIRS
         self._fixed = all_pairs(self.n_atoms) if cutoff is None or all_near else None
         self._lists: list[VerletList] = []
+        self._atoms: Atoms | None = None  # of the latest number of replicas
         self._joined: PairGraph | None = None
         self._joined_builds: list[int] | None = None  # of the lists that were joined
         self._lock = threading.Lock()  # the lists are of one call until its graph is made
@@ -66,6 +67,17 @@ class Replicas:
         check_finite_positions(positions)
         cells = self._checked_cells(cells, len(positions)) if self._periodic else None
         return ReplicaStructures(self, positions, cells)
+
+    def atoms(self, n_replicas: int) -> Atoms:
+        """Of so many replicas."""
+        found = self._atoms
+        if found is None or found.n_graphs != n_replicas:
+            self._atoms = found = Atoms(
+                graph_start=self.n_atoms * np.arange(n_replicas + 1),
+                atomic_numbers=np.tile(self.atomic_numbers.astype(np.int32), n_replicas),
+                pbc=np.tile(self.pbc, (n_replicas, 1)),
+            )
+        return found
 
     def _checked_cells(self, cells: np.ndarray | None, n_replicas: int) -> np.ndarray:
         if cells is None:
@@ -176,7 +188,7 @@ class ReplicaStructures(Structures):
     """Checked geometries of the atoms of a `Replicas`, by which they are connected."""
 
     def __init__(self, replicas: Replicas, positions: np.ndarray, cells: np.ndarray | None) -> None:
-        super().__init__(positions, cells, len(positions))
+        super().__init__(replicas.atoms(len(positions)), positions, cells)
         self._replicas = replicas
 
     @cached_property

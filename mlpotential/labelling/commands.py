@@ -36,7 +36,7 @@ def label(
             OUTPUT.failures.csv.
         calculator_arguments: what the calculator is made with, '{method: GFN2-xTB}'.
         processes: structures evaluated at a time.
-        calculator_timeout_s: longest time for one structure, s; it has failed then.
+        calculator_timeout_s: longest time for one structure (s); it has failed then.
         charge: of all structures (what their info says).
         multiplicity: 2 S + 1 of all structures (what their info says).
         hessians: write Hessians, too, of a calculator that has them, to STEM_hessians.npz

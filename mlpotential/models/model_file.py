@@ -68,6 +68,7 @@ class ModelRecord:
             "isolated": false}}`, (A), a count, and whether there were atoms without neighbors.
         wavenumbers: of the model beside a reference, by its name: `wavenumbers_per_cm`,
             `reference_per_cm`, matched, and `mean_relative_deviation` and `max_relative_deviation`.
+        calibration: of the committee it is a member of, as of `inference.calibration`.
     """
 
     title: str = ""
@@ -77,6 +78,7 @@ class ModelRecord:
     feature_ranges: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     neighborhoods: dict[str, dict[str, Any]] = field(default_factory=dict)
     wavenumbers: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,7 @@ def _check_extra(name: str, network: Potential, main: Potential) -> None:
 
 @own_torch_state()
 def load_model(path: str | Path) -> LoadedModel:
-    """Reads a model file without executing anything from it.
+    """Reads the model file at `path` without executing anything from it.
 
     Raises:
         ModelFileError: if it is missing, truncated, altered, of another kind or a newer format, or
@@ -308,7 +310,7 @@ def check_golden(model: LoadedModel, device: str = "cpu", dtype: str | None = No
 
 def _read_record(metadata: dict[str, Any]) -> ModelRecord:
     """Raises KeyError or TypeError where a part is missing or of another type."""
-    later = ("feature_ranges", "wavenumbers", "neighborhoods")  # than version 0.1.0
+    later = ("feature_ranges", "wavenumbers", "neighborhoods", "calibration")  # than version 0.1.0
     metadata = {name: {} for name in later} | metadata
     for f in fields(ModelRecord):
         expected = str if f.name == "title" else dict

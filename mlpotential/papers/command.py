@@ -34,7 +34,7 @@ def papers(
         table: its name; without one, all are listed.
         rows: to train, names or patterns such as 'SchNet_T3_*'; without them, what is in the folder
             is shown.
-        splits: seeds of the division of the data and of the weights; errors are averaged.
+        splits: seeds of the division of the data and of the weights (0 1); errors are averaged.
         files: data that a table needs, such as ethanol=md17_ethanol.extxyz.gz (eV and Angstrom) or
             ethanol=md17:ethanol.npz.
         folder: of all tables, a folder each, with a folder for each training.

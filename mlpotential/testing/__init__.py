@@ -2,6 +2,15 @@
 
 `potentials` checks models of this package, `calculators` and `cells` any ASE calculator;
 `tiny_schnet` makes a small model to run something with.
+
+Arguments mean the same in all checks. Of calculators: `factory`, a function without arguments that
+makes a fresh one; `atoms`, a structure of low symmetry with forces well above rounding; `cutoff` of
+the interaction (A), None where it has none; `accuracy`, FLOAT64 or FLOAT32 or one of your own;
+`temperature_K`, `n_steps` and `timestep_fs` of NVE dynamics. Of potentials: `model`, in float64 for
+the default tolerances; `graph` or `graphs`, structures with or without edges; `atomic_number` or
+`atomic_numbers` of atoms that are made; `distance` between two molecules (A); `relative_tolerance`,
+of the largest value; `tolerance`, of energies (eV) and forces (eV/A); `properties`, names of what
+is evaluated.
 """
 
 from mlpotential.testing.answers import FLOAT32, FLOAT64, Accuracy

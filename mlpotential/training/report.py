@@ -9,6 +9,7 @@ from dataclasses import asdict
 from ase.data import chemical_symbols
 
 from mlpotential.errors import ModelFileError, printable
+from mlpotential.inference.calibration import Calibration
 from mlpotential.models.model_file import LoadedModel
 from mlpotential.models.potential import Potential
 from mlpotential.properties import LABELS
@@ -146,6 +147,8 @@ def _lines_about(model: LoadedModel) -> list[str]:
     kept += ["feature ranges"] if record.feature_ranges else []
     kept += ["neighborhoods"] if record.neighborhoods else []
     lines.append(f"guard:        {', '.join(kept) or 'nothing'} of the training data stored")
+    if (calibration := Calibration.of_record(record.calibration)) is not None:
+        lines.append(str(calibration))
     if record.errors:
         lines.append(format_errors({k: Errors(**v) for k, v in record.errors.items()}))
     for name, found in record.wavenumbers.items():

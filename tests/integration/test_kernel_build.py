@@ -90,7 +90,8 @@ def test_memory_and_undefined_behaviour(sanitized):
     """The tests of the kernel's numbers, by kernels that check each access to memory."""
     folder, environment = sanitized
     tests = ROOT / "tests/mlpotential/inference"
-    files = tests / "test_native.py", tests / "test_replicas.py", tests / "test_guard.py"
+    names = ("test_native.py", "test_replicas.py", "test_guard.py", "test_halo.py")
+    files = [tests / name for name in names]
     # all but those that limit and measure the memory of a process, the slow ones too
     chosen = "-k", "not manners and not flat", "-m", "slow or not slow"
     command = [sys.executable, "-P", "-c", RUN_TESTS, *files, *chosen]

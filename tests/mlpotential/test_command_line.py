@@ -239,7 +239,8 @@ def test_a_family_of_commands(cli, install, capsys):
 UNIT_OF_ENDING = {
     "temperature_K": "(K)", "_GPa": "(GPa)", "_fs": "(fs)", "_ps": "(ps)", "per_fs": "(1/fs)",
     "n_steps": "time steps", "stride": "time steps", "n_beads": "replicas",
-    "seed": "random numbers", "threads": "number of threads",
+    "seed": "random numbers", "threads": "number of threads", "timeout_s": "(s)",
+    "drivers": "processes of the calculator", "at_most": "time steps",
 }  # fmt: skip
 
 

@@ -44,11 +44,13 @@ class InfraredIntensities(AnalysisResult):
         wavenumbers_per_cm: [n_modes].
         intensities_km_per_mol: integrated molar absorption, [n_modes].
         dipole_derivatives: d mu / dQ, [n_modes, 3] (e/sqrt(amu)).
+        model_errors_per_cm: of the wavenumbers, by a committee, [n_modes]; None of others.
     """
 
     wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
     intensities_km_per_mol: Annotated[np.ndarray, "km/mol"]
     dipole_derivatives: Annotated[np.ndarray, "e/sqrt(amu)"]
+    model_errors_per_cm: Annotated[np.ndarray | None, "1/cm"] = None
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm", "intensities_km_per_mol")
     DRAWN_BY: ClassVar[str] = "md_runs.figures.modes:plot_stick_spectrum"
@@ -114,6 +116,7 @@ def infrared_intensities(modes: ModeSet, dipole_derivatives: np.ndarray) -> Infr
         wavenumbers_per_cm=modes.wavenumbers_per_cm,
         intensities_km_per_mol=KM_PER_MOL * np.sum(derivatives**2, axis=1),  # (1)
         dipole_derivatives=derivatives,
+        model_errors_per_cm=getattr(modes, "model_errors_per_cm", None),
     )
 
 

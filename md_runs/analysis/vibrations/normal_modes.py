@@ -89,6 +89,7 @@ class NormalModes(AnalysisResult):
         positions: the structure that the modes belong to, [n_atoms, 3] (A).
         fixed: atoms that never move, [n_atoms] of bool; None where all can.
         pbc: periodic directions, [3].
+        model_errors_per_cm: of the wavenumbers, by a committee, [n_modes]; None of others.
     """
 
     wavenumbers_per_cm: Annotated[np.ndarray, "1/cm"]
@@ -98,6 +99,7 @@ class NormalModes(AnalysisResult):
     positions: Annotated[np.ndarray, "A"]
     fixed: np.ndarray | None = None
     pbc: tuple[bool, bool, bool] = (False, False, False)
+    model_errors_per_cm: Annotated[np.ndarray | None, "1/cm"] = None
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("wavenumbers_per_cm",)
     DRAWN_BY: ClassVar[str] = "md_runs.figures.modes:plot_normal_modes"
@@ -249,6 +251,9 @@ def normal_modes_of_vibrations(vibrations: VibrationsData) -> NormalModes:
 def read_normal_modes(path: Path) -> NormalModes:
     """Modes that `NormalModes.save_json` has written.
 
+    Args:
+        path: of the JSON file, that of `md-runs modes --json` too.
+
     Raises:
         DataError: a file that is missing or holds something else.
     """
@@ -257,8 +262,12 @@ def read_normal_modes(path: Path) -> NormalModes:
         arrays = {name: np.array(content[name], np.float64) for name in NUMBERS}
         arrays["modes"] = arrays["modes"].reshape(-1, *arrays["positions"].shape)
         fixed, pbc = content.get("fixed"), content.get("pbc", (False, False, False))
+        errors = content.get("model_errors_per_cm")
         return NormalModes(
-            **arrays, fixed=None if fixed is None else np.array(fixed, bool), pbc=tuple(pbc)
+            **arrays,
+            fixed=None if fixed is None else np.array(fixed, bool),
+            pbc=tuple(pbc),
+            model_errors_per_cm=None if errors is None else np.array(errors, np.float64),
         )
     except OSError as error:
         raise DataError(f"cannot read the modes {path}: {error.strerror}") from error

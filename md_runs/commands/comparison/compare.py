@@ -275,22 +275,15 @@ def _of_estimates(kind: str, name: str, unit: str, both: Sequence[Estimate]) -> 
 def _compare_spectra(
     comparison: Comparison, runs: tuple[PreparedRun, PreparedRun], resolution: float | None
 ) -> None:
+    """In one resolution: that which was asked for, or the coarser of those that the runs allow."""
     try:
-        peaks = [
-            find_spectrum_peaks(
-                density_of_states_of(one, None, None, resolution, None, True)[0].total,
-                smallest_share=SMALLEST_PEAK,
-            )
-            for one in runs
-        ]
+        peaks = [_peaks(one, resolution) for one in runs]
+        reached = [table.resolution_per_cm for table in peaks]
+        if resolution is None and reached[0] != reached[1]:
+            peaks = [_peaks(one, max(reached)) for one in runs]
     except (DataError, ConfigError) as error:
         comparison.passed_over.append(f"spectra: {error}")
         return
-    if peaks[0].resolution_per_cm != peaks[1].resolution_per_cm:
-        comparison.passed_over.append(
-            f"ATTENTION: the spectra have resolutions of {peaks[0].resolution_per_cm:.3g} and "
-            f"{peaks[1].resolution_per_cm:.3g} 1/cm: give --resolution-per-cm"
-        )
     coarsest = max(table.resolution_per_cm for table in peaks)
     pairs, alone = matched_peaks(peaks[0], peaks[1])
     for i, j in pairs:
@@ -304,6 +297,12 @@ def _compare_spectra(
             Quantity("peaks", f"peak {i + 1}", "1/cm", values, errors, coarsest, remark)
         )
     comparison.passed_over += alone
+
+
+def _peaks(run: PreparedRun, resolution: float | None) -> PeakTable:
+    """Of the density of states."""
+    found = density_of_states_of(run, None, None, resolution, None, True)[0]
+    return find_spectrum_peaks(found.total, smallest_share=SMALLEST_PEAK)
 
 
 def matched_peaks(first: PeakTable, second: PeakTable) -> tuple[list[tuple[int, int]], list[str]]:

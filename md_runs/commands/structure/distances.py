@@ -16,6 +16,7 @@ from md_runs.analysis.sampling.uncertainty import (
     estimate_text,
     ratio_of_estimates,
 )
+from md_runs.analysis.structure import frame_quantities
 from md_runs.analysis.structure.angle_distributions import angle_distribution, dihedral_distribution
 from md_runs.analysis.structure.distances import (
     distance_distribution,
@@ -24,6 +25,8 @@ from md_runs.analysis.structure.distances import (
 )
 from md_runs.analysis.structure.distribution_difference import distribution_difference
 from md_runs.commands.analysis_report import AnalysisReport, ReportBuilder, Table, analysis_command
+from md_runs.commands.error_bars.member_runs import check_member_runs, note_member_means
+from md_runs.commands.error_bars.model_errors import note_model_errors
 from md_runs.commands.prepared_run import PreparedRun
 from md_runs.commands.structure.rdf import blocks_sentence
 from md_runs.figures.distributions import overlay_figure, quantum_effect_figure
@@ -65,6 +68,7 @@ def distances_report(
     dihedrals: Sequence[str] = (),
     bin_width: float = BIN_WIDTH,
     tolerance: float = TOLERANCE,
+    members: bool = False,
 ) -> AnalysisReport:
     """Distributions of distances and angles of all runs, over beads.
 
@@ -76,10 +80,13 @@ def distances_report(
         dihedrals: four atoms, I-J-K-L.
         bin_width: of distances, A.
         tolerance: of the mean distance, for enough beads, A.
+        members: the runs after the first are of one member of its committee each: their spread is
+            its model error.
 
     Raises:
         DataError, ConfigError: runs or options that do not fit together.
     """
+    of_members = check_member_runs(runs, members)
     builder = ReportBuilder()
     by_quantity: dict[str, dict[str, Any]] = {}
     measures: tuple[Measure, ...] = (
@@ -99,10 +106,15 @@ def distances_report(
 
     builder.for_each(runs, analyse)
     builder.tables.append(_table(by_quantity))
+    if of_members:
+        note_member_means(builder, runs, by_quantity)
+    note_model_errors(builder, runs, partial(_averaged, n_neighbors=neighbors, measures=measures))
     builder.figures["distances"] = overlay_figure(list(by_quantity.values()))
     classical = [run for run in runs if run.n_beads == 1]
     quantum = [run for run in runs if run.n_beads > 1]
-    if not of_one_molecule(runs):
+    if of_members:
+        builder.assumptions.append("the runs after the first are each of one member of a committee")
+    elif not of_one_molecule(runs):
         builder.assumptions.append("the runs are of different molecules: nothing is subtracted")
     elif len(classical) == 1 and len(quantum) == 1:
         _quantum_effects(builder, by_quantity, quantum[0].name, classical[0].name)
@@ -147,6 +159,32 @@ def _distributions(
         for atoms in tuples:
             label = f"{kind} {_name(trajectory.atomic_numbers, atoms)}"
             found.append(measure(positions, np.array([atoms]), label, n_blocks=n_blocks, **cell))
+    return found
+
+
+def _averaged(
+    run: PreparedRun, n_neighbors: int, measures: Sequence[Measure]
+) -> dict[str, tuple[frame_quantities.Measure, str]]:
+    """What model errors are of, by the labels of `_distributions`; no dihedrals, which turn."""
+    trajectory = run.trajectory
+    found: dict[str, tuple[frame_quantities.Measure, str]] = {}
+    if trajectory.n_atoms > 1:
+        name = "nearest neighbour" if n_neighbors == 1 else f"{n_neighbors} nearest neighbours"
+        found[name] = frame_quantities.of_neighbors(n_neighbors), "A"
+        if not run.is_periodic:
+            found["largest distance"] = frame_quantities.of_diameter(), "A"
+            found["radius of gyration"] = frame_quantities.of_radius(trajectory.masses), "A"
+    by_kind = {
+        "bond": (frame_quantities.of_pairs, "A"),
+        "angle": (frame_quantities.of_triples, "degree"),
+    }
+    for kind, tuples, _ in measures:
+        for atoms in tuples if kind in by_kind else ():
+            make, unit = by_kind[kind]
+            found[f"{kind} {_name(trajectory.atomic_numbers, atoms)}"] = (
+                make(np.array([atoms])),
+                unit,
+            )
     return found
 
 

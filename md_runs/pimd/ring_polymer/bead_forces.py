@@ -59,6 +59,7 @@ class ModelBeads:
 
     def __init__(self, evaluator: Evaluator, cell: np.ndarray | None) -> None:
         self._evaluator, self._cell, self.guard = evaluator, cell, evaluator.guard
+        self.n_members, self.calibration = evaluator.n_members, evaluator.calibration
 
     def evaluate(
         self, positions: np.ndarray, extras: tuple[str, ...] = (), scale: float | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -20,8 +21,10 @@ from md_runs.trajectories.frames_file import (
     SHAPES,
     FrameHeader,
     Shape,
+    member_fields,
     read_header,
     read_records,
+    with_calibration,
 )
 
 PROPERTIES_NAME = "properties.frames"
@@ -35,13 +38,16 @@ COLUMNS = (
 )
 
 
-def frame_header(atoms: Atoms, settings: PimdRun, extras: tuple[str, ...]) -> FrameHeader:
+def frame_header(
+    atoms: Atoms, settings: PimdRun, extras: tuple[str, ...], forces: Any = None
+) -> FrameHeader:
     """Of the frames of all beads.
 
     Args:
         atoms: of the run.
         settings: of the run.
         extras: what comes beside forces, such as `dipole`.
+        forces: of the run, which may be those of a committee.
     """
     n_beads, per_atom = settings.n_beads, (settings.n_beads, len(atoms), 3)
     recorded: dict[str, Shape] = {"positions": per_atom}
@@ -50,9 +56,11 @@ def frame_header(atoms: Atoms, settings: PimdRun, extras: tuple[str, ...]) -> Fr
     if settings.record_forces:
         recorded |= {"forces": per_atom, "energies": (n_beads,)}
     recorded |= {FIELDS[name]: (n_beads, *SHAPES[name]) for name in extras}
+    recorded |= member_fields(forces, n_beads)
     if settings.moves_cell:
         recorded["cells"] = (3, 3)
-    return _header(atoms, settings, settings.stride, recorded)
+    header = _header(atoms, settings, settings.stride, recorded)
+    return with_calibration(header, forces)
 
 
 def properties_header(atoms: Atoms, settings: PimdRun) -> FrameHeader:

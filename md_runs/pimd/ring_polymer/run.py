@@ -58,7 +58,13 @@ from md_runs.pimd.ring_polymer.watchdog import stop_where_it_stands_still
 from md_runs.pimd.settings import TRPMD_LAMBDA, PimdRun
 from md_runs.run_folders import RECORD_NAME, TRAJECTORY_NAME
 from md_runs.thermal_velocities import explosion, hottest_K
-from md_runs.trajectories.frames_file import FIELDS, FrameRecorder, count_records, read_trajectory
+from md_runs.trajectories.frames_file import (
+    FIELDS,
+    FrameRecorder,
+    count_records,
+    member_fields,
+    read_trajectory,
+)
 from mlpotential.errors import ExtrapolationError, RunError, StructureError
 from mlpotential.interruption import RunInterrupted, StopRequest, stop_on_signals
 from mlpotential.run_folder import lock_folder
@@ -231,7 +237,8 @@ class _Simulation:
         self.atoms, self.settings, self.folder, self.guard = atoms, settings, folder, guard
         self.step, self._clock = 0, CheckpointClock()
         self._beads, self._extras = forces.beads, forces.driver.extras
-        self._wanted: tuple[str, ...] = self._extras  # of the next evaluation; step 0 is a frame
+        self._in_frames = (*self._extras, *member_fields(forces.beads, settings.n_beads))
+        self._wanted = self._in_frames  # of the next evaluation; step 0 is a frame
         self._found: dict[str, np.ndarray] = {}
         self.integrator = (
             make_breathing(atoms, settings, self._evaluate_strained, smallest_volume)
@@ -242,14 +249,14 @@ class _Simulation:
 
     def _evaluate(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         answer = self._beads.evaluate(positions, self._wanted)
-        self._found = {FIELDS[name]: values for name, values in answer.extras.items()}
+        self._found = {FIELDS.get(name, name): values for name, values in answer.extras.items()}
         return answer.energies, answer.forces
 
     def _evaluate_strained(
         self, positions: np.ndarray, scale: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         answer = self._beads.evaluate(positions, self._wanted, scale)
-        self._found = {FIELDS[name]: values for name, values in answer.extras.items()}
+        self._found = {FIELDS.get(name, name): values for name, values in answer.extras.items()}
         assert answer.virials is not None
         return answer.energies, answer.forces, answer.virials
 
@@ -263,7 +270,7 @@ class _Simulation:
         """To the last step, which is saved. Returns steps per second; None if there was one."""
         settings = self.settings
         counts = (0, 0) if checkpoint is None else (checkpoint.n_frames, checkpoint.n_records)
-        header = frame_header(self.atoms, settings, self._extras)
+        header = frame_header(self.atoms, settings, self._extras, self._beads)
         energies = properties_header(self.atoms, settings)
         with (
             FrameRecorder(self.folder / TRAJECTORY_NAME, header, counts[0]) as frames,
@@ -324,7 +331,7 @@ class _Simulation:
                 or the beads are too hot.
         """
         number = self.step + 1
-        self._wanted = self._extras if number % self.settings.stride == 0 else ()
+        self._wanted = self._in_frames if number % self.settings.stride == 0 else ()
         self._refusing(lambda: self.integrator.step(number))
         thermal = self.integrator.thermal_of(self.integrator.hottest)
         if not thermal < self._hottest:

@@ -1,4 +1,4 @@
-"""What `molecule.cu` answers: one piece of memory on the device, and its parts by name."""
+"""What the kernels answer: one piece of memory on the device, and its parts by name."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class AnswerMemory:
         properties: of `Prediction`, of those that the kernel gives.
         monitored: whether findings are wanted.
         device: where the kernel runs.
+        n_lists: of neighbours, each of which may prove stale.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class AnswerMemory:
         properties: Collection[str],
         monitored: bool,
         device: torch.device,
+        n_lists: int = 0,
     ) -> None:
         shapes: dict[str, tuple[int, ...]] = {
             "energy": (n_graphs,),
             "atomic_energies": (n_atoms,),
             "closest": (n_atoms, 2),
+            "stale": (n_lists,),
         }
         if not DERIVATIVES.isdisjoint(properties):
             shapes |= {"forces": (n_atoms, 3), "virial": (n_graphs, 3, 3)}
@@ -58,20 +61,34 @@ class AnswerMemory:
         self._shapes = shapes
         self._memory = torch.empty(sum(sizes), dtype=torch.float64, device=device)
         self._parts: dict[str, Tensor] = dict(zip(shapes, self._memory.split(sizes), strict=True))
+        self.stale.zero_()
 
     @property
     def structure(self) -> Answer:
         """An argument of the kernel."""
-        part = self._parts.get
+        return self.structure_of(slice(None), slice(None))
+
+    def structure_of(self, graphs: slice, atoms: slice) -> Answer:
+        """For some of the structures, one after another."""
+
+        def part(name: str, rows: slice) -> int | None:
+            tensor = self._parts.get(name)
+            return None if tensor is None else address(tensor.view(self._shapes[name])[rows])
+
         return Answer(
-            energies=address(part("energy")),
-            atomic_energies=address(part("atomic_energies")),
-            charges=address(part("charges")),
-            forces=address(part("forces")),
-            virials=address(part("virial")),
-            closest=address(part("closest")),
-            findings=address(part("findings")),
+            energies=part("energy", graphs),
+            atomic_energies=part("atomic_energies", atoms),
+            charges=part("charges", atoms),
+            forces=part("forces", atoms),
+            virials=part("virial", graphs),
+            closest=part("closest", atoms),
+            findings=part("findings", atoms),
         )
+
+    @property
+    def stale(self) -> Tensor:
+        """1 where a list may lack a pair, else 0, [n_lists]."""
+        return self._parts["stale"]
 
     def fetched(self) -> dict[str, np.ndarray]:
         """Arrays of their own on the host, by name; waits for the kernel."""

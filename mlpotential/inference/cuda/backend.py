@@ -1,38 +1,32 @@
-"""SchNet by a CUDA kernel that is compiled when it is needed first; for molecules."""
+"""SchNet by CUDA kernels that are compiled when they are needed first."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import torch
 
-from mlpotential.graph import Prediction, collate, stress_of
+from mlpotential.graph import Prediction, stress_of
 from mlpotential.inference.backend import EvaluationBackend, Obstacle, check_finite
 from mlpotential.inference.cuda import executors
 from mlpotential.inference.cuda.merging import Part, merged
 from mlpotential.inference.cuda.packing import needed_width
 from mlpotential.inference.cuda.plans import SIZES, WIDTHS, plan_for, width_for
 from mlpotential.inference.cuda.schnet import CudaSchNet
+from mlpotential.inference.cuda.systems.schnet import CudaSystems
 from mlpotential.inference.schnet.charges import NEEDED, with_charges
 from mlpotential.inference.schnet.filter_table import obstacle_to_tables, table_of
-from mlpotential.inference.schnet.tabulated import TabulatedBackend
-from mlpotential.inference.structures import ConnectedStructures, Structures
+from mlpotential.inference.structures import Structures
 from mlpotential.inference.training_domain import Outliers, TrainingDomain
 from mlpotential.models.potential import Potential
 from mlpotential.models.schnet import SchNet
 from mlpotential.models.torch_state import own_torch_state
-from mlpotential.neighbors import split
-
-_log = logging.getLogger("mlpotential")
 
 
 class CudaBackend(EvaluationBackend):
-    """Molecules by the kernel; larger and periodic structures by the tabulated backend."""
+    """Molecules by one kernel, in a launch; larger and periodic structures by a row of them."""
 
     name = "cuda"
 
@@ -42,11 +36,9 @@ class CudaBackend(EvaluationBackend):
         assert not isinstance(executor, Obstacle)
         table = table_of(potential)
         self.table_error = table.error
-        self._potential, self._domain, self._threads = potential, domain, threads
-        self._network = CudaSchNet(potential, table, executor, domain)
-        self._name = executor.name
-        self._tabulated: TabulatedBackend | None = None
-        self._lock = threading.Lock()
+        self._potential, self._domain, self._name = potential, domain, executor.name
+        self._molecules = CudaSchNet(potential, table, executor, domain)
+        self._systems = CudaSystems(potential, self._molecules.network, executor, domain)
 
     def at_work(self, dtype: str) -> str:
         """What evaluates, in words."""
@@ -90,37 +82,12 @@ class CudaBackend(EvaluationBackend):
         self, structures: Structures, properties: Collection[str], monitored: bool
     ) -> tuple[Prediction, Outliers | None]:
         """As every backend."""
-        fits = self._fits(structures)
-        if fits.all():
-            return self._by_kernel(structures, properties, monitored)
-        _say_others(self._network.most_atoms)
-        if not fits.any():
-            return self._others.predict(structures, properties, monitored)
-        parts = []
-        for graphs in (np.flatnonzero(fits), np.flatnonzero(~fits)):
-            some = _chosen(structures, graphs, self._potential.cutoff)
-            predict = self._by_kernel if fits[graphs[0]] else self._others.predict
-            parts.append(Part(graphs, *predict(some, properties, monitored)))
-        return merged(parts, structures.pairs, self._domain)
-
-    def _fits(self, structures: Structures) -> np.ndarray:
-        """Which structures the kernel takes, [n_graphs], bool."""
-        fits = np.diff(structures.pairs.graph_start) <= self._network.most_atoms
-        if structures.cells is not None:
-            fits &= ~structures.cells.any(axis=(1, 2))
-        return fits
-
-    def _by_kernel(
-        self, structures: Structures, properties: Collection[str], monitored: bool
-    ) -> tuple[Prediction, Outliers | None]:
-        pairs, positions = structures.pairs, structures.positions
+        atoms, positions = structures.atoms, structures.positions.reshape(-1, 3)
         needed = {*properties, *(NEEDED[name] for name in NEEDED if name in properties)}
-        prediction, outliers = self._network.evaluate(
-            pairs.graph_start, pairs.atomic_numbers, positions, needed, monitored
-        )
+        prediction, outliers = self._evaluated(structures, positions, needed, monitored)
         readout = self._potential.charge_readout
         if readout is not None and "charges" in needed:
-            prediction = with_charges(prediction, readout, pairs, positions, set(properties))
+            prediction = with_charges(prediction, readout, atoms, positions, set(properties))
         check_finite(prediction)
         stress = stress_of(prediction.virial, structures.cells)
         return replace(
@@ -129,34 +96,40 @@ class CudaBackend(EvaluationBackend):
             virial=prediction.virial if "virial" in properties else None,
         ), outliers
 
-    @property
-    def _others(self) -> TabulatedBackend:
-        """Made when it is needed first."""
-        with self._lock:
-            if self._tabulated is None:
-                self._tabulated = TabulatedBackend(self._potential, self._domain, self._threads)
-            return self._tabulated
+    def _evaluated(
+        self,
+        structures: Structures,
+        positions: np.ndarray,
+        needed: Collection[str],
+        monitored: bool,
+    ) -> tuple[Prediction, Outliers | None]:
+        """As the kernels give it: each structure by those that it would go to alone."""
+        atoms, cells = structures.atoms, structures.cells
+        small = np.diff(atoms.graph_start) <= self._molecules.most_atoms
+        small &= ~atoms.pbc.any(axis=1)
+        if small.all():
+            return self._molecules.evaluate(
+                atoms.graph_start, atoms.atomic_numbers, positions, needed, monitored
+            )
+        if not small.any():
+            return self._systems.evaluate(atoms, positions, cells, needed, monitored)
+        parts = []
+        for graphs in (np.flatnonzero(small), np.flatnonzero(~small)):
+            some = atoms.chosen(graphs)
+            own = positions[atoms.atoms_of(graphs)]
+            if small[graphs[0]]:
+                found = self._molecules.evaluate(
+                    some.graph_start, some.atomic_numbers, own, needed, monitored
+                )
+            else:
+                its = None if cells is None else cells[graphs]
+                found = self._systems.evaluate(some, own, its, needed, monitored)
+            parts.append(Part(graphs, *found))
+        return merged(parts, atoms, self._domain)
 
 
 def _too_wide(what: str) -> Obstacle:
     return Obstacle(
-        error=f"the CUDA kernel takes {what}: use backend='tabulated'",
-        notice=f"the CUDA kernel takes {what}: the model is evaluated by the {{backend}} backend",
+        error=f"the CUDA kernels take {what}: use backend='tabulated'",
+        notice=f"the CUDA kernels take {what}: the model is evaluated by the {{backend}} backend",
     )
-
-
-@cache
-def _say_others(most_atoms: int) -> None:
-    _log.warning(
-        "the CUDA kernel takes molecules of up to %d atoms with this model: larger and periodic "
-        "structures are evaluated by the tabulated backend",
-        most_atoms,
-    )
-
-
-def _chosen(
-    structures: Structures, graphs: Sequence[int] | np.ndarray, cutoff: float | None
-) -> Structures:
-    """Some of them, connected anew."""
-    singles = split(structures.graph)
-    return ConnectedStructures(collate([singles[k] for k in graphs]), cutoff)

@@ -33,13 +33,13 @@ _log = logging.getLogger("mlpotential")
 
 
 def source_of(kernel: str) -> str:
-    """The text of a kernel's file."""
-    return Path(__file__).with_name(f"{kernel}.cu").read_text(encoding="utf-8")
+    """The text of a kernel's file, which is named from this folder on."""
+    return (Path(__file__).parent / f"{kernel}.cu").read_text(encoding="utf-8")
 
 
 def headers() -> dict[str, str]:
-    """The texts of what kernels include, by the names of their files."""
-    files = sorted(Path(__file__).parent.glob("*.h"))
+    """The texts of what kernels include, by the names of their files, here and in folders below."""
+    files = sorted(Path(__file__).parent.rglob("*.h"))
     return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 
@@ -187,7 +187,7 @@ def kept_cubin(compiler: Compiler, kernel: str, macros: Macros, architecture: in
     """
     facts = (source_of(kernel), headers(), sorted(macros.items()), architecture, compiler.version)
     key = DIGEST(repr(facts).encode()).hexdigest()[:32]
-    path = cache_folder() / FOLDER / f"{kernel}-sm_{architecture}-{key}"
+    path = cache_folder() / FOLDER / f"{Path(kernel).name}-sm_{architecture}-{key}"
     cubin = _read(path)
     if cubin is None:
         _log.info("compiling the CUDA kernel %s for sm_%d: %s", kernel, architecture, macros)

@@ -46,3 +46,10 @@ template <class T> __device__ inline T fixed(const T* address) { return __ldg(ad
 template <class T> __device__ inline T from_lane(T value, int bits) {
     return __shfl_xor_sync(0xffffffffu, value, bits);
 }
+// Which threads of a warp say so, a bit for each; and how many bits there are.
+__device__ inline unsigned ballot(bool yes) { return __ballot_sync(0xffffffffu, yes); }
+__device__ inline int ones(unsigned bits) { return __popc(bits); }
+
+// Never fused with an addition, so that a b + c d = c d + a b.
+__device__ inline float rounded_product(float a, float b) { return __fmul_rn(a, b); }
+__device__ inline double rounded_product(double a, double b) { return __dmul_rn(a, b); }

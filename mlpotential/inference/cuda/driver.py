@@ -22,7 +22,7 @@ from mlpotential.inference.cuda.plans import CLUSTERS
 LIBRARY = "libcuda.so.1"
 
 # CUdevice_attribute and CUfunction_attribute of cuda.h.
-MAJOR, MINOR, SHARED_BYTES, CLUSTER_LAUNCH = 75, 76, 97, 120
+MULTIPROCESSORS, MAJOR, MINOR, SHARED_BYTES, CLUSTER_LAUNCH = 16, 75, 76, 97, 120
 MAX_DYNAMIC_SHARED_BYTES = 8
 
 
@@ -62,14 +62,19 @@ class CudaExecutor:
         self.architecture = 10 * attribute(MAJOR) + attribute(MINOR)
         self.name = f"sm_{self.architecture}"
         clusters = CLUSTERS[-1] if attribute(CLUSTER_LAUNCH) else 1
-        self.limits = Limits(shared_bytes=attribute(SHARED_BYTES), cluster=clusters)
+        self.limits = Limits(attribute(SHARED_BYTES), clusters, attribute(MULTIPROCESSORS))
+        self._modules: dict[bytes, ctypes.c_void_p] = {}  # by what they are loaded from
 
-    def kernel(self, name: str, macros: Macros) -> CudaKernel:
+    def kernel(self, name: str, macros: Macros, source: str | None = None) -> CudaKernel:
         """As every executor."""
-        cubin = kept_cubin(self._compiler, name, macros, self.architecture)
-        module, function = ctypes.c_void_p(), ctypes.c_void_p()
+        cubin = kept_cubin(self._compiler, source or name, macros, self.architecture)
+        function = ctypes.c_void_p()
         with self._in_context():
-            self._call("cuModuleLoadData", ctypes.byref(module), cubin)
+            if cubin not in self._modules:
+                module = ctypes.c_void_p()
+                self._call("cuModuleLoadData", ctypes.byref(module), cubin)
+                self._modules[cubin] = module
+            module = self._modules[cubin]
             self._call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
         return CudaKernel(self, function)
 

@@ -24,10 +24,12 @@ class Limits:
     Attributes:
         shared_bytes: shared memory that a block can have.
         cluster: blocks of a cluster; 1 where the device has no clusters.
+        multiprocessors: each runs a few blocks at a time.
     """
 
     shared_bytes: int
     cluster: int
+    multiprocessors: int = 1
 
     @property
     def in_words(self) -> str:
@@ -65,8 +67,13 @@ class Executor(Protocol):
     device: torch.device
     limits: Limits
 
-    def kernel(self, name: str, macros: Macros) -> Kernel:
-        """The kernel of this name, from the file of this name.
+    def kernel(self, name: str, macros: Macros, source: str | None = None) -> Kernel:
+        """A kernel.
+
+        Args:
+            name: of its function.
+            macros: to be defined.
+            source: its file below this folder, without `.cu`; None for that of its name.
 
         Raises:
             RunError: where it cannot be compiled or loaded.

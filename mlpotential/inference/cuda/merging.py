@@ -1,4 +1,4 @@
-"""Puts together what several backends say of the structures of one evaluation."""
+"""Puts together what several networks say of the structures of one evaluation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from mlpotential.graph import Prediction
-from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.structures import Atoms
 from mlpotential.inference.training_domain import Outliers, TrainingDomain
 from mlpotential.properties import PROPERTIES
 
@@ -36,48 +36,43 @@ class Part:
 
 
 def merged(
-    parts: Sequence[Part], pairs: PairGraph, domain: TrainingDomain
+    parts: Sequence[Part], whole: Atoms, domain: TrainingDomain
 ) -> tuple[Prediction, Outliers | None]:
     """All structures in their order.
 
     Args:
         parts: each structure is in one of them.
-        pairs: all structures.
+        whole: of all structures.
         domain: of the model.
     """
-    sizes = np.diff(pairs.graph_start)
-    of_atoms = np.repeat(np.arange(pairs.n_graphs), sizes)
-    atoms = [np.flatnonzero(np.isin(of_atoms, part.graphs)) for part in parts]
+    atoms = [whole.atoms_of(part.graphs) for part in parts]
     found = {}
     for name in (f.name for f in fields(Prediction) if f.name in PROPERTIES):
         values = [getattr(part.prediction, name) for part in parts]
-        if all(value is None for value in values):
+        given = [value for value in values if value is not None]
+        if not given:
             continue
         per_atom = PROPERTIES[name].per == "atom"
         rows = atoms if per_atom else [part.graphs for part in parts]
-        found[name] = _in_order(values, rows, pairs.n_atoms if per_atom else pairs.n_graphs)
-    return Prediction(**found), _outliers(parts, atoms, pairs, domain)
+        found[name] = _in_order(given, rows, whole.n_atoms if per_atom else whole.n_graphs)
+    return Prediction(**found), _outliers(parts, atoms, whole, domain)
 
 
-def _in_order(
-    values: Sequence[np.ndarray | None], rows: Sequence[np.ndarray], n_rows: int
-) -> np.ndarray:
-    """Values of each part in its rows of the whole; NaN where a part has none."""
-    shape = next(value.shape[1:] for value in values if value is not None)
-    whole = np.full((n_rows, *shape), np.nan)
+def _in_order(values: Sequence[np.ndarray], rows: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
+    """Values of each part in its rows of the whole; all parts have them."""
+    whole = np.empty((n_rows, *values[0].shape[1:]))
     for value, own in zip(values, rows, strict=True):
-        if value is not None:
-            whole[own] = value
+        whole[own] = value
     return whole
 
 
 def _outliers(
-    parts: Sequence[Part], atoms: Sequence[np.ndarray], pairs: PairGraph, domain: TrainingDomain
+    parts: Sequence[Part], atoms: Sequence[np.ndarray], whole: Atoms, domain: TrainingDomain
 ) -> Outliers | None:
     if all(part.outliers is None for part in parts):
         return None
-    columns = {name: np.full(pairs.n_atoms, value) for name, value in INSIDE.items()}
-    partners = np.arange(pairs.n_atoms)
+    columns = {name: np.full(whole.n_atoms, value) for name, value in INSIDE.items()}
+    partners = np.arange(whole.n_atoms)
     for part, own in zip(parts, atoms, strict=True):
         if part.outliers is not None:
             for name, column in columns.items():
@@ -86,7 +81,7 @@ def _outliers(
     return Outliers(
         domain=domain,
         partners=partners,
-        atomic_numbers=pairs.atomic_numbers,
-        graph_start=pairs.graph_start,
+        atomic_numbers=whole.atomic_numbers,
+        graph_start=whole.graph_start,
         **columns,
     )

@@ -1,4 +1,4 @@
-"""A SchNet and its training domain as `molecule.cu` reads them.
+"""A SchNet and its training domain as the kernels read them.
 
 Features are filled up with zeros to a width of `plans.WIDTHS`, which changes nothing: a feature
 without weights is zero, and so is ssp of it.
@@ -52,6 +52,8 @@ class PackedNetwork:
 
     Attributes:
         structure: an argument of the kernel; good as long as this object.
+        width: number of features with zeros.
+        n_knots: of the table.
     """
 
     def __init__(
@@ -62,7 +64,8 @@ class PackedNetwork:
         device: torch.device,
         domain: TrainingDomain,
     ) -> None:
-        self._width, self._dtype, self._device = width, model.dtype, device
+        self.width, self.n_knots = width, len(table.knots)
+        self._dtype, self._device = model.dtype, device
         tensors = {**self._weights(model), **self._watched(model, domain)}
         tensors["table"] = self._filters(table, len(model.blocks))
         readouts = {name: self._readout(r) for name, r in readouts_of(model).items()}
@@ -132,7 +135,7 @@ class PackedNetwork:
 
     def _filled(self, tensor: Tensor, n_dimensions: int = 1) -> Tensor:
         """With zeros up to the width, along the last dimensions."""
-        missing = [self._width - n for n in reversed(tensor.shape[-n_dimensions:])]
+        missing = [self.width - n for n in reversed(tensor.shape[-n_dimensions:])]
         return functional.pad(tensor.detach(), [x for end in missing for x in (0, end)])
 
     def _placed(self, tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:

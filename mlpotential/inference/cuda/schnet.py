@@ -67,6 +67,7 @@ class CudaSchNet:
         cluster: blocks of a molecule; None for the best.
 
     Attributes:
+        network: as it is packed.
         most_atoms: of a molecule; larger ones have no plan.
     """
 
@@ -82,7 +83,7 @@ class CudaSchNet:
         assert width is not None  # or it would not be supported
         self.domain, self.executor = domain, executor
         self._width, self._cluster, self._dtype = width, cluster, model.dtype
-        self._network = PackedNetwork(model, table, width, executor.device, domain)
+        self.network = PackedNetwork(model, table, width, executor.device, domain)
         self._n_interactions = len(model.blocks)
         self._kernels: dict[Plan, Kernel] = {}
         self._lock = threading.Lock()
@@ -125,7 +126,7 @@ class CudaSchNet:
         layout, device = self._laid_out(graph_start, atomic_numbers), self.executor.device
         n_graphs, n_atoms = len(graph_start) - 1, len(atomic_numbers)
         memory = AnswerMemory(n_graphs, n_atoms, properties, monitored, device)
-        placed = torch.from_numpy(positions.reshape(-1, 3)).to(device)
+        placed = torch.tensor(positions.reshape(-1, 3), device=device)  # arrays may be read-only
         for launch in layout.launches:
             self._run(launch, layout, placed, memory.structure)
         found = memory.fetched()
@@ -185,7 +186,7 @@ class CudaSchNet:
             positions=address(positions),
             trace=address(trace),
         )
-        arguments = (self._network.structure, batch, answer)
+        arguments = (self.network.structure, batch, answer)
         self._kernel(plan)(n * plan.cluster, plan.threads, plan.shared_bytes, arguments)
 
     def _kernel(self, plan: Plan) -> Kernel:

@@ -9,7 +9,7 @@ import numpy as np
 from ase.data import atomic_masses
 
 from mlpotential.graph import Prediction
-from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.structures import Atoms
 from mlpotential.models.readouts.atomwise import ChargeReadout
 from mlpotential.nn.charges import dipole, with_total_charge
 from mlpotential.properties import OF_DIPOLES
@@ -21,7 +21,7 @@ NEEDED = {"stress": "virial", **dict.fromkeys(OF_DIPOLES, "charges")}
 def with_charges(
     prediction: Prediction,
     readout: ChargeReadout,
-    pairs: PairGraph,
+    atoms: Atoms,
     positions: np.ndarray,
     properties: Set[str],
 ) -> Prediction:
@@ -30,13 +30,13 @@ def with_charges(
     Args:
         prediction: with charges, [n_atoms] (e).
         readout: that they are of.
-        pairs: the structures.
+        atoms: of the structures.
         positions: of all atoms, [..., 3] (A).
         properties: that are wanted.
     """
     charges, positions = prediction.charges, positions.reshape(-1, 3)
-    starts = pairs.graph_start
-    index = np.repeat(np.arange(pairs.n_graphs), np.diff(starts))  # structure of each atom
+    starts = atoms.graph_start
+    index = np.repeat(np.arange(atoms.n_graphs), np.diff(starts))  # structure of each atom
 
     def per_graph(values: np.ndarray) -> np.ndarray:
         """[n_atoms, ...] -> [n_graphs, ...]."""
@@ -46,7 +46,7 @@ def with_charges(
         charges = with_total_charge(charges, readout.total_charge, index, per_graph)
     found: dict[str, np.ndarray] = {"charges": charges}
     if not properties.isdisjoint(OF_DIPOLES):
-        masses = atomic_masses[pairs.atomic_numbers]
+        masses = atomic_masses[atoms.atomic_numbers]
         found["dipole"] = dipole(charges, positions, masses, index, per_graph)
         found["dipole_magnitude"] = np.linalg.norm(found["dipole"], axis=1)
     without = {"charges": None}

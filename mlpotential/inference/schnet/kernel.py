@@ -22,9 +22,10 @@ from mlpotential.compiled import (
     open_library,
 )
 
-INTERFACE = 5  # of csrc/schnet.h
+INTERFACE = 6  # of csrc/schnet.h
 STEM = "schnet"
-SOURCES = "csrc"  # beside this file in the sources of the package
+HEADER = Path(__file__).parent / "csrc/schnet.h"
+SOURCE = "csrc/schnet.cpp"  # beside this file in the sources of the package
 NO_MEMORY, NO_THREADS = 1, 2
 
 
@@ -34,6 +35,7 @@ def _structure(name: str, **fields: Any) -> type[ctypes.Structure]:
 
 _int64, _float64 = ctypes.c_int64, ctypes.c_double
 _int32_array = _int64_array = _float64_array = ctypes.c_void_p  # see `pair_graph.address`
+FETCH = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, _int64)
 
 SchNetModel = _structure(
     "SchNetModel",
@@ -71,6 +73,7 @@ SchNetModel = _structure(
     bond_lengths=_float64_array,
     neighborhoods=_float64_array,
 )
+SchNetHalo = _structure("SchNetHalo", n_owned=_int64, context=ctypes.c_void_p, fetch=FETCH)
 SchNetGraph = _structure(
     "SchNetGraph",
     n_graphs=_int64,
@@ -82,6 +85,7 @@ SchNetGraph = _structure(
     neighbors=_int32_array,
     shift_index=_int32_array,
     translations=_float64_array,
+    halo=ctypes.c_void_p,
 )
 SchNetResult = _structure(
     "SchNetResult",
@@ -126,7 +130,7 @@ def library_path(instruction_set: InstructionSet) -> Path | None:
 def why_there_is_none() -> str:
     """Why no kernel lies here, as far as that can be seen, and what to do."""
     here = Path(__file__).parent
-    if not (here / SOURCES).is_dir():  # an installed copy comes without them
+    if not (here / SOURCE).is_file():  # an installed copy comes without them
         return (
             "the package was installed where no C++ compiler worked: install g++ or clang++, then "
             "the package anew"

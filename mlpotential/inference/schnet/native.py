@@ -113,7 +113,7 @@ class NativeBackend(EvaluationBackend):
         prediction, outliers = self._network.evaluate(pairs, positions, needed, monitored)
         if self._charge_readout is not None and "charges" in needed:
             prediction = with_charges(
-                prediction, self._charge_readout, pairs, positions, set(properties)
+                prediction, self._charge_readout, structures.atoms, positions, set(properties)
             )
         check_finite(prediction)
         if "stress" in properties:
@@ -157,7 +157,7 @@ class NativeSchNet:
         self._library = kernel.load(path)
         filters = filter_polynomials(table, model.dtype)
         self.table_error = filters.error
-        description, arrays = _describe(model, table.last, filters, domain)
+        description, arrays = describe(model, table.last, filters, domain)
         self.domain = domain
         n_bytes = 8 if model.dtype == torch.float64 else 4
         self._network = self._library.schnet_create(ctypes.byref(description), n_bytes)
@@ -261,7 +261,7 @@ def _no_kernel(instruction_set: InstructionSet | None) -> str:
     )
 
 
-def _describe(
+def describe(
     model: SchNet, last: float, filters: FilterPolynomials, domain: TrainingDomain
 ) -> tuple[ctypes.Structure, dict[str, np.ndarray | None]]:
     """The model as the kernel reads it, and the arrays that must outlive the description."""

@@ -113,7 +113,7 @@ def filters(
         atom: of the structure, from 0: its filters and those of its images are drawn.
         interaction: of the cuts, from 0.
         features: of the lines and cuts, from 0 (default: the four that vary most).
-        normal: of the plane of the cuts, Cartesian; it goes through the atom.
+        normal: of the plane of the cuts, Cartesian (0 0 1); it goes through the atom.
         width_A: of the cuts (A).
         from_A: shortest distance (A); no pair of atoms that a model was trained on is nearer.
         to_A: longest distance (A; default: the cutoff, or the last Gaussian).

@@ -94,7 +94,7 @@ def test_our_own_model_as_a_calculator_is_the_model(place, model_path):
     assert_allclose(*wavenumbers, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("fault", [RAISES, HANGS])
+@pytest.mark.parametrize("fault", [RAISES, pytest.param(HANGS, marks=pytest.mark.slow)])
 def test_a_classical_run_goes_on_after_a_fault(place, tmp_path, capsys, fault, monkeypatch):
     """Saved every step here, as a slow calculator's; the result is that of the whole run."""
     place(fault)
@@ -203,6 +203,7 @@ def test_durations(seconds, text):
     assert duration_text(seconds) == text
 
 
+@pytest.mark.slow
 def test_the_time_that_a_slow_calculator_takes_is_told(place, tmp_path, capsys):
     (tmp_path / "slow.py").write_text(
         "import time\nfrom ase.calculators.emt import EMT\n"

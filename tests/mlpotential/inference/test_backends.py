@@ -159,6 +159,7 @@ def test_an_installed_package_without_kernels_lacked_a_compiler(place):
 def test_a_source_folder_without_kernels_is_named(has_kernel, place, tmp_path, monkeypatch):
     """So is the installed copy that has some; nothing is said of a compiler."""
     (place / "csrc").mkdir()
+    (place / "csrc/schnet.cpp").touch()
     installed = tmp_path / "site-packages"
     library = f"mlpotential/inference/schnet/_schnet_portable{EXTENSION_SUFFIXES[0]}"
     record = installed / "mlpotential-9.dist-info/RECORD"

@@ -72,6 +72,19 @@ def test_mixed_structures(potential, ethanol, diamond, dtype):
     assert_same(answers[1], answers[0], dtype)
 
 
+def test_crystals_have_the_same_bits(potential, diamond):
+    """In every run, and from lists of any age."""
+    rng = np.random.default_rng(0)
+    evaluator = Evaluator(potential, diamond.numbers, True, DEVICE)
+    assert evaluator.backend == "cuda"
+    for _ in range(20):
+        positions = diamond.positions + rng.normal(scale=0.1, size=(1, len(diamond), 3))
+        found = evaluator.evaluate(positions, diamond.cell[None]).forces
+        fresh = Evaluator(potential, diamond.numbers, True, DEVICE)
+        assert np.array_equal(fresh.evaluate(positions, diamond.cell[None]).forces, found)
+        assert np.array_equal(evaluator.evaluate(positions, diamond.cell[None]).forces, found)
+
+
 def test_molecules_go_to_the_kernel(potential, ethanol):
     evaluator = Evaluator(potential, ethanol.numbers, device=DEVICE)
     assert evaluator.backend == "cuda"

@@ -114,6 +114,7 @@ def test_nothing_is_computed_again_after_kill_9(tmp_path, frames_file, faulty):
     assert [atoms.info["frame"] for atoms in read(tmp_path / "out.extxyz", ":")] == list(range(8))
 
 
+@pytest.mark.slow
 def test_other_structures_or_another_method_do_not_go_on(tmp_path, frames_file, faulty):
     output = tmp_path / "out.extxyz"
     label_structures(frames_file(None, None), EMT_NAMED, output)
@@ -130,6 +131,7 @@ def test_other_structures_or_another_method_do_not_go_on(tmp_path, frames_file, 
         label_structures(tmp_path / "frames.extxyz", EMT_NAMED, output)
 
 
+@pytest.mark.slow
 def test_more_structures_are_labelled_in_the_same_file(tmp_path, frames_file, faulty):
     output, named = tmp_path / "out.extxyz", NamedCalculator("faulty.py", {"log": "log"}, tmp_path)
     label_structures(frames_file(None, None), named, output)

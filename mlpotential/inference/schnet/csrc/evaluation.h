@@ -36,7 +36,7 @@ template <class T> struct Workspace {
     Aligned<T> x, y, sigma, q, messages, block, fraction, inverse_counts;
     Aligned<uint32_t> interval;
     Aligned<int32_t> neighbor, counts, coordination;
-    Aligned<int64_t> first_pair, end_pair;
+    Aligned<int64_t> first_pair, end_owned_pair, end_pair;  // of each first atom
     Aligned<double> displacement, tension, forces, virial, nearest;
 };
 
@@ -48,6 +48,7 @@ public:
         : net_(network), graph_(graph), graphs_(graphs), n_threads_(n_threads), answer_(answer),
           space_(space), barrier_(n_threads), first_atom_(graph.graph_start[graphs.begin]),
           n_(graph.graph_start[graphs.end] - first_atom_),
+          n_owned_(graph.halo ? graph.halo->n_owned : n_),
           first_listed_(graph.row_start[first_atom_]), own_(n_threads), touched_(n_threads),
           seen_(n_threads), watches_(answer.findings && !network.neighborhoods.empty()) {
         const size_t n = n_, width = net_.width, trace = n * width * net_.n_interactions;
@@ -62,6 +63,7 @@ public:
         space.interval.reserve(n_pairs);
         space.neighbor.reserve(n_pairs);
         space.first_pair.reserve(n);
+        space.end_owned_pair.reserve(n);
         space.end_pair.reserve(n);
         space.displacement.reserve(n_pairs * 3);
         space.tension.reserve(n_pairs);
@@ -90,10 +92,13 @@ public:
             clear_messages(thread);
             for_slices([&](auto vectors, int column) {
                 convolve<decltype(vectors)::value>(thread, l, column);
+                if (graph_.halo) convolve_copies<decltype(vectors)::value>(thread, l, column);
             });
             barrier_.wait();
             for_own_rows(thread, [&](Range rows) { update_features(thread, l, rows); });
-            if (l + 1 < net_.n_interactions) barrier_.wait();
+            if (l + 1 == net_.n_interactions) break;
+            barrier_.wait();
+            fetch(thread, row(space_.y, l + 1, 0));
         }
         if (answer_.findings && net_.feature_scales.get())
             for_own_rows(thread, [&](Range rows) { measure_deviations(thread, rows); });
@@ -104,12 +109,17 @@ public:
         for (int l = net_.n_interactions - 1; l >= 0; --l) {
             for_own_rows(thread, [&](Range rows) { differentiate_update(thread, l, rows); });
             barrier_.wait();
+            fetch(thread, row(space_.q, 0));
             if (l > 0) clear_messages(thread);
             for_slices([&](auto vectors, int column) {
                 if (l > 0)
                     differentiate_convolution<decltype(vectors)::value, true>(thread, l, column);
                 else
                     differentiate_convolution<decltype(vectors)::value, false>(thread, l, column);
+                if (graph_.halo && l > 0)
+                    differentiate_copies<decltype(vectors)::value, true>(thread, l, column);
+                else if (graph_.halo)
+                    differentiate_copies<decltype(vectors)::value, false>(thread, l, column);
             });
             if (l == 0) break;
             barrier_.wait();
@@ -170,9 +180,10 @@ private:
     // First atoms whose pairs a thread works through, and all atoms of these pairs. Pairs that are
     // only listed do not count: the order of sums would depend on the age of the list.
     void divide(int thread) {
-        own_[thread] = touched_[thread] = {0, n_};
+        own_[thread] = touched_[thread] = {0, n_owned_};
         if (n_threads_ == 1) return;
         const int64_t *first = space_.first_pair.get(), *end = space_.end_pair.get();
+        const int64_t* end_owned = space_.end_owned_pair.get();
         int64_t n_pairs = 0;
         for (int64_t i = 0; i < n_; ++i) n_pairs += end[i] - first[i];
         const auto boundary = [&](int part) {
@@ -183,15 +194,23 @@ private:
         };
         Range touched = own_[thread] = {boundary(thread), boundary(thread + 1)};
         for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i)
-            for (int64_t p = first[i]; p < end[i]; ++p) {
+            for (int64_t p = first[i]; p < end_owned[i]; ++p) {
                 const int64_t j = space_.neighbor.get()[p];
                 touched = {std::min(touched.begin, j), std::max(touched.end, j + 1)};
             }
         touched_[thread] = touched;
     }
 
+    // Rows of the copies from their owners, for all threads.
+    void fetch(int thread, T* rows) const {
+        if (!graph_.halo) return;
+        if (thread == 0)
+            graph_.halo->fetch(graph_.halo->context, rows, net_.width * int64_t(sizeof(T)));
+        barrier_.wait();
+    }
+
     template <class Work> void for_own_rows(int thread, const Work& work) const {
-        const Range own = share(n_, thread, n_threads_);
+        const Range own = share(n_owned_, thread, n_threads_);
         const int n_blocks = int((own.end - own.begin + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE);
         for (int part = 0; part < n_blocks; ++part) {
             const Range rows = share(own.end - own.begin, part, n_blocks);
@@ -224,7 +243,7 @@ private:
         }
         for (int64_t i = own.begin; i < own.end; ++i) {
             int64_t pair = graph_.row_start[first_atom_ + i] - first_listed_;
-            space_.first_pair.get()[i] = pair;
+            space_.first_pair.get()[i] = space_.end_owned_pair.get()[i] = pair;
             SchNetFinding finding{-std::numeric_limits<double>::infinity(), 0.0, 0.0, 0,
                                   first_atom_ + i};
             const double* const bonds = watches_ ? of_element(net_.bond_lengths, i) : nullptr;
@@ -247,6 +266,7 @@ private:
                 space_.neighbor.get()[pair] = int32_t(j);
                 space_.tension.get()[pair] = 0.0;
                 ++pair;
+                if (j < n_owned_) space_.end_owned_pair.get()[i] = pair;
             }
             space_.end_pair.get()[i] = pair;
             if (answer_.findings) answer_.findings[first_atom_ + i] = finding;
@@ -270,7 +290,7 @@ private:
 
     // How alone the atoms are, with their elements in training.
     void compare_neighborhoods(int thread) {
-        const Range rows = share(n_, thread, n_threads_);
+        const Range rows = share(n_owned_, thread, n_threads_);
         Extremes& seen = seen_[thread];
         for (int64_t atom = rows.begin; atom < rows.end; ++atom) {
             double nearest = space_.nearest.get()[atom];
@@ -352,11 +372,11 @@ private:
         explicit Pairs(const Workspace<T>& space)
             : fraction(space.fraction.get()), interval(space.interval.get()),
               neighbor(space.neighbor.get()), first(space.first_pair.get()),
-              end(space.end_pair.get()) {}
+              end_owned(space.end_owned_pair.get()), end(space.end_pair.get()) {}
         const T* const fraction;
         const uint32_t* const interval;
         const int32_t* const neighbor;
-        const int64_t *const first, *const end;
+        const int64_t *const first, *const end_owned, *const end;
     };
 
     // W = sum_n c_n t^n of a pair, by Horner's rule, in one slice of columns.
@@ -399,7 +419,7 @@ private:
         for (int64_t i = own.begin; i < own.end; ++i) {
             Slice<N> y_i, sum = {};
             load(y_i, y + i * width);
-            const int64_t end = pairs.end[i];
+            const int64_t end = pairs.end_owned[i];
             for (int64_t p = pairs.first[i]; p < end; ++p) {
                 const Filter<N> filter(pairs, p, table);
                 const size_t j = pairs.neighbor[p] * width;
@@ -429,7 +449,7 @@ private:
             Slice<N> y_i, q_i, sum = {};
             load(y_i, y + i * width);
             load(q_i, q + i * width);
-            const int64_t end = pairs.end[i];
+            const int64_t end = pairs.end_owned[i];
             for (int64_t p = pairs.first[i]; p < end; ++p) {
                 const Filter<N> filter(pairs, p, table);
                 const size_t j = pairs.neighbor[p] * width;
@@ -444,6 +464,59 @@ private:
                         sum[v] += w * q_j;
                         at(back + j, v) += w * q_i[v];
                     }
+                }
+                tensions[p] += double(lane_sum<T>(tension));
+            }
+            if (GOES_ON)
+                for (int v = 0; v < N; ++v) at(back + i * width, v) += sum[v];
+        }
+    }
+
+    // The same for pairs with copies, whose messages are for their owners. Functions of their own:
+    // loops beside the loops above would make these slower.
+    template <int N>
+    __attribute__((noinline)) void convolve_copies(int thread, int l, int column) const {
+        const size_t width = net_.width;
+        const T* const table = net_.table(l, column);
+        const T* const y = row(space_.y, l, 0) + column;
+        T* const m = messages(thread, 0) + column;
+        const Pairs pairs(space_);
+        for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i) {
+            Slice<N> sum = {};
+            const int64_t end = pairs.end[i];
+            for (int64_t p = pairs.end_owned[i]; p < end; ++p) {
+                const Filter<N> filter(pairs, p, table);
+                const size_t j = pairs.neighbor[p] * width;
+#pragma GCC unroll 8
+                for (int v = 0; v < N; ++v) sum[v] += filter.value(v) * at(y + j, v);
+            }
+            for (int v = 0; v < N; ++v) at(m + i * width, v) += sum[v];
+        }
+    }
+    template <int N, bool GOES_ON>
+    __attribute__((noinline)) void differentiate_copies(int thread, int l, int column) const {
+        const size_t width = net_.width;
+        const T* const table = net_.table(l, column);
+        const T* const y = row(space_.y, l, 0) + column;
+        const T* const q = row(space_.q, 0) + column;
+        T* const back = messages(thread, 0) + column;
+        double* const tensions = space_.tension.get();
+        const Pairs pairs(space_);
+        for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i) {
+            Slice<N> y_i, q_i, sum = {};
+            load(y_i, y + i * width);
+            load(q_i, q + i * width);
+            const int64_t end = pairs.end[i];
+            for (int64_t p = pairs.end_owned[i]; p < end; ++p) {
+                const Filter<N> filter(pairs, p, table);
+                const size_t j = pairs.neighbor[p] * width;
+                Vector<T> tension{};
+#pragma GCC unroll 8
+                for (int v = 0; v < N; ++v) {
+                    const Vector<T> q_j = at(q + j, v);
+                    Vector<T> w;
+                    tension += (q_i[v] * at(y + j, v) + q_j * y_i[v]) * filter.slope(v, w);
+                    if (GOES_ON) sum[v] += filter.finished(v, w) * q_j;
                 }
                 tensions[p] += double(lane_sum<T>(tension));
             }
@@ -619,12 +692,14 @@ private:
                 const double per_length = distance < net_.last ? per_spacing_ : 0.0;
                 const double scale =
                     net_.energy_scale * per_length * space_.tension.get()[p] / distance;
-                double* on_j = forces + 3 * int64_t(space_.neighbor.get()[p]);
+                const int64_t j = space_.neighbor.get()[p];
+                double* on_j = forces + 3 * j;
+                const double counted = j < n_owned_ ? 1.0 : 0.5;  // the rest where j is owned
                 for (int k = 0; k < 3; ++k) {
                     const double pulled = scale * d[k];
                     forces[3 * i + k] += pulled;
                     on_j[k] -= pulled;
-                    for (int c = 0; c < 3; ++c) virial[3 * c + k] -= d[c] * pulled;
+                    for (int c = 0; c < 3; ++c) virial[3 * c + k] -= counted * d[c] * pulled;
                 }
             }
         }
@@ -657,7 +732,7 @@ private:
     Workspace<T>& space_;
     mutable Barrier barrier_;
     const double per_spacing_ = 1.0 / net_.spacing;
-    const int64_t first_atom_, n_, first_listed_;
+    const int64_t first_atom_, n_, n_owned_, first_listed_;
     std::vector<Range> own_, touched_;
     std::vector<Extremes> seen_;
     const bool watches_;  // how alone atoms are

@@ -99,7 +99,7 @@ private:
 
 using namespace mlpotential;
 
-int64_t schnet_interface() { return 5; }
+int64_t schnet_interface() { return SCHNET_INTERFACE; }
 
 int64_t schnet_processor() { return mlpotential::processor_level(); }
 

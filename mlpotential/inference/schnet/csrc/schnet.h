@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#define SCHNET_INTERFACE 6  // changes whenever a structure below does
+
 #pragma GCC visibility push(default)
 
 extern "C" {
@@ -48,6 +50,17 @@ struct SchNetModel {
                                       // (A), least coordination, nonzero: there were atoms alone
 };
 
+// One structure that several processes share: atoms from `n_owned` on are copies of others' atoms.
+// Each process has all pairs of its own atoms; pairs of an own atom with a copy are in both, and
+// follow its pairs with own atoms.
+struct SchNetHalo {
+    int64_t n_owned;
+    void* context;
+    // Overwrites the rows of the copies with those of their owners; rows are of all atoms. Called in
+    // the thread of `schnet_evaluate`, equally often and in the same order in all processes.
+    void (*fetch)(void* context, void* rows, int64_t bytes_per_row);
+};
+
 // Structures one after another; each unordered pair once, grouped by its first atom.
 struct SchNetGraph {
     int64_t n_graphs, n_atoms;
@@ -58,6 +71,9 @@ struct SchNetGraph {
     const int32_t* neighbors;         // [n_pairs]: the second atom
     const int32_t* shift_index;       // [n_pairs]: row of `translations`; null without cells
     const double* translations;       // [n_translations, 3] (A)
+    const SchNetHalo* halo;           // of one structure; null: all atoms are owned. Copies are no
+                                      // first atoms; answers hold for owned atoms alone, and the
+                                      // sum of the virials of all processes is that of all atoms
 };
 
 // An atom against the training of the network.
@@ -86,7 +102,7 @@ struct SchNetResult {
 enum SchNetReadoutActivation { SCHNET_SSP = 0, SCHNET_SSP_LINEAR_FROM_14 = 1, SCHNET_SILU = 2 };
 enum SchNetStatus { SCHNET_DONE = 0, SCHNET_NO_MEMORY = 1, SCHNET_NO_THREADS = 2 };
 
-// Changes whenever a structure above does.
+// SCHNET_INTERFACE of the library.
 int64_t schnet_interface();
 
 // What this processor can run: 2 AVX-512, 1 AVX2 and FMA, 0 neither.

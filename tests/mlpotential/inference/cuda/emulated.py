@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -23,11 +24,14 @@ from mlpotential.inference.cuda.executor import Limits, Macros
 
 EMULATOR = Path(__file__).with_name("emulator")
 SOURCES = Path(compiler.__file__).parent
-FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-w"]
+FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-w", "-Wl,-Bsymbolic"]
 FLAGS += ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
+KERNEL = re.compile(r'extern "C" __global__[^{;]*?\bvoid (\w+)\(')
 LAUNCH = """
+extern "C" void run_KERNEL(void** arguments) { emulated::call(KERNEL, arguments); }
+"""
+SIZE = """
 extern "C" long long size_of_shared() { return sizeof(Shared); }
-extern "C" void run_emulated(void** arguments) { emulated::call(KERNEL, arguments); }
 """
 ORDERS = (0, 1, 100, 101)  # of threads: ascending, descending, two depth-first; see emulator.cpp
 LIKE_SM_90 = Limits(shared_bytes=232_448, cluster=8)
@@ -93,15 +97,25 @@ class EmulatedExecutor:
     ) -> None:
         self.order, self.limits, self.texts = order, limits, texts or {}
 
-    def kernel(self, name: str, macros: Macros) -> EmulatedKernel:
-        file = f"{name}.cu"
-        texts = compiler.headers() | {file: compiler.source_of(name)} | self.texts
-        texts[file] += LAUNCH.replace("KERNEL", name)
+    def kernel(self, name: str, macros: Macros, source: str | None = None) -> EmulatedKernel:
+        source = source or name
+        file = f"{Path(source).name}.cu"
+        texts = compiler.headers() | {file: compiler.source_of(source)} | self.texts
+        for kernel in KERNEL.findall(texts[file]):
+            texts[file] += LAUNCH.replace("KERNEL", kernel)
+        if has_shared(texts, file):
+            texts[file] += SIZE
         texts["device.h"] = (EMULATOR / "device.h").read_text()
         run = emulator().emulated_launch
-        options = [f"-D{name}={value}" for name, value in macros.items()]
+        options = [f"-D{macro}={value}" for macro, value in macros.items()]
         library = ctypes.CDLL(str(built(texts, file, *options)))
-        return EmulatedKernel(self, run, library, int(macros["M_CLUSTER"]))
+        return EmulatedKernel(self, run, library, name, int(macros["M_CLUSTER"]))
+
+
+def has_shared(texts: dict[str, str], file: str) -> bool:
+    """Whether a source, or a header it includes, says what its blocks have in shared memory."""
+    included = re.findall(r'#include "(.*?)"', texts[file])
+    return "struct Shared {" in texts[file] or any(has_shared(texts, name) for name in included)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, emulating: EmulatedExecutor | None = None) -> None:
@@ -114,19 +128,25 @@ def install(monkeypatch: pytest.MonkeyPatch, emulating: EmulatedExecutor | None 
 
 
 class EmulatedKernel:
-    def __init__(self, own: EmulatedExecutor, run, library: ctypes.CDLL, cluster: int) -> None:
-        self.own, self.run, self.library, self.cluster = own, run, library, cluster
-        library.size_of_shared.restype = ctypes.c_longlong
+    def __init__(
+        self, own: EmulatedExecutor, run, library: ctypes.CDLL, name: str, cluster: int
+    ) -> None:
+        self.own, self.run, self.cluster = own, run, cluster
+        self.kernel = getattr(library, f"run_{name}")
+        self.size = getattr(library, "size_of_shared", None)
+        if self.size is not None:
+            self.size.restype = ctypes.c_longlong
 
     def __call__(
         self, grid: int, block: int, shared: int, arguments: Sequence[ctypes.Structure]
     ) -> None:
         assert grid % self.cluster == 0
         assert shared <= self.own.limits.shared_bytes
-        assert shared == self.library.size_of_shared(), "plans.py counts other bytes"
+        if self.size is not None and shared:
+            assert shared == self.size(), "plans.py counts other bytes"
         pointers = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
         self.run(
-            self.library.run_emulated,
+            self.kernel,
             grid,
             block,
             self.cluster,

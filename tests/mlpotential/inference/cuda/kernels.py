@@ -1,9 +1,10 @@
-"""Models packed for the emulated kernel, and connected graphs to evaluate with them."""
+"""Models packed for the emulated kernels, and connected graphs to evaluate with them."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from emulated import EmulatedExecutor
@@ -11,10 +12,13 @@ from random_models import molecule
 
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.cuda.executor import Executor
-from mlpotential.inference.cuda.plans import Plan
+from mlpotential.inference.cuda.packing import PackedNetwork, needed_width
+from mlpotential.inference.cuda.plans import Plan, width_for
 from mlpotential.inference.cuda.schnet import CudaSchNet
-from mlpotential.inference.pair_graph import PairGraph
+from mlpotential.inference.cuda.systems.plans import SystemPlan
+from mlpotential.inference.cuda.systems.schnet import CudaSystems
 from mlpotential.inference.schnet.filter_table import TABLE_TOLERANCE, tabulate_filters
+from mlpotential.inference.structures import Atoms, ConnectedStructures
 from mlpotential.inference.training_domain import UNKNOWN_DOMAIN, TrainingDomain
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
@@ -49,10 +53,49 @@ class Packed:
         self.network.given = plan
 
     def __call__(self, graph: AtomGraph, properties=OF_KERNEL, monitored: bool = False):
-        pairs = PairGraph.from_graph(graph)
+        atoms = atoms_of(graph)
         return self.network.evaluate(
-            pairs.graph_start, pairs.atomic_numbers, graph.positions.numpy(), properties, monitored
+            atoms.graph_start, atoms.atomic_numbers, graph.positions.numpy(), properties, monitored
         )
+
+
+class PlannedSystems(CudaSystems):
+    """With some of the plan of the caller's."""
+
+    given: Mapping[str, int] = {}
+
+    def plan(self, n_atoms: int) -> SystemPlan:
+        return replace(super().plan(n_atoms), **self.given)
+
+
+class PackedSystems:
+    """A model packed for the kernels of large and periodic structures."""
+
+    def __init__(
+        self,
+        model: SchNet,
+        dtype: str = "float32",
+        executor: Executor | None = None,
+        domain: TrainingDomain = UNKNOWN_DOMAIN,
+        tolerance: float | None = None,
+        **plan: int,
+    ) -> None:
+        own = copy.deepcopy(model).to(getattr(torch, dtype))
+        executor = executor or EmulatedExecutor()
+        table = tabulate_filters(own, tolerance or TABLE_TOLERANCE[own.dtype])
+        width = width_for(needed_width(own))
+        packed = PackedNetwork(own, table, width, executor.device, domain)
+        self.network = PlannedSystems(own, packed, executor, domain)
+        self.network.given = plan
+
+    def __call__(self, graph: AtomGraph, properties=OF_KERNEL, monitored: bool = False):
+        cells = None if graph.cell is None else graph.cell.numpy()
+        positions = graph.positions.numpy()
+        return self.network.evaluate(atoms_of(graph), positions, cells, properties, monitored)
+
+
+def atoms_of(graph: AtomGraph) -> Atoms:
+    return ConnectedStructures(graph, None).atoms
 
 
 def molecules(sizes: Sequence[int], cutoff: float | None) -> AtomGraph:

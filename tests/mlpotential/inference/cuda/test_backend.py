@@ -24,7 +24,7 @@ from random_models import (
 from mlpotential.errors import ConfigError, ExtrapolationWarning
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference import prepared_model
-from mlpotential.inference.cuda import backend, executors
+from mlpotential.inference.cuda import executors
 from mlpotential.inference.cuda.backend import CudaBackend
 from mlpotential.inference.cuda.executor import Limits
 from mlpotential.inference.evaluator import Evaluator
@@ -40,12 +40,10 @@ WATER = np.array([[[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]])
 @pytest.fixture
 def sayings(caplog):
     """What is said while evaluators are made and used, as in a fresh process."""
-    for once in (prepared_model.say_once, backend._say_others):
-        once.cache_clear()
+    prepared_model.say_once.cache_clear()
     caplog.set_level(logging.WARNING, "mlpotential")
     yield caplog
-    for once in (prepared_model.say_once, backend._say_others):
-        once.cache_clear()
+    prepared_model.say_once.cache_clear()
 
 
 @pytest.fixture
@@ -78,18 +76,59 @@ def test_auto_takes_the_kernel(on_cpu, sayings):
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["large", "periodic"])
-def test_other_structures_are_tabulated_and_that_is_said_once(kind, on_cpu, sayings):
-    graph = molecule(65) if kind == "large" else crystal((4.9, 3.4, 3.4))
-    evaluator = made(graph)
-    answers = [evaluator.evaluate_graph(graph, ALL) for _ in range(2)]
-    (message,) = sayings.messages
-    assert message.startswith(
-        "the CUDA kernel takes molecules of up to 64 atoms with this model: larger"
-    )
-    expected = made(graph, backend="tabulated").evaluate_graph(graph, ALL)
-    for name in ("energy", "forces", "virial", "stress"):
-        assert_array_equal(getattr(answers[1], name), getattr(expected, name))
+@pytest.mark.parametrize("dtype", BOUND)
+@pytest.mark.parametrize("kind", ["large", "periodic", "slab"])
+def test_other_structures_go_to_kernels_too(kind, dtype, on_cpu, sayings):
+    """By the list of neighbours of this backend: that of the host is not made."""
+    graph = {
+        "large": lambda: molecule(65),
+        "periodic": lambda: crystal((4.9, 3.4, 3.4)),
+        "slab": lambda: crystal((4.9, 3.4, 3.4), pbc=(True, True, False)),
+    }[kind]()
+    numbers, pbc = graph.atomic_numbers.numpy(), graph.pbc[0].numpy()
+    cells = None if graph.cell is None else graph.cell.numpy()
+    answers = []
+    for backend, precision in (("cuda", dtype), ("reference", "float64")):
+        evaluator = Evaluator(random_schnet(), numbers, pbc, "cpu", precision, backend)
+        answers.append(evaluator.evaluate(graph.positions.numpy()[None], cells, ALL))
+        assert (backend == "cuda") == (not evaluator._replicas._lists)
+    for name in ("forces", "virial", *(["stress"] if kind != "large" else [])):
+        found, exact = (getattr(answer, name) for answer in answers)
+        assert np.abs(found - exact).max() <= BOUND[dtype] * np.abs(exact).max()
+    assert not sayings.messages
+
+
+@needs_compiler
+@pytest.mark.parametrize("pbc", [True, False])
+def test_arrays_that_cannot_be_written(pbc, on_cpu):
+    """They are read, and nobody is warned."""
+    graph = crystal((3.3, 1.7, 1.9), skew=0.2)
+    positions, cells = graph.positions.numpy()[None].copy(), graph.cell.numpy().copy()
+    evaluator = Evaluator(random_schnet(), graph.atomic_numbers.numpy(), pbc, "cpu", None, "cuda")
+    expected = evaluator.evaluate(positions, cells if pbc else None)
+    positions.flags.writeable = cells.flags.writeable = False
+    answer = evaluator.evaluate(positions, cells if pbc else None)
+    assert_array_equal(answer.forces, expected.forces)
+
+
+@needs_compiler
+def test_replicas_of_a_crystal(on_cpu):
+    """Each in its own cell; as they move, the bits are those of an evaluator that saw nothing."""
+    graph, rng = crystal((3.3, 1.7, 1.9), skew=0.2), np.random.default_rng(0)
+    numbers, model = graph.atomic_numbers.numpy(), random_schnet(n_interactions=1)
+    moving = Evaluator(model, numbers, True, "cpu", "float32", "cuda")
+    fresh = [Evaluator(model, numbers, True, "cpu", "float32", "cuda") for _ in range(2)]
+    positions = np.repeat(graph.positions.numpy()[None], 2, axis=0)
+    cells = graph.cell.numpy() * np.array([1.0, 1.02])[:, None, None]
+    for alone in fresh:
+        positions += rng.normal(scale=0.1, size=positions.shape)
+        found = moving.evaluate(positions, cells, ALL)
+        singles = [
+            alone.evaluate(p[None], c[None], ALL) for p, c in zip(positions, cells, strict=True)
+        ]
+        for name in ALL:
+            expected = np.concatenate([getattr(single, name) for single in singles])
+            assert_array_equal(getattr(found, name), expected, err_msg=name)
 
 
 @needs_compiler
@@ -147,11 +186,11 @@ def test_a_lost_network_is_said_in_words(on_cpu):
 def test_a_network_that_is_too_wide(monkeypatch, sayings):
     emulated.install(monkeypatch)
     wide = random_schnet(outputs={"energy": Output(n_hidden=257)})
-    with pytest.raises(ConfigError, match="takes at most 256 features or hidden ones, not 257: us"):
+    with pytest.raises(ConfigError, match="take at most 256 features or hidden ones, not 257: us"):
         Evaluator(wide, [1], device="cpu", backend="cuda")
     assert Evaluator(wide, [1], device="cpu").backend != "cuda"
     (message,) = sayings.messages
-    assert message.startswith("the CUDA kernel takes at most 256 features")
+    assert message.startswith("the CUDA kernels take at most 256 features")
 
 
 def test_a_device_with_little_memory(monkeypatch):

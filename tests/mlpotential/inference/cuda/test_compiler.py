@@ -12,14 +12,17 @@ from mlpotential.inference.cuda import compiler
 from mlpotential.inference.cuda.compiler import Compiled, find_compiler, kept_cubin
 from mlpotential.inference.cuda.executor import Limits
 from mlpotential.inference.cuda.plans import SIZES, WIDTHS, Plan, plan_for
+from mlpotential.inference.cuda.systems.kernels import FOLDER as SYSTEMS
+from mlpotential.inference.cuda.systems.neighbor_list import MACROS as LIST_MACROS
+from mlpotential.inference.cuda.systems.plans import system_plan
 
 # By compute capability: bytes of shared memory that a block can have, and blocks of a cluster.
 DEVICES = {
-    80: Limits(166_912, 1),
-    89: Limits(101_376, 1),
-    90: Limits(232_448, 8),
-    100: Limits(232_448, 8),
-    120: Limits(101_376, 8),
+    80: Limits(166_912, 1, 108),
+    89: Limits(101_376, 1, 142),
+    90: Limits(232_448, 8, 132),
+    100: Limits(232_448, 8, 148),
+    120: Limits(101_376, 8, 170),
 }
 C20 = plan_for(torch.float32, 128, 20, DEVICES[90])
 CASES = [(torch.float32, 128, 20), (torch.float32, 256, 64), (torch.float64, 64, 24)]
@@ -29,9 +32,18 @@ needs_nvrtc = pytest.mark.skipif(
 )
 
 
+TABLES = [(torch.float32, 201), (torch.float32, 401), (torch.float64, 1_601)]  # knots, as of 5 A
+
+
 def compiled_without_spills(plan: Plan, architecture: int) -> None:
-    log = find_compiler(None).compile("molecule", plan.macros, architecture).log
-    assert re.search(r"\b0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads", log), log
+    assert_no_spills("molecule", plan.macros, architecture)
+
+
+def assert_no_spills(source: str, macros, architecture: int) -> None:
+    """In no function of a source."""
+    log = find_compiler(None).compile(source, macros, architecture).log
+    none = r"\b0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
+    assert len(re.findall(none, log)) == log.count("bytes stack frame") > 0, log
 
 
 @needs_nvrtc
@@ -51,6 +63,40 @@ def test_the_kernel_compiles_for_all_devices(dtype, n_features, n_atoms, archite
         pytest.skip("no plan fits, so such molecules are tabulated there")
     assert plan.shared_bytes <= limits.shared_bytes
     compiled_without_spills(plan, architecture)
+
+
+@needs_nvrtc
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", DEVICES)
+@pytest.mark.parametrize(("dtype", "n_knots"), TABLES)
+@pytest.mark.parametrize("n_features", WIDTHS)
+def test_kernels_of_systems_compile_for_all_devices(n_features, dtype, n_knots, architecture):
+    """Of few and of many atoms, within the memory of a block."""
+    limits = DEVICES[architecture]
+    few, many = (system_plan(dtype, n_features, n_knots, n, limits) for n in (100, 10**5))
+    assert few.tile < many.tile
+    for plan in (few, many):
+        assert max(plan.table_bytes, plan.dense_bytes, plan.sum_bytes) <= limits.shared_bytes
+        assert_no_spills(f"{SYSTEMS}/dense", plan.dense_macros, architecture)
+    assert_no_spills(f"{SYSTEMS}/edges", many.pair_macros, architecture)
+    assert_no_spills(f"{SYSTEMS}/forces", many.plain_macros, architecture)
+
+
+@needs_nvrtc
+def test_lists_compile():
+    assert_no_spills(f"{SYSTEMS}/cells", LIST_MACROS, 90)
+
+
+@pytest.mark.parametrize(
+    ("n_knots", "expected"),
+    [(241, (92_544, 384, 264)), (401, (153_984, 768, 132)), (1_000, (0, 384, 264))],
+)
+def test_filters_in_shared_memory(n_knots, expected):
+    """Of an H200: two blocks on a multiprocessor, a larger one by itself, or none at all."""
+    plan = system_plan(torch.float32, 128, n_knots, 100_000, DEVICES[90])
+    assert (plan.table_bytes, plan.pair_threads, plan.pair_blocks) == expected
+    assert plan.rows == 64
+    assert system_plan(torch.float32, 128, n_knots, 648, DEVICES[90]).rows == 16
 
 
 @needs_nvrtc

@@ -10,9 +10,10 @@ from mlpotential.errors import RunError
 from mlpotential.inference.backend import Obstacle
 from mlpotential.inference.cuda import compiler, driver, executors
 from mlpotential.inference.cuda.driver import CudaExecutor
+from mlpotential.inference.cuda.executor import Limits
 from mlpotential.inference.cuda.interface import Batch
 
-ATTRIBUTES = {75: 9, 76: 0, 97: 232_448, 120: 1}
+ATTRIBUTES = {16: 132, 75: 9, 76: 0, 97: 232_448, 120: 1}
 STREAM, CONTEXT, MODULE, FUNCTION = 77, 11, 22, 33
 
 
@@ -20,7 +21,7 @@ class FakeDriver:
     """Answers as a device would, and remembers; `failing` names a function that fails."""
 
     def __init__(self):
-        self.calls, self.failing, self.depth = [], None, 0
+        self.calls, self.names, self.failing, self.depth = [], [], None, 0
 
     def __getattr__(self, name):
         def call(*given):
@@ -56,7 +57,8 @@ class FakeDriver:
         return 0
 
     def _cuModuleGetFunction(self, function, module, name):
-        assert (self.depth, module.value, name) == (1, MODULE, b"molecule")
+        assert (self.depth, module.value) == (1, MODULE)
+        self.names.append(name)
         function._obj.value = FUNCTION
         return 0
 
@@ -95,7 +97,7 @@ def test_a_device_is_asked_what_it_can(fake):
     executor = CudaExecutor(torch.device("cuda"), None)
     assert executor.device == torch.device("cuda", 0)
     assert (executor.architecture, executor.name) == (90, "sm_90")
-    assert (executor.limits.shared_bytes, executor.limits.cluster) == (232_448, 8)
+    assert executor.limits == Limits(shared_bytes=232_448, cluster=8, multiprocessors=132)
     assert executor.limits.in_words == "227 kB of shared memory a block, clusters of 8"
 
 
@@ -106,9 +108,18 @@ def test_a_launch(fake):
         kernel(16, 256, 80_000, [Batch(graphs=5, trace=6)])
     assert fake.sizes == [16, 1, 1, 256, 1, 1, 80_000]
     assert (fake.batch.graphs, fake.batch.positions, fake.batch.trace) == (5, None, 6)
+    assert fake.names == [b"molecule"]
     assert fake.shared == 80_000
     assert fake.calls.count("cuFuncSetAttribute") == 1
     assert fake.depth == 0
+
+
+def test_functions_of_one_source_are_loaded_once(fake):
+    executor = CudaExecutor(torch.device("cuda"), None)
+    for name in ("convolve", "pull"):
+        executor.kernel(name, {}, "systems/edges")
+    assert fake.names == [b"convolve", b"pull"]
+    assert fake.calls.count("cuModuleLoadData") == 1
 
 
 @pytest.mark.parametrize("failing", ["cuInit", "cuModuleLoadData", "cuLaunchKernel"])

@@ -1,4 +1,4 @@
-"""The kernel touches no memory but its own: each tensor ends where a page begins that ends us."""
+"""The kernels touch no memory but their own: each tensor ends where a page begins that ends us."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from emulated import needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.slow]
 
-PROGRAM = """
+GUARDS = """
 import ctypes
 import math
 import sys
@@ -19,11 +19,14 @@ sys.path[:0] = {folders!r}
 import torch
 from emulated import LIKE_SM_90, EmulatedExecutor
 from guard_findings import random_domain
-from kernels import Packed, molecules
-from random_models import energy_and_dipole, random_schnet
+from kernels import Packed, PackedSystems, molecules
+from random_models import crystal, energy_and_dipole, molecule, random_schnet
 
+from mlpotential.graph import collate
 from mlpotential.inference.cuda import answers, packing, schnet
 from mlpotential.inference.cuda.executor import Limits
+from mlpotential.inference.cuda.systems import neighbor_list
+from mlpotential.inference.cuda.systems import schnet as systems
 
 PAGE, NOTHING, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS = 4096, 0, 3, 0x22
 libc = ctypes.CDLL(None)
@@ -48,8 +51,8 @@ class GuardedTorch:
     def __getattr__(self, name):
         return getattr(torch, name)
 
-    def empty(self, n, dtype, device):
-        return guarded((n,), dtype)
+    def empty(self, shape, dtype, device):
+        return guarded(shape if isinstance(shape, tuple) else (shape,), dtype)
 
 
 placed = packing.PackedNetwork._placed
@@ -60,8 +63,11 @@ def placed_guarded(self, tensor, dtype=None):
     return guarded(own.shape, own.dtype).copy_(own)
 
 
-schnet.torch = answers.torch = GuardedTorch()
+schnet.torch = answers.torch = systems.torch = neighbor_list.torch = GuardedTorch()
 packing.PackedNetwork._placed = placed_guarded
+"""
+
+MOLECULES = """
 for n_features, limits in ((32, LIKE_SM_90), (128, LIKE_SM_90), (64, Limits(101_376, 1))):
     outputs = energy_and_dipole(None)
     model = random_schnet("hard", outputs=outputs, n_features=n_features, n_interactions=3)
@@ -75,17 +81,38 @@ if {beyond}:
     packed(graph, wanted)
 """
 
+SYSTEMS = """
+for n_features, limits in ((32, LIKE_SM_90), (64, Limits(24_000, 1, 4))):
+    outputs = energy_and_dipole(None)
+    model = random_schnet("hard", outputs=outputs, n_features=n_features, n_interactions=3)
+    executor, domain = EmulatedExecutor(limits=limits), random_domain(n_features=n_features)
+    packed = PackedSystems(model, {dtype!r}, executor, domain)
+    graph = collate([molecule(1), crystal((3.3, 1.7, 1.9), skew=0.2), molecule(37)])
+    wanted = ("energy", "forces", "virial", "atomic_energies", "charges")
+    packed(graph, wanted, monitored=True)
+if {beyond}:
+    packed.network._n_interactions -= 1  # the trace is too short now
+    (group,) = packed.network._groups
+    memory = packed.network._memory(group.plan, graph.n_atoms, group.pairs.n_listed)
+    packed.network._n_interactions += 1
+    packed.network._memory = lambda *given: memory
+    packed(graph, wanted)
+"""
 
-def run(dtype: str, beyond: bool) -> int:
+
+def run(what: str, dtype: str, beyond: bool) -> int:
     here = Path(__file__).parent
-    program = PROGRAM.format(folders=[str(here), str(here.parent)], dtype=dtype, beyond=beyond)
+    folders = [str(here), str(here.parent)]
+    program = (GUARDS + what).format(folders=folders, dtype=dtype, beyond=beyond)
     return subprocess.run([sys.executable, "-c", program], capture_output=True).returncode
 
 
+@pytest.mark.parametrize("what", [MOLECULES, SYSTEMS], ids=["molecules", "systems"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_no_memory_but_its_own(dtype):
-    assert run(dtype, beyond=False) == 0
+def test_no_memory_but_its_own(dtype, what):
+    assert run(what, dtype, beyond=False) == 0
 
 
-def test_memory_beyond_is_noticed():
-    assert run("float32", beyond=True) < 0
+@pytest.mark.parametrize("what", [MOLECULES, SYSTEMS], ids=["molecules", "systems"])
+def test_memory_beyond_is_noticed(what):
+    assert run(what, "float32", beyond=True) < 0

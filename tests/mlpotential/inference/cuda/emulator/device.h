@@ -8,6 +8,7 @@
 #include <type_traits>
 
 using std::exp;
+using std::floor;
 using std::log1p;
 using std::sqrt;
 using std::tanh;
@@ -67,3 +68,10 @@ template <class T> T from_lane(T value, int bits) {
     emulated::wait(emulated::WARP, -2);
     return other;
 }
+inline unsigned ballot(bool yes) {
+    unsigned bits = yes ? 1u << emulated::thread.x % 32 : 0u;
+    for (int n = 16; n; n /= 2) bits |= from_lane(bits, n);
+    return bits;
+}
+inline int ones(unsigned bits) { return __builtin_popcount(bits); }
+template <class T> T rounded_product(T a, T b) { return a * b; }
