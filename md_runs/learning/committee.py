@@ -19,9 +19,13 @@ from ase import Atoms
 
 from md_runs.learning.folders import RoundFolder, positions_of
 from md_runs.learning.settings import LearningRun
+from mlpotential.data.read import read_reference_data
+from mlpotential.inference.calibration import LEAST_LABELS
+from mlpotential.inference.calibration import Calibration as FileCalibration
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.models.schnet_config import SchNetConfig
 from mlpotential.training.config import DataConfig, RunConfig, TrainingConfig
+from mlpotential.training.evaluation.calibrate import calibrate_committee
 from mlpotential.training.run import MODEL_NAME, run_training
 
 CUTOFF = 5.0  # A
@@ -153,3 +157,9 @@ def calibrated(models: Sequence[Path], held_out: Sequence[Atoms]) -> Calibration
     squares = (found.forces - np.array([a.get_forces() for a in held_out])) ** 2
     scale = np.sqrt(squares.sum() / (found.spreads**2).sum())
     return Calibration(float(scale), float(np.sqrt(squares.mean())), len(held_out))
+
+
+def calibrate_files(models: Sequence[Path], held_out: Path) -> FileCalibration | None:
+    """Writes error bars into the model files; None where there are too few labels for them."""
+    data = read_reference_data(held_out, energy_unit="eV", length_unit="Angstrom")
+    return None if len(data) < LEAST_LABELS else calibrate_committee(models, data, device="cpu")

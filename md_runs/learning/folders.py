@@ -19,6 +19,7 @@ from mlpotential.run_folder import opened_atomically, write_atomically
 
 IDENTITY_NAME = "learning.json"
 SUMMARY_NAME, PAGE_NAME, ALL_LABELS_NAME = "summary.json", "report.html", "labels.extxyz"
+HELD_OUT_NAME = "held_out.extxyz"
 COMMITTEE_NAME = "committee"
 MINIMUM_NAME, REFERENCE_MODES_NAME = "minimum.extxyz", "reference_modes.json"
 ROUND_NAME = "round.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,11 @@ def labelled_before(round_: RoundFolder, kind: str) -> list[Atoms]:
     return [atoms for earlier in round_.before for atoms in read_frames(earlier.labelled(kind))]
 
 
+def without_broken(frames: Sequence[Atoms]) -> list[Atoms]:
+    """Those without a force above `LARGEST_FORCE`, such as runs end with that a network broke."""
+    return [atoms for atoms in frames if np.abs(atoms.get_forces()).max() < LARGEST_FORCE]
+
+
 def asked_before(round_: RoundFolder) -> np.ndarray:
     """All structures that earlier rounds, and this one for its checks, asked for, failed or not.
 
@@ -120,7 +126,7 @@ def training_set(round_: RoundFolder) -> tuple[int, int]:
     """Writes what the committee is trained on; numbers of structures, and of those left out."""
     path = round_.path / "training.extxyz"
     frames = labelled_before(round_, CHOSEN)
-    kept = [a for a in frames if np.abs(a.get_forces()).max() < LARGEST_FORCE]
+    kept = without_broken(frames)
     if not path.exists():
         write_frames(path, kept)
     return len(kept), len(frames) - len(kept)

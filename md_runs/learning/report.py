@@ -74,7 +74,7 @@ def said(learned: Learned) -> list[str]:
         lines.append(f"without labels: {failed}")
     if learned.ending != LEARNED and len(learned.rounds) > 1:
         lines += [f"uncertain: {text}" for text in learned.rounds[-1]["assessment"]["doubts"]]
-    return lines
+    return [*lines, *learned.error_bars.splitlines()]
 
 
 def spent_of(learned: Learned) -> dict[str, Any]:
@@ -104,6 +104,7 @@ def summary_of(learned: Learned, settings: LearningRun) -> dict[str, Any]:
         "learned": learned.ending == LEARNED,
         "models": [str(path.relative_to(path.parent.parent)) for path in learned.models],
         "labels": ALL_LABELS_NAME,
+        "error_bars": learned.error_bars,
         "settings": asdict(settings),
         "spent": spent_of(learned),
         "rounds": learned.rounds,

@@ -27,19 +27,21 @@ from md_runs.learning.assessment import (
     mean_bonds,
     modes_of,
 )
-from md_runs.learning.committee import Calibration, calibrated, train_committee
+from md_runs.learning.committee import Calibration, calibrate_files, calibrated, train_committee
 from md_runs.learning.first_structures import Reference, choose_first, make_reference
 from md_runs.learning.folders import (
     ALL_LABELS_NAME,
     CHECKS,
     CHOSEN,
     COMMITTEE_NAME,
+    HELD_OUT_NAME,
     IDENTITY_NAME,
     ROUND_NAME,
     RoundFolder,
     join_files,
     read_frames,
     read_json,
+    write_frames,
     write_json,
 )
 from md_runs.learning.labels import (
@@ -49,6 +51,7 @@ from md_runs.learning.labels import (
     labelled_before,
     make_labels,
     training_set,
+    without_broken,
 )
 from md_runs.learning.selection import choose_checks, choose_structures
 from md_runs.learning.settings import FEWEST_CHECKS, LearningRun
@@ -69,11 +72,13 @@ class Learned:
         rounds: records of all rounds, as `round.json` has them.
         ending: why it ended: learned, budget spent, rounds spent, or nothing new to label.
         models: the committee.
+        error_bars: how the model files were calibrated on all held-out labels, in words.
     """
 
     rounds: list[dict[str, Any]]
     ending: str
     models: list[Path]
+    error_bars: str
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,8 @@ def learn(
             if record["ending"] is not None:
                 ending = record["ending"]
                 break
-        models = _leave(learning, RoundFolder(folder, len(rounds) - 1))
-        return Learned(rounds, ending, models)
+        models, error_bars = _leave(learning, RoundFolder(folder, len(rounds) - 1))
+        return Learned(rounds, ending, models, error_bars)
 
 
 def in_a_line(record: dict[str, Any]) -> str:
@@ -182,7 +187,7 @@ def _round(learning: Learning, reference: Reference, round_: RoundFolder) -> dic
     round_.path.mkdir(exist_ok=True)
     n_trained, n_left_out = training_set(round_)
     models = train_committee(round_, n_trained, settings, learning.progress)
-    held_out = labelled_before(round_, CHECKS)
+    held_out = without_broken(labelled_before(round_, CHECKS))
     if not held_out:
         raise DataError("no structure to check by could be labelled: nothing can be calibrated")
     calibration = calibrated(models, held_out)
@@ -276,8 +281,12 @@ def _record(
     }
 
 
-def _leave(learning: Learning, last: RoundFolder) -> list[Path]:
-    """The committee of the last round and all labels, at the top of the folder."""
+def _leave(learning: Learning, last: RoundFolder) -> tuple[list[Path], str]:
+    """The committee of the last round, with error bars, and all labels, at the top of the folder.
+
+    Returns:
+        The model files, and their error bars in words.
+    """
     committee = learning.folder / COMMITTEE_NAME
     committee.mkdir(exist_ok=True)
     models = []
@@ -289,7 +298,13 @@ def _leave(learning: Learning, last: RoundFolder) -> list[Path]:
     every = [RoundFolder(learning.folder, k) for k in range(last.number + 1)]
     files = [r.labelled(kind) for r in every for kind in (CHOSEN, CHECKS)]
     join_files(files, learning.folder / ALL_LABELS_NAME)
-    return models
+    held_out = learning.folder / HELD_OUT_NAME
+    checks = [atoms for r in every for atoms in read_frames(r.labelled(CHECKS))]
+    write_frames(held_out, without_broken(checks))
+    calibration = calibrate_files(models, held_out)
+    if calibration is None:
+        return models, "the committee is not calibrated: there are too few held-out labels"
+    return models, str(calibration)
 
 
 def _check_identity(

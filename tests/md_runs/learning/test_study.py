@@ -99,6 +99,7 @@ def test_rounds_say_what_was_learned(killed_and_learned):
     assert not summary["learned"]
     assert "<table>" in (folder / "learning/report.html").read_text()
     assert all(path.exists() for path in learned.models)
+    assert "too few held-out labels" in summary["error_bars"]
     first, last = learned.rounds[1], learned.rounds[-1]
     assert last["n_trained"] > first["n_trained"]
     assert first["assessment"]["measured_error"] > 0.0
