@@ -22,6 +22,11 @@ from md_runs.learning.settings import LearningRun
 from md_runs.learning.study import BUDGET, learn
 from mlpotential.errors import ConfigError, RunError, StructureError
 
+# The networks are so small that runs break the molecule, whose labels then look odd.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::mlpotential.data.declared_units.SuspiciousDataWarning"
+)
+
 FILE = logged_water.__file__
 SHORT = LearningRun(
     budget=30,
