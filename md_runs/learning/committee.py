@@ -44,12 +44,15 @@ def train_committee(
         The model files.
     """
     members = range(settings.members)
+    models = [round_.training / f"seed_{member}" / MODEL_NAME for member in members]
+    if all(path.exists() for path in models):
+        return models  # as they were when the runs of the round began, to the last byte
     results = [
         run_training(_config(round_, n_structures, member, settings), progress)
         for member in members
     ]
     round_.took("training", sum(result.wall_s for result in results))
-    return [result.model_path for result in results]
+    return models
 
 
 def _config(
