@@ -29,6 +29,7 @@ EQUILIBRATION_SHARE = 0.2  # of each run; beads begin in one point
 N_BLOCKS = 5
 SAME_BOND = 0.002  # A; chosen: smaller changes nobody asks for
 SAME_MODES = 0.01  # of the wavenumbers, on average; chosen
+REFERENCE_MODES = 0.03  # as well, from those of the reference; chosen
 LARGEST_OUTSIDE = 1e-3  # share of structures; chosen: single beads of a good model, for a step
 
 
@@ -136,6 +137,7 @@ def doubts_of(
     bonds: Bonds | None,
     last: Mapping[str, Any] | None,
     modes_from_last: float | None,
+    modes_from_reference: float | None,
 ) -> tuple[str, ...]:
     """All that is against trusting the committee of a round, in words; nothing: it is learned."""
     bound, found = settings.force_error_eV_A, []
@@ -150,6 +152,11 @@ def doubts_of(
     outside = runs.n_outside / max(1, runs.n_evaluated)
     if outside > LARGEST_OUTSIDE:
         found.append(f"{100 * outside:.2g} % of the structures outside the training data")
+    if modes_from_reference is None:
+        found.append("no minimum like that of the reference")
+    elif modes_from_reference > REFERENCE_MODES:
+        off = 100 * modes_from_reference
+        found.append(f"wavenumbers {off:.1f} % off those of the reference")
     return (*found, *_changes(bonds, last, modes_from_last))
 
 

@@ -24,7 +24,6 @@ from md_runs.analysis.vibrations.normal_modes import (
     curvatures_of_wavenumbers,
     read_normal_modes,
 )
-from md_runs.analysis.vibrations.training_geometries import positions_near_minimum
 from md_runs.classical.run import run_classical
 from md_runs.classical.settings import ClassicalRun
 from md_runs.force_provider import CalculatorForces
@@ -49,10 +48,6 @@ FORCE_TOLERANCE = 1e-3  # eV/A; chosen: displacements of Eq. (1) do not see less
 # temperature hardly widens zero-point motion. Chosen.
 SAMPLES = ((0.25, 1.0), (1.0, 1.0), (2.0, 1.3))
 SOFTEST_PER_CM = 150.0  # softer modes are displaced as this one: they are not harmonic so far
-NEAR_REST_SHARE = 0.2  # of the structures of round 0; chosen
-NEAR_REST_WEIGHT = 10.0  # in the loss; chosen: the forces there are small
-SOFT_PER_CM, SOFT_ANGSTROM = 350.0, 0.25  # chosen: torsions, and how far they go
-REST_TEMPERATURE_K = 10.0  # of all other modes
 CANDIDATES = 4  # for each structure that is taken
 TOO_NEAR = 0.5  # of the shortest distance of such a pair at the minimum; chosen: thrown away
 MD_TIMESTEP_FS = 1.0
@@ -128,39 +123,18 @@ def choose_first(
         with round_.timed("reference dynamics"):
             pool.append(_by_dynamics(reference, settings, forces, round_, progress))
     positions = np.concatenate(pool)
-    n_near = round(NEAR_REST_SHARE * settings.first_labels)
-    n_wanted = settings.first_labels - n_near
-    order = [int(k) for k in random.permutation(len(positions))[:n_wanted]]
-    if settings.strategy == "disagreement":  # half of them; the far ones alone leave a hole
+    drawn = [int(k) for k in random.permutation(len(positions))]
+    order = drawn[: settings.first_labels]
+    if settings.strategy == "disagreement":  # half of them; the far ones alone leave rest unknown
         points = descriptors(positions, reference.minimum.numbers)
-        near = order[: n_wanted - n_wanted // 2]
-        order = near + farthest_points(points, points[near], n_wanted // 2)
+        n_far = settings.first_labels // 2
+        near = order[: settings.first_labels - n_far]
+        order = near + farthest_points(points, points[near], n_far)
     order = [int(k) for k in random.permutation(order)]
     n_checks = settings.n_checks(len(order))
-    write_frames(
-        round_.frames(CHECKS), structures_of(reference.minimum, positions[order[:n_checks]])
-    )
-    at_rest = near_rest(reference.modes, n_near, random)
-    chosen = structures_of(reference.minimum, positions[order[n_checks:]])
-    chosen += structures_of(reference.minimum, at_rest, weight=NEAR_REST_WEIGHT)
-    write_frames(round_.frames(CHOSEN), chosen)
-
-
-def near_rest(modes: NormalModes, n_structures: int, random: np.random.Generator) -> np.ndarray:
-    """Far along soft modes, if there are any, and cold in all others, [n_structures, n_atoms, 3].
-
-    Nothing that moves is near rest in all modes, and soft ones are learned nowhere else.
-    """
-    if (modes.wavenumbers_per_cm < SOFT_PER_CM).any():
-        return positions_near_minimum(
-            modes,
-            n_structures,
-            softest_per_cm=SOFT_PER_CM,
-            largest_angstrom=SOFT_ANGSTROM,
-            temperature_K=REST_TEMPERATURE_K,
-            random=random,
-        )
-    return displaced_along_modes(modes, n_structures, REST_TEMPERATURE_K, False, random)
+    for kind, numbers in ((CHECKS, order[:n_checks]), (CHOSEN, order[n_checks:])):
+        frames = structures_of(reference.minimum, positions[numbers])
+        write_frames(round_.frames(kind), frames)
 
 
 def displaced_along_modes(

@@ -242,6 +242,7 @@ def _assessed(
         from_last = deviation_of_modes(
             modes, read_normal_modes(last_file) if last_file.exists() else None
         )
+        from_reference = deviation_of_modes(modes, reference.modes)
         doubts = doubts_of(
             learning.settings,
             runs,
@@ -250,8 +251,8 @@ def _assessed(
             bonds,
             (last.read() or {}).get("assessment"),
             from_last,
+            from_reference,
         )
-        from_reference = deviation_of_modes(modes, reference.modes)
         return Assessment(expected, measured, bonds, from_reference, from_last, doubts)
 
 

@@ -83,6 +83,7 @@ def doubts(**changed):
         "bonds": BONDS,
         "last": LAST,
         "modes_from_last": 0.005,
+        "modes_from_reference": 0.02,
     }
     return doubts_of(**(given | changed))
 
@@ -104,6 +105,8 @@ def test_nothing_is_against_a_good_committee():
         ({"bonds": None}, "no mean bonds"),
         ({"last": None}, "no mean bonds"),
         ({"modes_from_last": 0.02}, "wavenumbers changed by 2.0 %"),
+        ({"modes_from_reference": 0.05}, "wavenumbers 5.0 % off those of the reference"),
+        ({"modes_from_reference": None}, "no minimum like that of the reference"),
         ({"modes_from_last": None}, "no modes of two rounds"),
     ],
 )
