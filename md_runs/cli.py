@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   md-runs classical relaxed.xyz --model model.safetensors --folder nvt --ensemble bussi
   md-runs pimd relaxed.xyz --model model.safetensors --folder pimd --n-beads 16 --n-steps 10000
   md-runs relax start.xyz --calculator my_dft.py --output reference.xyz
+  md-runs learn start.xyz --calculator my_dft.py --for pimd --budget 500 --folder learning
   md-runs compare relaxed.xyz reference.xyz
   md-runs export pimd pimd.h5
   md-runs vdos nve --modes modes.json
@@ -48,6 +49,10 @@ COMMANDS = {
     "pimd": (
         "md_runs.commands.pimd:COMMAND",
         "path-integral MD, through i-PI or in this process, all beads in one evaluation",
+    ),
+    "learn": (
+        "md_runs.commands.learn:COMMAND",
+        "a force field of a molecule from a reference calculator: labels where it is in doubt",
     ),
     "compare": (
         "md_runs.commands.comparison.compare:COMMAND",

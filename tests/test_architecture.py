@@ -63,6 +63,7 @@ LAYERS = {
     "md_runs.reading": 13,
     "md_runs.c20": 13,
     "md_runs.ethanol": 13,
+    "md_runs.learning": 13,
     "md_runs.commands": 14,
     "md_runs.examples": 14,
     "md_runs.cli": 15,
@@ -70,7 +71,7 @@ LAYERS = {
 FRONTS = ("mlpotential", "md_runs")  # their __init__ name rooms without entering them
 MAX_FILES = 16  # of a folder, without its __init__
 MAX_ROOT_FILES = 12  # of md_runs itself
-MAX_ROOMS = 22  # seen from the root: the packages, and the files and folders of md_runs
+MAX_ROOMS = 23  # seen from the root: the packages, and the files and folders of md_runs
 
 
 def module_name(path: Path) -> str:
@@ -228,6 +229,7 @@ def modules_after():
         "import md_runs.trajectories.h5md_writer, md_runs.commands.export, md_runs.reading",
         "import md_runs.commands.modes, md_runs.commands.report, md_runs.commands.c20",
         "import md_runs.commands.interpretation.interpret",
+        "import md_runs.commands.learn, md_runs.learning.settings",
         "import md_runs.commands.solids.phonons, md_runs.commands.doctor.checks",
         "import mlpotential.doctor.command, calculators.doctor_checks",
         "import mlpotential.cli as c; c.build_parser()",
@@ -249,6 +251,7 @@ def test_free_of_torch(statement, modules_after):
         ["pimd", "absent.xyz", "--model", MODEL, "--folder", "f", "--n-steps", "1"],
         ["phonons", STRUCTURE, "--model", "absent"],
         ["c20", "--model", "absent"],
+        ["learn", "absent.xyz", "--calculator", "emt", "--folder", "f"],
         ["c20-data", "--model", "absent", "--folder", "f"],
     ],
 )

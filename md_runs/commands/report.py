@@ -23,7 +23,7 @@ from md_runs.commands.prepared_run import PreparedRun, open_runs
 from md_runs.commands.structure.distances import distances_report
 from md_runs.commands.structure.rdf import rdf_report
 from md_runs.commands.vdos import vdos_report
-from md_runs.figures.html_page import html_page
+from md_runs.figures.html_page import REPORT_STYLE, html_page
 from md_runs.figures.mode_animation import write_mode_page
 from md_runs.run_folders import RECORD_NAME, RUN_SUFFIXES, TRAJECTORY_NAME, run_paths
 from mlpotential import __version__
@@ -42,27 +42,6 @@ MODES = "modes"  # name of their section
 PASSED = " passed: "  # in the words of a check, see `spectrum_checks`
 REPORT_NAME = "report.html"
 PICTURES = "figure_*.png"  # of the C20 study
-STYLE = """
-body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; color: #333;
-  font: 15px/1.5 system-ui, sans-serif; background: #fff; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem;
-  border-top: 1px solid #ddd; padding-top: 1rem; } h3 { font-size: 1rem; margin-bottom: .3rem; }
-nav a { margin-right: 1rem; } a { color: #0072b2; }
-.gallery { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
-.gallery figure { margin: 0; cursor: zoom-in; }
-.gallery figure:focus { grid-column: 1 / -1; outline: none; cursor: auto; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #777; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin-bottom: 1rem; }
-th, td { padding: 2px 12px; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
-th { background: #f4f4f4; } th:first-child, td:first-child { text-align: left; }
-.doubt { background: #a03000; color: #fff; padding: .4rem .8rem; border-radius: 4px;
-  margin: .4rem 0; font-weight: 600; }
-.remarks, details li { font-size: .9rem; } summary { cursor: pointer; }
-h2 + details > summary { font-weight: 600; }
-"""
-
 EXAMPLES = """  md-runs report nvt
   md-runs report c20_study --output c20.html
   md-runs report ethanol --modes modes.json --resolution-per-cm 10"""
@@ -250,7 +229,9 @@ def report_page(
         )
     leads = "\n".join(f"<p>{html.escape(line)}</p>" for line in lead)
     navigation = f"<nav>{' '.join(links)}</nav>"
-    return html_page(title, STYLE, "\n".join([leads, navigation, _summary(sections), *parts]))
+    return html_page(
+        title, REPORT_STYLE, "\n".join([leads, navigation, _summary(sections), *parts])
+    )
 
 
 def _summary(sections: Sequence[AnalysisReport]) -> str:
