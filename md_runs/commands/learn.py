@@ -39,7 +39,7 @@ def run(
             such as emt, or a Python file with a function calculator().
         folder: for all rounds; the same command goes on in it.
         calculator_arguments: what the calculator is made with, '{method: GFN2-xTB}'.
-        calculator_timeout_s: longest time for one structure, s; it has no label then.
+        calculator_timeout_s: longest time for one structure (s); it has no label then.
         drivers: processes of the calculator.
         charge: of the molecule (what the structure says).
         multiplicity: 2 S + 1 of the molecule (what the structure says).

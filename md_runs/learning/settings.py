@@ -38,7 +38,8 @@ class LearningRun:
         members: networks of the committee.
         n_features: F of each network.
         n_interactions: T of each network.
-        training_visits: structures seen in one training, in thousands; what the time goes into.
+        training_visits: number of structures seen in one training, in thousands; what the time
+            goes into.
         n_beads: of the ring polymer; 16, or 1 of classical dynamics, where none is given.
         timestep_fs: of the dynamics; 0.25 (pimd) or 0.5 fs where none is given.
         md_steps: steps of dynamics by the calculator itself, in the first round; 0 for none.
