@@ -1,9 +1,8 @@
 """Every pair of atoms within a radius once, ordered and grouped by first atoms.
 
-Boxes as high as the radius, three or more along each periodic vector, are searched by a compiled
-cell list (D. Frenkel and B. Smit, Understanding Molecular Simulation, appendix F); smaller and
-skewed cells, and all where nothing was compiled, by `neighbor_pairs`, whose pairs are then sorted.
-Both give the same.
+A compiled cell list (D. Frenkel and B. Smit, Understanding Molecular Simulation, appendix F) does
+the search; for strongly skewed cells and atoms very many cells apart, and for all where nothing was
+compiled, `neighbor_pairs`, whose pairs are then sorted. Both give the same.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class HalfList:
 
     Attributes:
         row_start: pairs of atom i are row_start[i] to row_start[i + 1], [n_atoms + 1], int64.
-        neighbors: second atoms, [n_pairs], int32; those of one first atom ascend, then their shifts.
+        neighbors: second atoms, [n_pairs], int32; ascending for each first atom, then by shift.
         shift_index: row of `shifts` of each pair, [n_pairs], int32.
         shifts: the distinct lattice translations of j, ascending, [n_shifts, 3], whole float64;
             displacement = r_j + shift . cell - r_i.
@@ -79,7 +78,7 @@ def half_list(
 def _boxes(
     positions: np.ndarray, radius: float, cell: np.ndarray | None, pbc: np.ndarray
 ) -> dict[str, np.ndarray] | None:
-    """As `library.sorted_pairs` wants them; None where there are no three to each period."""
+    """As `library.sorted_pairs` wants them; None where the search is for others."""
     if cell is None:
         cell, pbc = np.eye(3), np.zeros(3, bool)
     elif not np.array_equal(reduction(cell, pbc), np.eye(3)):
@@ -92,28 +91,23 @@ def _boxes(
     low, high = parts.min(axis=0), parts.max(axis=0)
     if np.abs([low, high])[:, pbc].max(initial=0.0) > FARTHEST:
         return None
-    cells_apart = np.where(pbc, np.floor(high) - np.floor(low) + 3.0, 0.5)  # with rounding
-    if (2.0 * cells_apart).prod() > MOST_CODES:
-        return None
-    reach = radius * MARGIN
-    extent = np.where(pbc, 1.0, np.maximum(high - low, reach / heights))
-    low = np.where(pbc, 0.0, low)
-    least = np.where(pbc, 3, 1)
-    n_boxes = np.floor(np.minimum(extent * heights / reach, 1e6)).astype(np.int64)
-    if np.any(n_boxes < least):
-        if np.any(n_boxes[pbc] < 3):
-            return None
-        n_boxes = np.maximum(n_boxes, 1)
+    least_height = radius * MARGIN
+    extent = np.where(pbc, 1.0, np.maximum(high - low, least_height / heights))
+    n_boxes = np.clip(extent * heights / least_height, 1.0, 1e6).astype(np.int64)
     while n_boxes.prod() > 2 * len(positions) + 27:  # empty boxes would cost more than full ones
-        reducible = np.where(n_boxes // 2 >= least, n_boxes, 0)
-        n_boxes[reducible.argmax()] //= 2
+        n_boxes[n_boxes.argmax()] //= 2
+    reach = np.ceil(least_height * n_boxes / (extent * heights)).astype(np.int64)
+    cells_apart = np.where(pbc, np.floor(high) - np.floor(low) + 2.0 + reach, 0.0)  # with rounding
+    if (2.0 * cells_apart + 1.0).prod() > MOST_CODES:
+        return None
     return {
         "cell": np.ascontiguousarray(cell, np.float64),
         "inverse": np.ascontiguousarray(inverse),
         "periodic": pbc.astype(np.int64),
-        "low": low,
+        "low": np.where(pbc, 0.0, low),
         "extent": extent,
         "n_boxes": n_boxes,
+        "reach": reach,
     }
 
 

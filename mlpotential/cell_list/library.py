@@ -22,7 +22,7 @@ class _Search(ctypes.Structure):
     _fields_ = (
         ("n_atoms", _int64),
         *((name, _pointer) for name in ("positions", "cell", "inverse", "periodic")),
-        *((name, _pointer) for name in ("low", "extent", "n_boxes")),
+        *((name, _pointer) for name in ("low", "extent", "n_boxes", "reach")),
         ("radius", _float64),
     )
 
@@ -71,7 +71,7 @@ def sorted_pairs(
         positions: [n_atoms, 3], float64, C-contiguous (A).
         radius: (A).
         boxes: by their names in `CellListSearch`: cell and inverse, [3, 3], low and extent, [3],
-            float64, periodic and n_boxes, [3], int64.
+            float64, periodic, n_boxes and reach, [3], int64.
         threads: that search; the answer does not depend on them.
 
     Returns:

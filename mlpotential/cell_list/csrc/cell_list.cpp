@@ -1,4 +1,4 @@
-// A cell list: atoms sorted into boxes, so that all neighbours of an atom are in 27 of them.
+// A cell list: atoms sorted into boxes, so that all neighbours of an atom are in a few of them.
 //
 // Two passes, each shared out over threads by boxes: pairs of each first atom are counted, then
 // written to their places. What is written does not depend on the number of threads.
@@ -24,6 +24,7 @@ struct Neighborhood {  // a box beside another one
     int64_t begin, end;    // its atoms as they are sorted
     double translation[3];
     int64_t shift;         // its part of the number of a shift
+    int32_t is_forward;    // whether an atom is the first one of the pair with its own image here
 };
 
 class CellList {
@@ -106,7 +107,7 @@ private:
         longest_ = 0;
         for (int64_t b = 0; b < n_all; ++b)
             longest_ = std::max(longest_, box_start_[b + 1] - box_start_[b]);
-        longest_ *= 27;
+        for (int k = 0; k < 3; ++k) longest_ *= 2 * search_.reach[k] + 1;
     }
 
     // The box of an atom, its position and how it was moved there.
@@ -128,7 +129,7 @@ private:
         return box;
     }
 
-    // An image, -1, 0 or 1, and the wraps of both atoms make a shift.
+    // The image of a box and the wraps of both atoms make a shift.
     void number_shifts(CellListShifts& shifts) {
         for (int k = 0; k < 3; ++k) {
             int32_t least = 0, most = 0;
@@ -136,7 +137,8 @@ private:
                 least = i ? std::min(least, wraps_[3 * i + k]) : wraps_[k];
                 most = i ? std::max(most, wraps_[3 * i + k]) : wraps_[k];
             }
-            const int64_t farthest = int64_t(most) - least + (search_.periodic[k] ? 1 : 0);
+            const int64_t farthest = int64_t(most) - least + 
+                                     (search_.periodic[k] ? search_.reach[k] : 0);
             shifts.first[k] = -farthest;
             shifts.size[k] = size_[k] = 2 * farthest + 1;
         }
@@ -156,7 +158,7 @@ private:
         const int64_t* n = search_.n_boxes;
         const int64_t n_all = n[0] * n[1] * n[2];
         std::vector<std::vector<Neighborhood>> around(n_threads);
-        for (auto& of_thread : around) of_thread.reserve(27);
+        for (auto& of_thread : around) of_thread.reserve(n_around());
         run_side_by_side(n_threads, [&](int thread) {
             // equal numbers of atoms, not of boxes
             const auto boundary = [&](int part) {
@@ -175,25 +177,36 @@ private:
         });
     }
 
-    // The box and those beside it, 27 or fewer, without empty ones.
+    size_t n_around() const {
+        size_t product = 1;
+        for (int k = 0; k < 3; ++k) product *= size_t(2 * search_.reach[k] + 1);
+        return product;
+    }
+
+    // The box and those beside it, without empty ones.
     void look_around(int64_t box, std::vector<Neighborhood>& around) const {
         const int64_t* n = search_.n_boxes;
         const int64_t at[3] = {box / (n[1] * n[2]), box / n[2] % n[1], box % n[2]};
+        const int64_t* reach = search_.reach;
+        const int64_t wide[2] = {2 * reach[1] + 1, 2 * reach[2] + 1};
         around.clear();
-        for (int step = 0; step < 27; ++step) {
-            const int64_t steps[3] = {step / 9 - 1, step / 3 % 3 - 1, step % 3 - 1};
+        for (int64_t step = 0; step < int64_t(n_around()); ++step) {
+            const int64_t steps[3] = {step / wide[1] / wide[0] - reach[0],
+                                      step / wide[1] % wide[0] - reach[1],
+                                      step % wide[1] - reach[2]};
             int64_t other = 0, image[3];
             bool is_there = true;
             for (int k = 0; k < 3; ++k) {
                 int64_t along = at[k] + steps[k];
-                image[k] = along < 0 ? -1 : along >= n[k] ? 1 : 0;
+                image[k] = along < 0 ? -((n[k] - 1 - along) / n[k]) : along / n[k];
                 if (image[k] && !search_.periodic[k]) is_there = false;
                 along -= image[k] * n[k];
                 other = other * n[k] + along;
             }
             if (!is_there || box_start_[other] == box_start_[other + 1]) continue;
-            Neighborhood found{box_start_[other], box_start_[other + 1], {},
-                               center_ + number(image[0], image[1], image[2])};
+            const int64_t shift = number(image[0], image[1], image[2]);
+            Neighborhood found{box_start_[other], box_start_[other + 1], {}, center_ + shift,
+                               shift > 0};
             for (int c = 0; c < 3; ++c)
                 for (int k = 0; k < 3; ++k)
                     found.translation[c] += double(image[k]) * search_.cell[3 * k + c];
@@ -208,11 +221,11 @@ private:
         const double from[3] = {x[a] - box.translation[0], y[a] - box.translation[1],
                                 z[a] - box.translation[2]};
         const double reach = squared_radius_;
-        const int32_t i = order_[a];
+        const int32_t last_before = order_[a] - box.is_forward;
         const int32_t* const order = order_.data();
         for (int64_t b = box.begin; b < box.end; ++b) {
             const double dx = x[b] - from[0], dy = y[b] - from[1], dz = z[b] - from[2];
-            meet(b, (dx * dx + dy * dy + dz * dz < reach) & (order[b] > i));
+            meet(b, (dx * dx + dy * dy + dz * dz < reach) & (order[b] > last_before));
         }
     }
 

@@ -12,8 +12,8 @@
 
 extern "C" {
 
-// Boxes in which atoms are sorted: along each vector so many that their height is the radius or
-// more, and at least three where the structure is periodic: a pair has no second image then.
+// Boxes in which atoms are sorted. All within the radius of an atom are in the boxes up to `reach`
+// from its own along each vector, which may be images of one and the same box.
 struct CellListSearch {
     int64_t n_atoms;
     const double* positions;          // [n_atoms, 3]
@@ -23,10 +23,11 @@ struct CellListSearch {
     const double* low;                // [3]: where the boxes begin, in parts of the cell
     const double* extent;             // [3]: of all boxes, in parts of the cell; 1 where periodic
     const int64_t* n_boxes;           // [3]
+    const int64_t* reach;             // [3]
     double radius;
 };
 
-// Pairs i < j by i, then j. j is moved by a whole number of each vector, the shift, which is
+// Pairs by i, j, then shift, where i < j, or i = j and the first shift but 0 is positive. j is moved by a whole number of each vector, the shift, which is
 // numbered: ((s0 - first[0]) size[1] + s1 - first[1]) size[2] + s2 - first[2].
 struct CellListShifts {
     int64_t first[3], size[3];

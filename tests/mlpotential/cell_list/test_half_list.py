@@ -14,6 +14,8 @@ from mlpotential.graph import complete_cell
 from mlpotential.neighbors import neighbor_pairs
 
 RADIUS = 3.1
+CHAIN = [[0.0, 0.0, 1.4 * k] for k in range(12)]
+CORNERS = [[0.0, 0.0, 0.0], [10.0, 0.0, 0.0], [-1e-17, 10.0, 10.0], [10.0, 10.0, 9.9]]
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="there is no compiled cell list")
 
@@ -53,11 +55,15 @@ def left_handed() -> Atoms:
 STRUCTURES = {
     "crystal": crystal,
     "atoms_in_other_cells": lambda: scattered(crystal(), 3),
+    "two_boxes": lambda: rattled(bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat((1, 3, 3))),
+    "primitive_cell": lambda: rattled(bulk("C", "diamond", a=3.57)),
+    "one_atom": lambda: bulk("Po", "sc", a=1.3),
+    "one_atom_elsewhere": lambda: scattered(bulk("Po", "sc", a=1.3), 9),
     "slanted": slanted,
     "left_handed": left_handed,
     "slab": lambda: rattled(fcc111("Al", (5, 5, 3), vacuum=6.0)),
     "slab_without_vacuum": lambda: rattled(fcc111("Al", (5, 5, 3))),
-    "chain": lambda: rattled(Atoms("C" * 12, [[0, 0, 1.4 * k] for k in range(12)], cell=[0, 0, 16.8], pbc=[0, 0, 1])),
+    "chain": lambda: rattled(Atoms("C12", CHAIN, cell=[0, 0, 16.8], pbc=[0, 0, 1])),
     "cluster": lambda: Atoms("Cu256", rattled(bulk("Cu", cubic=True).repeat(4)).positions),
     "molecule": lambda: molecule("C60"),
     "plane": lambda: Atoms("C" * 9, [[x, y, 0.0] for x in range(3) for y in range(3)]),
@@ -65,8 +71,8 @@ STRUCTURES = {
     "gas_without_cell": lambda: gas(300, 20.0, False),
     "parts_far_apart": lambda: molecule("C60") + Atoms("C60", molecule("C60").positions + 1e5),
     "one_atom_in_a_large_cell": lambda: gas(1, 20.0, True),
-    "corner_atoms": lambda: Atoms("He4", [[0, 0, 0], [10, 0, 0], [-1e-17, 10, 10], [10, 10, 9.9]], cell=10 * np.eye(3), pbc=True),
-}  # fmt: skip
+    "corner_atoms": lambda: Atoms("He4", CORNERS, cell=10.0 * np.eye(3), pbc=True),
+}
 
 
 def arrays_of(name: str) -> tuple[np.ndarray, float, np.ndarray | None, np.ndarray]:
@@ -96,7 +102,6 @@ def test_as_by_sorting(name: str, threads: int, monkeypatch: pytest.MonkeyPatch)
 
 
 FALLING_BACK = {
-    "two_boxes": lambda: bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat((1, 3, 3)),
     "skewed": lambda: Atoms("H", cell=[[20, 0, 0], [200, 20, 0], [0, 0, 20]], pbc=True),
     "atoms_very_far_away": lambda: scattered(crystal(), 100_000),
 }
@@ -104,7 +109,7 @@ FALLING_BACK = {
 
 @pytest.mark.parametrize("name", FALLING_BACK)
 def test_other_cells(name: str) -> None:
-    """Where an atom may see two images of one atom, and where boxes are no good."""
+    """Where boxes are no good."""
     atoms = FALLING_BACK[name]()
     cell = np.asarray(atoms.cell)
     assert module._boxes(atoms.positions, RADIUS, cell, atoms.pbc) is None
