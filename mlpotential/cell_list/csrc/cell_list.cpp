@@ -216,14 +216,15 @@ private:
 
     // Calls meet(b, whether it is a pair) for all atoms around.
     template <class Meet>
-    void measure(int64_t a, const Neighborhood& box, const Meet& meet) const {
+    __attribute__((always_inline)) void measure(int64_t a, const Neighborhood& box, const Meet& meet) const {
         const double *x = sorted_[0].data(), *y = sorted_[1].data(), *z = sorted_[2].data();
         const double from[3] = {x[a] - box.translation[0], y[a] - box.translation[1],
                                 z[a] - box.translation[2]};
         const double reach = squared_radius_;
         const int32_t last_before = order_[a] - box.is_forward;
         const int32_t* const order = order_.data();
-        for (int64_t b = box.begin; b < box.end; ++b) {
+        const int64_t end = box.end;
+        for (int64_t b = box.begin; b < end; ++b) {
             const double dx = x[b] - from[0], dy = y[b] - from[1], dz = z[b] - from[2];
             meet(b, (dx * dx + dy * dy + dz * dz < reach) & (order[b] > last_before));
         }
