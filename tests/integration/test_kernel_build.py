@@ -83,7 +83,8 @@ def sanitized(tmp_path_factory):
 RUN_TESTS = """
 import re, sys, pytest
 status = pytest.main(["-q", "-p", "no:cacheprovider", "-x", *sys.argv[1:]])
-print("loaded:", *sorted(set(re.findall(r"/\\S*_(?:schnet|cell_list)_\\S*", open("/proc/self/maps").read()))))
+maps = open("/proc/self/maps").read()
+print("loaded:", *sorted(set(re.findall(r"/\\S*_(?:schnet|cell_list)_\\S*", maps))))
 sys.exit(status)
 """
 
