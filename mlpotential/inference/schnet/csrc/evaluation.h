@@ -201,7 +201,7 @@ private:
         };
         own_[thread] = {boundary(thread), boundary(thread + 1)};
         uint8_t* touched = space_.touched.get() + thread * n_groups();
-        std::memset(touched, 0, n_groups());
+        std::fill_n(touched, n_groups(), uint8_t(0));
         for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i) {
             touched[i / ROWS_OF_A_GROUP] = 1;
             for (int64_t p = first[i]; p < end_owned[i]; ++p)
@@ -379,6 +379,7 @@ private:
 
     void clear_messages(int thread) const {
         const size_t bytes = net_.width * sizeof(T);
+        if (n_owned_ == 0) return;  // of a process without atoms of its own
         if (n_threads_ == 1) {
             std::memset(messages(0, 0), 0, n_owned_ * bytes);
             return;
