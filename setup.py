@@ -1,4 +1,4 @@
-"""The SchNet kernel and the sums of training, compiled once per instruction set.
+"""The SchNet kernel, the sums of training and the cell list, compiled once per instruction set.
 
 Everything else is in setup.cfg.
 
@@ -19,6 +19,7 @@ if platform.machine().lower() in ("x86_64", "amd64"):
     INSTRUCTION_SETS["avx512"] = ["-mavx2", "-mfma", *AVX512]
 SCHNET = "mlpotential/inference/schnet/csrc"
 CONVOLUTION = "mlpotential/nn/csrc"
+CELL_LIST = "mlpotential/cell_list/csrc"
 SCHNET_HEADERS = ("schnet.h", "evaluation.h", "network.h", "dense.h", "vector.h", "team.h")
 LIBRARIES = {  # by name: source and what else it depends on
     "mlpotential.inference.schnet._schnet": (
@@ -28,6 +29,10 @@ LIBRARIES = {  # by name: source and what else it depends on
     "mlpotential.nn._convolution": (
         f"{CONVOLUTION}/convolution.cpp",
         [f"{CONVOLUTION}/convolution.h", f"{CONVOLUTION}/processor.h", f"{SCHNET}/team.h"],
+    ),
+    "mlpotential.cell_list._cell_list": (
+        f"{CELL_LIST}/cell_list.cpp",
+        [f"{CELL_LIST}/cell_list.h", f"{CONVOLUTION}/processor.h", f"{SCHNET}/team.h"],
     ),
 }
 

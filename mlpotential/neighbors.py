@@ -51,12 +51,11 @@ def neighbor_pairs(
     Raises:
         StructureError: if so many do not fit into the memory.
     """
-    n_pairs = _estimated_pairs(positions, cutoff, cell, pbc)
-    _check_memory(n_pairs, len(positions), f"within {cutoff:g} A")
+    check_memory_of_pairs(positions, cutoff, cell, pbc)
     change = np.eye(3) if cell is None else reduction(cell, pbc)
     box = np.zeros((3, 3)) if cell is None else change @ cell
     wrapped, translation = _wrap(
-        _close_gaps(positions, cutoff, cell, pbc), None if cell is None else box, pbc
+        close_gaps(positions, cutoff, cell, pbc), None if cell is None else box, pbc
     )
     periodic = np.asarray(pbc, bool)
     if _is_beyond_vesin(box, cutoff):
@@ -69,6 +68,14 @@ def neighbor_pairs(
     if translation.any():
         shifts += np.take(translation, pairs[1], axis=0) - np.take(translation, pairs[0], axis=0)
     return pairs, shifts if np.array_equal(change, np.eye(3)) else shifts @ change
+
+
+def check_memory_of_pairs(
+    positions: np.ndarray, cutoff: float, cell: np.ndarray | None, pbc: np.ndarray
+) -> None:
+    """Raises StructureError where the pairs of `neighbor_pairs` do not fit into the memory."""
+    n_pairs = _estimated_pairs(positions, cutoff, cell, pbc)
+    _check_memory(n_pairs, len(positions), f"within {cutoff:g} A")
 
 
 def _estimated_pairs(
@@ -141,7 +148,7 @@ def _wrap(
     return positions + translation @ cell, translation
 
 
-def _close_gaps(
+def close_gaps(
     positions: np.ndarray, cutoff: float, cell: np.ndarray | None, pbc: np.ndarray
 ) -> np.ndarray:
     """Positions with empty space beyond the cutoff taken out, where nothing repeats.

@@ -10,11 +10,10 @@ import math
 
 import numpy as np
 
-from mlpotential.neighbors import neighbor_pairs
+from mlpotential.cell_list.half_list import NO_PAIRS, half_list
 
 SKIN = 1.0  # A; chosen: cheapest for water at 300 K in steps of 0.5 fs, where it lasts 20 steps
 ROUNDING = 1e-6  # A; chosen: that of positions 1e9 A away
-MOST_CODES = 2**20  # chosen: a table as long is filled in a millisecond
 
 
 class VerletList:
@@ -34,29 +33,25 @@ class VerletList:
     pair is in the list.
 
     Attributes:
-        pairs: i and j, [2, n_pairs], int32; i < j, or i == j and the first non-zero component of
-            the shift positive; ordered by i, j, shift. Without those beyond the cutoff, lists of
-            any age have the same pairs in the same order.
-        row_start: pairs of atom i are row_start[i] to row_start[i + 1], [n_atoms + 1], int64.
-        shift_index: row of `shifts` of each pair, [n_pairs], int32.
-        shifts: the distinct lattice translations of j, ascending, [n_shifts, 3], whole float64;
-            displacement = r_j + shift . cell - r_i.
+        half: its pairs. Without those beyond the cutoff, lists of any age have the same pairs in
+            the same order.
         n_builds: how often the list was made.
 
     Args:
         cutoff: (A).
         pbc: periodic directions, [3], bool.
         skin: how far beyond the cutoff pairs are listed (A).
+        threads: that may share the making of the list.
     """
 
-    def __init__(self, cutoff: float, pbc: np.ndarray, skin: float = SKIN) -> None:
+    def __init__(
+        self, cutoff: float, pbc: np.ndarray, skin: float = SKIN, threads: int = 1
+    ) -> None:
         self.cutoff = cutoff
         self.pbc = pbc
         self.skin = skin
-        self.pairs = np.zeros((2, 0), np.int32)
-        self.row_start = np.zeros(1, np.int64)
-        self.shift_index = np.zeros(0, np.int32)
-        self.shifts = np.zeros((0, 3))
+        self.threads = threads
+        self.half = NO_PAIRS
         self.n_builds = 0
         self._positions = np.zeros((0, 3))  # r0
         self._cell: np.ndarray | None = None  # h0
@@ -85,21 +80,22 @@ class VerletList:
             Pairs i, j, [2, n_pairs], int64, and lattice translations of j, [n_pairs, 3], float64.
         """
         self.update(positions, cell)
-        displacements = np.take(positions, self.pairs[1], axis=0)
-        displacements -= np.take(positions, self.pairs[0], axis=0)
+        listed = self.half.pairs
+        displacements = np.take(positions, listed[1], axis=0)
+        displacements -= np.take(positions, listed[0], axis=0)
         if cell is not None:
-            displacements += np.take(self.translations(cell), self.shift_index, axis=0)
+            displacements += np.take(self.translations(cell), self.half.shift_index, axis=0)
         x, y, z = displacements.T
         inside = np.flatnonzero(x * x + y * y + z * z < self.cutoff**2)
-        pairs = np.take(self.pairs, inside, axis=1).astype(np.int64)
-        return pairs, np.take(self.shifts, self.shift_index[inside], axis=0)
+        pairs = np.take(listed, inside, axis=1).astype(np.int64)
+        return pairs, np.take(self.half.shifts, self.half.shift_index[inside], axis=0)
 
     def translations(self, cell: np.ndarray) -> np.ndarray:
         """The shifts as vectors, [n_shifts, 3] (A), each the same whatever the others are.
 
         In a product of matrices the last bit could depend on the number of rows.
         """
-        return (self.shifts[:, :, None] * cell).sum(axis=1)
+        return (self.half.shifts[:, :, None] * cell).sum(axis=1)
 
     def _is_complete(self, positions: np.ndarray, cell: np.ndarray | None) -> bool:
         """Whether the list is of these atoms and has all pairs within the cutoff. Eq. (1)."""
@@ -117,50 +113,7 @@ class VerletList:
 
     def _build(self, positions: np.ndarray, cell: np.ndarray | None) -> None:
         radius = self.cutoff + self.skin + ROUNDING
-        pairs, shifts = _oriented(*neighbor_pairs(positions, radius, cell, self.pbc))
-        self.shifts, shift_index = _numbered(shifts)
-        self.pairs, self.shift_index = _sorted(pairs, shift_index)
-        atoms = np.arange(len(positions) + 1, dtype=np.int32)
-        self.row_start = np.searchsorted(self.pairs[0], atoms)
+        self.half = half_list(positions, radius, cell, self.pbc, self.threads)
         self._positions = positions.copy()
         self._cell = None if cell is None else cell.copy()
         self.n_builds += 1
-
-
-def _oriented(pairs: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same with i < j, or i == j and the first non-zero component of the shift positive."""
-    i, j = pairs
-    backward = i > j
-    images = np.flatnonzero(i == j)
-    backward[images] = np.sign(shifts[images]) @ [4.0, 2.0, 1.0] < 0.0
-    if not backward.any():
-        return pairs, shifts
-    return np.where(backward, pairs[::-1], pairs), np.where(backward[:, None], -shifts, shifts)
-
-
-def _numbered(shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct shifts, ascending, [n_shifts, 3], and the number of each pair's, [n_pairs]."""
-    columns = np.array(shifts.T, order="C")
-    low = columns.min(axis=1, initial=0.0)
-    columns -= low[:, None]
-    extents = columns.max(axis=1, initial=0.0) + 1.0
-    if extents.prod() > MOST_CODES:  # atoms many cells apart
-        distinct, index = np.unique(shifts, axis=0, return_inverse=True)
-        return distinct + 0.0, index.reshape(-1)  # no minus zero
-    codes = (np.array([extents[1] * extents[2], extents[2], 1.0]) @ columns).astype(np.int64)
-    present = np.zeros(extents.astype(np.int64), bool)
-    present.reshape(-1)[codes] = True
-    distinct = np.add(np.argwhere(present), low, order="C")
-    return distinct, np.take(np.cumsum(present) - 1, codes)
-
-
-def _sorted(pairs: np.ndarray, shift_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs and shift indices, int32, ordered by i, j, shift: packed in one number to be sorted."""
-    atom_bits = int(pairs.max(initial=0)).bit_length()
-    shift_bits = int(shift_index.max(initial=0)).bit_length()
-    keys = (((pairs[0] << atom_bits) | pairs[1]) << shift_bits) | shift_index
-    keys.sort()
-    ordered = np.empty(pairs.shape, np.int32)
-    ordered[0] = keys >> (atom_bits + shift_bits)
-    ordered[1] = (keys >> shift_bits) & ((1 << atom_bits) - 1)
-    return ordered, (keys & ((1 << shift_bits) - 1)).astype(np.int32)

@@ -31,6 +31,7 @@ LAYERS = {
     "mlpotential.properties": 1,
     "mlpotential.graph": 1,
     "mlpotential.neighbors": 1,
+    "mlpotential.cell_list": 1,
     "mlpotential.verlet_list": 1,
     "mlpotential.data": 2,
     "mlpotential.nn": 2,

@@ -169,7 +169,9 @@ class Evaluator:
         self.calibration: Calibration | None = common_calibration(
             [member.calibration for member in members], [member.fingerprint for member in members]
         )
-        self._replicas = Replicas(self.atomic_numbers, self.pbc, members[0].potential.cutoff)
+        self._replicas = Replicas(
+            self.atomic_numbers, self.pbc, members[0].potential.cutoff, members[0].threads
+        )
 
     @property
     def n_atoms(self) -> int:

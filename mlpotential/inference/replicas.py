@@ -31,10 +31,18 @@ class Replicas:
         atomic_numbers: [n_atoms].
         pbc: periodic directions, [3], bool.
         cutoff: of the model (A); None for all pairs.
+        threads: that may share the making of a list.
     """
 
-    def __init__(self, atomic_numbers: np.ndarray, pbc: np.ndarray, cutoff: float | None) -> None:
+    def __init__(
+        self,
+        atomic_numbers: np.ndarray,
+        pbc: np.ndarray,
+        cutoff: float | None,
+        threads: int = 1,
+    ) -> None:
         self.atomic_numbers, self.pbc, self.cutoff = atomic_numbers, pbc, cutoff
+        self._threads = threads
         self.n_atoms = len(atomic_numbers)
         self._periodic = bool(pbc.any())
         self._checked_cell: np.ndarray | None = None
@@ -147,10 +155,12 @@ class Replicas:
         joined = self._joined
         if joined is None or joined.n_graphs != len(positions) or builds != self._joined_builds:
             if self._fixed is not None:
-                singles = [self._single(self._fixed)] * len(positions)
+                i, j = self._fixed
+                row_start = np.searchsorted(i, np.arange(self.n_atoms + 1))
+                singles = [self._single(row_start, j.astype(np.int32))] * len(positions)
             else:
                 singles = [self._listed(verlet) for verlet in lists]
-            self._joined = joined = PairGraph.joined(singles)
+            self._joined = joined = singles[0] if len(singles) == 1 else PairGraph.joined(singles)
             self._joined_builds = builds
         if cells is None:
             return joined
@@ -164,23 +174,24 @@ class Replicas:
     def _list(self, k: int) -> VerletList:
         assert self.cutoff is not None  # else all pairs are fixed
         while len(self._lists) <= k:
-            self._lists.append(VerletList(self.cutoff, self.pbc))
+            self._lists.append(VerletList(self.cutoff, self.pbc, threads=self._threads))
         return self._lists[k]
 
     def _listed(self, verlet: VerletList) -> PairGraph:
         """One replica with the pairs of its list; its translations are put in by the caller."""
-        single = self._single(verlet.pairs)
+        half = verlet.half
+        single = self._single(half.row_start, half.neighbors)
         if not self._periodic:
             return single
-        return replace(single, shift_index=verlet.shift_index, translations=verlet.shifts)
+        return replace(single, shift_index=half.shift_index, translations=half.shifts)
 
-    def _single(self, pairs: np.ndarray) -> PairGraph:
-        """One replica with these pairs, [2, n_pairs], first atoms ascending."""
+    def _single(self, row_start: np.ndarray, neighbors: np.ndarray) -> PairGraph:
+        """One replica with these second atoms, int32, of the rows of first atoms."""
         return PairGraph(
             graph_start=np.array([0, self.n_atoms]),
             atomic_numbers=self.atomic_numbers.astype(np.int32),
-            row_start=np.searchsorted(pairs[0], np.arange(self.n_atoms + 1)),
-            neighbors=pairs[1].astype(np.int32),
+            row_start=row_start,
+            neighbors=neighbors,
         )
 
 

@@ -1,6 +1,7 @@
 """Builds of the compiled kernel: under sanitizers, and where there is no compiler."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "mlpotential/inference/schnet/csrc"
+CELL_LIST = ROOT / "mlpotential/cell_list/csrc"
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PACKAGES = ("mlpotential", "calculators", "md_runs")
+STEMS = re.compile("_schnet_|_cell_list_")
 SANITIZERS = '"-fsanitize=address,undefined,float-cast-overflow"'
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
@@ -80,7 +83,8 @@ def sanitized(tmp_path_factory):
 RUN_TESTS = """
 import re, sys, pytest
 status = pytest.main(["-q", "-p", "no:cacheprovider", "-x", *sys.argv[1:]])
-print("loaded:", *sorted(set(re.findall(r"/\\S*_schnet_\\S*", open("/proc/self/maps").read()))))
+maps = open("/proc/self/maps").read()
+print("loaded:", *sorted(set(re.findall(r"/\\S*_(?:schnet|cell_list)_\\S*", maps))))
 sys.exit(status)
 """
 
@@ -91,14 +95,14 @@ def test_memory_and_undefined_behaviour(sanitized):
     folder, environment = sanitized
     tests = ROOT / "tests/mlpotential/inference"
     names = ("test_native.py", "test_replicas.py", "test_guard.py", "test_halo.py")
-    files = [tests / name for name in names]
+    files = [ROOT / "tests/mlpotential/cell_list", *(tests / name for name in names)]
     # all but those that limit and measure the memory of a process, the slow ones too
     chosen = "-k", "not manners and not flat", "-m", "slow or not slow"
     command = [sys.executable, "-P", "-c", RUN_TESTS, *files, *chosen]
     output = succeed(command, folder, **environment)
     assert " passed" in output
     libraries = output.split("loaded:")[1].split()
-    assert libraries
+    assert {"_schnet_", "_cell_list_"} <= {m[0] for m in map(STEMS.search, libraries) if m}
     for path in libraries:
         assert path.startswith(str(folder)), "this is not the kernel under test"
         assert b"__asan_report_load" in Path(path).read_bytes()
@@ -118,6 +122,22 @@ graph.row_start[-1] += int(sys.argv[2])  # pairs that are not there
 kernel = NativeSchNet(model, tabulate_filters(model, 1e-3))
 kernel.evaluate(graph, structure.positions.numpy(), ("forces",))
 """
+
+
+@needs_compiler
+def test_races_of_the_cell_list(tmp_path):
+    """Several threads find the same pairs as one, under a thread sanitizer."""
+    library_of_compiler("libtsan.so")
+    program = tmp_path / "cell_list_threads"
+    succeed(
+        [
+            *("g++", "-std=c++17", "-O1", "-g", "-fsanitize=thread", "-pthread"),
+            *("-I", CELL_LIST, Path(__file__).with_name("cell_list_threads.cpp")),
+            *(CELL_LIST / "cell_list.cpp", "-o", program),
+        ],
+        tmp_path,
+    )
+    assert "pairs" in succeed([program], tmp_path)
 
 
 @needs_compiler
@@ -223,11 +243,12 @@ def test_wheel_of_the_source_distribution(source_distribution, tracked, tmp_path
     libraries = {name for name in names if name.endswith(".so")}
     of_packages = {name for name in tracked if name.split("/")[0] in PACKAGES}
     left_out = {name for name in of_packages if "/csrc/" in name or name.endswith(".png")}
+    left_out -= {"mlpotential/inference/schnet/csrc/schnet.h"}  # which LAMMPS' plugin includes
     informed = {name for name in names if ".dist-info/" in name}
     assert names - libraries - informed == of_packages - left_out
     assert any(name.endswith("/licenses/LICENSE") for name in informed)
     assert {Path(name).name.split(".")[0] for name in libraries} >= {
-        "_schnet_portable", "_convolution_portable"
+        "_schnet_portable", "_convolution_portable", "_cell_list_portable"
     }  # fmt: skip
     assert max(zipfile.ZipFile(wheel).getinfo(name).file_size for name in libraries) < 1e6, (
         "these have debug symbols"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mlpotential import verlet_list
+from mlpotential.cell_list import half_list
 from mlpotential.graph import complete_cell
 from mlpotential.verlet_list import VerletList
 
@@ -182,24 +184,26 @@ def test_order_and_types(structure: str) -> None:
     positions, cell, pbc = arrays_of(structure)
     made = VerletList(CUTOFF, pbc, SKIN)
     assert made.update(positions, cell)
-    assert made.pairs.dtype == made.shift_index.dtype == np.int32
-    assert made.row_start.dtype == np.int64
-    assert made.shifts.dtype == np.float64
-    assert made.pairs.flags.c_contiguous
-    assert made.shifts.flags.c_contiguous
-    shifts = made.shifts[made.shift_index]
-    assert both_ways(made.pairs, shifts) == brute_force(positions, cell, pbc, CUTOFF + SKIN + TIE)
-    edges = np.column_stack([*made.pairs, shifts]).tolist()
+    assert made.half.pairs.dtype == made.half.shift_index.dtype == np.int32
+    assert made.half.row_start.dtype == np.int64
+    assert made.half.shifts.dtype == np.float64
+    assert made.half.pairs.flags.c_contiguous
+    assert made.half.shifts.flags.c_contiguous
+    shifts = made.half.shifts[made.half.shift_index]
+    assert both_ways(made.half.pairs, shifts) == brute_force(
+        positions, cell, pbc, CUTOFF + SKIN + TIE
+    )
+    edges = np.column_stack([*made.half.pairs, shifts]).tolist()
     assert edges == sorted(edges)
     for i, j, *shift in edges:
         assert i < j or (i == j and shift > [0.0, 0.0, 0.0])
-    distinct = made.shifts.tolist()
+    distinct = made.half.shifts.tolist()
     assert distinct == sorted(distinct)
     assert {tuple(s) for s in distinct} == {tuple(s) for s in shifts.tolist()}
-    assert len(made.row_start) == len(positions) + 1
+    assert len(made.half.row_start) == len(positions) + 1
     for atom in range(len(positions)):
-        own = slice(made.row_start[atom], made.row_start[atom + 1])
-        np.testing.assert_array_equal(np.flatnonzero(made.pairs[0] == atom), np.r_[own])
+        own = slice(made.half.row_start[atom], made.half.row_start[atom + 1])
+        np.testing.assert_array_equal(np.flatnonzero(made.half.pairs[0] == atom), np.r_[own])
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -208,12 +212,12 @@ def test_shifts_too_many_for_a_table(structure: str, monkeypatch: pytest.MonkeyP
     positions, cell, pbc = arrays_of(structure)
     one, other = VerletList(CUTOFF, pbc, SKIN), VerletList(CUTOFF, pbc, SKIN)
     one.update(positions, cell)
-    monkeypatch.setattr(verlet_list, "MOST_CODES", 0)
+    monkeypatch.setattr(half_list, "MOST_CODES", 0)
     other.update(positions, cell)
-    np.testing.assert_array_equal(one.shifts, other.shifts)
-    np.testing.assert_array_equal(np.signbit(one.shifts), np.signbit(other.shifts))
-    np.testing.assert_array_equal(one.shift_index, other.shift_index)
-    np.testing.assert_array_equal(one.pairs, other.pairs)
+    np.testing.assert_array_equal(one.half.shifts, other.half.shifts)
+    np.testing.assert_array_equal(np.signbit(one.half.shifts), np.signbit(other.half.shifts))
+    np.testing.assert_array_equal(one.half.shift_index, other.half.shift_index)
+    np.testing.assert_array_equal(one.half.pairs, other.half.pairs)
 
 
 def test_translations_depend_on_their_own_shift_alone() -> None:
@@ -221,12 +225,12 @@ def test_translations_depend_on_their_own_shift_alone() -> None:
     positions, cell, pbc = arrays_of("unwrapped_far_and_skewed")
     made = VerletList(CUTOFF, pbc, SKIN)
     made.update(positions, cell)
-    shifts, translations = made.shifts, made.translations(cell)
+    shifts, translations = made.half.shifts, made.translations(cell)
     assert len(shifts) > 20
     far = np.abs(translations).max()  # 4e6 A
     np.testing.assert_allclose(translations, shifts @ cell, rtol=0.0, atol=1e-13 * far)
     for n in (1, 2, 7, len(shifts)):
-        made.shifts = shifts[-n:]
+        made.half = replace(made.half, shifts=shifts[-n:])
         some = made.translations(cell)
         assert some.flags.c_contiguous
         np.testing.assert_array_equal(some, translations[-n:])
@@ -237,7 +241,7 @@ def test_empty_list() -> None:
     pairs, shifts = made.within_cutoff(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 8.0]]), None)
     assert pairs.shape == (2, 0)
     assert shifts.shape == (0, 3)
-    np.testing.assert_array_equal(made.row_start, [0, 0, 0])
+    np.testing.assert_array_equal(made.half.row_start, [0, 0, 0])
 
 
 def test_not_remade_when_nothing_moves() -> None:
@@ -253,7 +257,7 @@ def test_remade_when_two_atoms_have_approached_by_the_skin(cell: Cell) -> None:
     start = np.array([[0.0, 0.0, 0.0], [CUTOFF + SKIN + 1e-4, 0.0, 0.0]])
     made = VerletList(CUTOFF, np.full(3, cell is not None), SKIN)
     made.update(start, cell)
-    assert made.pairs.shape == (2, 0)
+    assert made.half.pairs.shape == (2, 0)
     towards = np.array([[0.5 * SKIN, 0.0, 0.0], [-0.5 * SKIN, 0.0, 0.0]])
     assert not made.update(start + towards * (1.0 - 1e-9), cell)
     assert made.update(start + towards * (1.0 + 1e-9), cell)
@@ -326,7 +330,7 @@ def test_other_atoms() -> None:
     made = VerletList(CUTOFF, NO_PERIOD, SKIN)
     made.update(np.zeros((1, 3)), None)
     assert made.update(np.array([[0.0, 0.0, 0.0], [0.1, 0.0, 0.0]]), None)
-    assert made.pairs.tolist() == [[0], [1]]
+    assert made.half.pairs.tolist() == [[0], [1]]
 
 
 def repulsion(positions: np.ndarray, cell: np.ndarray, made: VerletList) -> np.ndarray:

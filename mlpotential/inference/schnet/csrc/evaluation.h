@@ -22,6 +22,8 @@ namespace mlpotential {
 
 constexpr int ROWS_AT_ONCE = 48;  // chosen: such a block of rows and a panel fit the first cache
 
+constexpr int64_t ROWS_OF_A_GROUP = 16;  // chosen: about as many atoms lie side by side
+
 struct Range {
     int64_t begin, end;
     bool empty() const { return begin >= end; }
@@ -35,9 +37,10 @@ inline Range share(int64_t n, int part, int n_parts) {
 template <class T> struct Workspace {
     Aligned<T> x, y, sigma, q, messages, block, fraction, inverse_counts;
     Aligned<uint32_t> interval;
-    Aligned<int32_t> neighbor, counts, coordination;
+    Aligned<int32_t> neighbor, shift, counts, coordination;
+    Aligned<uint8_t> touched;                               // of each thread and group of rows
     Aligned<int64_t> first_pair, end_owned_pair, end_pair;  // of each first atom
-    Aligned<double> displacement, tension, forces, virial, nearest;
+    Aligned<double> tension, forces, virial, nearest;
 };
 
 // Structures `graphs` of a graph, by one thread or by a team; atoms count from the first of them.
@@ -49,10 +52,13 @@ public:
           space_(space), barrier_(n_threads), first_atom_(graph.graph_start[graphs.begin]),
           n_(graph.graph_start[graphs.end] - first_atom_),
           n_owned_(graph.halo ? graph.halo->n_owned : n_),
-          first_listed_(graph.row_start[first_atom_]), own_(n_threads), touched_(n_threads),
+          first_listed_(graph.row_start[first_atom_]), own_(n_threads),
           seen_(n_threads), watches_(answer.findings && !network.neighborhoods.empty()) {
         const size_t n = n_, width = net_.width, trace = n * width * net_.n_interactions;
-        const size_t n_pairs = graph.row_start[first_atom_ + n_] - first_listed_;
+        // Those beyond the cutoff leave an end that is never touched, and costs no memory; neither
+        // does what the next list may have more of.
+        const size_t n_listed = graph.row_start[first_atom_ + n_] - first_listed_;
+        const size_t n_pairs = n_listed + n_listed / 16;
         space.x.reserve(n * width);
         space.y.reserve(trace);
         space.sigma.reserve(trace);
@@ -62,10 +68,11 @@ public:
         space.fraction.reserve(n_pairs);
         space.interval.reserve(n_pairs);
         space.neighbor.reserve(n_pairs);
+        if (graph.shift_index) space.shift.reserve(n_pairs);
+        if (n_threads > 1) space.touched.reserve(n_groups() * n_threads);
         space.first_pair.reserve(n);
         space.end_owned_pair.reserve(n);
         space.end_pair.reserve(n);
-        space.displacement.reserve(n_pairs * 3);
         space.tension.reserve(n_pairs);
         space.forces.reserve(n * 3 * n_threads);
         space.virial.reserve(size_t(graphs.end - graphs.begin) * 9 * n_threads);
@@ -177,10 +184,10 @@ private:
         return {boundary(thread), boundary(thread + 1)};
     }
 
-    // First atoms whose pairs a thread works through, and all atoms of these pairs. Pairs that are
-    // only listed do not count: the order of sums would depend on the age of the list.
+    // First atoms whose pairs a thread works through, and groups of rows with atoms of these pairs.
+    // Pairs that are only listed do not count: the order of sums would depend on the age of the list.
     void divide(int thread) {
-        own_[thread] = touched_[thread] = {0, n_owned_};
+        own_[thread] = {0, n_owned_};
         if (n_threads_ == 1) return;
         const int64_t *first = space_.first_pair.get(), *end = space_.end_pair.get();
         const int64_t* end_owned = space_.end_owned_pair.get();
@@ -192,13 +199,21 @@ private:
                 before += end[i] - first[i];
             return i;
         };
-        Range touched = own_[thread] = {boundary(thread), boundary(thread + 1)};
-        for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i)
-            for (int64_t p = first[i]; p < end_owned[i]; ++p) {
-                const int64_t j = space_.neighbor.get()[p];
-                touched = {std::min(touched.begin, j), std::max(touched.end, j + 1)};
-            }
-        touched_[thread] = touched;
+        own_[thread] = {boundary(thread), boundary(thread + 1)};
+        uint8_t* touched = space_.touched.get() + thread * n_groups();
+        std::fill_n(touched, n_groups(), uint8_t(0));
+        for (int64_t i = own_[thread].begin; i < own_[thread].end; ++i) {
+            touched[i / ROWS_OF_A_GROUP] = 1;
+            for (int64_t p = first[i]; p < end_owned[i]; ++p)
+                touched[space_.neighbor.get()[p] / ROWS_OF_A_GROUP] = 1;
+        }
+    }
+
+    size_t n_groups() const { return size_t(n_ + ROWS_OF_A_GROUP - 1) / ROWS_OF_A_GROUP; }
+
+    // Whether a thread has messages for the group of a row.
+    bool touches(int thread, int64_t row) const {
+        return space_.touched.get()[thread * n_groups() + row / ROWS_OF_A_GROUP];
     }
 
     // Rows of the copies from their owners, for all threads.
@@ -241,17 +256,18 @@ private:
             std::fill(nearest, nearest + n_, std::numeric_limits<double>::infinity());
             std::fill(coordination, coordination + n_, 0);
         }
+        int64_t pair = graph_.row_start[first_atom_ + own.begin] - first_listed_;
         for (int64_t i = own.begin; i < own.end; ++i) {
-            int64_t pair = graph_.row_start[first_atom_ + i] - first_listed_;
             space_.first_pair.get()[i] = space_.end_owned_pair.get()[i] = pair;
             SchNetFinding finding{-std::numeric_limits<double>::infinity(), 0.0, 0.0, 0,
                                   first_atom_ + i};
             const double* const bonds = watches_ ? of_element(net_.bond_lengths, i) : nullptr;
             const int64_t end = graph_.row_start[first_atom_ + i + 1];
-            for (int64_t listed = first_listed_ + pair; listed < end; ++listed) {
+            for (int64_t listed = graph_.row_start[first_atom_ + i]; listed < end; ++listed) {
                 const int64_t j = graph_.neighbors[listed] - first_atom_;
-                double* d = space_.displacement.get() + 3 * pair;
-                const double distance = displacement(i, j, listed, d);
+                const int32_t shift = graph_.shift_index ? graph_.shift_index[listed] : 0;
+                double d[3];
+                const double distance = displacement(i, j, shift, d);
                 if (distance >= net_.cutoff) continue;
                 if (distance < seen.distance) seen.distance = distance, seen.i = i, seen.j = j;
                 if (compares) compare(i, j, distance, finding);
@@ -264,6 +280,7 @@ private:
                 }
                 locate(pair, distance);
                 space_.neighbor.get()[pair] = int32_t(j);
+                if (graph_.shift_index) space_.shift.get()[pair] = shift;
                 space_.tension.get()[pair] = 0.0;
                 ++pair;
                 if (j < n_owned_) space_.end_owned_pair.get()[i] = pair;
@@ -311,11 +328,11 @@ private:
         }
     }
 
-    double displacement(int64_t i, int64_t j, int64_t listed, double* d) const {
+    double displacement(int64_t i, int64_t j, int32_t shift_index, double* d) const {
         const double* from = graph_.positions + 3 * (first_atom_ + i);
         const double* to = graph_.positions + 3 * (first_atom_ + j);
         const double* shift =
-            graph_.shift_index ? graph_.translations + 3 * graph_.shift_index[listed] : nullptr;
+            graph_.shift_index ? graph_.translations + 3 * int64_t(shift_index) : nullptr;
         for (int k = 0; k < 3; ++k) d[k] = to[k] - from[k] + (shift ? shift[k] : 0.0);
         return std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
     }
@@ -361,10 +378,19 @@ private:
     }
 
     void clear_messages(int thread) const {
-        const Range rows = touched_[thread];
-        if (rows.empty()) return;
-        std::memset(messages(thread, rows.begin), 0,
-                    (rows.end - rows.begin) * net_.width * sizeof(T));
+        const size_t bytes = net_.width * sizeof(T);
+        if (n_owned_ == 0) return;  // of a process without atoms of its own
+        if (n_threads_ == 1) {
+            std::memset(messages(0, 0), 0, n_owned_ * bytes);
+            return;
+        }
+        const uint8_t* touched = space_.touched.get() + thread * n_groups();
+        for (int64_t group = 0; group < int64_t(n_groups()); ++group) {
+            const int64_t begin = group * ROWS_OF_A_GROUP;
+            if (touched[group])
+                std::memset(messages(thread, begin), 0,
+                            std::min(n_ - begin, ROWS_OF_A_GROUP) * bytes);
+        }
     }
 
     // The pairs, as local pointers: stores to messages cannot change them.
@@ -530,21 +556,44 @@ private:
         for (int v = 0; v < N; ++v) slice[v] = at(row, v);
     }
 
-    // The messages of some rows, summed over all threads that reached them.
+    // The messages of some rows, summed over all threads that reached them, in their order.
     const T* total_messages(int thread, Range rows) const {
         if (n_threads_ == 1) return messages(0, rows.begin);
-        T* total = block(thread, 0);
-        std::memset(total, 0, (rows.end - rows.begin) * net_.width * sizeof(T));
-        for (int part = 0; part < n_threads_; ++part) {
-            const Range both{std::max(rows.begin, touched_[part].begin),
-                             std::min(rows.end, touched_[part].end)};
-            if (both.empty()) continue;
-            T* to = total + (both.begin - rows.begin) * net_.width;
-            const T* from = messages(part, both.begin);
-            const int64_t n_vectors = (both.end - both.begin) * net_.width / LANES<T>;
-            for (int64_t v = 0; v < n_vectors; ++v) at(to, int(v)) += at(from, int(v));
+        if (const int only = only_thread_of(rows); only >= 0) return messages(only, rows.begin);
+        T* const total = block(thread, 0);
+        for (int64_t begin = rows.begin; begin < rows.end;) {
+            const int64_t end =
+                std::min((begin / ROWS_OF_A_GROUP + 1) * ROWS_OF_A_GROUP, rows.end);
+            T* to = total + (begin - rows.begin) * net_.width;
+            const int64_t n_vectors = (end - begin) * net_.width / LANES<T>;
+            bool is_first = true;
+            for (int part = 0; part < n_threads_; ++part) {
+                if (!touches(part, begin)) continue;
+                const T* from = messages(part, begin);
+                if (is_first) std::memcpy(to, from, n_vectors * sizeof(Vector<T>));
+                else
+                    for (int64_t v = 0; v < n_vectors; ++v) at(to, int(v)) += at(from, int(v));
+                is_first = false;
+            }
+            if (is_first) std::memset(to, 0, n_vectors * sizeof(Vector<T>));
+            begin = end;
         }
         return total;
+    }
+
+    // The one that reached all groups of some rows, if no other one reached any; else -1.
+    int only_thread_of(Range rows) const {
+        int only = -1;
+        for (int part = 0; part < n_threads_; ++part) {
+            int64_t n_touched = 0, n_groups = 0;
+            const int64_t last = (rows.end - 1) / ROWS_OF_A_GROUP;
+            for (int64_t group = rows.begin / ROWS_OF_A_GROUP; group <= last; ++group, ++n_groups)
+                n_touched += touches(part, group * ROWS_OF_A_GROUP);
+            if (n_touched == 0) continue;
+            if (only >= 0 || n_touched < n_groups) return -1;
+            only = part;
+        }
+        return only;
     }
 
     // a = B m + b, x <- x + C ssp(a) + c, and y of the next interaction. Eq. (1)
@@ -687,12 +736,13 @@ private:
             while (graph_.graph_start[graph + 1] <= first_atom_ + i) ++graph;
             double* virial = virials + (graph - graphs_.begin) * 9;
             for (int64_t p = space_.first_pair.get()[i]; p < space_.end_pair.get()[i]; ++p) {
-                const double* d = space_.displacement.get() + 3 * p;
-                const double distance = std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+                double d[3];  // anew: it would be the largest array of the pairs
+                const int64_t j = space_.neighbor.get()[p];
+                const double distance =
+                    displacement(i, j, graph_.shift_index ? space_.shift.get()[p] : 0, d);
                 const double per_length = distance < net_.last ? per_spacing_ : 0.0;
                 const double scale =
                     net_.energy_scale * per_length * space_.tension.get()[p] / distance;
-                const int64_t j = space_.neighbor.get()[p];
                 double* on_j = forces + 3 * j;
                 const double counted = j < n_owned_ ? 1.0 : 0.5;  // the rest where j is owned
                 for (int k = 0; k < 3; ++k) {
@@ -733,7 +783,7 @@ private:
     mutable Barrier barrier_;
     const double per_spacing_ = 1.0 / net_.spacing;
     const int64_t first_atom_, n_, n_owned_, first_listed_;
-    std::vector<Range> own_, touched_;
+    std::vector<Range> own_;
     std::vector<Extremes> seen_;
     const bool watches_;  // how alone atoms are
 };
