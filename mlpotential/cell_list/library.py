@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from mlpotential.errors import RunError
 
 INTERFACE = 1  # of csrc/cell_list.h
 STEM = "cell_list"
+NONE_HERE = "there is no compiled cell list: neighbour lists take about five times as long"
 NO_MEMORY, NO_THREADS = 1, 2
 
+log = logging.getLogger(__name__)
 _pointer, _int64, _float64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
@@ -33,13 +36,14 @@ class _Shifts(ctypes.Structure):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The best one that this processor runs; None where none was compiled.
+    """The best one that this processor runs; None, which is said once, where none was compiled.
 
     Raises:
         RunError: if it is of another version than the package.
     """
     portable = _loaded("portable")
     if portable is None:
+        log.warning(f"{NONE_HERE}. Install g++ or clang++, then the package anew")
         return None
     level = int(portable.cell_list_processor())
     better = (_loaded(instruction_set) for instruction_set in INSTRUCTION_SETS[level:0:-1])

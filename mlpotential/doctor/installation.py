@@ -32,6 +32,7 @@ def installation_checks() -> Iterator[tuple[str, Check]]:
     yield "kernels", check_kernels
     yield "CUDA kernels", check_cuda
     yield "training", check_convolution
+    yield "neighbour lists", check_cell_list
     yield "compiler", check_compiler
 
 
@@ -156,6 +157,18 @@ def check_convolution() -> Finding:
     used = convolution_library.library()
     assert used is not None  # the portable one is there
     return Finding(f"compiled convolution {Path(used._name).name}")
+
+
+def check_cell_list() -> Finding:
+    """Compiled neighbour lists, which evaluations of many atoms use."""
+    from mlpotential.cell_list import library
+
+    used = library.library()
+    if used is None:
+        return Finding(
+            f"{library.NONE_HERE}. Install g++ or clang++, then the package again", "slow"
+        )
+    return Finding(f"compiled cell list {Path(used._name).name}")
 
 
 def check_compiler() -> Finding:
