@@ -7,6 +7,7 @@ Without a C++ compiler there are none.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Literal
@@ -49,3 +50,20 @@ def open_library(path: Path, stem: str, interface: int, what: str) -> ctypes.CDL
             "install the package anew"
         )
     return library
+
+
+def best_library(
+    loaded: Callable[[InstructionSet], ctypes.CDLL | None], processor: str
+) -> ctypes.CDLL | None:
+    """The one of the most demanding instruction set that this processor runs; None without any.
+
+    Args:
+        loaded: opens a library; None where it was not compiled.
+        processor: name of its function that tells how demanding instructions may be.
+    """
+    portable = loaded("portable")
+    if portable is None:
+        return None
+    level = int(getattr(portable, processor)())
+    better = (loaded(instruction_set) for instruction_set in INSTRUCTION_SETS[level:0:-1])
+    return next((found for found in better if found is not None), portable)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlpotential.compiled import INSTRUCTION_SETS, InstructionSet, find_library, open_library
+from mlpotential.compiled import InstructionSet, best_library, find_library, open_library
 from mlpotential.errors import RunError
 
 INTERFACE = 1  # of csrc/cell_list.h
@@ -41,13 +41,10 @@ def library() -> ctypes.CDLL | None:
     Raises:
         RunError: if it is of another version than the package.
     """
-    portable = _loaded("portable")
-    if portable is None:
+    best = best_library(_loaded, "cell_list_processor")
+    if best is None:
         log.warning(f"{NONE_HERE}. Install g++ or clang++, then the package anew")
-        return None
-    level = int(portable.cell_list_processor())
-    better = (_loaded(instruction_set) for instruction_set in INSTRUCTION_SETS[level:0:-1])
-    return next((found for found in better if found is not None), portable)
+    return best
 
 
 def _loaded(instruction_set: InstructionSet) -> ctypes.CDLL | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlpotential.compiled import INSTRUCTION_SETS, InstructionSet, find_library, open_library
+from mlpotential.compiled import InstructionSet, best_library, find_library, open_library
 
 INTERFACE = 1  # of csrc/convolution.h
 STEM = "convolution"
@@ -32,16 +32,13 @@ def library() -> ctypes.CDLL | None:
     Raises:
         RunError: if it is of another version than the package.
     """
-    portable = _loaded("portable")
-    if portable is None:
+    best = best_library(_loaded, "convolution_processor")
+    if best is None:
         log.warning(
             "there is no compiled convolution: steps of training take up to twice as long. Install "
             "g++ or clang++, then the package anew"
         )
-        return None
-    level = int(portable.convolution_processor())
-    better = (_loaded(instruction_set) for instruction_set in INSTRUCTION_SETS[level:0:-1])
-    return next((found for found in better if found is not None), portable)
+    return best
 
 
 def _loaded(instruction_set: InstructionSet) -> ctypes.CDLL | None:
