@@ -77,7 +77,7 @@ def at_most_more(n_bytes: float) -> Iterator[None]:
 def starve(threads: int, n_atoms: int) -> str:
     """What is said where memory, or room for threads, is short; afterwards the bits are as before.
 
-    20 MB are less than 2500 atoms need, and than the stacks of 63 threads.
+    20 MB are less than 4000 atoms need, and than the stacks of 63 threads.
     """
     model = random_schnet("none")
     kernel = NativeSchNet(model, tabulate_filters(model, 1e-5), threads)
@@ -106,7 +106,7 @@ def main() -> None:
     evaluator.evaluate(positions)
     assert arithmetic() == before, (before, arithmetic())
     fork_after_use(evaluator, positions)
-    assert starve(1, 2500) == "MemoryError: not enough memory to evaluate 2500 atoms at once"
+    assert starve(1, 4000) == "MemoryError: not enough memory to evaluate 4000 atoms at once"
     assert starve(64, 20) == "RunError: the system does not give 64 threads: ask for fewer"
 
 
