@@ -19,6 +19,7 @@ from tqdm import tqdm
 from md_runs.trajectories.structure_file import fixed_atoms, other_constraints
 from mlpotential.errors import ConfigError, RunError, StructureError
 from mlpotential.labelling.worker_calculator import WorkerCalculator
+from mlpotential.messages import bar_hidden
 from mlpotential.settings_checks import check_number
 
 
@@ -112,7 +113,7 @@ def _evaluations(
         initial=len(known),
         desc="Hessian",
         unit="evaluation",
-        disable=None if progress else True,
+        disable=bar_hidden(not progress),
     ) as bar:
         for move, found in _new_evaluations(atoms, todo, displacement, with_dipoles):
             kept.add(move, found)

@@ -15,6 +15,7 @@ from ase.optimize import BFGS, FIRE
 from tqdm import tqdm
 
 from mlpotential.errors import RunError
+from mlpotential.messages import bar_hidden
 from mlpotential.run_folder import write_atomically
 from mlpotential.settings_checks import check_choice, check_count, check_number
 
@@ -69,7 +70,7 @@ def relax(
     _check_finite_forces(relaxed, 0)
     with (
         OPTIMIZERS[optimizer](relaxed, trajectory=trajectory_file, logfile=log_file) as steps,
-        tqdm(desc="relaxation", unit="step", disable=None if progress else True) as bar,
+        tqdm(desc="relaxation", unit="step", disable=bar_hidden(not progress)) as bar,
     ):
         for _ in steps.irun(fmax=force_tolerance, steps=max_steps):
             _check_finite_forces(relaxed, steps.nsteps)

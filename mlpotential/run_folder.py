@@ -11,6 +11,7 @@ import csv
 import errno
 import fcntl
 import io
+import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,11 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """
     with opened_atomically(path) as handle:
         handle.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Strict JSON, in one step. Raises RunError if the disk is full, as `write_atomically`."""
+    write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], header: bool = True) -> str:

@@ -28,7 +28,7 @@ from md_runs.figures.modes import mode_comparison_figure
 from md_runs.figures.path_integrals import bead_convergence_figure
 from md_runs.figures.spectra import plot_spectrum
 from md_runs.figures.style import add_banner, figure_of
-from mlpotential.run_folder import write_atomically
+from mlpotential.run_folder import write_json
 from mlpotential.units import EV_PER_KCAL_PER_MOL, EV_PER_KELVIN
 
 CARBON = 6
@@ -73,7 +73,7 @@ def write_report(study: C20Study, results: C20Results) -> str:
     for name, convergence in bead_convergences(results).items():
         convergence.save_csv(folder / f"bead_convergence_{name}.csv")
     summary = summarise(study, results, comparison, reference)
-    write_atomically(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    write_json(folder / "summary.json", summary)
     return table(study, results, comparison, reference)
 
 

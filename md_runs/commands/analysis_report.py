@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import inspect
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from md_runs.commands.options import check_folder
 from md_runs.commands.prepared_run import PreparedRun, noted_warnings, open_runs
 from md_runs.run_folders import RUN_SUFFIXES, file_name
 from mlpotential.command_line import Command
-from mlpotential.run_folder import made_folder, write_atomically
+from mlpotential.run_folder import made_folder, write_atomically, write_json
 from mlpotential.settings_checks import check_number
 
 if TYPE_CHECKING:
@@ -129,8 +128,7 @@ class AnalysisReport:
         """
         made_folder(folder)
         paths = [folder / f"{self.name}.json"]
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
-        write_atomically(paths[0], text + "\n")
+        write_json(paths[0], self.to_dict())
         for name, result in self.results.items():
             if result.COLUMNS or isinstance(result, SpectrumParts):
                 paths.append(folder / file_name(f"{self.name}_{name}.csv"))

@@ -6,12 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from md_runs.commands.options import check_folder, try_calculator
-from md_runs.force_provider import CalculatorForces
+from md_runs.commands.options import OtherCalculator, check_folder, try_calculator
 from md_runs.learning.settings import LearningRun
 from mlpotential.command_line import Command
-from mlpotential.labelling.named_calculator import NamedCalculator
-from mlpotential.settings_checks import check_count, check_number
 
 EXAMPLES = """  md-runs learn start.xyz --calculator tblite.ase:TBLite --folder learning \\
       --calculator-arguments '{method: GFN2-xTB, verbosity: 0}' --for pimd --budget 500
@@ -49,15 +46,12 @@ def run(
     from mlpotential.labelling.charges import set_charge
 
     settings = LearningRun(**options)
-    check_number("calculator_timeout_s", calculator_timeout_s)
-    check_count("drivers", drivers)
-    named = NamedCalculator.told(calculator, calculator_arguments)
+    forces = OtherCalculator(
+        calculator, calculator_arguments, calculator_timeout_s, drivers
+    ).forces()
     check_folder(folder, "--folder")
     atoms = read_structure(structure)
     set_charge(atoms, charge, multiplicity, str(structure))
-    forces = CalculatorForces(
-        named.name, named.arguments, calculator_timeout_s, drivers, named.directory
-    )
     if not folder.exists():
         try_calculator(forces, atoms, f"{settings.budget} labels", settings.budget // drivers)
     from md_runs.learning.report import write_report

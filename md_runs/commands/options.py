@@ -66,6 +66,14 @@ class OtherCalculator:
             name = next(name for name, is_given in given.items() if is_given)
             raise ConfigError(f"{name} is of a calculator: give --calculator, too")
 
+    def forces(self) -> CalculatorForces:
+        """Of the calculator, which must be named. Raises ConfigError for words that name none."""
+        assert self.calculator is not None
+        named = NamedCalculator.told(self.calculator, self.calculator_arguments)
+        return CalculatorForces(
+            named.name, named.arguments, self.calculator_timeout_s, self.drivers, named.directory
+        )
+
 
 def chosen_forces(
     model: Path | None, other: OtherCalculator, execution: Execution
@@ -87,11 +95,7 @@ def chosen_forces(
         raise ConfigError(
             f"{', '.join(own)} of a model: tell a calculator by --calculator-arguments"
         )
-    assert other.calculator is not None
-    named = NamedCalculator.told(other.calculator, other.calculator_arguments)
-    return CalculatorForces(
-        named.name, named.arguments, other.calculator_timeout_s, other.drivers, named.directory
-    )
+    return other.forces()
 
 
 def try_calculator(forces: ForceProvider, atoms: Atoms, work: str = "", n_rounds: int = 0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from ase import Atoms
 
 from mlpotential.errors import RunError
-from mlpotential.run_folder import opened_atomically, write_atomically
+from mlpotential.run_folder import opened_atomically, write_atomically, write_json
 
 IDENTITY_NAME = "learning.json"
 SUMMARY_NAME, PAGE_NAME, ALL_LABELS_NAME = "summary.json", "report.html", "labels.extxyz"
@@ -97,11 +97,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise RunError(f"cannot read {path}: {error}") from error
     return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """In one step. Raises RunError if the disk is full."""
-    write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_frames(path: Path, frames: Sequence[Atoms]) -> None:

@@ -18,10 +18,10 @@ from md_runs.learning.folders import (
     read_frames,
     read_json,
     write_frames,
-    write_json,
 )
 from mlpotential.errors import RunError
 from mlpotential.labelling.label import label_structures
+from mlpotential.run_folder import write_json
 
 LARGEST_FORCE = 30.0  # eV/A, in one component; chosen: a few of more rule all training
 

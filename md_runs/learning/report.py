@@ -12,11 +12,11 @@ from typing import Any
 from md_runs.figures.html_page import REPORT_STYLE, html_page
 from md_runs.figures.learning import plot_force_errors
 from md_runs.figures.style import figure_of
-from md_runs.learning.folders import ALL_LABELS_NAME, PAGE_NAME, SUMMARY_NAME, write_json
+from md_runs.learning.folders import ALL_LABELS_NAME, PAGE_NAME, SUMMARY_NAME
 from md_runs.learning.settings import LearningRun
 from md_runs.learning.study import LEARNED, Learned
 from mlpotential.messages import aligned
-from mlpotential.run_folder import write_atomically
+from mlpotential.run_folder import write_atomically, write_json
 
 HEADINGS = (
     "round", "labels", "trained on", "expected (eV/A)", "measured (eV/A)", "scale",

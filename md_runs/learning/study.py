@@ -42,7 +42,6 @@ from md_runs.learning.folders import (
     read_frames,
     read_json,
     write_frames,
-    write_json,
 )
 from md_runs.learning.labels import (
     LabelCount,
@@ -58,7 +57,7 @@ from md_runs.learning.settings import FEWEST_CHECKS, LearningRun
 from md_runs.learning.watched_runs import FreshRuns, run_fresh
 from md_runs.run_identity import refuse_another_run, structure_of
 from mlpotential.errors import DataError, RunError, StructureError
-from mlpotential.run_folder import lock_folder
+from mlpotential.run_folder import lock_folder, write_json
 
 MAY_CHANGE = ("budget", "max_rounds")
 LEARNED, BUDGET, ROUNDS, NOTHING_NEW = "learned", "budget spent", "rounds spent", "nothing new"

@@ -18,7 +18,7 @@ from ase import Atoms
 
 from md_runs.force_provider import STALL_LIMIT_S, ModelForces
 from md_runs.learning.committee import Calibration
-from md_runs.learning.folders import RoundFolder, read_json, write_json
+from md_runs.learning.folders import RoundFolder, read_json
 from md_runs.learning.settings import MOST_RUNS, PROBE_RUNS, LearningRun
 from md_runs.model_warnings import read_report
 from md_runs.pimd.ring_polymer.bead_forces import BeadAnswer
@@ -29,6 +29,7 @@ from md_runs.trajectories.frames_file import count_records, read_trajectory
 from mlpotential.errors import ExtrapolationError, ExtrapolationWarning, RunError
 from mlpotential.inference.evaluator import Evaluator
 from mlpotential.inference.execution import Execution
+from mlpotential.run_folder import write_json
 
 STOP_FACTOR = 10.0  # chosen: there the forces are no longer worth following
 WORSE = 3.0  # chosen: a first committee is in doubt everywhere, and has to get about nevertheless

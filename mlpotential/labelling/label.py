@@ -24,7 +24,7 @@ from mlpotential.labelling.evaluation import HESSIAN, REQUIRED, Answer, Failure
 from mlpotential.labelling.labelled_file import LabelledFile, kept_info, read_frames
 from mlpotential.labelling.named_calculator import NamedCalculator
 from mlpotential.labelling.workers import DEFAULT_TIMEOUT_S, Abilities, CalculatorWorkers
-from mlpotential.messages import aligned
+from mlpotential.messages import aligned, bar_hidden
 from mlpotential.run_folder import csv_text, write_atomically
 
 POLL_S = 0.5  # chosen: how often signals are looked at
@@ -137,7 +137,7 @@ def _labelled(
             total=len(structures),
             initial=n_before,
             unit="frame",
-            disable=None if progress else True,
+            disable=bar_hidden(not progress),
             smoothing=0.0,  # the time left follows from all frames: they take turns at lasting long
         ) as bar,
     ):

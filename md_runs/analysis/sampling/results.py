@@ -14,7 +14,6 @@ from __future__ import annotations
 import csv
 import importlib
 import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_origin, get_type
 import numpy as np
 
 from mlpotential.errors import ConfigError
-from mlpotential.run_folder import write_atomically
+from mlpotential.run_folder import write_atomically, write_json
 
 if TYPE_CHECKING:
     import pandas
@@ -72,7 +71,7 @@ class AnalysisResult:
 
     def save_json(self, path: Path) -> None:
         """Writes `to_dict` as strict JSON. Raises RunError where the file cannot be written."""
-        write_atomically(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+        write_json(path, self.to_dict())
 
     def table_columns(self) -> dict[str, Any]:
         """Arrays of one length under `name (unit)`, those of `COLUMNS`.

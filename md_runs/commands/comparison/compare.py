@@ -7,7 +7,6 @@ what a relaxation leaves, and the tolerances are printed.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ from md_runs.run_folders import RUN_SUFFIXES
 from mlpotential.command_line import Command
 from mlpotential.errors import ConfigError, DataError
 from mlpotential.input_files import check_output_file
-from mlpotential.run_folder import write_atomically
+from mlpotential.run_folder import write_json
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -83,8 +82,7 @@ def run(
         compare_structures(comparison, read_structure(first), read_structure(second))
     print(comparison)
     if json_file is not None:
-        content = json.dumps(plain(comparison.record()), indent=1, allow_nan=False)
-        write_atomically(json_file, content + "\n")
+        write_json(json_file, plain(comparison.record()))
     return 0
 
 

@@ -28,6 +28,7 @@ from md_runs.analysis.vibrations.phonons import (
     imaginary_modes,
 )
 from mlpotential.errors import ConfigError, StructureError
+from mlpotential.messages import bar_hidden
 from mlpotential.settings_checks import check_number
 from mlpotential.units import EV_PER_KJ_PER_MOL, WAVENUMBER_PER_INVERSE_FS
 
@@ -198,7 +199,7 @@ def _evaluate(made: Any, calculator: Any, displacement: float) -> tuple[float, i
     """Forces of all displaced supercells; the longest force at rest, and how many there are."""
     at_rest = _forces(made.supercell, calculator)
     displaced = made.supercells_with_displacements
-    progress = tqdm(displaced, desc="displacements", disable=None)
+    progress = tqdm(displaced, desc="displacements", disable=bar_hidden())
     made.forces = [_forces(cell, calculator) - at_rest for cell in progress]
     made.produce_force_constants(show_drift=False)
     return float(np.linalg.norm(at_rest, axis=1).max()), len(displaced)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mlpotential.graph import Prediction
 from mlpotential.inference.backend import SMALLEST_DISTANCE, coincident_atoms
 from mlpotential.inference.cuda.interface import Answer, address
 from mlpotential.inference.training_domain import Outliers, TrainingDomain, is_outside
@@ -113,6 +114,33 @@ class AnswerMemory:
             found[name] = whole[begin:end].reshape(shape)
             begin = end
         return found
+
+
+def answered(
+    found: Mapping[str, np.ndarray],
+    properties: Collection[str],
+    domain: TrainingDomain,
+    atomic_numbers: np.ndarray,
+    graph_start: np.ndarray,
+) -> tuple[Prediction, Outliers | None]:
+    """What was asked for of what kernels found, and outliers, if they were looked for and are.
+
+    Args:
+        found: of `AnswerMemory.fetched`.
+        properties: that were asked for; the energy comes with any.
+        domain: of the model.
+        atomic_numbers: [n_atoms].
+        graph_start: first atom of each structure and the end of the last, [n_graphs + 1].
+
+    Raises:
+        StructureError: for two atoms in one place.
+    """
+    check_closest(found["closest"], graph_start)
+    wanted = {"energy", *properties} & found.keys()
+    outliers = None
+    if "findings" in found:
+        outliers = outliers_of(found["findings"], domain, atomic_numbers, graph_start)
+    return Prediction(**{name: found[name] for name in wanted}), outliers
 
 
 def check_closest(closest: np.ndarray, graph_start: np.ndarray) -> None:

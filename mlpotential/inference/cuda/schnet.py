@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mlpotential.graph import Prediction
-from mlpotential.inference.cuda.answers import AnswerMemory, check_closest, outliers_of
+from mlpotential.inference.cuda.answers import AnswerMemory, answered
 from mlpotential.inference.cuda.executor import Executor, Kernel
 from mlpotential.inference.cuda.interface import Answer, Batch, address
 from mlpotential.inference.cuda.packing import PackedNetwork, needed_width
@@ -129,12 +129,7 @@ class CudaSchNet:
         placed = torch.tensor(positions.reshape(-1, 3), device=device)  # arrays may be read-only
         self.enqueue(layout, placed, memory.structure)
         found = memory.fetched()
-        check_closest(found["closest"], graph_start)
-        wanted = {"energy", *properties} & found.keys()
-        outliers = None
-        if monitored:
-            outliers = outliers_of(found["findings"], self.domain, atomic_numbers, graph_start)
-        return Prediction(**{name: found[name] for name in wanted}), outliers
+        return answered(found, properties, self.domain, atomic_numbers, graph_start)
 
     def enqueue(self, layout: Layout, positions: Tensor, answer: Answer) -> None:
         """Evaluates molecules after whatever the device has to do before.

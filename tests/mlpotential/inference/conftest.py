@@ -1,9 +1,12 @@
 """Makes the random models beside the tests importable, and runs the CUDA backend on a CPU."""
 
+import logging
 import sys
 from pathlib import Path
 
 import pytest
+
+from mlpotential.inference import prepared_model
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "cuda")]
@@ -17,3 +20,12 @@ def cuda_on_a_cpu(request, monkeypatch):
         import emulated
 
         emulated.install(monkeypatch)
+
+
+@pytest.fixture
+def sayings(caplog):
+    """What is said while evaluators are made and used, as in a fresh process."""
+    prepared_model.say_once.cache_clear()
+    caplog.set_level(logging.WARNING, "mlpotential")
+    yield caplog
+    prepared_model.say_once.cache_clear()

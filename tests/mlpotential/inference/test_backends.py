@@ -62,15 +62,6 @@ def backend(request):
 
 
 @pytest.fixture
-def sayings(caplog):
-    """What is said while evaluators are made, as in a fresh process."""
-    prepared_model.say_once.cache_clear()
-    caplog.set_level(logging.WARNING, "mlpotential")
-    yield caplog
-    prepared_model.say_once.cache_clear()
-
-
-@pytest.fixture
 def no_kernel(monkeypatch):
     monkeypatch.setattr(kernel, "library_path", lambda instruction_set: None)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mlpotential.graph import Prediction
-from mlpotential.inference.cuda.answers import AnswerMemory, check_closest, outliers_of
+from mlpotential.inference.cuda.answers import AnswerMemory, answered
 from mlpotential.inference.cuda.executor import Executor
 from mlpotential.inference.cuda.interface import Answer, address
 from mlpotential.inference.cuda.packing import PackedNetwork
@@ -106,14 +106,7 @@ class CudaSystems:
             cells = np.zeros((atoms.n_graphs, 3, 3))
         with self._lock:
             found = self._found(atoms, positions, cells, properties, monitored)
-        check_closest(found["closest"], atoms.graph_start)
-        wanted = {"energy", *properties} & found.keys()
-        outliers = None
-        if monitored:
-            outliers = outliers_of(
-                found["findings"], self.domain, atoms.atomic_numbers, atoms.graph_start
-            )
-        return Prediction(**{name: found[name] for name in wanted}), outliers
+        return answered(found, properties, self.domain, atoms.atomic_numbers, atoms.graph_start)
 
     def _found(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from emulated import EmulatedExecutor
-from random_models import molecule
+from random_models import CUTOFFS, molecule
 
 from mlpotential.graph import AtomGraph, collate
 from mlpotential.inference.cuda.executor import Executor
@@ -23,6 +24,8 @@ from mlpotential.inference.training_domain import UNKNOWN_DOMAIN, TrainingDomain
 from mlpotential.models.schnet import SchNet
 from mlpotential.neighbors import connect
 
+ACTIVATIONS = ("ssp", "ssp_linear_from_14", "silu", "tanh")
+MODELS = list(itertools.product(CUTOFFS, ("ssp", "none"), ACTIVATIONS))
 OF_KERNEL = ("energy", "forces", "virial", "atomic_energies")
 
 

@@ -1,6 +1,5 @@
 """The CUDA backend behind an evaluator, with its threads emulated on a CPU, and where it is not."""
 
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -35,15 +34,6 @@ from mlpotential.models.outputs import Output
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks/bench_gpu.py"
 WATER = np.array([[[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]])
-
-
-@pytest.fixture
-def sayings(caplog):
-    """What is said while evaluators are made and used, as in a fresh process."""
-    prepared_model.say_once.cache_clear()
-    caplog.set_level(logging.WARNING, "mlpotential")
-    yield caplog
-    prepared_model.say_once.cache_clear()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 from emulated import ORDERS, EmulatedExecutor, needs_compiler
 from guard_findings import expected_findings, lone_atoms, random_domain
-from kernels import OF_KERNEL, Packed, molecules
+from kernels import ACTIVATIONS, MODELS, OF_KERNEL, Packed, molecules
 from numpy.testing import assert_allclose, assert_array_equal
 from random_models import (
     BOUND,
@@ -24,43 +24,18 @@ from random_models import (
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference.backend import Obstacle
 from mlpotential.inference.cuda import schnet
 from mlpotential.inference.cuda.answers import FINDINGS
 from mlpotential.inference.cuda.executor import Limits
-from mlpotential.inference.cuda.executors import find_executor
 from mlpotential.inference.cuda.plans import WIDTHS, Plan
 from mlpotential.inference.training_domain import TrainingDomain
 from mlpotential.models.outputs import Output
 from mlpotential.neighbors import connect
 from mlpotential.testing import predict
 
-ACTIVATIONS = ("ssp", "ssp_linear_from_14", "silu", "tanh")
-MODELS = list(itertools.product(CUTOFFS, ("ssp", "none"), ACTIVATIONS))
 FEW, ONE_TO_64 = (1, 2, 5, 8), (1, 2, 3, 7, 9, 16, 17, 20, 24, 31, 33, 48, 50, 64)
 # Cluster, features, dtype: of the default run, which builds a kernel for each and each size.
 SHAPES = [(2, 32, "float32"), (1, 32, "float64"), (8, 128, "float32")]
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("emulated", marks=needs_compiler),
-        pytest.param(
-            "driver",
-            marks=[
-                pytest.mark.gpu,
-                pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
-            ],
-        ),
-    ]
-)
-def executor(request):
-    """What runs the kernel: fibers on a CPU, or a device."""
-    if request.param == "emulated":
-        return EmulatedExecutor()
-    found = find_executor(torch.device("cuda"))
-    assert not isinstance(found, Obstacle), found
-    return found
 
 
 @cache

@@ -1,6 +1,5 @@
 """The CUDA kernels of large and periodic structures against autograd in float64, emulated."""
 
-import itertools
 from functools import cache
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 from emulated import ORDERS, EmulatedExecutor, needs_compiler
 from guard_findings import expected_findings, lone_atoms, random_domain
-from kernels import OF_KERNEL, PackedSystems
+from kernels import MODELS, OF_KERNEL, PackedSystems
 from numpy.testing import assert_allclose, assert_array_equal
 from random_models import (
     BOUND,
@@ -25,39 +24,14 @@ from random_models import (
 
 from mlpotential.errors import StructureError
 from mlpotential.graph import AtomGraph, collate
-from mlpotential.inference.backend import Obstacle
 from mlpotential.inference.cuda.answers import FINDINGS
 from mlpotential.inference.cuda.executor import Limits
-from mlpotential.inference.cuda.executors import find_executor
 from mlpotential.inference.cuda.systems import schnet
 from mlpotential.models.outputs import Output
 from mlpotential.neighbors import connect
 from mlpotential.testing import predict
 
-ACTIVATIONS = ("ssp", "ssp_linear_from_14", "silu", "tanh")
-MODELS = list(itertools.product(CUTOFFS, ("ssp", "none"), ACTIVATIONS))
 EVERYTHING = ("energy", "forces", "virial", "atomic_energies", "charges")
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("emulated", marks=needs_compiler),
-        pytest.param(
-            "driver",
-            marks=[
-                pytest.mark.gpu,
-                pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
-            ],
-        ),
-    ]
-)
-def executor(request):
-    """What runs the kernels: fibers on a CPU, or a device."""
-    if request.param == "emulated":
-        return EmulatedExecutor()
-    found = find_executor(torch.device("cuda"))
-    assert not isinstance(found, Obstacle), found
-    return found
 
 
 def connected(model, *parts: AtomGraph) -> AtomGraph:
